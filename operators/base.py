@@ -1,0 +1,202 @@
+"""What an operator is: a forward model `y = A(x)` without noise, and the algebra of operators."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from priorsolve.operators.krylov import least_squares
+from priorsolve.types import Images, Measurements, Shape
+
+
+class Operator(nn.Module, ABC):
+    """A forward model `y = A(x)`, without noise. Immutable: parameters are set in the constructor.
+
+    A leaf supplies `out_shape` (which also checks) and `_A` (the formula); the public `A` checks the shape at the door.
+    """
+
+    @property
+    def batch(self) -> int | None:
+        """How many images the parameters are for, one each; None where they serve any number."""
+        return None
+
+    @abstractmethod
+    def out_shape(self, in_shape: Shape) -> Shape:
+        """The measurement's shape for images of `in_shape`, both without batch.
+
+        Raises:
+            ValueError: images of this shape cannot be measured; the message names the operator and both shapes.
+        """
+
+    @abstractmethod
+    def _A(self, x: Images) -> Measurements:
+        """The formula. The shape has been checked."""
+
+    def A(self, x: Images) -> Measurements:
+        """Measure images `x` (B, C, H, W): noiseless and differentiable."""
+        self.out_shape(tuple(x.shape[1:]))
+        self._check_batch(x)
+        return self._A(x)
+
+    def forward(self, x: Images) -> Measurements:
+        return self.A(x)
+
+    def support(self, inside: Images) -> Measurements:
+        """1 where something is measured, 0 where nothing is (a hole), given where the image itself is known (0/1)."""
+        return (self.A(inside).abs() > 1e-6).to(inside)
+
+    def select(self, index: Tensor) -> Operator:
+        """The operator for the images `index` (integers) of the batch; itself where its parameters serve any image."""
+        return self
+
+    def __matmul__(self, inner: Operator) -> Operator:
+        """`(A @ B)(x) = A(B(x))`."""
+        return compose([inner, self])
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.extra_repr()})"
+
+    def _check_batch(self, batch: Tensor) -> None:
+        if self.batch not in (None, len(batch)):
+            raise ValueError(f"{self}: has parameters for {self.batch} images, got a batch of {len(batch)}")
+
+    def _refuse(self, expected: str, given: Shape, what: str = "images") -> ValueError:
+        """The error for a shape that does not fit: `raise self._refuse("(B, 3, H, W)", in_shape)`."""
+        return ValueError(f"{self}: expected {what} of shape {expected}, got {shape_text(given)}")
+
+
+class LinearOperator(Operator, ABC):
+    """A linear forward model: it also has an adjoint and a pseudo-inverse."""
+
+    @abstractmethod
+    def in_shape(self, out_shape: Shape) -> Shape:
+        """The images' shape behind measurements of `out_shape`, both without batch. Raises ValueError as `out_shape` does."""
+
+    @abstractmethod
+    def _A_adjoint(self, y: Measurements) -> Images:
+        """The adjoint's formula. The shape has been checked."""
+
+    def _A_dagger(self, y: Measurements) -> Images:
+        """The pseudo-inverse: the shortest least-squares solution, by conjugate gradients unless a leaf knows better."""
+        return least_squares(self._A, self._A_adjoint, y)
+
+    def A_adjoint(self, y: Measurements) -> Images:
+        """`Aᵀ y`: images (B, C, H, W) from measurements."""
+        self.in_shape(tuple(y.shape[1:]))
+        self._check_batch(y)
+        return self._A_adjoint(y)
+
+    def A_dagger(self, y: Measurements) -> Images:
+        """`A† y`: the image of least norm among those that explain `y` best (Moore-Penrose)."""
+        self.in_shape(tuple(y.shape[1:]))
+        self._check_batch(y)
+        return self._A_dagger(y)
+
+
+class Identity(LinearOperator):
+    """Nothing happened to the picture but noise.
+
+    y = x          Aᵀ y = y          A† = Aᵀ
+    """
+
+    def out_shape(self, in_shape: Shape) -> Shape:
+        return in_shape
+
+    def in_shape(self, out_shape: Shape) -> Shape:
+        return out_shape
+
+    def _A(self, x: Images) -> Measurements:
+        return x
+
+    def _A_adjoint(self, y: Measurements) -> Images:
+        return y
+
+    def _A_dagger(self, y: Measurements) -> Images:
+        return y
+
+
+class _Chain(Operator, ABC):
+    """What every composition does: `y = Aₙ(…A₂(A₁(x)))`."""
+
+    def __init__(self, operators: Sequence[Operator]) -> None:
+        super().__init__()
+        self.operators = nn.ModuleList(operators)
+
+    @property
+    def batch(self) -> int | None:
+        sizes = {part.batch for part in factors(self)} - {None}
+        if len(sizes) > 1:
+            raise ValueError(f"{self}: its parts are for different numbers of images: {sorted(map(str, sizes))}")
+        return sizes.pop() if sizes else None
+
+    def out_shape(self, in_shape: Shape) -> Shape:
+        for part in factors(self):
+            in_shape = part.out_shape(in_shape)
+        return in_shape
+
+    def support(self, inside: Images) -> Measurements:
+        for part in factors(self):
+            inside = part.support(inside)
+        return inside
+
+    def select(self, index: Tensor) -> Operator:
+        return compose([part.select(index) for part in factors(self)])
+
+    def _A(self, x: Images) -> Measurements:
+        for part in factors(self):
+            x = part.A(x)
+        return x
+
+    def __repr__(self) -> str:
+        return " @ ".join(map(repr, reversed(factors(self))))
+
+
+class Composed(_Chain):
+    """Operators applied one after another, at least one of them non-linear: `y = Aₙ(…A₂(A₁(x)))`."""
+
+
+class ComposedLinear(_Chain, LinearOperator):
+    """Linear operators applied one after another.
+
+    y = Aₙ … A₂ A₁ x          Aᵀ y = A₁ᵀ A₂ᵀ … Aₙᵀ y          A† by conjugate gradients (it is not the product of the A†)
+    """
+
+    def in_shape(self, out_shape: Shape) -> Shape:
+        shape = out_shape
+        for part in reversed(self._linear()):
+            shape = part.in_shape(shape)
+        self.out_shape(shape)
+        return shape
+
+    def _A_adjoint(self, y: Measurements) -> Images:
+        for part in reversed(self._linear()):
+            y = part.A_adjoint(y)
+        return y
+
+    def _linear(self) -> list[LinearOperator]:
+        return [part for part in factors(self) if isinstance(part, LinearOperator)]
+
+
+def compose(operators: Sequence[Operator]) -> Operator:
+    """One operator that applies `operators` in order, first damage first; compositions are flattened."""
+    flat = [part for operator in operators for part in factors(operator)]
+    if len(flat) == 1:
+        return flat[0]
+    linear = [part for part in flat if isinstance(part, LinearOperator)]
+    if len(linear) < len(flat):
+        return Composed(flat)
+    return ComposedLinear(linear) if linear else Identity()
+
+
+def factors(operator: Operator) -> list[Operator]:
+    """The operators that a composition applies, in order; `[operator]` for a simple one."""
+    if isinstance(operator, _Chain):
+        return [part for part in operator.operators if isinstance(part, Operator)]
+    return [operator]
+
+
+def shape_text(shape: Shape) -> str:
+    """`(B, 3, 64, 64)` for (3, 64, 64)."""
+    return f"({', '.join(['B', *map(str, shape)])})"

@@ -1,0 +1,57 @@
+"""The folder map: `operators/`, `recipes/` and `data/` at the root are `priorsolve.operators`, `.recipes` and `.data` when installed.
+
+The three links inside `priorsolve/` say the same to tools and bare checkouts; tests/test_packaging.py keeps both honest.
+"""
+
+from pathlib import Path
+
+from setuptools import setup
+
+setup(
+    name="priorsolve",
+    version="0.1.0",
+    description="Restore photos with a pretrained GAN as the prior: any operator × any prior × any solver, in batches, from YAML recipes",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.10",
+    package_dir={
+        "priorsolve": "priorsolve",
+        "priorsolve.operators": "operators",
+        "priorsolve.recipes": "recipes",
+        "priorsolve.data": "data",
+    },
+    packages=[
+        "priorsolve",
+        "priorsolve.priors",
+        "priorsolve.solvers",
+        "priorsolve.operators",
+        "priorsolve.recipes",
+        "priorsolve.data",
+    ],
+    package_data={
+        "priorsolve": ["py.typed"],
+        "priorsolve.recipes": ["*.yaml"],
+        "priorsolve.data": ["samples/*", "masks/*"],
+    },
+    install_requires=[
+        "torch>=2.4",
+        "numpy>=1.26",
+        "kornia>=0.8",
+        "scikit-image>=0.22",
+        "lpips>=0.1.4",
+        "pyyaml>=6.0",
+        "pydantic>=2.7",
+        "typer>=0.12",
+        "rich>=13.7",
+        "pillow>=10.3",
+        "safetensors>=0.4.3",
+        "pyarrow>=15",
+    ],
+    extras_require={
+        "test": ["pytest>=8", "pytest-timeout", "hypothesis>=6.100", "jsonschema>=4.20"],
+        "dev": ["ruff==0.17.6", "mypy==2.4.1", "import-linter==2.16", "pre-commit>=4", "build>=1.2", "types-PyYAML"],
+    },
+    entry_points={"console_scripts": ["priorsolve=priorsolve.cli:main"]},
+)
