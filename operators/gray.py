@@ -1,0 +1,57 @@
+"""Colourisation: only a weighted sum of the colours is left."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+
+from priorsolve.operators.base import LinearOperator
+from priorsolve.types import Images, Measurements, Shape
+
+WEIGHTS = {"rec601": (0.299, 0.587, 0.114), "rec709": (0.2126, 0.7152, 0.0722), "mean": (1 / 3, 1 / 3, 1 / 3)}
+"""Red, green and blue: of television and JPEG, of HDTV and sRGB, and all alike."""
+
+
+class Gray(LinearOperator):
+    """One grey value per pixel: (B, 3, H, W) → (B, 1, H, W). `weights` are a standard's, by name, or three of your own (r, g, b).
+
+    y = w·x = r·red + g·green + b·blue          Aᵀ y = w y          A† y = w y / (w·w)
+
+    Raises:
+        ValueError: weights of another name, not three finite numbers, or all zero.
+    """
+
+    def __init__(self, weights: Literal["rec601", "rec709", "mean"] | list[float] = "rec601") -> None:
+        super().__init__()
+        if isinstance(weights, str) and weights not in WEIGHTS:
+            raise ValueError(f"Gray: there are no weights {weights!r}; choose one of {', '.join(WEIGHTS)}, or give three numbers")
+        self.w = WEIGHTS[weights] if isinstance(weights, str) else tuple(weights)
+        if len(self.w) != 3 or not any(self.w) or not all(map(math.isfinite, self.w)):
+            raise ValueError(f"Gray: weights are three finite numbers (red, green, blue), not all zero, got {weights}")
+        self._given = weights
+
+    def out_shape(self, in_shape: Shape) -> Shape:
+        if len(in_shape) != 3 or in_shape[0] != 3:
+            raise self._refuse("(B, 3, H, W)", in_shape)
+        return 1, *in_shape[1:]
+
+    def in_shape(self, out_shape: Shape) -> Shape:
+        if len(out_shape) != 3 or out_shape[0] != 1:
+            raise self._refuse("(B, 1, H, W)", out_shape, "measurements")
+        return 3, *out_shape[1:]
+
+    def _A(self, x: Images) -> Measurements:
+        r, g, b = self.w
+        return r * x[:, 0:1] + g * x[:, 1:2] + b * x[:, 2:3]
+
+    def _A_adjoint(self, y: Measurements) -> Images:
+        r, g, b = self.w
+        return torch.cat([r * y, g * y, b * y], 1)
+
+    def _A_dagger(self, y: Measurements) -> Images:
+        return self._A_adjoint(y / sum(w * w for w in self.w))
+
+    def extra_repr(self) -> str:
+        return f"weights={self._given}"

@@ -1,0 +1,151 @@
+"""Inpainting by description: the same holes for pictures of any size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Literal, TypeAlias, get_args
+
+import numpy
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from priorsolve.operators.drawing import BRUSHES, Half, Thickness, draw_boxes, draw_half, draw_picture, draw_pixels, draw_strokes, in_pixels
+from priorsolve.operators.mask import Masking
+from priorsolve.types import Shape
+
+Drawing: TypeAlias = Callable[[int, int], Tensor]
+
+
+class Holes(Masking):
+    """Inpainting: holes from a file, boxes, brush strokes, lost pixels or a lost half, drawn for whatever size it meets.
+
+    y = m·x          Aᵀ y = m·y          A† y = y / m where m > 0, else 0
+
+    Several descriptions together make the union of their holes. The same mask serves every image; `join_masks` makes one operator
+    of several.
+
+    `file` is an image where white means hole (or black, with `hole="black"`) and greys are soft edges; it is stretched to the
+    picture, pixel by nearest pixel, and must have the picture's shape. Levels within 5 % of black or white count as black or white,
+    since JPEG leaves specks. Colours count by their luminance, transparent parts as known. A camera's rotation tag is followed.
+    `boxes` are [left, top, right, bottom]: fractions of width and height, or pixels if any value of any box is above 1.
+    `strokes` are seeded scribbles, and cover about 13 % (thin), 24 % (medium) or 30 % (thick) of the picture.
+    `pixels` is the fraction of pixels lost at random. `half` is the side that is lost.
+
+    Raises:
+        ValueError: nothing is described, a value is out of range, or the file is missing, unreadable or one big hole.
+    """
+
+    def __init__(
+        self,
+        file: str | None = None,
+        hole: Literal["white", "black"] = "white",
+        boxes: list[list[float]] | None = None,
+        strokes: Thickness | None = None,
+        pixels: float | None = None,
+        half: Half | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self._given = {"file": file, "hole": hole, "boxes": boxes, "strokes": strokes, "pixels": pixels, "half": half, "seed": seed}
+        self._boxes = _checked_boxes(boxes)
+        self._picture = None if file is None else _read(Path(file), hole)
+        drawings: list[Drawing] = []
+        if self._picture is not None:
+            drawings.append(partial(draw_picture, picture=self._picture))
+        if boxes:
+            drawings.append(partial(draw_boxes, boxes=self._boxes))
+        if strokes is not None:
+            if strokes not in BRUSHES:
+                raise ValueError(f"Holes: there are no strokes {strokes!r}; choose one of {', '.join(BRUSHES)}")
+            drawings.append(partial(draw_strokes, thickness=strokes, seed=seed))
+        if pixels is not None:
+            if not 0 < pixels < 1:
+                raise ValueError(f"Holes: pixels is the fraction of pixels lost, between 0 and 1, got {pixels}")
+            drawings.append(partial(draw_pixels, fraction=pixels, seed=seed))
+        if half is not None:
+            if half not in get_args(Half):
+                raise ValueError(f"Holes: there is no half {half!r}; choose one of {', '.join(get_args(Half))}")
+            drawings.append(partial(draw_half, side=half))
+        if not drawings:
+            raise ValueError("Holes: no hole is described; give at least one of file, boxes, strokes, pixels, half")
+        self._drawings = tuple(drawings)
+
+    def out_shape(self, in_shape: Shape) -> Shape:
+        if len(in_shape) != 3:
+            raise self._refuse("(B, C, H, W)", in_shape)
+        _, height, width = in_shape
+        self._check_file(height, width)
+        self._check_boxes(height, width)
+        return in_shape
+
+    def _check_file(self, height: int, width: int) -> None:
+        if self._picture is None:
+            return
+        file_height, file_width = self._picture.shape
+        # one size is the other scaled and rounded to whole pixels: half a pixel off along each side at most
+        if abs(width * file_height - height * file_width) > max(file_width + file_height, width + height) / 2:
+            raise ValueError(
+                f"{self}: {self._given['file']} is {file_width}×{file_height} but the picture is {width}×{height}, another shape; "
+                "crop the mask as the picture was cropped, or describe the hole by boxes, strokes or half"
+            )
+
+    def _check_boxes(self, height: int, width: int) -> None:
+        for box in self._boxes if in_pixels(self._boxes) else []:
+            if box[2] > width or box[3] > height:
+                raise ValueError(
+                    f"{self}: the box {list(box)} reaches beyond the picture, {width}×{height}; give fractions (0 to 1) to fit any size"
+                )
+
+    def _known_for(self, like: Tensor) -> Tensor:
+        height, width = like.shape[-2:]
+        return _known(self._drawings, height, width, like.dtype, like.device)
+
+    def extra_repr(self) -> str:
+        shown = {name: value for name, value in self._given.items() if value is not None}
+        if self._picture is None or shown["hole"] == "white":
+            del shown["hole"]
+        if not {"strokes", "pixels"} & shown.keys():
+            del shown["seed"]
+        return ", ".join(f"{name}={value}" for name, value in shown.items())
+
+
+@lru_cache(maxsize=16)
+def _known(drawings: tuple[Drawing, ...], height: int, width: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """1 minus the union of the holes, (1, 1, H, W). Drawn once per operator (drawings compare by identity), size, type and place."""
+    with torch.inference_mode(False):  # a tensor made in inference mode would break the next training step that meets it
+        holes = torch.stack([draw(height, width) for draw in drawings]).amax(0)
+        return (1 - holes)[None, None].to(device, dtype)
+
+
+def _checked_boxes(boxes: list[list[float]] | None) -> tuple[tuple[float, ...], ...]:
+    for box in boxes or []:
+        if len(box) != 4 or not (0 <= box[0] < box[2] and 0 <= box[1] < box[3]):
+            raise ValueError(f"Holes: a box is [left, top, right, bottom] with 0 ≤ left < right and 0 ≤ top < bottom, got {box}")
+    return tuple(tuple(box) for box in boxes or [])
+
+
+def _read(file: Path, hole: Literal["white", "black"]) -> Tensor:
+    """The holes that an image file shows, (h, w) float32: 1 in a hole."""
+    try:
+        with Image.open(file) as opened:
+            level = _luminance(ImageOps.exif_transpose(opened), behind="black" if hole == "white" else "white")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(f"Holes: cannot read the mask {file}: {error}") from error
+    holes = level if hole == "white" else 1 - level
+    holes = torch.where(holes < 0.05, 0, torch.where(holes > 0.95, 1, holes))
+    if bool((holes == 1).all()):
+        raise ValueError(f"Holes: the mask {file} is one big hole ({hole} everywhere); see that hole: names the colour of the holes")
+    return holes
+
+
+def _luminance(image: Image.Image, behind: Literal["black", "white"]) -> Tensor:
+    """Levels from 0 (black) to 1 (white), (h, w); what is transparent shows the colour behind."""
+    if image.mode.startswith("I"):  # 16 bits per pixel, which Pillow's conversion would clip
+        return torch.from_numpy(numpy.asarray(image, dtype=numpy.float32) / 65535)
+    if image.has_transparency_data:
+        top = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", top.size, behind), top)
+    return torch.from_numpy(numpy.asarray(image.convert("L"), dtype=numpy.float32) / 255)

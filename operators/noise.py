@@ -1,0 +1,137 @@
+"""Noise: what the world adds to `A(x)` to make a measurement. Never part of an operator, never inside a solver.
+
+y = Gaussian(0.02)(A.A(x), rng=torch.Generator().manual_seed(0), where=A.support(torch.ones_like(x)))
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import torch
+from torch import Generator, Tensor
+
+from priorsolve.types import Measurements, PerImage
+
+Generators: TypeAlias = Generator | Sequence[Generator]
+
+
+class Noise(ABC):
+    """Makes measurements (B, ...) noisy. Immutable.
+
+    Randomness is drawn on the CPU and in one precision, image by image, so that it is the same wherever `y` lies and of whatever type.
+    A leaf supplies `_noisy` (one image) and `rms`.
+    """
+
+    def __call__(self, y: Measurements, *, rng: Generators, where: Tensor | None = None) -> Measurements:
+        """`y` with noise, of its shape.
+
+        `rng` is one CPU generator, used up image after image, or one per image, and then an image's noise does not depend on its
+        neighbours. Where `where` (broadcastable to `y`) is 0 nothing was measured, and `y` stays as it is.
+
+        Raises:
+            ValueError: there is not one generator per image.
+        """
+        generators = [rng] * len(y) if isinstance(rng, Generator) else list(rng)
+        if len(generators) != len(y):
+            raise ValueError(f"{self}: expected one generator per image, {len(y)}, got {len(generators)}")
+        noisy = torch.stack([self._noisy(image, generator) for image, generator in zip(y, generators, strict=True)]) if len(y) else y
+        return noisy if where is None else torch.where(where > 0, noisy, y)
+
+    @abstractmethod
+    def _noisy(self, y: Tensor, rng: Generator) -> Tensor:
+        """One image's measurement, without batch, with noise."""
+
+    @abstractmethod
+    def rms(self, y: Measurements, where: Tensor | None = None) -> PerImage | None:
+        """The root mean square to expect of the noise where something was measured, (B,); None if that cannot be said of `y` alone."""
+
+    @abstractmethod
+    def __repr__(self) -> str: ...
+
+
+class Gaussian(Noise):
+    """`y + sigma·n` with n from a standard normal. `sigma` ≥ 0 is in units of the measurement: 0.02 is 5 of 255 grey levels."""
+
+    def __init__(self, sigma: float) -> None:
+        if not 0 <= sigma < float("inf"):
+            raise ValueError(f"Gaussian: sigma must be at least 0, got {sigma}; pictures run from 0 to 1, so divide grey levels by 255")
+        self.sigma = sigma
+
+    def _noisy(self, y: Tensor, rng: Generator) -> Tensor:
+        return y + self.sigma * torch.randn(y.shape, generator=rng, dtype=torch.float32).to(y)
+
+    def rms(self, y: Measurements, where: Tensor | None = None) -> PerImage:
+        return y.new_full((len(y),), self.sigma)
+
+    def __repr__(self) -> str:
+        return f"Gaussian(sigma={self.sigma})"
+
+
+class Poisson(Noise):
+    """`Poisson(peak·max(y, 0)) / peak`: light counted photon by photon, `peak` > 0 of them at value 1. Its variance is y / peak."""
+
+    def __init__(self, peak: float) -> None:
+        if not 0 < peak < float("inf"):
+            raise ValueError(f"Poisson: peak, the photons at value 1, must be above 0, got {peak}")
+        self.peak = peak
+
+    def _noisy(self, y: Tensor, rng: Generator) -> Tensor:
+        photons = self.peak * y.detach().clamp_min(0).to("cpu", torch.float64)
+        return (torch.poisson(photons, generator=rng) / self.peak).to(y)
+
+    def rms(self, y: Measurements, where: Tensor | None = None) -> PerImage:
+        return (_mean(y.clamp_min(0), where) / self.peak).sqrt()
+
+    def __repr__(self) -> str:
+        return f"Poisson(peak={self.peak})"
+
+
+class SaltPepper(Noise):
+    """Each value is lost with probability `amount` (0 to 1) and reads 0 or 1, as likely either way."""
+
+    def __init__(self, amount: float) -> None:
+        if not 0 <= amount <= 1:
+            raise ValueError(f"SaltPepper: amount is the fraction of values lost, 0 to 1, got {amount}")
+        self.amount = amount
+
+    def _noisy(self, y: Tensor, rng: Generator) -> Tensor:
+        u = torch.rand(y.shape, generator=rng, dtype=torch.float32).to(y.device)
+        return torch.where(u < self.amount / 2, 0, torch.where(u < self.amount, 1, y))
+
+    def rms(self, y: Measurements, where: Tensor | None = None) -> None:
+        return None
+
+    def __repr__(self) -> str:
+        return f"SaltPepper(amount={self.amount})"
+
+
+class Chain(Noise):
+    """Several noises, one after the other: `Chain([Poisson(100), Gaussian(0.01)])` is a camera's. None at all is no noise."""
+
+    def __init__(self, noises: Sequence[Noise]) -> None:
+        self.noises = tuple(noises)
+
+    def _noisy(self, y: Tensor, rng: Generator) -> Tensor:
+        for noise in self.noises:
+            y = noise._noisy(y, rng)
+        return y
+
+    def rms(self, y: Measurements, where: Tensor | None = None) -> PerImage | None:
+        total = y.new_zeros(len(y))
+        for noise in self.noises:
+            part = noise.rms(y, where)
+            if part is None:
+                return None
+            total = total + part**2
+        return total.sqrt()
+
+    def __repr__(self) -> str:
+        return f"Chain({', '.join(map(repr, self.noises))})"
+
+
+def _mean(y: Measurements, where: Tensor | None) -> PerImage:
+    """Over what was measured, of each image; 0 where that is nothing."""
+    counts = torch.ones_like(y) if where is None else (where > 0).to(y).expand_as(y)
+    return (y * counts).flatten(1).sum(1) / counts.flatten(1).sum(1).clamp_min(1)

@@ -1,0 +1,47 @@
+"""What gray means: the standards' weights, and errors that show the way out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from priorsolve.operators.gray import Gray
+
+
+def test_rec601_is_what_pillow_calls_luminance() -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (16, 12, 3), dtype=np.uint8)
+    ours = Gray().A(torch.from_numpy(photo).permute(2, 0, 1)[None] / 255)
+    theirs = torch.from_numpy(np.array(Image.fromarray(photo).convert("L"))) / 255
+    assert (ours[0, 0] - theirs).abs().max() < 0.51 / 255
+
+
+@pytest.mark.parametrize("weights", ["rec601", "rec709", "mean"])
+def test_standards_keep_gray_as_it_is(weights: str) -> None:
+    x = torch.linspace(0, 1, 16).view(1, 1, 4, 4)
+    torch.testing.assert_close(Gray(weights).A(x.expand(1, 3, 4, 4)), x)
+    assert repr(Gray(weights)) == f"Gray(weights={weights})"
+
+
+def test_own_weights_pick_a_channel() -> None:
+    x = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(Gray([0, 1, 0]).A(x), x[:, 1:2])
+
+
+@pytest.mark.parametrize("weights", [[0, 0, 0], [1, 2], [1, 2, float("nan")], []])
+def test_useless_weights_are_refused(weights: list[float]) -> None:
+    with pytest.raises(ValueError, match=r"^Gray: weights are three finite numbers"):
+        Gray(weights)
+
+
+def test_unknown_standard_lists_the_known() -> None:
+    with pytest.raises(ValueError, match=r"^Gray: there are no weights 'rec2020'; choose one of rec601, rec709, mean"):
+        Gray("rec2020")
+
+
+def test_shapes_are_checked_at_the_door() -> None:
+    with pytest.raises(ValueError, match=r"^Gray\(weights=rec601\): expected images of shape \(B, 3, H, W\), got \(B, 1, 4, 4\)$"):
+        Gray().A(torch.zeros(1, 1, 4, 4))
+    with pytest.raises(ValueError, match=r"expected measurements of shape \(B, 1, H, W\), got \(B, 3, 4, 4\)"):
+        Gray().A_adjoint(torch.zeros(1, 3, 4, 4))

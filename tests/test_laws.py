@@ -1,0 +1,169 @@
+"""The laws, for masks, downsampling, gray and what they compose to. Each strategy draws an operator and a shape of images for it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn, SearchStrategy
+from laws_support import check_everywhere, few
+
+from priorsolve.operators.base import LinearOperator
+from priorsolve.operators.downsample import Downsample
+from priorsolve.operators.gray import Gray
+from priorsolve.operators.holes import Holes
+from priorsolve.operators.laws import check_laws
+from priorsolve.operators.mask import Mask, join_masks
+from priorsolve.types import Images, Measurements, Shape
+
+Case = tuple[LinearOperator, Shape]
+
+sides = st.integers(4, 13)
+factors = st.sampled_from([1, 2, 3, 4])
+kernels = st.sampled_from(["area", "nearest", "bilinear", "bicubic", "lanczos"])
+seeds = st.integers(0, 2**31)
+
+
+def known(shape: Shape, seed: int, *, soft: bool) -> torch.Tensor:
+    """About half of the pixels known; soft ones have 8-bit levels from a quarter up."""
+    rng = torch.Generator().manual_seed(seed)
+    level = torch.randint(64, 256, shape, generator=rng) / 255 if soft else torch.ones(shape)
+    return level * (torch.rand(shape, generator=rng) < 0.5)
+
+
+@st.composite
+def masks(draw: DrawFn) -> Case:
+    shape = (draw(st.sampled_from([1, 3])), draw(sides), draw(sides))
+    own = draw(st.sampled_from([shape[1:], (1, *shape[1:]), shape, (1, *shape)]))
+    return Mask(known(own, draw(seeds), soft=draw(st.booleans()))), shape
+
+
+@st.composite
+def masks_per_image(draw: DrawFn) -> Case:
+    shape = (draw(st.sampled_from([1, 3])), draw(sides), draw(sides))
+    own = draw(st.sampled_from([(1, *shape[1:]), shape]))
+    return Mask(known((draw(st.integers(2, 4)), *own), draw(seeds), soft=draw(st.booleans()))), shape
+
+
+@st.composite
+def holes(draw: DrawFn) -> Case:
+    described = {
+        "boxes": st.just([[0.2, 0.1, 0.6, 0.7]]),
+        "strokes": st.sampled_from(["thin", "medium", "thick"]),
+        "pixels": st.floats(0.1, 0.9),
+        "half": st.sampled_from(["left", "right", "top", "bottom"]),
+    }
+    chosen = draw(st.sets(st.sampled_from(sorted(described)), min_size=1))
+    return Holes(**{name: draw(described[name]) for name in sorted(chosen)}, seed=draw(seeds)), (3, draw(sides), draw(sides))
+
+
+@st.composite
+def joined(draw: DrawFn) -> Case:
+    shape = (3, draw(sides), draw(sides))
+    own = draw(st.sampled_from([shape[1:], shape]))
+    return join_masks([Mask(known(own, draw(seeds), soft=True)), Holes(half="left"), Holes(pixels=0.3)], shape), shape
+
+
+@st.composite
+def downsamples(draw: DrawFn) -> Case:
+    factor = draw(factors)
+    shape = (draw(st.sampled_from([1, 3])), factor * draw(st.integers(1, 7)), factor * draw(st.integers(1, 7)))
+    return Downsample(factor, draw(kernels)), shape
+
+
+@st.composite
+def grays(draw: DrawFn) -> Case:
+    custom = st.lists(st.floats(0.1, 2) | st.floats(-2, -0.1), min_size=3, max_size=3)
+    return Gray(draw(st.sampled_from(["rec601", "rec709", "mean"]) | custom)), (3, draw(sides), draw(sides))
+
+
+@st.composite
+def gray_small_and_holed(draw: DrawFn) -> Case:
+    shape = (3, 2 * draw(sides), 2 * draw(sides))
+    batch = draw(st.sampled_from([(), (2,)]))
+    mask = Mask(known((*batch, 1, *shape[1:]) if batch else shape[1:], draw(seeds), soft=draw(st.booleans())))
+    return Gray() @ Downsample(2, draw(kernels)) @ mask, shape
+
+
+@st.composite
+def holed_after_downsampling(draw: DrawFn) -> Case:
+    factor = draw(factors)
+    small = (draw(sides), draw(sides))
+    mask = Mask(known((draw(st.sampled_from([1, 3])), 1, *small), draw(seeds), soft=draw(st.booleans())))
+    return mask @ Downsample(factor, draw(kernels)), (3, factor * small[0], factor * small[1])
+
+
+@st.composite
+def downsampled_twice(draw: DrawFn) -> Case:
+    return Downsample(2, draw(kernels)) @ Downsample(3, draw(kernels)) @ Gray(), (
+        3,
+        6 * draw(st.integers(1, 4)),
+        6 * draw(st.integers(1, 4)),
+    )
+
+
+@st.composite
+def masked_twice(draw: DrawFn) -> Case:
+    shape = (3, draw(sides), draw(sides))
+    return Gray() @ Mask(known((3, 1, *shape[1:]), draw(seeds), soft=True)) @ Holes(strokes="thin", seed=draw(seeds)), shape
+
+
+LEAVES = [masks, masks_per_image, holes, joined, downsamples, grays]
+COMPOSITIONS = [gray_small_and_holed, holed_after_downsampling, downsampled_twice, masked_twice]
+
+
+def cases(strategies: list[object]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("strategy", [pytest.param(strategy(), id=strategy.__name__) for strategy in strategies])
+
+
+@cases(LEAVES + COMPOSITIONS)
+@given(data=st.data())
+@few
+def test_every_operator_keeps_the_laws(strategy: SearchStrategy[Case], data: st.DataObject) -> None:
+    operator, in_shape = data.draw(strategy)
+    check_everywhere(operator, in_shape)
+
+
+@cases(LEAVES)
+@given(data=st.data())
+@few
+def test_a_closed_pseudo_inverse_is_moore_and_penrose_s(strategy: SearchStrategy[Case], data: st.DataObject) -> None:
+    """`A† A A† = A†`, and `A† A` and `A A†` are symmetric: with `A A† A = A` there is only one such A†."""
+    operator, in_shape = data.draw(strategy)
+    operator, batch, rng = operator.double(), operator.batch or 2, torch.Generator().manual_seed(0)
+    u, v = torch.randn(2, batch, *in_shape, generator=rng, dtype=torch.float64)
+    y, z = torch.randn(2, batch, *operator.out_shape(in_shape), generator=rng, dtype=torch.float64)
+    A, dagger = operator.A, operator.A_dagger
+    torch.testing.assert_close(dagger(A(dagger(y))), dagger(y), rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close((dagger(A(u)) * v).sum(), (u * dagger(A(v))).sum(), rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close((A(dagger(y)) * z).sum(), (y * A(dagger(z))).sum(), rtol=1e-9, atol=1e-9)
+
+
+class WrongAdjoint(Gray):
+    def _A_adjoint(self, y: Measurements) -> Images:
+        return super()._A_adjoint(y).flip(1)
+
+
+class WrongDagger(Gray):
+    def _A_dagger(self, y: Measurements) -> Images:
+        return self._A_adjoint(y)
+
+
+class NotLinear(Gray):
+    def _A(self, x: Images) -> Measurements:
+        return super()._A(x) + 1
+
+
+class Leaky(Gray):
+    def _A(self, x: Images) -> Measurements:
+        return super()._A(x - x.mean(0))
+
+
+@pytest.mark.parametrize(
+    ("operator", "law"),
+    [(WrongAdjoint(), "dot test"), (WrongDagger(), "A A† A = A"), (NotLinear(), "dot test"), (Leaky(), "independence")],
+)
+def test_a_broken_law_is_named(operator: LinearOperator, law: str) -> None:
+    with pytest.raises(AssertionError, match=rf"^{type(operator).__name__}\(.*\): {law} is off by .* allowed 1e-04$"):
+        check_laws(operator, (3, 8, 8))

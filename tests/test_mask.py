@@ -1,0 +1,204 @@
+"""Holes are where they were promised, at any size, and errors show the way out."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from priorsolve.operators.holes import Holes
+from priorsolve.operators.mask import Mask, join_masks
+
+
+def shown(operator: Holes, height: int, width: int) -> torch.Tensor:
+    """The mask values, (H, W): what is left of a white picture."""
+    return operator.A(torch.ones(1, 1, height, width))[0, 0]
+
+
+def saved(path: Path, values: np.ndarray) -> str:
+    Image.fromarray(values).save(path)
+    return str(path)
+
+
+@pytest.fixture
+def box_file(tmp_path: Path) -> str:
+    """20 wide, 10 tall; a white hole from column 5 to 10 and row 2 to 4, and one gray pixel in the corner."""
+    values = np.zeros((10, 20), np.uint8)
+    values[2:4, 5:10] = 255
+    values[0, 0] = 102
+    return saved(tmp_path / "mask.png", values)
+
+
+def test_a_mask_keeps_the_known_and_empties_the_hole() -> None:
+    known = torch.tensor([[1.0, 0.0], [0.5, 1.0]])
+    x = torch.full((2, 3, 2, 2), 0.8)
+    A = Mask(known)
+    torch.testing.assert_close(A.A(x)[1, 2], torch.tensor([[0.8, 0.0], [0.4, 0.8]]))
+    torch.testing.assert_close(A.A_dagger(A.A(x))[1, 2], torch.tensor([[0.8, 0.0], [0.8, 0.8]]))
+    inside = torch.tensor([[1.0, 1.0], [1.0, 0.0]]).expand(2, 3, 2, 2)
+    assert A.support(inside)[0, 0].tolist() == [[1, 0], [1, 0]]
+    assert repr(A) == "Mask(2×2, 25% missing)"
+
+
+def test_a_mask_per_image_goes_with_its_image() -> None:
+    known = torch.rand(3, 1, 4, 5, generator=torch.Generator().manual_seed(0)) < 0.5
+    A, x = Mask(known), torch.ones(3, 3, 4, 5)
+    assert A.batch == 3
+    assert Mask(known[:1]).batch is None
+    assert torch.equal(A.select(torch.tensor([2, 0])).A(x[:2]), known[[2, 0]].float().expand(2, 3, 4, 5))
+    with pytest.raises(ValueError, match="has parameters for 3 images, got a batch of 2"):
+        A.A(x[:2])
+
+
+def test_a_mask_is_safe_from_its_maker() -> None:
+    known = torch.ones(2, 2)
+    A = Mask(known)
+    known.zero_()
+    assert A.known.sum() == 4
+
+
+def test_joined_masks_are_the_single_ones_in_order() -> None:
+    singles = [Holes(half="left"), Mask(torch.rand(3, 4, 6, generator=torch.Generator().manual_seed(0))), Holes(pixels=0.5, seed=3)]
+    A, x = join_masks(singles, (3, 4, 6)), torch.rand(3, 3, 4, 6, generator=torch.Generator().manual_seed(1))
+    assert A.batch == 3
+    assert torch.equal(A.A(x), torch.cat([single.A(x[i : i + 1]) for i, single in enumerate(singles)]))
+    assert join_masks(singles[:1], (3, 4, 6)).known.shape == (1, 1, 4, 6)
+    with pytest.raises(ValueError, match=r"^join_masks: expected at least one mask"):
+        join_masks([], (3, 4, 6))
+    with pytest.raises(ValueError, match=r"expected images of shape \(B, 3, 4, 6\), got \(B, 3, 4, 8\)"):
+        join_masks(singles, (3, 4, 8))
+
+
+@pytest.mark.parametrize(
+    ("side", "missing"),
+    [("left", np.s_[:, :4]), ("right", np.s_[:, 5:]), ("top", np.s_[:3]), ("bottom", np.s_[3:])],
+)
+def test_half(side: str, missing: object) -> None:
+    expected = torch.ones(6, 9)
+    expected[missing] = 0
+    assert torch.equal(shown(Holes(half=side), 6, 9), expected)
+
+
+@pytest.mark.parametrize("boxes", [[[0.25, 0.5, 0.75, 1.0]], [[2, 3, 6, 6]]])
+def test_boxes_in_fractions_and_in_pixels(boxes: list[list[float]]) -> None:
+    expected = torch.ones(6, 8)
+    expected[3:6, 2:6] = 0
+    assert torch.equal(shown(Holes(boxes=boxes), 6, 8), expected)
+
+
+def test_a_small_box_does_not_vanish() -> None:
+    assert shown(Holes(boxes=[[0.999, 0.5, 1, 0.501]]), 8, 8).sum() == 63
+
+
+def test_pixels_are_the_promised_number_and_seeded() -> None:
+    assert (shown(Holes(pixels=0.3), 20, 10) == 0).sum() == 60
+    assert torch.equal(shown(Holes(pixels=0.3, seed=1), 20, 10), shown(Holes(pixels=0.3, seed=1), 20, 10))
+    assert not torch.equal(shown(Holes(pixels=0.3, seed=1), 20, 10), shown(Holes(pixels=0.3, seed=2), 20, 10))
+
+
+@pytest.mark.parametrize(("strokes", "least", "most"), [("thin", 0.08, 0.2), ("medium", 0.12, 0.36), ("thick", 0.1, 0.5)])
+def test_strokes_cover_a_part_and_look_the_same_at_any_size(strokes: str, least: float, most: float) -> None:
+    for seed in range(5):
+        small, large = (shown(Holes(strokes=strokes, seed=seed), side, side) for side in (64, 192))
+        assert least < 1 - large.mean() < most
+        assert (small != large[1::3, 1::3]).sum() <= 4  # the same shape, looked at in the same points
+    assert not torch.equal(small, shown(Holes(strokes=strokes, seed=0), 64, 64))
+
+
+def test_several_descriptions_are_united() -> None:
+    both = shown(Holes(half="left", pixels=0.5, boxes=[[0.5, 0, 1, 0.5]]), 8, 8)
+    one_by_one = [shown(holes, 8, 8) for holes in (Holes(half="left"), Holes(pixels=0.5), Holes(boxes=[[0.5, 0, 1, 0.5]]))]
+    assert torch.equal(both, torch.stack(one_by_one).amin(0))
+
+
+def test_a_file_is_stretched_and_its_grays_are_soft_edges(box_file: str) -> None:
+    same = shown(Holes(file=box_file), 10, 20)
+    assert (same[2:4, 5:10] == 0).all()
+    assert (same == 0).sum() == 10
+    assert same[0, 0] == pytest.approx(0.6)
+    assert torch.equal(shown(Holes(file=box_file), 30, 60), same.repeat_interleave(3, 0).repeat_interleave(3, 1))
+    assert torch.equal(shown(Holes(file=box_file, hole="black"), 10, 20) == 1, same == 0)
+
+
+def test_a_file_of_another_shape_is_refused(box_file: str) -> None:
+    A = Holes(file=box_file)
+    assert A.out_shape((3, 101, 201)) == (3, 101, 201)
+    with pytest.raises(ValueError, match=r"^Holes\(file=.*mask.png\): .*mask.png is 20×10 but the picture is 64×64, another shape; crop"):
+        A.A(torch.zeros(1, 3, 64, 64))
+
+
+def test_kinds_of_files(tmp_path: Path) -> None:
+    hole = np.zeros((4, 4), bool)
+    hole[1:3, 1:3] = True
+    clear = np.zeros((4, 4, 4), np.uint8)
+    clear[hole] = 255
+    files = {
+        "bits.png": hole,
+        "deep.png": hole.astype(np.uint16) * 65535,
+        "colours.png": hole[..., None].repeat(3, 2).astype(np.uint8) * 255,
+        "clear.png": clear,
+    }
+    for name, values in files.items():
+        assert torch.equal(shown(Holes(file=saved(tmp_path / name, values)), 4, 4) == 0, torch.from_numpy(hole)), name
+
+
+def test_the_specks_of_jpeg_are_no_holes(tmp_path: Path) -> None:
+    values = np.zeros((32, 32), np.uint8)
+    values[8:24, 8:24] = 255
+    Image.fromarray(values).save(tmp_path / "mask.jpg", quality=95)
+    mask = shown(Holes(file=str(tmp_path / "mask.jpg")), 32, 32)
+    assert torch.equal(mask == 0, torch.from_numpy(values > 0))
+    assert torch.equal(mask == 1, torch.from_numpy(values == 0))
+
+
+def test_holes_pickle_and_follow_the_type(box_file: str) -> None:
+    A = Holes(file=box_file, strokes="thin", seed=4)
+    again = pickle.loads(pickle.dumps(A))
+    assert torch.equal(shown(again, 10, 20), shown(A, 10, 20))
+    assert A.A(torch.ones(1, 3, 10, 20, dtype=torch.float64)).dtype == torch.float64
+    assert repr(A) == f"Holes(file={box_file}, strokes=thin, seed=4)"
+
+
+def test_masks_met_first_in_inference_mode_serve_training_too() -> None:
+    A, x = Holes(half="top"), torch.ones(1, 3, 6, 6, requires_grad=True)
+    with torch.inference_mode():
+        A.A(x)
+    A.A(x).sum().backward()
+    assert x.grad is not None
+    assert x.grad.sum() == 54
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Mask(torch.ones(3)), r"^Mask: expected a mask of shape .*, got \(3,\)$"),
+        (lambda: Mask(torch.full((2, 2), 255)), r"^Mask: values must lie in \[0, 1\], 1 where a pixel is known, got 255 to 255"),
+        (
+            lambda: Mask(torch.ones(4, 4)).A(torch.ones(1, 3, 5, 4)),
+            r"^Mask\(4×4, 0% missing\): expected .* \(B, C, 4, 4\), got \(B, 3, 5, 4\)$",
+        ),
+        (Holes, "^Holes: no hole is described; give at least one of file, boxes, strokes, pixels, half$"),
+        (lambda: Holes(boxes=[]), "^Holes: no hole is described"),
+        (lambda: Holes(pixels=1.5), "^Holes: pixels is the fraction of pixels lost, between 0 and 1, got 1.5$"),
+        (lambda: Holes(boxes=[[0.5, 0, 0.2, 1]]), r"^Holes: a box is \[left, top, right, bottom\] .*, got \[0.5, 0, 0.2, 1\]$"),
+        (lambda: Holes(boxes=[[0, 0, 9, 4]]).out_shape((3, 8, 8)), r"box \[0, 0, 9, 4\] reaches beyond the picture, 8×8; give fractions"),
+        (lambda: Holes(strokes="fat"), "^Holes: there are no strokes 'fat'; choose one of thin, medium, thick$"),
+        (lambda: Holes(half="lower"), "^Holes: there is no half 'lower'; choose one of left, right, top, bottom$"),
+        (lambda: Holes(file="no/such.png"), "^Holes: cannot read the mask no/such.png: .*No such file"),
+        (lambda: Holes(file=__file__), "^Holes: cannot read the mask .*test_mask.py: cannot identify image file"),
+    ],
+)
+def test_errors(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_a_mask_that_hides_everything_is_refused(tmp_path: Path) -> None:
+    file = saved(tmp_path / "white.png", np.full((4, 4), 255, np.uint8))
+    with pytest.raises(ValueError, match=r"white.png is one big hole \(white everywhere\); see that hole: names the colour"):
+        Holes(file=file)

@@ -1,0 +1,108 @@
+"""Noise has the statistics it promises, depends on its seed alone, and leaves holes empty."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from priorsolve.operators.noise import Chain, Gaussian, Noise, Poisson, SaltPepper
+
+NOISES = [Gaussian(0.1), Poisson(30), SaltPepper(0.3), Chain([Poisson(100), Gaussian(0.02), SaltPepper(0.01)])]
+every = pytest.mark.parametrize("noise", NOISES, ids=repr)
+
+
+def rng(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def ramp(batch: int = 3, side: int = 64) -> torch.Tensor:
+    """Every value from 0.1 to 0.9, as often in each image."""
+    return torch.linspace(0.1, 0.9, side * side).view(1, 1, side, side).expand(batch, 1, side, side)
+
+
+@every
+def test_same_seed_same_noise(noise: Noise) -> None:
+    assert torch.equal(noise(ramp(), rng=rng(1)), noise(ramp(), rng=rng(1)))
+    assert not torch.equal(noise(ramp(), rng=rng(1)), noise(ramp(), rng=rng(2)))
+
+
+@every
+def test_a_photo_s_noise_does_not_depend_on_its_neighbours(noise: Noise) -> None:
+    together = noise(ramp(3), rng=[rng(5), rng(6), rng(7)])
+    assert torch.equal(together[1:2], noise(ramp(1), rng=[rng(6)]))
+    assert torch.equal(together.flip(0), noise(ramp(3), rng=[rng(7), rng(6), rng(5)]))
+
+
+@every
+def test_one_generator_is_used_up_image_after_image(noise: Noise) -> None:
+    one = rng(3)
+    assert torch.equal(noise(ramp(2), rng=rng(3)), torch.cat([noise(ramp(1), rng=one), noise(ramp(1), rng=one)]))
+
+
+@every
+def test_holes_stay_empty_and_the_noise_elsewhere_does_not_change(noise: Noise) -> None:
+    where = (torch.arange(64) % 3 > 0).float().expand(1, 1, 64, 64)
+    y = ramp() * where
+    noisy = noise(y, rng=rng(), where=where)
+    assert (noisy[(where == 0).expand_as(y)] == 0).all()
+    assert not torch.equal(noisy, y)
+
+
+@every
+def test_shape_and_type_are_kept(noise: Noise) -> None:
+    for dtype in (torch.float32, torch.float64):
+        noisy = noise(ramp().to(dtype), rng=rng())
+        assert noisy.dtype == dtype
+        assert noisy.shape == ramp().shape
+    assert noise(torch.zeros(0, 3), rng=rng()).shape == (0, 3)
+
+
+@pytest.mark.parametrize("noise", [Gaussian(0.1), Poisson(30), Chain([Poisson(100), Gaussian(0.05)])], ids=repr)
+def test_rms_is_what_is_measured(noise: Noise) -> None:
+    where = torch.zeros(1, 1, 256, 256)
+    where[..., 40:, :] = 1
+    y = ramp(2, 256) * where
+    off = (noise(y, rng=rng(), where=where) - y).square().sum((1, 2, 3)) / where.sum()
+    expected = noise.rms(y, where)
+    assert expected is not None
+    torch.testing.assert_close(off.sqrt(), expected, rtol=0.02, atol=0)
+
+
+def test_poisson_counts_photons_around_the_mean() -> None:
+    y = torch.full((1, 200_000), 0.37)
+    noisy = Poisson(20)(y, rng=rng())
+    assert torch.equal((noisy * 20).round(), (noisy.double() * 20).float().round())
+    assert abs(noisy.mean() - 0.37) < 0.002
+    assert abs(noisy.var() - 0.37 / 20) < 0.0005
+    assert (Poisson(20)(-y, rng=rng()) == 0).all()
+
+
+def test_salt_and_pepper_come_in_equal_parts() -> None:
+    noisy = SaltPepper(0.2)(torch.full((1, 200_000), 0.5), rng=rng())
+    for value, fraction in ((0.0, 0.1), (1.0, 0.1), (0.5, 0.8)):
+        assert abs((noisy == value).double().mean() - fraction) < 0.005
+    assert SaltPepper(0.2).rms(noisy) is None
+    assert Chain([Gaussian(0.1), SaltPepper(0.2)]).rms(noisy) is None
+
+
+def test_no_noise_is_no_noise() -> None:
+    for noise in (Gaussian(0), SaltPepper(0), Chain([])):
+        assert torch.equal(noise(ramp(), rng=rng()), ramp())
+    assert torch.equal(Chain([]).rms(ramp()), torch.zeros(3))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Gaussian(-1), "^Gaussian: sigma must be at least 0, got -1"),
+        (lambda: Gaussian(float("nan")), "^Gaussian: sigma must be at least 0, got nan"),
+        (lambda: Poisson(0), "^Poisson: peak, the photons at value 1, must be above 0, got 0$"),
+        (lambda: SaltPepper(2), "^SaltPepper: amount is the fraction of values lost, 0 to 1, got 2$"),
+        (lambda: Gaussian(0.1)(ramp(3), rng=[rng()]), r"^Gaussian\(sigma=0.1\): expected one generator per image, 3, got 1$"),
+    ],
+)
+def test_errors(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
