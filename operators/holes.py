@@ -50,6 +50,8 @@ class Holes(Masking):
     ) -> None:
         super().__init__()
         self._given = {"file": file, "hole": hole, "boxes": boxes, "strokes": strokes, "pixels": pixels, "half": half, "seed": seed}
+        if hole not in ("white", "black"):
+            raise ValueError(f"Holes: hole is the colour of the holes in the file, white or black, got {hole!r}")
         self._boxes = _checked_boxes(boxes)
         self._picture = None if file is None else _read(Path(file), hole)
         drawings: list[Drawing] = []

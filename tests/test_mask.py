@@ -189,6 +189,7 @@ def test_masks_met_first_in_inference_mode_serve_training_too() -> None:
         (lambda: Holes(boxes=[[0, 0, 9, 4]]).out_shape((3, 8, 8)), r"box \[0, 0, 9, 4\] reaches beyond the picture, 8×8; give fractions"),
         (lambda: Holes(strokes="fat"), "^Holes: there are no strokes 'fat'; choose one of thin, medium, thick$"),
         (lambda: Holes(half="lower"), "^Holes: there is no half 'lower'; choose one of left, right, top, bottom$"),
+        (lambda: Holes(file="mask.png", hole="gray"), r"^Holes: hole is the colour of the holes in the file, white or black, got 'gray'$"),
         (lambda: Holes(file="no/such.png"), "^Holes: cannot read the mask no/such.png: .*No such file"),
         (lambda: Holes(file=__file__), "^Holes: cannot read the mask .*test_mask.py: cannot identify image file"),
     ],
