@@ -13,7 +13,7 @@ setup(
     description="Restore photos with a pretrained GAN as the prior: any operator × any prior × any solver, in batches, from YAML recipes",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
-    license="Apache-2.0",
+    license_expression="Apache-2.0",
     license_files=["LICENSE"],
     python_requires=">=3.10",
     package_dir={
@@ -32,7 +32,7 @@ setup(
     ],
     package_data={
         "priorsolve": ["py.typed"],
-        "priorsolve.recipes": ["*.yaml"],
+        "priorsolve.recipes": ["*.yaml", "presets/*.yaml"],
         "priorsolve.data": ["samples/*", "masks/*"],
     },
     install_requires=[
