@@ -1,0 +1,188 @@
+"""Photos and measurements, to and from files."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from priorsolve.files import write_atomically
+from priorsolve.pictures import PhotoError, finish, open_picture
+from priorsolve.types import Shape
+
+__all__ = [
+    "Framing",
+    "PhotoError",
+    "measurement_suffix",
+    "read_framed",
+    "read_image",
+    "read_measurement",
+    "write_image",
+    "write_measurement",
+]
+
+WRITTEN: dict[str, tuple[str, dict[str, Any]]] = {
+    ".png": ("PNG", {}),
+    ".jpg": ("JPEG", {"quality": 95, "subsampling": 0}),
+    ".jpeg": ("JPEG", {"quality": 95, "subsampling": 0}),
+    ".webp": ("WEBP", {"lossless": True}),
+    ".tif": ("TIFF", {"compression": "tiff_adobe_deflate"}),
+    ".tiff": ("TIFF", {"compression": "tiff_adobe_deflate"}),
+}
+"""Suffix -> Pillow's format and settings. All but JPEG keep every 8-bit value."""
+
+
+@dataclass(frozen=True)
+class Framing:
+    """How a photo became an image: sizes are (height, width); `box` is (left, top, right, bottom) in the upright photo's pixels."""
+
+    original: tuple[int, int]
+    size: tuple[int, int]
+    box: tuple[float, float, float, float]
+    resized: bool
+    notes: tuple[str, ...] = ()
+
+    def sentences(self) -> tuple[str, ...]:
+        """What a record should say, one thought each; empty when the photo was used exactly as it is."""
+        (height, width), (left, top, right, bottom) = self.original, self.box
+        said = []
+        if (right - left, bottom - top) != (width, height):
+            said.append(f"cropped from {width}×{height} to {right - left:g}×{bottom - top:g} around its centre")
+        if self.resized:
+            said.append(f"resized from {right - left:g}×{bottom - top:g} to {self.size[1]}×{self.size[0]}")
+        return (*said, *self.notes)
+
+
+def read_image(path: Path, size: tuple[int, int], channels: Literal[1, 3] = 3) -> Tensor:
+    """The photo as (channels, *size), float32 in [0, 1]; `read_framed` also tells what was done to it."""
+    return read_framed(path, size, channels)[0]
+
+
+def read_framed(path: Path, size: tuple[int, int], channels: Literal[1, 3] = 3) -> tuple[Tensor, Framing]:
+    """Read a photo, turn it upright, crop it around its centre to the aspect of `size` (height, width) and resample it.
+
+    Shrinking uses Lanczos, enlarging bicubic; a photo that already has this size is returned bit for bit (value / 255).
+    16-bit and float grey keep their precision, 16-bit colour is read as 8; colours come out as sRGB, what is transparent lies
+    on white, of an animation the first picture counts. Raises PhotoError with one sentence for a file that cannot be used.
+    """
+    rows, columns = size
+    # Twice what is needed is left for Lanczos: decoding a JPEG at a fraction is a box filter.
+    picture, original, notes = open_picture(path, lambda h, w: _cover(h, w, 2 * rows, 2 * columns))
+    box = _crop(original, size)
+    if (box[2] - box[0], box[3] - box[1]) == (columns, rows) and (picture.height, picture.width) == original:
+        picture, resized = _kept(picture, picture.crop((int(box[0]), int(box[1]), int(box[2]), int(box[3])))), False
+    else:
+        across, down = picture.width / original[1], picture.height / original[0]  # 1, unless decoded at a fraction
+        scaled = (box[0] * across, box[1] * down, min(box[2] * across, picture.width), min(box[3] * down, picture.height))
+        shrinking = box[2] - box[0] > columns
+        how = Image.Resampling.LANCZOS if shrinking else Image.Resampling.BICUBIC
+        picture = _kept(picture, picture.resize((columns, rows), how, box=scaled, reducing_gap=3.0 if shrinking else None))
+        resized = True
+    image = _tensor(finish(picture, notes), channels)
+    return image, Framing(original, size, box, resized, tuple(notes))
+
+
+def _cover(height: int, width: int, rows: int, columns: int) -> tuple[int, int]:
+    scale = max(rows / height, columns / width)
+    return -int(-height * scale // 1), -int(-width * scale // 1)
+
+
+def _crop(original: tuple[int, int], size: tuple[int, int]) -> tuple[float, float, float, float]:
+    (height, width), (rows, columns) = original, size
+    scale = min(height / rows, width / columns)
+    crop_height, crop_width = min(scale * rows, height), min(scale * columns, width)
+    left, top = (width - crop_width) / 2, (height - crop_height) / 2
+    if scale == 1:  # whole pixels, so that nothing has to be resampled
+        left, top = left // 1, top // 1
+    return left, top, left + crop_width, top + crop_height
+
+
+def _kept(source: Image.Image, made: Image.Image) -> Image.Image:
+    made.info = dict(source.info)  # the colour profile is still to be used
+    return made
+
+
+def _tensor(picture: Image.Image, channels: int) -> Tensor:
+    if picture.mode == "F":
+        values = np.asarray(picture, dtype=np.float32).clip(0.0, 1.0)
+    else:
+        if channels == 1 and picture.mode != "L":
+            picture = picture.convert("L")
+        values = np.asarray(picture, dtype=np.float32) / np.float32(255.0)
+    tensor = torch.from_numpy(np.array(values))
+    tensor = tensor[None] if tensor.ndim == 2 else tensor.permute(2, 0, 1).contiguous()
+    return tensor if tensor.shape[0] == channels else tensor.repeat(channels, 1, 1)
+
+
+def write_image(path: Path, image: Tensor) -> None:
+    """Write (1 or 3, H, W), clamped to [0, 1] and rounded to 8 bits, atomically, in the format of the suffix (none: PNG).
+
+    Parent folders are made. Raises ValueError for another shape, NaN, or a suffix that is not written.
+    """
+    if image.ndim != 3 or image.shape[0] not in (1, 3):
+        raise ValueError(f"an image has shape (1 or 3, H, W), not {tuple(image.shape)}")
+    if image.isnan().any():
+        raise ValueError(f"{path.name}: the image holds NaN, so it is not written")
+    suffix = path.suffix.lower() or ".png"
+    if suffix not in WRITTEN:
+        raise ValueError(f"{path.name}: {suffix} is not written; use one of {', '.join(WRITTEN)}")
+    values = (image.detach().float().clamp(0, 1) * 255).round().to(torch.uint8).cpu()
+    picture = Image.fromarray(values[0].numpy() if len(values) == 1 else values.permute(1, 2, 0).contiguous().numpy())
+    kind, settings = WRITTEN[suffix]
+    data = io.BytesIO()
+    picture.save(data, kind, **settings)
+    write_atomically(path, data.getvalue())
+
+
+def measurement_suffix(shape: Shape) -> Literal[".png", ".npy"]:
+    """How a measurement of this shape (no batch axis) is kept: as a picture where it is one, else as an array."""
+    return ".png" if len(shape) == 3 and shape[0] in (1, 3) else ".npy"
+
+
+def write_measurement(path: Path, y: Tensor) -> None:
+    """Write one measurement (no batch axis), atomically: `.npy` as float32, any other suffix as `write_image` does.
+
+    A picture holds 8 bits in [0, 1]: a measurement that reaches beyond, or must be exact, belongs in a `.npy`.
+    """
+    if path.suffix.lower() != ".npy":
+        write_image(path, y)
+        return
+    data = io.BytesIO()
+    np.save(data, y.detach().float().cpu().numpy(), allow_pickle=False)
+    write_atomically(path, data.getvalue())
+
+
+def read_measurement(path: Path, shape: Shape) -> Tensor:
+    """Read one measurement of exactly `shape` (no batch axis), float32; a picture is never cropped or resized here.
+
+    Raises PhotoError naming the shape found and the one expected, for arrays that are no floats, and for what `read_image` refuses.
+    """
+    if path.suffix.lower() == ".npy":
+        return _read_array(path, shape)
+    if measurement_suffix(shape) != ".png":
+        raise PhotoError(path, f"a picture, but the operator measures shape {tuple(shape)}: give a .npy of that shape")
+    picture, original, notes = open_picture(path, smallest=1)
+    if original != tuple(shape[1:]):
+        raise PhotoError(path, f"{original[1]}×{original[0]} pixels, but the operator measures {shape[2]}×{shape[1]}")
+    return _tensor(finish(picture, notes), shape[0])
+
+
+def _read_array(path: Path, shape: Shape) -> Tensor:
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)  # mapped: the shape is known before anything is read
+    except (OSError, ValueError, EOFError) as error:
+        raise PhotoError(path, "not a .npy array of numbers, or cut short") from error
+    if array.dtype.kind != "f":
+        raise PhotoError(path, f"an array of {array.dtype}; a measurement is an array of floats")
+    if array.shape != tuple(shape):
+        raise PhotoError(path, f"shape {array.shape}, but the operator measures {tuple(shape)}")
+    values = np.array(array, dtype=np.float32)
+    if not np.isfinite(values).all():
+        raise PhotoError(path, "holds NaN or infinite values")
+    return torch.from_numpy(values)

@@ -1,0 +1,82 @@
+"""How good a restored image is: one number per image, each knowing its name, direction and range."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from priorsolve.types import Images, PerImage
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A measure of images (B, C, H, W), called as `metric(images, reference)`; gives (B,) float32 on the images' device.
+
+    Both are clamped to [0, 1] first, since that is what is written. `range` is (lowest, highest). Raises ValueError when the
+    reference is missing or of another shape.
+    """
+
+    name: str
+    higher_is_better: bool
+    range: tuple[float, float]
+    needs_reference: bool
+    function: Callable[[Images, Images | None], PerImage]
+
+    def __call__(self, images: Images, reference: Images | None = None) -> PerImage:
+        if images.ndim != 4:
+            raise ValueError(f"{self.name} takes images (B, C, H, W), not {tuple(images.shape)}")
+        if reference is None:
+            if self.needs_reference:
+                raise ValueError(f"{self.name} compares with a reference, and none was given")
+        elif reference.shape != images.shape:
+            raise ValueError(f"{self.name}: images are {tuple(images.shape)}, the reference is {tuple(reference.shape)}")
+        with torch.no_grad():
+            clamped = None if reference is None else reference.clamp(0, 1).to(images.device)
+            return self.function(images.clamp(0, 1), clamped).to(images.device, torch.float32)
+
+
+def psnr(images: Images, reference: Images | None) -> PerImage:
+    """Peak signal-to-noise ratio in dB: -10 log₁₀ of the mean squared difference, infinite for equal images."""
+    assert reference is not None
+    difference = images.double() - reference.double()
+    return -10 * difference.square().flatten(1).mean(1).log10()
+
+
+def ssim(images: Images, reference: Images | None) -> PerImage:
+    """Structural similarity as in Wang et al. (2004): Gaussian window of σ = 1.5 (11×11), averaged over pixels and channels.
+
+    Raises ValueError for images below 11×11, the window's size.
+    """
+    assert reference is not None
+    from skimage.metrics import structural_similarity  # slow to import, and needed by nothing else here
+
+    compare: Callable[..., float] = structural_similarity
+    height, width = images.shape[-2:]
+    if min(height, width) < 11:
+        raise ValueError(f"ssim looks through an 11×11 window, and the images are {height}×{width}")
+    scores = [
+        compare(
+            one.double().cpu().numpy(),
+            other.double().cpu().numpy(),
+            channel_axis=0,
+            data_range=1.0,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+        )
+        for one, other in zip(images, reference, strict=True)
+    ]
+    return torch.tensor(scores, dtype=torch.float64)
+
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("psnr", higher_is_better=True, range=(0.0, math.inf), needs_reference=True, function=psnr),
+        Metric("ssim", higher_is_better=True, range=(-1.0, 1.0), needs_reference=True, function=ssim),
+    )
+}
+"""The metrics by name."""

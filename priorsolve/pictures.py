@@ -1,0 +1,179 @@
+"""From a picture file of any kind to sRGB or grey pixels, or one line that says why not."""
+
+from __future__ import annotations
+
+import io
+import struct
+import threading
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from PIL import Image, ImageCms, UnidentifiedImageError
+
+FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "AVIF", "HEIF")
+"""Pillow's names of what is read. Nothing else is tried: a reader such as EPS would start another program."""
+
+SMALLEST = 8
+"""Pixels on the shorter side below which nothing can be restored."""
+
+Hint: TypeAlias = Callable[[int, int], tuple[int, int]]
+"""(height, width) of an upright photo -> the smallest (height, width) of it that is of use."""
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_ORIENTATION = 274
+# Pillow warns through `warnings`, whose filters are shared by all threads: one thread at a time may silence them.
+_silence = threading.Lock()
+
+
+class PhotoError(ValueError):
+    """A photo, or a measurement, that cannot be used. `reason` is the sentence; the text puts the file's name before it."""
+
+    def __init__(self, path: Path | str, reason: str) -> None:
+        super().__init__(Path(path).name, reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.args[0]}: {self.reason}"
+
+
+def open_picture(path: Path, hint: Hint | None = None, smallest: int = SMALLEST) -> tuple[Image.Image, tuple[int, int], list[str]]:
+    """Decode the file's first picture, upright: (picture, (height, width) as stored in the file but upright, notes).
+
+    The picture has mode L, LA, RGB, RGBA, CMYK or F (grey, [0, 1]) and still has its colour profile; `finish` removes both
+    alpha and profile. A JPEG is decoded at a half, quarter or eighth, but never below what `hint` asks for: that keeps a huge
+    photo's memory small. Below `smallest` pixels on a side a picture is refused.
+    Notes say what was lost on the way. Raises PhotoError.
+    """
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise PhotoError(path, f"cannot be read: {error.strerror}") from error
+    if size == 0 and path.is_file():
+        raise PhotoError(path, "an empty file (0 bytes)")
+    with _silence, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return _decode(path, hint, smallest)
+
+
+def _decode(path: Path, hint: Hint | None, smallest: int) -> tuple[Image.Image, tuple[int, int], list[str]]:
+    Image.init()
+    try:
+        with Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN]) as picture:
+            width, height = picture.size
+            if min(width, height) < smallest:
+                raise PhotoError(path, f"{width}×{height} pixels: too small to restore, needs at least {smallest}×{smallest}")
+            notes = _losses(picture)
+            sideways = picture.format in ("JPEG", "MPO") and _orientation(picture) >= 5
+            full = (width, height) if sideways else (height, width)
+            if hint is not None and picture.format in ("JPEG", "MPO"):
+                rows, columns = hint(*full)
+                picture.draft(None, (rows, columns) if sideways else (columns, rows))
+            picture.load()
+            turn = _TURNS.get(_orientation(picture))
+            upright: Image.Image = picture if turn is None else picture.transpose(turn)
+            if picture.format not in ("JPEG", "MPO"):
+                full = (upright.height, upright.width)
+            return _plain(path, upright), full, notes
+    except PhotoError:
+        raise
+    except UnidentifiedImageError as error:
+        way_out = (
+            "HEIC is not read: convert it to JPEG or PNG" if path.suffix.lower() in (".heic", ".heif") else "no picture format that is read"
+        )
+        raise PhotoError(path, f"not an image: {way_out}") from error
+    except Image.DecompressionBombError as error:
+        raise PhotoError(path, "too large: more than 178 million pixels; shrink it first") from error
+    except MemoryError as error:
+        raise PhotoError(path, "too large for this machine's memory; shrink it first") from error
+    except Exception as error:  # broken bytes make Pillow's readers raise nearly anything
+        raise PhotoError(path, f"damaged or cut short: {' '.join(str(error).split()) or type(error).__name__}") from error
+
+
+def _orientation(picture: Image.Image) -> int:
+    try:
+        return int(picture.getexif().get(_ORIENTATION, 1))
+    except (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, struct.error):
+        return 1  # a broken EXIF block: the picture itself may be fine
+
+
+def _losses(picture: Image.Image) -> list[str]:
+    notes = []
+    if getattr(picture, "n_frames", 1) > 1 and picture.format != "MPO":
+        notes.append("several pictures in one file: the first was used")
+    tiles = getattr(picture, "tile", None)
+    raw = str(tiles[0][3]) if tiles else ""
+    if picture.mode in ("RGB", "RGBA", "LA") and ";16" in raw:
+        notes.append("16 bits per channel were read as 8")  # Pillow has no 16-bit colour
+    return notes
+
+
+def _plain(path: Path, picture: Image.Image) -> Image.Image:
+    """One of the modes that can be resampled as they are; the 16-bit and float ones become F in [0, 1]."""
+    if picture.mode == "1":
+        return picture.convert("L")
+    if picture.mode.startswith(("I", "F")):
+        return Image.fromarray(_unit(path, np.asarray(picture)))
+    if picture.mode in ("P", "PA", "RGBa", "La") or "transparency" in picture.info:
+        clear = picture.has_transparency_data
+        return picture.convert("RGBA" if clear else "RGB")
+    if picture.mode in ("L", "LA", "RGB", "RGBA", "CMYK"):
+        return picture
+    return picture.convert("RGB")
+
+
+def _unit(path: Path, values: np.ndarray) -> np.ndarray:
+    if values.dtype.kind in "iu":
+        low, high = int(values.min()), int(values.max())
+        if low < 0 or high > 65535:
+            raise PhotoError(path, f"whole numbers from {low} to {high}: no known range, save it with 16 bits or as floats in [0, 1]")
+        return (values.astype(np.float32) / np.float32(65535.0)).astype(np.float32)
+    if not np.isfinite(values).all():
+        raise PhotoError(path, "float pixels that are NaN or infinite")
+    if values.min() < -0.01 or values.max() > 1.01:
+        raise PhotoError(path, f"float pixels from {values.min():.4g} to {values.max():.4g}: scale them to [0, 1]")
+    return values.astype(np.float32).clip(0.0, 1.0)
+
+
+def finish(picture: Image.Image, notes: list[str]) -> Image.Image:
+    """The picture as L, RGB or F: its colours in sRGB by its own profile, what is transparent laid on white (as browsers show it)."""
+    picture = _to_srgb(picture, notes)
+    if picture.mode in ("LA", "RGBA"):
+        alpha = picture.getchannel("A")
+        if alpha.getextrema() != (255, 255):
+            notes.append("transparent parts were laid on white")
+            white = Image.new("RGBA", picture.size, "white")
+            flat = Image.alpha_composite(white, picture.convert("RGBA"))
+            return flat.convert("L" if picture.mode == "LA" else "RGB")
+        return picture.convert(picture.mode[:-1])
+    return picture
+
+
+def _to_srgb(picture: Image.Image, notes: list[str]) -> Image.Image:
+    profile = picture.info.get("icc_profile")
+    if picture.mode in ("RGB", "RGBA", "CMYK") and profile:
+        try:
+            given = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            if picture.mode != "CMYK" and "srgb" in ImageCms.getProfileDescription(given).lower():
+                return picture
+            mode = "RGB" if picture.mode == "CMYK" else picture.mode
+            moved = ImageCms.profileToProfile(picture, given, ImageCms.createProfile("sRGB"), outputMode=mode)
+            if moved is not None:
+                notes.append("colours were moved to sRGB by the file's own profile")
+                return moved
+        except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+            notes.append("the file's colour profile could not be used")
+    if picture.mode == "CMYK":
+        notes.append("CMYK was converted without a profile")
+        return picture.convert("RGB")
+    return picture

@@ -1,0 +1,150 @@
+"""What is kept about one photo, written last: a record says that everything it names is on the disk."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from priorsolve.files import is_temporary, write_atomically
+from priorsolve.photos import Photo
+
+Status = Literal["done", "failed"]
+
+
+@dataclass(frozen=True)
+class Record:
+    """One photo's outcome. Sizes are (height, width); paths are relative to the output folder, with forward slashes."""
+
+    name: str
+    """The photo's name, as in `Photo.name`."""
+    status: Status
+    fingerprint: str
+    """The recipe's: a photo restored by another recipe is not done."""
+    reason: str = ""
+    """Why it failed, in one line."""
+    seed: int | None = None
+    misfit: float | None = None
+    steps: int = 0
+    stopped: str = ""
+    """A sentence: why the solver stopped."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    """What else a reader should know, such as how the photo was cropped."""
+    input_size: tuple[int, int] | None = None
+    output_size: tuple[int, int] | None = None
+    seconds: float = 0.0
+    image: str | None = None
+    measurement: str | None = None
+    original: str | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+def record_path(out: Path, name: str) -> Path:
+    """Where the record of the photo `name` lies."""
+    return out / "records" / f"{name}.json"
+
+
+def write_record(out: Path, record: Record) -> Path:
+    """Write it atomically and return its path. Write the image first: a record is the promise that it is there."""
+    path = record_path(out, record.name)
+    text = json.dumps(_plain(asdict(record)), indent=2, sort_keys=False, allow_nan=False)
+    write_atomically(path, text.encode("ascii") + b"\n")
+    return path
+
+
+def read_record(path: Path) -> Record | None:
+    """The record at `path`, or None when it is missing or damaged, which count as the same. Fields not known here are skipped."""
+    try:
+        given = json.loads(path.read_bytes())
+        return Record(**{key: _KINDS[key](value) for key, value in given.items() if key in _KINDS})
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def read_records(out: Path) -> Iterator[Record]:
+    """All readable records of an output folder, sorted by the photo's name; none when there is no such folder."""
+    folder = out / "records"
+    for path in sorted(folder.rglob("*.json"), key=lambda path: path.relative_to(folder).as_posix()):
+        if not is_temporary(path.name) and (record := read_record(path)) is not None:
+            yield record
+
+
+def pending(
+    photos: Iterable[Photo], out: Path, fingerprint: str, *, retry_failed: bool = False, overwrite: bool = False
+) -> Iterator[Photo]:
+    """The photos still to do, in order: no record, another recipe's, or one whose image is gone; all of them with `overwrite`.
+
+    A photo that failed stays failed unless `retry_failed`.
+    """
+    for photo in photos:
+        record = None if overwrite else read_record(record_path(out, photo.name))
+        if record is None or record.fingerprint != fingerprint:
+            yield photo
+        elif record.status == "failed":
+            if retry_failed:
+                yield photo
+        elif record.image is None or not (out / record.image).is_file():
+            yield photo
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no infinity, which the PSNR of equal images is: such numbers are written as words."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool):
+        raise TypeError
+    return float(value)
+
+
+def _whole(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError
+    return value
+
+
+def _status(value: Any) -> str:
+    if value not in ("done", "failed"):
+        raise ValueError
+    return str(value)
+
+
+def _size(value: Any) -> tuple[int, int]:
+    height, width = value
+    return _whole(height), _whole(width)
+
+
+def _maybe(kind: Any) -> Any:
+    return lambda value: None if value is None else kind(value)
+
+
+_KINDS: dict[str, Any] = {
+    **dict.fromkeys(("name", "fingerprint", "reason", "stopped"), _text),
+    **dict.fromkeys(("image", "measurement", "original"), _maybe(_text)),
+    **dict.fromkeys(("input_size", "output_size"), _maybe(_size)),
+    "status": _status,
+    "seed": _maybe(_whole),
+    "misfit": _maybe(_number),
+    "steps": _whole,
+    "seconds": _number,
+    "notes": lambda value: tuple(_text(note) for note in value),
+    "metrics": lambda value: {_text(key): _number(number) for key, number in value.items()},
+    "versions": lambda value: {_text(key): _text(version) for key, version in value.items()},
+}

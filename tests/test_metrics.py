@@ -1,0 +1,74 @@
+"""Metrics against closed forms and scikit-image."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from priorsolve.metrics import METRICS
+
+
+def pair(shape=(3, 3, 24, 20)):
+    rng = torch.Generator().manual_seed(0)
+    reference = torch.rand(shape, generator=rng)
+    return (reference + 0.1 * torch.randn(shape, generator=rng)).clamp(0, 1), reference
+
+
+def test_psnr_of_a_constant_difference():
+    reference = torch.full((2, 3, 12, 12), 0.5)
+    images = torch.stack([reference[0] + 0.1, reference[1]])
+    values = METRICS["psnr"](images, reference)
+    assert values[0].item() == pytest.approx(20.0, abs=1e-4)
+    assert values[1].item() == math.inf
+
+
+def test_both_agree_with_scikit_image():
+    images, reference = pair()
+    for number, (one, other) in enumerate(zip(images.double().numpy(), reference.double().numpy(), strict=True)):
+        expected = structural_similarity(
+            one, other, channel_axis=0, data_range=1, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+        )
+        assert METRICS["ssim"](images, reference)[number].item() == pytest.approx(expected, abs=1e-6)
+        assert METRICS["psnr"](images, reference)[number].item() == pytest.approx(
+            peak_signal_noise_ratio(other, one, data_range=1), abs=1e-4
+        )
+
+
+def test_ssim_of_constants_is_the_luminance_term():
+    a, b, c = 0.25, 0.75, 0.01**2
+    value = METRICS["ssim"](torch.full((1, 1, 16, 16), a), torch.full((1, 1, 16, 16), b)).item()
+    assert value == pytest.approx((2 * a * b + c) / (a * a + b * b + c), abs=1e-6)
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
+def test_laws_of_a_metric(metric):
+    images, reference = pair()
+    values = metric(images, reference)
+    assert values.shape == (3,)
+    assert values.dtype == torch.float32
+    assert torch.allclose(values, torch.cat([metric(images[i : i + 1], reference[i : i + 1]) for i in range(3)]))
+    assert torch.allclose(values, metric(reference, images), atol=1e-5)
+    best = metric(reference, reference)
+    assert ((best > values) == metric.higher_is_better).all()
+    assert ((values >= metric.range[0]) & (values <= metric.range[1])).all()
+    assert (best == metric.range[1]).all() if metric.higher_is_better else (best == metric.range[0]).all()
+    assert torch.equal(metric(images * 3 - 1, reference), metric((images * 3 - 1).clamp(0, 1), reference))
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
+def test_what_a_metric_refuses(metric):
+    images, reference = pair()
+    with pytest.raises(ValueError, match="reference"):
+        metric(images)
+    with pytest.raises(ValueError, match=r"\(3, 3, 24, 20\)"):
+        metric(images, reference[:, :1])
+    with pytest.raises(ValueError, match="B, C, H, W"):
+        metric(images[0], reference[0])
+
+
+def test_ssim_names_its_window():
+    with pytest.raises(ValueError, match="11×11"):
+        METRICS["ssim"](torch.zeros(1, 3, 10, 40), torch.zeros(1, 3, 10, 40))
+    assert np.isfinite(METRICS["ssim"](*pair((1, 3, 11, 11))).numpy()).all()

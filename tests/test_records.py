@@ -1,0 +1,115 @@
+"""Records survive the disk, and what is not whole is not done."""
+
+import json
+import math
+from dataclasses import fields
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from priorsolve.files import write_atomically
+from priorsolve.photos import Photo
+from priorsolve.records import _KINDS, Record, pending, read_record, read_records, record_path, write_record
+
+text = st.text(st.characters(exclude_categories=[]), max_size=20)  # lone surrogates too: what an undecodable file name becomes
+number = st.floats(allow_nan=False)
+size = st.none() | st.tuples(st.integers(1, 9999), st.integers(1, 9999))
+record = st.builds(
+    Record,
+    name=st.from_regex(r"\A[a-z]{1,9}(/[a-z]{1,9})?\.png\Z"),
+    status=st.sampled_from(["done", "failed"]),
+    fingerprint=text,
+    reason=text,
+    seed=st.none() | st.integers(0, 2**64 - 1),
+    misfit=st.none() | number,
+    steps=st.integers(0, 10**6),
+    stopped=text,
+    metrics=st.dictionaries(text, number, max_size=3),
+    notes=st.lists(text, max_size=3).map(tuple),
+    input_size=size,
+    output_size=size,
+    seconds=number,
+    image=st.none() | text,
+    measurement=st.none() | text,
+    original=st.none() | text,
+    versions=st.dictionaries(text, text, max_size=3),
+)
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
+@given(record)
+def test_a_record_comes_back_as_it_was(tmp_path, record):
+    path = write_record(tmp_path, record)
+    assert path == record_path(tmp_path, record.name)
+    assert read_record(path) == record
+    json.loads(path.read_text(), parse_constant=pytest.fail)  # plain JSON: no NaN, no Infinity
+
+
+def test_every_field_is_read():
+    assert set(_KINDS) == {each.name for each in fields(Record)}
+
+
+def test_nan_comes_back_and_unknown_fields_are_skipped(tmp_path):
+    path = write_record(tmp_path, Record("a.png", "done", "f", misfit=math.nan))
+    assert math.isnan(read_record(path).misfit)
+    path.write_text(json.dumps({**json.loads(path.read_text()), "from_the_future": [1]}))
+    assert read_record(path).name == "a.png"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        "{}",
+        '{"name": "a", "status": "done"}',
+        '{"name": 1, "status": "done", "fingerprint": "f"}',
+        '{"name": "a", "status": "half", "fingerprint": "f"}',
+        '{"name": "a", "status": "done", "fingerprint": "f", "metrics": 3}',
+        "\xff",
+    ],
+)
+def test_damaged_counts_as_missing(tmp_path, content):
+    path = record_path(tmp_path, "a.png")
+    assert read_record(path) is None
+    write_atomically(path, content.encode("latin-1"))
+    assert read_record(path) is None
+    assert list(read_records(tmp_path)) == []
+
+
+def test_records_are_read_sorted_without_half_written_ones(tmp_path):
+    assert list(read_records(tmp_path)) == []
+    for name in ("b.png", "a/z.png", "a.png"):
+        write_record(tmp_path, Record(name, "done", "f"))
+    (tmp_path / "records" / ".half.json").write_text("{}")
+    assert [record.name for record in read_records(tmp_path)] == ["a.png", "a/z.png", "b.png"]
+
+
+def test_pending(tmp_path):
+    names = ["new", "done", "gone", "failed", "other", "damaged"]
+    photos = [Photo(tmp_path / name, name) for name in names]
+    write_atomically(tmp_path / "images" / "done.png", b"x")
+    write_record(tmp_path, Record("done", "done", "now", image="images/done.png"))
+    write_record(tmp_path, Record("gone", "done", "now", image="images/gone.png"))
+    write_record(tmp_path, Record("failed", "failed", "now", reason="because"))
+    write_record(tmp_path, Record("other", "done", "before", image="images/done.png"))
+    write_atomically(record_path(tmp_path, "damaged"), b"{")
+
+    def todo(**options):
+        return [photo.name for photo in pending(photos, tmp_path, "now", **options)]
+
+    assert todo() == ["new", "gone", "other", "damaged"]
+    assert todo(retry_failed=True) == ["new", "gone", "failed", "other", "damaged"]
+    assert todo(overwrite=True) == names
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "a.json"
+    write_atomically(path, b"old")
+    with pytest.raises(TypeError):
+        write_atomically(path, "not bytes")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]

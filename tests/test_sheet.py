@@ -1,0 +1,78 @@
+"""The contact sheet and the report, from an output folder alone."""
+
+import pyarrow.parquet as parquet
+import pytest
+import torch
+from PIL import Image
+
+from priorsolve.images import write_image, write_measurement
+from priorsolve.records import Record, write_record
+from priorsolve.report import write_report
+from priorsolve.sheet import BOX, GAP, HEAD, MARGIN, Row, write_sheet
+
+
+def picture(size, seed=0, channels=3):
+    return torch.rand(channels, size, size, generator=torch.Generator().manual_seed(seed))
+
+
+def test_pictures_stand_where_they_belong(tmp_path):
+    red = Image.new("RGB", (64, 64), "red")
+    write_sheet(tmp_path / "s.png", [Row("a.png", {"measurement": torch.zeros(1, 8, 8), "restored": red})])
+    sheet = Image.open(tmp_path / "s.png").convert("RGB")
+    middle = MARGIN + HEAD + BOX // 2
+    assert sheet.getpixel((MARGIN + BOX // 2, middle)) == (0, 0, 0)
+    assert sheet.getpixel((MARGIN + BOX + GAP + BOX // 2, middle)) == (255, 0, 0)
+    assert sheet.getpixel((3, 3)) == (251, 251, 250)
+
+
+def test_small_pictures_are_enlarged_as_squares(tmp_path):
+    small = picture(8, channels=1).mul(255).round() / 255
+    write_sheet(tmp_path / "s.png", [Row("a", {"measurement": small})])
+    sheet = Image.open(tmp_path / "s.png").convert("RGB")
+    side = BOX // 8
+    corners = [(MARGIN + side * 3, MARGIN + HEAD + side * 5), (MARGIN + side * 4 - 1, MARGIN + HEAD + side * 6 - 1)]
+    assert {sheet.getpixel(corner)[0] for corner in corners} == {round(small[0, 5, 3].item() * 255)}
+
+
+def test_many_rows_long_names_and_missing_pictures(tmp_path):
+    rows = [Row("a/very/long/path/" * 20 + f"\udcff{i}\n.png", {"restored": picture(16, i)}) for i in range(9)]
+    rows.append(Row("odd", {"original": picture(200)}))
+    write_sheet(tmp_path / "few.png", rows, limit=2)
+    write_sheet(tmp_path / "all.png", rows, total=133, remark="2 failed")
+    with Image.open(tmp_path / "few.png") as few, Image.open(tmp_path / "all.png") as everything:
+        assert few.width < everything.width <= 2100
+    with pytest.raises(ValueError, match="at least one picture"):
+        write_sheet(tmp_path / "none.png", [Row("a", {})])
+
+
+def run(out):
+    for number in range(3):
+        name = f"sub/{number}.png"
+        write_image(out / "images" / name, picture(16, number))
+        write_measurement(out / "measurements" / name, picture(4, number, 1))
+        places = {"image": f"images/{name}", "measurement": f"measurements/{name}", "original": f"originals/{name}"}
+        write_record(out, Record(name, "done", "f", seed=2**64 - 1, metrics={"psnr": 20.0 + number}, **places))
+    write_record(out, Record("broken.png", "failed", "f", reason="not an image", metrics={"name": 1.0}))
+
+
+def test_report_is_rebuilt_from_the_folder_alone(tmp_path):
+    run(tmp_path)
+    write_report(tmp_path)
+    table = parquet.read_table(tmp_path / "results.parquet").to_pydict()
+    assert table["name"] == ["broken.png", "sub/0.png", "sub/1.png", "sub/2.png"]
+    assert table["status"] == ["failed", "done", "done", "done"]
+    assert table["psnr"] == [None, 20.0, 21.0, 22.0]
+    assert table["metric_name"] == [1.0, None, None, None]
+    assert table["seed"][1] == str(2**64 - 1)
+    before = [(tmp_path / name).read_bytes() for name in ("sheet.png", "results.parquet")]
+    write_report(tmp_path)
+    assert before == [(tmp_path / name).read_bytes() for name in ("sheet.png", "results.parquet")]
+
+
+def test_a_report_of_nothing_says_so_and_one_of_failures_has_no_sheet(tmp_path):
+    with pytest.raises(ValueError, match="no records in"):
+        write_report(tmp_path)
+    write_record(tmp_path, Record("a.png", "failed", "f", reason="because"))
+    write_report(tmp_path)
+    assert not (tmp_path / "sheet.png").exists()
+    assert parquet.read_table(tmp_path / "results.parquet").num_rows == 1
