@@ -69,7 +69,7 @@ def _row(out: Path, record: Record) -> Row:
     for column, place in (("measurement", record.measurement), ("restored", record.image), ("original", record.original)):
         if place is not None and (picture := _picture(out / place)) is not None:
             pictures[column] = picture
-    return Row(record.name, pictures, "   ".join(_said(name, value) for name, value in sorted(record.metrics.items())))
+    return Row(record.name, pictures, " · ".join(_said(name, value) for name, value in sorted(record.metrics.items())))
 
 
 def _said(name: str, value: float) -> str:
