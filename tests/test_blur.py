@@ -1,0 +1,158 @@
+"""Blur against scipy, against itself by the other algorithm, and what its kernels look like."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from laws_support import few
+from PIL import Image
+from scipy import ndimage
+from torch import Tensor
+
+from priorsolve.operators import blur, kernels
+from priorsolve.operators.blur import Blur, Padding, disk_blur, file_blur, gaussian_blur, motion_blur
+
+PADDINGS: list[Padding] = ["reflect", "replicate", "circular", "zero"]
+SCIPY_NAME = {"reflect": "mirror", "replicate": "nearest", "circular": "wrap", "zero": "constant"}
+
+
+def random(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
+
+
+@pytest.mark.parametrize("padding", PADDINGS)
+@given(h=st.integers(1, 14), w=st.integers(1, 14), seed=st.integers(0, 99))
+@few
+def test_is_scipys_convolution(padding: Padding, h: int, w: int, seed: int) -> None:
+    operator, x = Blur(random(h, w, seed=seed), padding), random(1, 2, 15, 17, seed=seed + 1)
+    kernel = operator.kernel.numpy()
+    expected = np.stack([[ndimage.convolve(c, kernel, mode=SCIPY_NAME[padding]) for c in image] for image in x.numpy()])
+    assert np.abs(operator.A(x).numpy() - expected).max() < 1e-13
+
+
+def test_gaussian_is_scipys() -> None:
+    x = random(1, 1, 20, 20)
+    expected = ndimage.gaussian_filter(x[0, 0].numpy(), 1.3, mode="mirror")
+    assert np.abs(gaussian_blur(1.3).A(x)[0, 0].numpy() - expected).max() < 1e-13
+
+
+@pytest.mark.parametrize("padding", PADDINGS)
+@pytest.mark.parametrize("size", [(3, 5), (11, 12), (31, 8)])
+def test_fft_equals_direct(padding: Padding, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    operator, x, y = (Blur(random(*size), padding), *random(2, 2, 3, 40, 33, dtype=torch.float32))
+    monkeypatch.setattr(blur, "FFT_FROM", 1)
+    by_fft = operator.A(x), operator.A_adjoint(y)
+    monkeypatch.setattr(blur, "FFT_FROM", 10**9)
+    direct = operator.A(x), operator.A_adjoint(y)
+    assert max(float((a - b).abs().max()) for a, b in zip(by_fft, direct, strict=True)) < 1e-5
+
+
+def test_circular_dagger_undoes_the_blur() -> None:
+    x = random(1, 3, 24, 31)
+    operator = gaussian_blur(0.9, "circular")
+    torch.testing.assert_close(operator.A_dagger(operator.A(x)), x, rtol=0, atol=1e-9)
+
+
+def test_circular_dagger_is_the_shortest() -> None:
+    """A box of the picture's width erases frequencies: what it erased stays out of A† y."""
+    operator, x = Blur(torch.ones(1, 4), "circular"), random(1, 1, 4, 4)
+    once = operator.A_dagger(operator.A(x))
+    torch.testing.assert_close(once, x.mean(3, keepdim=True).expand_as(x))
+
+
+def test_even_grey_stays_grey() -> None:
+    grey = torch.full((1, 3, 12, 12), 0.25)
+    for padding in PADDINGS[:3]:
+        torch.testing.assert_close(disk_blur(4, padding).A(grey), grey)
+
+
+def test_half_precision_and_inference_mode() -> None:
+    with torch.inference_mode():
+        operator = gaussian_blur(4.0)
+    x = random(1, 3, 40, 40).requires_grad_(True)
+    operator.A(x).sum().backward()
+    assert x.grad is not None
+    half = operator.A(x.detach().bfloat16())
+    assert half.dtype == torch.bfloat16
+    torch.testing.assert_close(half.double(), operator.A(x.detach()), rtol=0, atol=0.02)
+
+
+@given(size=st.floats(0.1, 12), angle=st.floats(-400, 400))
+@few
+def test_kernels_are_odd_normalised_and_centred(size: float, angle: float) -> None:
+    for kernel in (kernels.gaussian_kernel(size / 4), kernels.disk_kernel(size), kernels.motion_kernel(size, angle)):
+        (h, w) = kernel.shape
+        assert h % 2 == 1
+        assert w % 2 == 1
+        assert float(kernel.min()) >= 0
+        assert float(kernel.sum()) == pytest.approx(1)
+        torch.testing.assert_close(kernel, kernel.flip(0, 1), rtol=0, atol=1e-12)
+
+
+def test_disk_area() -> None:
+    """The inner pixels weigh one pixel in π r²; the spread is that of a disk, r²/4 (plus 1/12 for the pixel)."""
+    kernel, r = kernels.disk_kernel(3.3), 3.3
+    assert float(kernel[3, 3]) == pytest.approx(1 / (np.pi * r**2), rel=1e-4)
+    assert spread(kernel)[0] == pytest.approx(r**2 / 4 + 1 / 12, rel=0.02)
+    assert kernels.disk_kernel(0.4).tolist() == [[1.0]]
+
+
+def test_motion_goes_anticlockwise() -> None:
+    """At 45° the line runs from the bottom left to the top right; at 0° it is a row, at 90° a column."""
+    kernel = kernels.motion_kernel(7, 45)
+    assert float(kernel[0, -1]) > 5e-3 > 1e-6 > float(kernel[0, 0])
+    assert kernels.motion_kernel(7, 0).shape == (1, 9)
+    assert kernels.motion_kernel(7, 90).shape == (9, 1)
+    down, right = spread(kernels.motion_kernel(20, 30))
+    assert right / down == pytest.approx(3, rel=0.05)
+
+
+def test_kernel_files(tmp_path) -> None:
+    kernel = random(5, 4)
+    np.save(tmp_path / "k.npy", kernel.numpy())
+    torch.testing.assert_close(file_blur(str(tmp_path / "k.npy")).kernel, kernel / kernel.sum())
+    grey = (255 * kernel.numpy()).astype(np.uint8)
+    for name, mode in (("grey.png", "L"), ("colour.png", "RGB"), ("alpha.png", "RGBA")):
+        Image.fromarray(grey).convert(mode).save(tmp_path / name)
+        torch.testing.assert_close(file_blur(str(tmp_path / name)).kernel, torch.from_numpy(grey / grey.sum()))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: gaussian_blur(0), "sigma must be above 0 pixels, got 0"),
+        (lambda: disk_blur(float("nan")), "radius must be above 0 pixels, got nan"),
+        (lambda: motion_blur(-1), "length must be above 0 pixels, got -1"),
+        (lambda: motion_blur(3, float("inf")), "angle must be a number of degrees"),
+        (lambda: Blur(torch.ones(3)), r"kernel must be of shape \(h, w\), got \(3,\)"),
+        (lambda: Blur(torch.tensor([[1.0, -1.0]])), "positive sum"),
+        (lambda: Blur(torch.tensor([[1.0, float("nan")]])), "must be finite"),
+        (lambda: gaussian_blur(1, "mirror"), "padding must be one of reflect, replicate, circular, zero, got 'mirror'"),
+        (lambda: gaussian_blur(3).A(torch.ones(1, 3, 12, 40)), r"expected images of shape \(B, C, ≥13, ≥13\), or padding='replicate'"),
+        (lambda: gaussian_blur(3, "circular").A(torch.ones(1, 3, 11, 40)), "≥12, ≥12"),
+        (lambda: gaussian_blur(3).out_shape((12, 40)), r"expected images of shape \(B, C, H, W\), got \(B, 12, 40\)"),
+        (lambda: file_blur("nowhere/kernel.png"), "no kernel file 'nowhere/kernel.png'; give the path"),
+        (lambda: file_blur(__file__), "cannot read a kernel from"),
+    ],
+)
+def test_errors_name_the_thing_and_the_value(make, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
+        make()
+    assert "\n" not in str(caught.value)
+
+
+def test_kernels_as_large_as_the_picture() -> None:
+    for padding in PADDINGS:
+        operator = Blur(torch.ones(23, 23), padding)
+        assert operator.A(random(1, 3, 12, 12)).shape == (1, 3, 12, 12)
+    assert gaussian_blur(9, "replicate").A(random(1, 3, 4, 4)).isfinite().all()
+
+
+def spread(kernel: Tensor) -> tuple[float, float]:
+    """The variance down and to the right."""
+    (h, w) = kernel.shape
+    down, right = torch.arange(h) - h // 2, torch.arange(w) - w // 2
+    return float((kernel.sum(1) * down**2).sum()), float((kernel.sum(0) * right**2).sum())
