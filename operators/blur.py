@@ -64,7 +64,7 @@ class Blur(LinearOperator):
             raise self._refuse("(B, C, H, W)", in_shape)
         least = [{"reflect": pad + 1, "circular": pad}.get(self.padding, 1) for pad in self.after]
         if in_shape[1] < least[0] or in_shape[2] < least[1]:
-            raise self._refuse(f"(B, C, ≥{least[0]}, ≥{least[1]}), or padding='replicate',", in_shape)
+            raise self._refuse(f"(B, C, ≥{least[0]}, ≥{least[1]}), or padding='replicate'", in_shape)
         return in_shape
 
     def in_shape(self, out_shape: Shape) -> Shape:
