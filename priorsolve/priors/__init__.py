@@ -1,0 +1,32 @@
+"""Pretrained generators behind one face.
+
+`load_prior` gives a frozen prior by its name in the `ZOO` or from a checkpoint file; every prior is a `Prior`.
+"""
+
+from priorsolve.priors.base import NoiseMode, Prior
+from priorsolve.priors.checkpoint import read_state
+from priorsolve.priors.dcgan import DCGAN
+from priorsolve.priors.download import CacheError, DownloadError, FetchError, WrongFileError, cache_folder, cached_path, fetch
+from priorsolve.priors.errors import CheckpointError
+from priorsolve.priors.linear import LinearPrior
+from priorsolve.priors.load import load_prior
+from priorsolve.priors.zoo import ZOO, Entry
+
+__all__ = [
+    "DCGAN",
+    "ZOO",
+    "CacheError",
+    "CheckpointError",
+    "DownloadError",
+    "Entry",
+    "FetchError",
+    "LinearPrior",
+    "NoiseMode",
+    "Prior",
+    "WrongFileError",
+    "cache_folder",
+    "cached_path",
+    "fetch",
+    "load_prior",
+    "read_state",
+]

