@@ -85,10 +85,9 @@ def test_every_package_data_pattern_matches_a_file() -> None:
 
 @pytest.mark.parametrize("name", LINKS)
 def test_links_are_links_in_git(name: str) -> None:
-    (line,) = git("ls-files", "--stage", f"priorsolve/{name}")
-    mode, blob, *_ = line.split()
-    assert mode == "120000", f"priorsolve/{name} must be a link to ../{name}, not a copy"
-    assert git("cat-file", "-p", blob) == [f"../{name}"]
+    entries = [line.split() for line in git("ls-files", "--stage", f"priorsolve/{name}")]
+    assert [entry[0] for entry in entries] == ["120000"], f"priorsolve/{name} must be a link to ../{name}, not a copy"
+    assert git("cat-file", "-p", entries[0][1]) == [f"../{name}"]
 
 
 def test_files_are_short() -> None:
