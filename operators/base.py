@@ -101,6 +101,9 @@ class Identity(LinearOperator):
     y = x          Aᵀ y = y          A† = Aᵀ
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+
     def out_shape(self, in_shape: Shape) -> Shape:
         return in_shape
 

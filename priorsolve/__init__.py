@@ -1,0 +1,66 @@
+"""Restore photos with a pretrained GAN as the prior: find the code whose picture explains the measurement, y ≈ A(G(z)).
+
+import priorsolve as ps
+
+prior = ps.load_prior("digiface64")
+A = ps.operators.Downsample(4)
+solution = ps.solvers.Latent(prior, steps=300)(y, A)          # y: (B, 3, 16, 16) in [0, 1]
+solution.images                                               # (B, 3, 64, 64)
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from priorsolve import operators, priors, solvers
+    from priorsolve.consistency import put_back
+    from priorsolve.images import read_image, write_image
+    from priorsolve.operators import noise
+    from priorsolve.priors import load_prior
+    from priorsolve.recipe import Recipe
+    from priorsolve.restore import Options, restore
+
+__all__ = [
+    "Options",
+    "Recipe",
+    "load_prior",
+    "noise",
+    "operators",
+    "priors",
+    "put_back",
+    "read_image",
+    "restore",
+    "solvers",
+    "write_image",
+]
+
+_HOMES = {
+    "Options": "priorsolve.restore:Options",
+    "Recipe": "priorsolve.recipe:Recipe",
+    "load_prior": "priorsolve.priors:load_prior",
+    "noise": "priorsolve.operators.noise",
+    "operators": "priorsolve.operators",
+    "priors": "priorsolve.priors",
+    "put_back": "priorsolve.consistency:put_back",
+    "read_image": "priorsolve.images:read_image",
+    "restore": "priorsolve.restore:restore",
+    "solvers": "priorsolve.solvers",
+    "write_image": "priorsolve.images:write_image",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use: torch takes seconds, and `import priorsolve` should not."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'priorsolve' has no attribute {name!r}")
+    module, _, attribute = _HOMES[name].partition(":")
+    home = import_module(module)
+    value = getattr(home, attribute) if attribute else home
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

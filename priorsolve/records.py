@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -74,15 +74,20 @@ def read_records(out: Path) -> Iterator[Record]:
 
 
 def pending(
-    photos: Iterable[Photo], out: Path, fingerprint: str, *, retry_failed: bool = False, overwrite: bool = False
+    photos: Iterable[Photo],
+    out: Path,
+    fingerprint: Callable[[Photo], str],
+    *,
+    retry_failed: bool = False,
+    overwrite: bool = False,
 ) -> Iterator[Photo]:
     """The photos still to do, in order: no record, another recipe's, or one whose image is gone; all of them with `overwrite`.
 
-    A photo that failed stays failed unless `retry_failed`.
+    `fingerprint` tells a photo's present one. A photo that failed stays failed unless `retry_failed`.
     """
     for photo in photos:
         record = None if overwrite else read_record(record_path(out, photo.name))
-        if record is None or record.fingerprint != fingerprint:
+        if record is None or record.fingerprint != fingerprint(photo):
             yield photo
         elif record.status == "failed":
             if retry_failed:

@@ -18,7 +18,7 @@ SHOWN = 40
 """Photos on the sheet."""
 
 
-def write_report(out: Path) -> None:
+def write_report(out: Path, *, sheet: bool = True) -> None:
     """Write `results.parquet` (one row per record, a column per metric) and, where any photo is done, `sheet.png` into `out`.
 
     Equal records and images give equal files. Raises ValueError when `out` holds no records.
@@ -30,7 +30,7 @@ def write_report(out: Path) -> None:
     done = [record for record in records if record.status == "done"]
     failed = len(records) - len(done)
     rows = [row for record in itertools.islice(done, SHOWN) if (row := _row(out, record)).pictures]
-    if rows:
+    if rows and sheet:
         hidden = max(0, len(done) - SHOWN)
         write_sheet(out / "sheet.png", rows, limit=SHOWN, total=len(rows) + hidden, remark=f"{failed} failed" if failed else "")
 

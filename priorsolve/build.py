@@ -1,0 +1,131 @@
+"""From a recipe's words to the things that run: prior, operators, noise, solver."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+
+import torch
+
+from priorsolve.components import RecipeError, build
+from priorsolve.operators.base import LinearOperator, Operator, compose
+from priorsolve.operators.mask import Masking, join_masks
+from priorsolve.operators.noise import Chain, Noise
+from priorsolve.operators.sensing import Sensing
+from priorsolve.priors import ZOO, Prior, load_prior
+from priorsolve.recipe import Recipe, is_per_photo, rendered
+from priorsolve.registry import component
+from priorsolve.solvers import Solver, Staged
+from priorsolve.types import Shape
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+def device_called(name: str) -> torch.device:
+    """`auto` is a GPU where there is one, else the CPU. Raises ValueError for a device that is unknown or not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ValueError(f"device {name!r} is unknown; use auto, cpu, cuda or cuda:1") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device {name!r}: this machine has no usable CUDA GPU; use --device cpu")
+    try:
+        torch.empty(0, device=device)
+    except Exception as error:  # noqa: BLE001 (each back end has errors of its own)
+        raise ValueError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}; use auto, cpu or cuda") from None
+    return device
+
+
+def build_prior(recipe: Recipe, device: torch.device, dtype: torch.dtype, on_progress: Callable[[int, int], None] | None = None) -> Prior:
+    """The recipe's prior, folded for frozen use. Raises RecipeError, CheckpointError or FetchError."""
+    try:
+        return load_prior(recipe.prior, on_progress=on_progress).to(device, dtype)
+    except FileNotFoundError:
+        raise RecipeError(f"prior: no such file: {recipe.prior}") from None
+
+
+def image_shape_of(recipe: Recipe) -> Shape:
+    """The prior's picture shape, without its weights where the zoo knows it."""
+    return ZOO[recipe.prior].image_shape if recipe.prior in ZOO else tuple(load_prior(recipe.prior).image_shape)
+
+
+def build_noise(recipe: Recipe) -> Noise | None:
+    """What `degrade` adds to measurements; None where the recipe names no noise."""
+    noises = [build("noises", name, given, f"noise[{index}]") for index, spec in enumerate(recipe.noise) for name, given in spec.items()]
+    return Chain(noises) if noises else None
+
+
+def build_solver(recipe: Recipe, prior: Prior) -> Solver | Staged:
+    """The recipe's solver, or its stages in order. Raises RecipeError for a value that a solver refuses."""
+    stages: list[Solver] = []
+    for index, spec in enumerate(recipe.solver):
+        for name, given in spec.items():
+            stages.append(build("solvers", name, given, f"solver[{index}]", prior=prior, seed=recipe.seed))
+    return stages[0] if len(stages) == 1 else Staged(stages)
+
+
+class Operators:
+    """The recipe's operators for pictures of one shape. Parts that serve every photo are built once.
+
+    Raises:
+        RecipeError: an operator refuses its arguments or the shape that reaches it; a part other than a mask differs from photo to photo.
+    """
+
+    def __init__(self, recipe: Recipe, image_shape: Shape, device: torch.device, dtype: torch.dtype) -> None:
+        self._recipe, self._device, self._dtype = recipe, device, dtype
+        self._shapes: list[Shape] = []
+        self._fixed: list[Operator | None] = []
+        shape = image_shape
+        for index, spec in enumerate(recipe.operator):
+            self._shapes.append(shape)
+            if is_per_photo(spec):
+                _must_be_mask(spec, index)
+                self._fixed.append(None)
+            else:
+                part = self._build(index, "", 0)
+                shape = _reached(part, shape, index)
+                self._fixed.append(part)
+        self.image_shape, self.out_shape = image_shape, shape
+        if recipe.output.consistency and not all(part is None or isinstance(part, LinearOperator) for part in self._fixed):
+            bent = next(part for part in self._fixed if part is not None and not isinstance(part, LinearOperator))
+            raise RecipeError(f"output.consistency: needs linear operators, and {bent} is not; set output.consistency to false")
+
+    def of(self, stem: str, seed: int) -> list[Operator]:
+        """The parts for one photo, in order. Raises RecipeError, such as for its mask that is missing."""
+        parts = []
+        for index, fixed in enumerate(self._fixed):
+            part = self._build(index, stem, seed) if fixed is None else fixed
+            _reached(part, self._shapes[index], index)
+            parts.append(part)
+        return parts
+
+    def join(self, photos: Sequence[list[Operator]]) -> Operator:
+        """One operator for a batch, from its photos' parts."""
+        joined: list[Operator] = []
+        for index, fixed in enumerate(self._fixed):
+            masks = [parts[index] for parts in photos if isinstance(parts[index], Masking)]
+            joined.append(
+                fixed if fixed is not None else join_masks([mask for mask in masks if isinstance(mask, Masking)], self._shapes[index])
+            )
+        return compose(joined).to(self._device, self._dtype)
+
+    def _build(self, index: int, stem: str, seed: int) -> Operator:
+        ((name, given),) = rendered(self._recipe.operator[index], stem, seed).items()
+        part: Operator = build("operators", name, given, f"operator[{index}]")
+        return part.for_shape(self._shapes[index]) if isinstance(part, Sensing) else part
+
+
+def _reached(part: Operator, shape: Shape, index: int) -> Shape:
+    try:
+        return part.out_shape(shape)
+    except ValueError as error:
+        raise RecipeError(f"operator[{index}]: {error}") from None
+
+
+def _must_be_mask(spec: dict[str, dict[str, object]], index: int) -> None:
+    (name,) = spec
+    factory = component("operators", name)
+    if not (inspect.isclass(factory) and issubclass(factory, Masking)):
+        raise RecipeError(f"operator[{index}].{name}: only a mask can differ from photo to photo; leave {{stem}} and {{seed}} out")

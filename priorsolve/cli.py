@@ -1,0 +1,224 @@
+"""The command line: arguments, progress, exit codes; no mathematics. torch is imported inside the commands, so that --help is quick."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_enable=False)
+
+RecipeArgument = Annotated[str, typer.Argument(metavar="RECIPE", help="A built-in recipe's name, or the path of a YAML file.")]
+Photos = Annotated[list[Path] | None, typer.Argument(metavar="[PHOTOS]...", help="Photos or folders; left out, the sample photos.")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Output folder.")]
+Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe, e.g. solver.0.steps=50.")]
+Seed = Annotated[int | None, typer.Option(help="Use this seed instead of the recipe's.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing but errors.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable lines on standard output.")]
+
+
+@app.command()
+def restore(
+    recipe: RecipeArgument,
+    photos: Photos = None,
+    out: Out = Path("restored"),
+    set_: Sets = None,
+    degrade: Annotated[bool, typer.Option("--degrade", help="The photos are clean: degrade them first and compare with them.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "auto",
+    dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
+    seed: Seed = None,
+    batch_size: Annotated[int, typer.Option(help="Photos solved side by side.")] = 16,
+    limit: Annotated[int | None, typer.Option(help="At most this many photos.")] = None,
+    shard: Annotated[str | None, typer.Option(metavar="I/N", help="Every N-th photo from the I-th on, counted from 0.")] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed photos again.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Do finished photos again.")] = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Restore photos: each is taken as the measurement, unless --degrade says that it is clean.
+
+    With no photos given, the sample photos are degraded and restored. Finished photos are skipped: run it again to go on.
+    """
+    from priorsolve import console
+    from priorsolve.data import samples
+    from priorsolve.report import write_report
+    from priorsolve.restore import Options, Run
+
+    options = Options(
+        degrade=degrade or not photos,
+        device=device,
+        dtype=dtype,
+        batch_size=batch_size,
+        limit=limit,
+        shard=_shard(shard),
+        retry_failed=retry_failed,
+        overwrite=overwrite,
+    )
+    loaded = _recipe(recipe, set_, seed)
+    run = Run(loaded, photos or samples(), out, options)
+    if not photos and not quiet and not as_json:
+        console.err.print("No photos given: the sample photos are degraded, then restored.")
+    start, failed = time.perf_counter(), 0
+    with console.downloading(loaded.prior, quiet or as_json) as on_download:
+        if run.todo:
+            run.prepare(on_download)
+    with console.RunDisplay(len(run.todo), quiet, as_json) as display:
+        for record in run.records(display.step):
+            display.record(record)
+            failed += record.status == "failed"
+    if any((out / "records").rglob("*.json")):
+        write_report(out, sheet=loaded.output.sheet)
+    if not quiet and not as_json:
+        done, skipped = len(run.todo) - failed, run.found - len(run.todo)
+        parts = [f"{done} restored", *([f"{failed} failed"] if failed else []), *([f"{skipped} skipped"] if skipped else [])]
+        console.err.print(f"{', '.join(parts)} in {time.perf_counter() - start:.0f} s; see {out / 'sheet.png'}", markup=False)
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
+def degrade(
+    recipe: RecipeArgument,
+    photos: Photos = None,
+    out: Out = Path("degraded"),
+    set_: Sets = None,
+    seed: Seed = None,
+    exact: Annotated[bool, typer.Option("--exact", help="Write .npy arrays instead of 8-bit pictures.")] = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make measurements from clean photos: what RECIPE restores."""
+    from rich.progress import track
+
+    from priorsolve import console
+    from priorsolve.data import samples
+    from priorsolve.degrade import degrade as degrade_photos
+
+    failed = 0
+    outcomes = degrade_photos(_recipe(recipe, set_, seed), photos or samples(), out, exact=exact)
+    for outcome in track(outcomes, "degrading", console=console.err, disable=quiet or as_json):
+        failed += outcome.path is None
+        if as_json:
+            typer.echo(json.dumps({"name": outcome.name, "path": outcome.path and str(outcome.path), "reason": outcome.reason}))
+        elif outcome.path is None:
+            console.err.print(f"failed: {outcome.name}: {outcome.reason}", markup=False)
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
+def check(
+    target: Annotated[str, typer.Argument(metavar="RECIPE|CHECKPOINT", help="A recipe, or a generator's checkpoint file.")],
+    set_: Sets = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check a recipe (and its operator, by the dot test) or a checkpoint, and say what it is."""
+    from priorsolve.checks import check_prior, check_recipe, is_checkpoint
+
+    path = Path(target)
+    facts, passed = check_prior(path) if is_checkpoint(path) else check_recipe(_recipe(target, set_, None))
+    if as_json:
+        typer.echo(json.dumps(facts))
+    else:
+        for key, value in facts.items():
+            typer.echo(f"{key}: {value}" if "\n" not in str(value) else f"{key}:\n{value}")
+    raise typer.Exit(0 if passed else 1)
+
+
+@app.command("list")
+def list_(
+    what: Annotated[str, typer.Argument(help="recipes, operators, noises, solvers, priors, losses or metrics.")], as_json: AsJson = False
+) -> None:
+    """List what can be used, with its arguments."""
+    from priorsolve.catalogue import catalogue
+
+    found = catalogue(what)
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+        return
+    for name, line in found.items():
+        typer.echo(f"{name:<18} {line}")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of recipes, for editors."""
+    from priorsolve.schema import recipe_schema
+
+    typer.echo(json.dumps(recipe_schema(), indent=2))
+
+
+@app.command()
+def fetch(name: Annotated[str | None, typer.Argument(help="A prior's name; left out, all of them.")] = None, quiet: Quiet = False) -> None:
+    """Download a prior's weights now, so that it works offline later."""
+    from priorsolve import console
+    from priorsolve.priors import ZOO
+    from priorsolve.priors import fetch as fetch_weights
+
+    for each in [name] if name else list(ZOO):
+        with console.downloading(each, quiet) as on_progress:
+            path = fetch_weights(each, on_progress=on_progress)
+        if not quiet:
+            typer.echo(f"{each}: {path}")
+
+
+@app.command()
+def report(folder: Annotated[Path, typer.Argument(help="A run's output folder.")], quiet: Quiet = False) -> None:
+    """Rebuild sheet.png and results.parquet from a run's records."""
+    from priorsolve.report import write_report
+
+    write_report(folder)
+    if not quiet:
+        typer.echo(f"{folder / 'sheet.png'}, {folder / 'results.parquet'}")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit code: 0 all done, 1 some photos failed, 2 a usage or recipe error."""
+    command: Any = typer.main.get_command(app)
+    try:
+        return int(command.main(args=arguments, prog_name="priorsolve", standalone_mode=False) or 0)
+    except (typer.Abort, KeyboardInterrupt):
+        _say("stopped; what is done is kept, run the same command to go on")
+        return 1
+    except Exception as error:
+        if not _expected(error):
+            raise
+        _say(error)
+        return 2
+
+
+def _recipe(source: str, sets: list[str] | None, seed: int | None) -> Any:
+    from priorsolve.recipe import Recipe
+
+    return Recipe.load(source, [*(sets or []), *([] if seed is None else [f"seed={seed}"])])
+
+
+def _shard(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    first, slash, count = text.partition("/")
+    if not (slash and first.isdigit() and count.isdigit()):
+        raise ValueError(f"--shard {text}: write it as i/n, such as 0/4")
+    return int(first), int(count)
+
+
+def _expected(error: Exception) -> bool:
+    """Whether it is the user's to mend: a bad value, a file, a download, or words that the command does not know."""
+    if isinstance(error, ValueError | OSError) or hasattr(error, "format_message"):
+        return True
+    from priorsolve.priors import FetchError
+
+    return isinstance(error, FetchError)
+
+
+def _say(message: object) -> None:
+    from priorsolve import console
+
+    usage = getattr(message, "format_message", None)
+    console.fail(f"{usage().rstrip('.')}; see priorsolve --help" if usage else message)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

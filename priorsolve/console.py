@@ -1,0 +1,82 @@
+"""What the command line shows: progress with time left, one-line errors, tables."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from priorsolve.records import Record
+    from priorsolve.solvers import Step
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def fail(message: object) -> None:
+    """One line on standard error."""
+    err.print(f"priorsolve: {' '.join(str(message).split())}", markup=False, style="red")
+
+
+@contextmanager
+def downloading(name: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar for a download; it appears when the first bytes do."""
+    with Progress(
+        TextColumn("fetching {task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=err, disable=quiet
+    ) as bar:
+        task = bar.add_task(name, visible=False, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total, visible=True)
+
+
+class RunDisplay:
+    """Progress of a restoration: photos done, time left, and the misfit of the batch at work."""
+
+    def __init__(self, total: int, quiet: bool, as_json: bool) -> None:
+        self._as_json, self._done, self._in_flight = as_json, 0, 0.0
+        self._bar = Progress(
+            TextColumn("restoring"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[photos]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[misfit]}", style="dim"),
+            console=err,
+            disable=quiet or as_json,
+        )
+        self._total = total
+        self._task = self._bar.add_task("", total=total, photos=f"0/{total} photos", misfit="")
+
+    def __enter__(self) -> RunDisplay:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def step(self, step: Step) -> None:
+        """The batch moved on."""
+        share = step.index / max(step.steps, 1)
+        self._in_flight = max(self._in_flight, share * len(step.misfit))
+        misfit = float(step.misfit.median())
+        self._bar.update(self._task, completed=min(self._done + self._in_flight, self._total), misfit=f"misfit {misfit:.2g}")
+
+    def record(self, record: Record) -> None:
+        """A photo is done, or failed."""
+        self._done, self._in_flight = self._done + 1, 0.0
+        self._bar.update(self._task, completed=self._done, photos=f"{self._done}/{self._total} photos")
+        if self._as_json:
+            sys.stdout.write(json.dumps(asdict(record)) + "\n")
+            sys.stdout.flush()
+        elif record.status == "failed":
+            from priorsolve.files import legible
+
+            err.print(f"failed: {legible(record.name)}: {legible(record.reason)}", markup=False)

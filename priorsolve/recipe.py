@@ -1,0 +1,240 @@
+"""A recipe: what happened to the pictures, which prior knows them, and how the code is found. YAML in, checked to the last key."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+
+from priorsolve import yamlfile
+from priorsolve.components import RecipeError, check, explain
+from priorsolve.metrics import METRICS
+from priorsolve.overrides import override
+from priorsolve.registry import Kind, did_you_mean
+
+
+def _as_list(given: Any) -> Any:
+    return given if isinstance(given, list) else [] if given is None else [given]
+
+
+def _as_spec(given: Any) -> Any:
+    if isinstance(given, str):
+        return {given: {}}
+    if isinstance(given, dict) and len(given) == 1:
+        return {name: {} if value is None else value for name, value in given.items()}
+    raise ValueError("should be one name with its arguments, such as `gray: {weights: rec601}`; begin each component with a dash")
+
+
+Spec = Annotated[dict[str, dict[str, Any]], BeforeValidator(_as_spec)]
+"""One component: its recipe name and its arguments."""
+Specs = Annotated[list[Spec], BeforeValidator(_as_list)]
+
+KINDS: dict[str, Kind] = {"operator": "operators", "noise": "noises", "solver": "solvers"}
+
+
+class Output(BaseModel):
+    """What is written."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    format: Literal["same", "png"] = "same"
+    """`same` as the photo's where that can be written, else PNG."""
+    consistency: bool = False
+    """Put back what was measured: x + A†(y − A x)."""
+    sheet: bool = True
+    """Write the contact sheet."""
+
+
+class Recipe(BaseModel):
+    """One restoration task. Lists are applied in order; a single component needs no list.
+
+    `operator` is the damage, first damage first; `noise` is added to measurements that are made (`degrade`), never while solving;
+    several solvers run one after another, each from the solution of the last. `prior` is a zoo name or a checkpoint's path.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    task: str = ""
+    operator: Specs
+    noise: Specs = []
+    prior: str
+    solver: Specs
+    metrics: list[str] = ["psnr", "ssim"]
+    output: Output = Output()
+    seed: int = 0
+
+    @classmethod
+    def load(cls, source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+        """A recipe file by its path, or a built-in one by its name. `overrides` are `key=value`, such as `solver.steps=50`.
+
+        Relative paths in the file are beside the file, relative paths in overrides start in the working folder.
+
+        Raises:
+            RecipeError: one line with the file, the line, the key, and the way out.
+        """
+        path = find_recipe(source)
+        try:
+            given, lines = yamlfile.read(path.read_text(encoding="utf-8"))
+        except yaml.YAMLError as error:
+            raise RecipeError(f"{path}: not valid YAML: {yamlfile.problem(error)}") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecipeError(f"{path}: cannot be read: {error}") from None
+        return cls.parse(given, overrides, name=str(path), folder=path.parent, lines=lines)
+
+    @classmethod
+    def parse(
+        cls,
+        given: Any,
+        overrides: Sequence[str] = (),
+        *,
+        name: str = "recipe",
+        folder: Path | None = None,
+        lines: dict[yamlfile.Place, int] | None = None,
+    ) -> Recipe:
+        """A recipe from plain data; the rest as in `load`. Relative paths are beside `folder`."""
+        if not isinstance(given, dict):
+            raise RecipeError(f"{name}: a recipe is a mapping of keys such as operator, prior and solver, not {type(given).__name__}")
+        try:
+            if folder is not None:
+                given = _anchored(given, folder)
+            given = override(given, overrides)
+            recipe = cls(**{str(key): value for key, value in given.items()})
+            return recipe._checked()
+        except ValidationError as error:
+            loc = tuple(part for part in error.errors()[0]["loc"] if isinstance(part, str | int))
+            raise RecipeError(_located(explain(error, "", cls).lstrip("."), name, loc, lines or {})) from None
+        except _Misplaced as error:
+            raise RecipeError(_located(str(error.reason), name, error.place, lines or {})) from None
+        except RecipeError as error:
+            raise RecipeError(f"{name}: {error}") from None
+
+    def fingerprint(self, stem: str = "", seed: int = 0) -> str:
+        """What decides a photo's answer, as 16 hex digits: the recipe with the content, not the name, of the files it uses.
+
+        Masks that are named after the photo count with the photo's own file.
+        """
+        parts = self.model_dump(include={"operator", "noise", "solver", "seed"}) | self.output.model_dump(include={"format", "consistency"})
+        parts["operator"] = [_with_content(rendered(spec, stem, seed)) for spec in self.operator]
+        parts["prior"] = _content(self.prior)
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+    def dump(self) -> str:
+        """The resolved recipe as YAML: overrides applied, defaults written out, but for those that mean nothing (null)."""
+        given = self.model_dump()
+        for key in KINDS:
+            given[key] = [{name: {k: v for k, v in spec[name].items() if v is not None}} for spec in given[key] for name in spec]
+        return yaml.safe_dump(given, sort_keys=False, allow_unicode=True)
+
+    def _checked(self) -> Recipe:
+        """With every component checked and its defaults filled in."""
+        filled: dict[str, Any] = {}
+        for key, kind in KINDS.items():
+            filled[key] = []
+            for index, spec in enumerate(getattr(self, key)):
+                ((name, given),) = spec.items()
+                where = f"{key}[{index}]"
+                try:
+                    complete = check(kind, name, rendered(spec, "stem", 0)[name], where)
+                except RecipeError as error:
+                    deeper = str(error).removeprefix(f"{where}.{name}.").split(":")[0].split("[")[0]
+                    raise _Misplaced(error, (key, index, name, *([deeper] if deeper in given else []))) from None
+                filled[key].append({name: {**complete, **{k: v for k, v in given.items() if _templated(v)}}})
+        if not self.operator:
+            raise RecipeError("operator: the list is empty; `operator: identity` is for pictures that only noise has harmed")
+        if not self.solver:
+            raise RecipeError("solver: the list is empty; name at least one, such as `latent: {steps: 300}`")
+        for metric in self.metrics:
+            if metric not in METRICS:
+                raise RecipeError(f"metrics: no metric is called {metric!r}; {did_you_mean(metric, METRICS)}")
+        return self.model_copy(update=filled)
+
+
+class _Misplaced(Exception):
+    def __init__(self, reason: RecipeError, place: yamlfile.Place) -> None:
+        self.reason, self.place = reason, place
+
+
+def builtin_recipes() -> dict[str, Path]:
+    """The recipes that come with the package, by name; presets as `presets/name`."""
+    folder = Path(str(files("priorsolve.recipes") / "."))
+    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in sorted(folder.rglob("*.yaml"))}
+
+
+def find_recipe(source: str | Path) -> Path:
+    """The file of a recipe given by path or by the name of a built-in one. Raises RecipeError."""
+    path = Path(source)
+    if path.is_file():
+        return path
+    known = builtin_recipes()
+    if str(source) in known:
+        return known[str(source)]
+    if path.is_dir():
+        raise RecipeError(f"{path}: a folder, not a recipe; give a .yaml file or one of {', '.join(known)}")
+    raise RecipeError(f"{source}: no such recipe; {did_you_mean(str(source), known)} (a built-in name, or the path of a .yaml file)")
+
+
+def rendered(spec: dict[str, dict[str, Any]], stem: str, seed: int) -> dict[str, dict[str, Any]]:
+    """The component for one photo: `{stem}` in a text is the photo's name without suffix, `"{seed}"` alone is its seed."""
+    return {
+        name: {
+            key: (seed if value == "{seed}" else value.replace("{stem}", stem)) if isinstance(value, str) else value
+            for key, value in given.items()
+        }
+        for name, given in spec.items()
+    }
+
+
+def is_per_photo(spec: dict[str, dict[str, Any]]) -> bool:
+    """Whether the component differs from photo to photo."""
+    return any(_templated(value) for given in spec.values() for value in given.values())
+
+
+def _templated(value: Any) -> bool:
+    return isinstance(value, str) and ("{stem}" in value or value == "{seed}")
+
+
+def _anchored(given: dict[Any, Any], folder: Path) -> dict[Any, Any]:
+    """The data with the paths of files, and of a prior that is a file, made absolute."""
+
+    def anchor(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {
+                k: os.path.normpath(folder.absolute() / v) if k == "file" and isinstance(v, str) else anchor(v) for k, v in value.items()
+            }
+        return [anchor(item) for item in value] if isinstance(value, list) else value
+
+    anchored: dict[Any, Any] = anchor(given)
+    prior = anchored.get("prior")
+    if isinstance(prior, str) and (folder / prior).is_file():
+        anchored["prior"] = str((folder / prior).absolute())
+    return anchored
+
+
+def _with_content(spec: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {name: {k: _content(v) if k == "file" and v else v for k, v in given.items()} for name, given in spec.items()}
+
+
+def _content(path: str) -> str:
+    try:
+        with Path(path).open("rb") as stream:
+            return (
+                hashlib.file_digest(stream, "sha256").hexdigest()
+                if hasattr(hashlib, "file_digest")
+                else hashlib.sha256(stream.read()).hexdigest()
+            )
+    except OSError:
+        return path
+
+
+def _located(message: str, name: str, place: yamlfile.Place, lines: dict[yamlfile.Place, int]) -> str:
+    while place and place not in lines:
+        place = place[:-1]
+    line = f":{lines[place]}" if place in lines else ""
+    return f"{name}{line}: {message}"

@@ -1,0 +1,61 @@
+"""Recipe names and what they build. Plugins add their own under the entry-point groups `priorsolve.operators`, `.noises`, `.solvers`."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any, Literal
+
+Kind = Literal["operators", "noises", "solvers"]
+
+BUILTIN: Mapping[Kind, Mapping[str, str]] = {
+    "operators": {
+        "mask": "priorsolve.operators.holes:Holes",
+        "downsample": "priorsolve.operators.downsample:Downsample",
+        "gray": "priorsolve.operators.gray:Gray",
+        "gaussian_blur": "priorsolve.operators.blur:gaussian_blur",
+        "motion_blur": "priorsolve.operators.blur:motion_blur",
+        "disk_blur": "priorsolve.operators.blur:disk_blur",
+        "file_blur": "priorsolve.operators.blur:file_blur",
+        "gaussian_sensing": "priorsolve.operators.sensing:GaussianSensing",
+        "fast_sensing": "priorsolve.operators.sensing:FastSensing",
+        "jpeg": "priorsolve.operators.jpeg:JPEG",
+        "quantize": "priorsolve.operators.quantize:Quantize",
+        "clip": "priorsolve.operators.clip:Clip",
+        "identity": "priorsolve.operators.base:Identity",
+    },
+    "noises": {
+        "gaussian": "priorsolve.operators.noise:Gaussian",
+        "poisson": "priorsolve.operators.noise:Poisson",
+        "salt_pepper": "priorsolve.operators.noise:SaltPepper",
+    },
+    "solvers": {
+        "latent": "priorsolve.solvers.latent:Latent",
+    },
+}
+
+
+def names(kind: Kind) -> list[str]:
+    """Every recipe name of this kind, built in or from a plugin."""
+    return [*BUILTIN[kind], *(point.name for point in entry_points(group=f"priorsolve.{kind}") if point.name not in BUILTIN[kind])]
+
+
+def component(kind: Kind, name: str) -> Callable[..., Any]:
+    """What a recipe name builds with. Raises ValueError, with the nearest name, where there is none."""
+    if name in BUILTIN[kind]:
+        module, _, attribute = BUILTIN[kind][name].partition(":")
+        factory: Callable[..., Any] = getattr(import_module(module), attribute)
+        return factory
+    for point in entry_points(group=f"priorsolve.{kind}", name=name):
+        factory = point.load()
+        return factory
+    raise ValueError(f"no {kind[:-1]} is called {name!r}; {did_you_mean(name, names(kind))}")
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`did you mean 'x'?`, or the list of what is known."""
+    known = list(known)
+    near = difflib.get_close_matches(word, known, 1)
+    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known) or 'none'}"

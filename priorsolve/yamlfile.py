@@ -1,0 +1,64 @@
+"""YAML as people write it: `1e-3` is a number, a key given twice is a mistake, and every place has a line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable
+from typing import Any
+
+import yaml
+
+Place = tuple[str | int, ...]
+"""The way to a value: `("solver", 0, "latent", "steps")`."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe loading with YAML 1.2's numbers."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """As usual, but a repeated key is refused."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key.value!r} stands here twice", key.start_mark)
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
+    list("-+.0123456789"),
+)
+
+
+def parse(text: str) -> Any:
+    """The value that `text` spells. Raises yaml.YAMLError."""
+    return yaml.load(text, _Loader)
+
+
+def read(text: str) -> tuple[Any, dict[Place, int]]:
+    """The document and the line of every place in it, counted from 1. Raises yaml.YAMLError."""
+    node = yaml.compose(text, _Loader)
+    lines: dict[Place, int] = {}
+    if node is not None:
+        _walk(node, (), lines)
+    return parse(text), lines
+
+
+def problem(error: yaml.YAMLError) -> str:
+    """What is wrong and on which line, in one line."""
+    mark = getattr(error, "problem_mark", None)
+    what = getattr(error, "problem", None) or " ".join(str(error).split())
+    return f"line {mark.line + 1}: {what}" if mark else str(what)
+
+
+def _walk(node: yaml.Node, place: Place, lines: dict[Place, int]) -> None:
+    lines[place] = node.start_mark.line + 1
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            _walk(value, (*place, key.value), lines)
+            lines[(*place, key.value)] = key.start_mark.line + 1
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            _walk(value, (*place, index), lines)
