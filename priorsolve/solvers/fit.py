@@ -1,0 +1,117 @@
+"""A batch that may not fit in memory: solved in the largest parts that do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields
+
+import torch
+from torch import Tensor
+
+from priorsolve.operators.base import Operator
+from priorsolve.solvers.base import OnStep, Solution, Solver
+from priorsolve.solvers.staged import Staged
+from priorsolve.types import HasA, Images, Measurements
+
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "_alloc_failed")
+"""What torch's plain RuntimeErrors say in lower case when memory is short: CUDA and Metal, the CPU's allocator, cuBLAS and cuDNN."""
+
+
+def solve_fitting(
+    solver: Solver | Staged,
+    y: Measurements,
+    operator: HasA | Callable[[Images], Measurements],
+    *,
+    seeds: Sequence[int] | None = None,
+    on_step: OnStep | None = None,
+    batch: int | None = None,
+) -> tuple[Solution, int]:
+    """The solver's answer for all measurements, and how many fitted in memory at once: start the next batch with that.
+
+    Where memory runs out the batch is halved, down to a single measurement. As images are solved each by itself, the answer is the
+    same whatever the parts are.
+
+    Args:
+        solver, y, operator, seeds: as in the solver's own call. Only operators of `priorsolve.operators` can be parted.
+        on_step: told of one part after another, and of a part anew when it is tried again.
+        batch: the most to solve at once; left out, all of them.
+
+    Raises:
+        MemoryError: a single measurement does not fit, or the operator cannot be parted.
+        ValueError: as the solver's own call, or the operator would have to be parted for `batch` and cannot be.
+    """
+    size = len(y) if batch is None else batch
+    if size < 1 and batch is not None:
+        raise ValueError(f"batch is {batch}; it must be at least 1")
+    if seeds is not None and len(seeds) != len(y):
+        raise ValueError(f"got {len(seeds)} seeds for {len(y)} measurements; give one each, or none")
+    parts: list[Solution] = []
+    done = 0
+    while done < len(y) or not parts:
+        stop = min(done + size, len(y))
+        own = None if seeds is None else seeds[done:stop]
+        solution = _tried(solver, y[done:stop], _part(operator, done, stop, len(y)), own, on_step)
+        if solution is not None:
+            parts.append(solution)
+            done = stop
+        elif stop - done > 1 and isinstance(operator, Operator):
+            size = (stop - done + 1) // 2
+        else:
+            raise MemoryError(_too_large(solver, y[done:stop], operator))
+    return join(parts), size
+
+
+def join(parts: Iterable[Solution]) -> Solution:
+    """The solutions of one solver for several batches as one, in their order."""
+    parts = list(parts)
+    if len(parts) == 1:
+        return parts[0]
+    tensors = {field.name: [getattr(part, field.name) for part in parts] for field in fields(Solution)}
+    dims = {"images": 0, "misfit": 0, "residual": 0, "steps": 0, "history": 1}
+    joined: dict[str, Tensor] = {name: torch.cat(tensors[name], dim) for name, dim in dims.items()}
+    codes = {name: torch.cat([part.codes[name] for part in parts]) for name in parts[0].codes}
+    return Solution(**joined, codes=codes, stopped=tuple(stop for part in parts for stop in part.stopped))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory was short, however torch said so."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in OUT_OF_MEMORY)
+
+
+def _tried(
+    solver: Solver | Staged,
+    y: Measurements,
+    operator: HasA | Callable[[Images], Measurements],
+    seeds: Sequence[int] | None,
+    on_step: OnStep | None,
+) -> Solution | None:
+    """The solution, or None where memory ran out; by then everything the attempt held is free again."""
+    try:
+        return solver(y, operator, seeds=seeds, on_step=on_step)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+    torch.cuda.empty_cache()  # nothing where CUDA is not in use
+    return None
+
+
+def _part(operator: HasA | Callable[[Images], Measurements], start: int, stop: int, count: int) -> HasA | Callable[[Images], Measurements]:
+    """The operator for the images from `start` to `stop` of all `count`."""
+    if stop - start == count:
+        return operator
+    if not isinstance(operator, Operator):
+        raise ValueError(
+            f"{operator}: is not one of priorsolve's operators, so {count} measurements cannot be solved in parts of {stop - start}"
+        )
+    if operator.batch not in (None, count):
+        raise ValueError(f"{operator}: has parameters for {operator.batch} images, got {count} measurements")
+    return operator if operator.batch is None else operator.select(torch.arange(start, stop))
+
+
+def _too_large(solver: Solver | Staged, y: Measurements, operator: object) -> str:
+    shapes = f"{tuple(solver.prior.image_shape)} images and measurements of shape {tuple(y.shape[1:])}"
+    if len(y) == 1:
+        return f"not even one image fits in memory, with {shapes}; use fewer restarts, a smaller prior or a machine with more memory"
+    return f"{len(y)} images do not fit in memory at once, with {shapes}, and {operator} cannot be parted; pass fewer at a time"

@@ -1,0 +1,62 @@
+"""Solvers one after another, each starting where the last one ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from priorsolve.priors.base import Prior
+from priorsolve.solvers.base import OnStep, Solution, Solver, Step
+from priorsolve.types import HasA, Images, Measurements
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A list of solvers, such as z first and features@1 after it: each begins at the solution of the one before.
+
+    An image's steps are those of all stages together, its history goes through all of them, and its stop is the last stage's.
+    """
+
+    stages: Sequence[Solver]
+
+    def __post_init__(self) -> None:
+        if not self.stages:
+            raise ValueError("a staged solver needs at least one stage")
+
+    @property
+    def prior(self) -> Prior:
+        """The first stage's."""
+        return self.stages[0].prior
+
+    @property
+    def steps(self) -> int:
+        """Steps of all stages together."""
+        return sum(stage.steps for stage in self.stages)
+
+    def __call__(
+        self,
+        y: Measurements,
+        operator: HasA | Callable[[Images], Measurements],
+        *,
+        seeds: Sequence[int] | None = None,
+        start: Solution | None = None,
+        on_step: OnStep | None = None,
+    ) -> Solution:
+        """As a solver's own call."""
+        solutions: list[Solution] = []
+        before = 0
+        for stage in self.stages:
+            start = stage(y, operator, seeds=seeds, start=start, on_step=_shifted(on_step, before, self.steps))
+            solutions.append(start)
+            before += stage.steps
+        steps = torch.stack([solution.steps for solution in solutions]).sum(0)
+        return replace(solutions[-1], steps=steps, history=torch.cat([solution.history for solution in solutions]))
+
+
+def _shifted(on_step: OnStep | None, before: int, steps: int) -> OnStep | None:
+    if on_step is None:
+        return None
+    tell = on_step
+    return lambda step: tell(Step(step.index + before, steps, step.misfit, step.active))

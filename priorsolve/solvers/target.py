@@ -1,0 +1,96 @@
+"""What estimates are compared with: the measurements, their operator, and which entries were measured at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from priorsolve.losses import Loss, l2
+from priorsolve.operators.base import Operator
+from priorsolve.types import HasA, Images, Measurements, PerImage, Shape
+
+
+@dataclass(frozen=True)
+class Target:
+    """Rows to compare with: an image's measurement once for each of its restarts, image after image."""
+
+    A: Callable[[Images], Measurements]
+    y: Measurements
+    where: Measurements
+
+    def estimate(self, images: Images) -> Measurements:
+        """What the operator makes of the rows' pictures. Raises ValueError where it is not what was measured, or has no gradient."""
+        estimate = self.A(images)
+        if estimate.shape != self.y.shape:
+            made, given = tuple(estimate.shape[1:]), tuple(self.y.shape[1:])
+            raise ValueError(f"the operator makes measurements of shape {made} from {tuple(images.shape[1:])} images, got {given}")
+        if images.requires_grad and not estimate.requires_grad:
+            raise ValueError(
+                "the operator lets no gradient through, so no solver can follow it; write it with differentiable torch functions"
+            )
+        return estimate
+
+    def misfit(self, estimate: Measurements, loss: Loss) -> PerImage:
+        """The loss of each row."""
+        return loss(estimate, self.y, self.where)
+
+    def residual(self, estimate: Measurements) -> PerImage:
+        """The root mean squared residual of each row."""
+        return l2(estimate, self.y, self.where).sqrt()
+
+
+class Measured:
+    """Measurements (B, ...) and the operator that made them, ready to serve any rows, on the device and of the type of `like`.
+
+    An operator of ours says where it measured nothing and can serve a part of the batch. Any other object with `.A` (or a plain
+    callable) may have parameters for each image, so it is always called with all B images in their order.
+
+    Raises:
+        ValueError: the measurements do not have the shape that the operator makes of the prior's images.
+    """
+
+    def __init__(self, y: Measurements, operator: HasA | Callable[[Images], Measurements], image_shape: Shape, *, like: Tensor) -> None:
+        if y.ndim == 0 or y.is_complex():
+            raise ValueError(f"expected real measurements of shape (B, ...), got {y.dtype} of shape {tuple(y.shape)}")
+        if not isinstance(operator, HasA) and not callable(operator):
+            raise ValueError(f"expected an operator with a method A, or a function of images, got {operator!r}")
+        y = y.detach().clone().to(like)
+        self.y, self.operator, self.count = y, operator, len(y)
+        self.where = torch.ones_like(y)
+        if isinstance(operator, Operator):
+            expected, given = operator.out_shape(image_shape), tuple(y.shape[1:])
+            if given != tuple(expected):
+                raise ValueError(f"{operator}: makes measurements of shape {expected} from {image_shape} images, got {given}")
+            if operator.batch not in (None, len(y)):
+                raise ValueError(f"{operator}: has parameters for {operator.batch} images, got {len(y)} measurements")
+            known = torch.ones(operator.batch or 1, *image_shape, device=y.device, dtype=y.dtype)
+            self.where = operator.support(known).expand_as(y)
+            self.y = torch.where(self.where > 0, y, 0)  # whatever stands in a hole, NaN included, was not measured
+
+    @property
+    def divisible(self) -> bool:
+        """Whether a part of the batch can be measured by itself."""
+        return isinstance(self.operator, Operator)
+
+    def target(self, images: Tensor, repeats: int) -> Target:
+        """The rows of the images with these indices, each `repeats` times in a row."""
+        owner = images.repeat_interleave(repeats)
+        y, where = self.y[owner], self.where[owner]
+        if isinstance(self.operator, Operator):
+            operator = self.operator if self.operator.batch is None else self.operator.select(owner)
+            return Target(operator.A, y, where)
+        if len(images) != self.count:
+            raise ValueError(f"{self.operator}: is not one of priorsolve's operators, so the whole batch must be measured at once")
+        A = self.operator.A if isinstance(self.operator, HasA) else self.operator
+        return Target(lambda x: _in_turns(A, x, repeats), y, where)
+
+
+def _in_turns(A: Callable[[Images], Measurements], x: Images, repeats: int) -> Measurements:
+    """`A` on the first restart of every image, then on the second …, put back in the rows' order."""
+    if repeats == 1:
+        return A(x)
+    turns = x.view(-1, repeats, *x.shape[1:]).unbind(1)
+    return torch.stack([A(turn) for turn in turns], dim=1).flatten(0, 1)
