@@ -1,0 +1,73 @@
+"""What priors that are a chain of blocks have in common."""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from priorsolve.priors.base import NoiseMode, Prior
+from priorsolve.types import Codes, Images, Shape
+
+
+class Layered(Prior, ABC):
+    """A chain: the code enters the first block, a code of `features@k` enters block k, the picture in [−1, 1] leaves the last.
+
+    Args:
+        blocks: from code to picture.
+        spaces: the first is the chain's entry, where codes are N(0, I).
+        image_shape: (C, H, W).
+    """
+
+    def __init__(self, blocks: Sequence[nn.Module], spaces: Mapping[str, Shape], image_shape: Shape) -> None:
+        super().__init__()
+        self._blocks = nn.ModuleList(blocks)
+        self._spaces = dict(spaces)
+        self._image_shape = image_shape
+        self.requires_grad_(False).eval()
+
+    @property
+    def image_shape(self) -> Shape:
+        return self._image_shape
+
+    @property
+    def spaces(self) -> Mapping[str, Shape]:
+        return self._spaces
+
+    @property
+    def blocks(self) -> Sequence[nn.Module]:
+        return list(self._blocks)
+
+    def _sample(self, n: int, rng: torch.Generator) -> Codes:
+        return torch.randn(n, *next(iter(self._spaces.values())), generator=rng)
+
+    def _decode(self, codes: Codes, space: str, label: Tensor | None, noise: NoiseMode) -> Images:
+        self._refuse_label(label)
+        return self._picture(self._run(codes, depth(space), len(self._blocks)))
+
+    def _map(self, codes: Codes, source: str, target: str, label: Tensor | None, truncation: float) -> Codes:
+        self._refuse_label(label)
+        start, stop = depth(source), depth(target)
+        if start > stop:
+            raise ValueError(f"{self}: no map from {source!r} back to {target!r}; maps lead from code to picture")
+        return self._run(codes, start, stop)
+
+    def _run(self, x: Tensor, start: int, stop: int) -> Tensor:
+        for block in self._blocks[start:stop]:
+            x = block(x)
+        return x
+
+    def _picture(self, output: Tensor) -> Images:
+        """The network's output as an image of [0, 1]."""
+        return (output + 1) / 2
+
+    def _refuse_label(self, label: Tensor | None) -> None:
+        if label is not None:
+            raise ValueError(f"{self}: has no classes; leave label out")
+
+
+def depth(space: str) -> int:
+    """How many blocks come before `space`."""
+    return int(space.removeprefix("features@")) if space.startswith("features@") else 0
