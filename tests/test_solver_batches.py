@@ -1,0 +1,116 @@
+"""A photo's answer does not depend on its neighbours: batches equal their singles, in any order and in any parts."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from laws_support import few
+from solvers_support import difference, linear, pictures, random_mask, rows
+
+from priorsolve.latents import row_seeds, stochastic_clip, to_sphere, uniform_hash
+from priorsolve.operators.base import Identity
+from priorsolve.priors import Prior
+from priorsolve.solvers import Latent, Staged
+
+COUNT = 5
+
+
+@given(
+    order=st.permutations(range(COUNT)),
+    cuts=st.sets(st.integers(1, COUNT - 1)),
+    seeds=st.lists(st.integers(0, 2**64 - 1), min_size=COUNT, max_size=COUNT),
+    clip=st.sampled_from([None, 1.0]),
+    sphere=st.booleans(),
+    stop=st.sampled_from([{}, {"plateau": 4}, {"noise": 0.1}]),
+    stages=st.booleans(),
+)
+@few
+def test_any_order_and_any_parts_give_the_same_answers(
+    order: list[int], cuts: set[int], seeds: list[int], clip: float | None, sphere: bool, stop: dict[str, float], stages: bool
+) -> None:
+    one = Latent(linear(torch.float32), steps=25, restarts=3, candidates=6, clip=clip, sphere=sphere, plateau=None)
+    last = Latent(one.prior, steps=25, restarts=3, candidates=6, clip=clip, sphere=sphere, **stop)  # type: ignore[arg-type]
+    solver = Staged([one, last]) if stages else last
+    operator = random_mask(COUNT, 1, 8, 8)
+    y = operator.A(pictures(COUNT, torch.float32))
+    whole = solver(y, operator, seeds=seeds)
+    bounds = [0, *sorted(cuts), COUNT]
+    for start, end in pairwise(bounds):
+        part = order[start:end]
+        solution = solver(y[part], operator.select(torch.tensor(part)), seeds=[seeds[i] for i in part])
+        assert difference(solution, rows(whole, part)) < 1e-4
+
+
+def test_a_real_prior_with_restarts_halving_and_its_own_mask_for_each(digiface64: Prior) -> None:
+    operator, solver = random_mask(3, 1, 64, 64), Latent(digiface64, steps=8, restarts=2, candidates=4)
+    with torch.no_grad():
+        y = operator.A(digiface64.decode(digiface64.sample(3, torch.Generator().manual_seed(8))))
+    whole = solver(y, operator, seeds=[1, 1, 2])
+    for part in ([2, 0], [1]):
+        solution = solver(y[part], operator.select(torch.tensor(part)), seeds=[[1, 1, 2][i] for i in part])
+        assert difference(solution, rows(whole, part)) < 1e-4
+    assert float((whole.images[0] - whole.images[1]).abs().max()) > 0.01
+
+
+def test_features_follow_codes_on_a_real_prior(digiface64: Prior) -> None:
+    """z first, then the features it makes: the second stage starts from the same picture and only gets better."""
+    with torch.no_grad():
+        y = digiface64.decode(digiface64.sample(1, torch.Generator().manual_seed(8)))
+    z = Latent(digiface64, steps=5, restarts=1, candidates=4)
+    solution = Staged([z, Latent(digiface64, space="features@1", steps=5, lr=0.05)])(y, Identity())
+    assert solution.codes["features@1"].shape == (1, *digiface64.spaces["features@1"])
+    assert solution.history.shape == (4, 1)
+    torch.testing.assert_close(solution.history[2], z(y, Identity()).misfit, rtol=1e-4, atol=0)
+    assert float(solution.misfit) < 0.9 * float(solution.history[2])
+
+
+# -- random numbers of one's own -------------------------------------------------------------------------------------------------------
+
+
+def test_hashed_numbers_are_uniform_and_unrelated() -> None:
+    seeds = torch.arange(40)
+    drawn = torch.stack([uniform_hash(seeds, step, 50) for step in range(50)])  # (step, seed, place): 100 000 numbers
+    assert 0 <= float(drawn.min()) < float(drawn.max()) < 1
+    counts = torch.histc(drawn, 20, 0, 1)
+    chi_square = float(((counts - 5000).square() / 5000).sum())
+    assert chi_square < 43.8, "19 degrees of freedom; p < 0.001 beyond"
+    for axis in range(3):
+        a, b = drawn.narrow(axis, 0, drawn.shape[axis] - 1), drawn.narrow(axis, 1, drawn.shape[axis] - 1)
+        correlation = float(((a - 0.5) * (b - 0.5)).mean()) * 12
+        assert abs(correlation) < 4 / a.numel() ** 0.5
+    assert len(set(drawn.flatten().tolist())) > 99_000, "24 bits of 100 000 numbers: about 300 meet by chance"
+
+
+def test_every_row_draws_for_itself() -> None:
+    seeds = row_seeds([0, 1, 2**64 - 1], 3, torch.device("cpu"))
+    assert len(set(seeds.tolist())) == 9
+    assert torch.equal(seeds[3:6], row_seeds([1], 3, torch.device("cpu")))
+    assert torch.equal(uniform_hash(seeds, 4, 7)[5:6], uniform_hash(seeds[5:6], 4, 7))
+    assert not torch.equal(uniform_hash(seeds, 4, 7), uniform_hash(seeds, 5, 7))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_clipping_redraws_only_what_left(dtype: torch.dtype) -> None:
+    codes = torch.randn(200, 30, generator=torch.Generator().manual_seed(0)).to(dtype)
+    clipped = stochastic_clip(codes, 1.0, torch.arange(200), 3)
+    out = codes.abs() > 1
+    assert clipped.dtype == dtype
+    assert torch.equal(clipped[~out], codes[~out])
+    assert float(clipped.abs().max()) <= 1
+    redrawn = clipped[out].double()
+    n = len(redrawn)
+    assert abs(float(redrawn.mean())) < 4 / (3 * n) ** 0.5
+    assert abs(float(redrawn.square().mean()) - 1 / 3) < 4 * (4 / 45 / n) ** 0.5
+    assert torch.equal(stochastic_clip(codes[7:8], 1.0, torch.tensor([7]), 3), clipped[7:8])
+
+
+def test_the_sphere_keeps_directions() -> None:
+    codes = torch.randn(3, 2, 8, generator=torch.Generator().manual_seed(0))
+    on = to_sphere(codes)
+    torch.testing.assert_close(on.flatten(1).norm(dim=1), torch.full((3,), 4.0))
+    torch.testing.assert_close(on / on.flatten(1).norm(dim=1).view(3, 1, 1), codes / codes.flatten(1).norm(dim=1).view(3, 1, 1))
+    assert torch.equal(to_sphere(torch.zeros(1, 4)), torch.zeros(1, 4))
