@@ -1,0 +1,93 @@
+"""What class-conditional priors have in common: a label beside z, or the class as part of the code."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from priorsolve.priors.base import NoiseMode
+from priorsolve.priors.layered import Layered, depth
+from priorsolve.types import Codes, Images, Shape
+
+
+class ClassConditional(Layered, ABC):
+    """A chain whose entry is z and a class.
+
+    The space `z+c` holds z and after it the class as the network sees it, so that both can be optimised together; sampling starts
+    there, z ~ N(0, I) and a class drawn uniformly. `z` alone takes its class from `label`. Codes of `features@k` carry the class
+    that later blocks still need, so a label goes with `z` only.
+
+    Args:
+        blocks: from code to picture.
+        spaces: `z+c`, `z`, then `features@k`.
+        image_shape: (C, H, W).
+        n_classes: how many classes a label may name.
+    """
+
+    def __init__(self, blocks: Sequence[nn.Module], spaces: Mapping[str, Shape], image_shape: Shape, n_classes: int) -> None:
+        super().__init__(blocks, spaces, image_shape)
+        self._n_classes = n_classes
+
+    @property
+    def n_classes(self) -> int:
+        """How many classes a label may name."""
+        return self._n_classes
+
+    @abstractmethod
+    def _embed(self, weights: Tensor) -> Tensor:
+        """(B, c) the class as the network sees it, of (B, n_classes) weights."""
+
+    def embed(self, label: Tensor) -> Tensor:
+        """(B, c), the part that `z+c` has after z, of class indices (B,) or weights (B, n_classes). Raises ValueError for others."""
+        return self._embed(self._weights(label))
+
+    def _draw(self, n: int, rng: torch.Generator) -> Tensor:
+        """`n` codes in z, on the CPU."""
+        return torch.randn(n, *self._spaces["z"], generator=rng)
+
+    def _sample(self, n: int, rng: torch.Generator) -> Codes:
+        z = self._draw(n, rng)
+        classes = torch.randint(self._n_classes, (n,), generator=rng)
+        return torch.cat([z, self.embed(classes).to(z)], 1)
+
+    def _decode(self, codes: Codes, space: str, label: Tensor | None, noise: NoiseMode) -> Images:
+        codes = self._entered(codes, space, label)
+        return self._picture(self._run(codes, depth(space), len(self._blocks)))
+
+    def _map(self, codes: Codes, source: str, target: str, label: Tensor | None, truncation: float) -> Codes:
+        codes = self._entered(codes, source, label)
+        start, stop = depth(source), depth(target)
+        if start > stop:
+            raise ValueError(f"{self}: no map from {source!r} back to {target!r}; maps lead from code to picture")
+        if target == "z":
+            return codes[:, : self._spaces["z"][0]]
+        return self._run(codes, start, stop)
+
+    def _entered(self, codes: Codes, space: str, label: Tensor | None) -> Codes:
+        """`codes` as they stand, or with their class where they are of z."""
+        if space != "z":
+            if label is not None:
+                raise ValueError(f"{self}: codes in {space!r} carry their class; leave label out, or use the space 'z'")
+            return codes
+        if label is None:
+            raise ValueError(
+                f"{self}: codes in 'z' need a label, class indices (B,) or weights (B, {self._n_classes}); "
+                "or use 'z+c', where the class is part of the code"
+            )
+        if label.shape[:1] != codes.shape[:1]:
+            raise ValueError(f"{self}: {codes.shape[0]} codes but a label of shape {tuple(label.shape)}; give each code its class")
+        return torch.cat([codes, self.embed(label).to(codes)], 1)
+
+    def _weights(self, label: Tensor) -> Tensor:
+        """(B, n_classes) of a label in either form, like the parameters."""
+        n = self._n_classes
+        if label.ndim == 1 and not label.is_floating_point():
+            if label.numel() and not 0 <= int(label.min()) <= int(label.max()) < n:
+                raise ValueError(f"{self}: no class {int(label.min())} … {int(label.max())}; classes are 0 … {n - 1}")
+            label = nn.functional.one_hot(label.long(), n)
+        elif label.ndim != 2 or label.shape[1] != n:
+            raise ValueError(f"{self}: a label of shape {tuple(label.shape)}, expected class indices (B,) or weights (B, {n})")
+        return label.to(next(self.parameters()))
