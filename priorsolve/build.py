@@ -32,18 +32,15 @@ def device_called(name: str) -> torch.device:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device {name!r}: this machine has no usable CUDA GPU; use --device cpu")
     try:
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).item()  # not to be had from `meta`, which has no numbers
     except Exception as error:  # noqa: BLE001 (each back end has errors of its own)
         raise ValueError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}; use auto, cpu or cuda") from None
     return device
 
 
 def build_prior(recipe: Recipe, device: torch.device, dtype: torch.dtype, on_progress: Callable[[int, int], None] | None = None) -> Prior:
-    """The recipe's prior, folded for frozen use. Raises RecipeError, CheckpointError or FetchError."""
-    try:
-        return load_prior(recipe.prior, on_progress=on_progress).to(device, dtype)
-    except FileNotFoundError:
-        raise RecipeError(f"prior: no such file: {recipe.prior}") from None
+    """The recipe's prior. Raises ValueError for an unknown name, CheckpointError or FetchError."""
+    return load_prior(recipe.prior, on_progress=on_progress).to(device, dtype)
 
 
 def image_shape_of(recipe: Recipe) -> Shape:
@@ -114,7 +111,12 @@ class Operators:
     def _build(self, index: int, stem: str, seed: int) -> Operator:
         ((name, given),) = rendered(self._recipe.operator[index], stem, seed).items()
         part: Operator = build("operators", name, given, f"operator[{index}]")
-        return part.for_shape(self._shapes[index]) if isinstance(part, Sensing) else part
+        if not isinstance(part, Sensing):
+            return part
+        try:
+            return part.for_shape(self._shapes[index])
+        except (ValueError, RuntimeError, MemoryError) as error:
+            raise RecipeError(f"operator[{index}].{name}: {error}") from error
 
 
 def _reached(part: Operator, shape: Shape, index: int) -> Shape:

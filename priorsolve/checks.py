@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
-from priorsolve.build import Operators, build_noise, image_shape_of
+from priorsolve.build import Operators, build_noise, build_solver, image_shape_of
 from priorsolve.measuring import photo_seed
 from priorsolve.operators.base import Operator
 from priorsolve.operators.laws import TOLERANCE, laws
-from priorsolve.priors import load_prior
+from priorsolve.priors import ZOO, cached_path, load_prior
 from priorsolve.recipe import Recipe, is_per_photo
 from priorsolve.types import Shape
 
@@ -28,6 +28,10 @@ def check_recipe(recipe: Recipe) -> tuple[dict[str, Any], bool]:
     operators = Operators(recipe, shape, torch.device("cpu"), torch.float32)
     noise = build_noise(recipe)
     facts: dict[str, Any] = {"recipe": recipe.dump().rstrip()}
+    if recipe.prior not in ZOO or cached_path(recipe.prior).is_file():
+        facts["solver"] = f"fits the prior, {build_solver(recipe, load_prior(recipe.prior)).steps} steps"
+    else:
+        facts["solver"] = f"not checked before the prior is here: priorsolve fetch {recipe.prior}"
     if any(map(is_per_photo, recipe.operator)):
         facts |= {"operator": "one for each photo; the laws are checked where masks are read", "fingerprint": "one for each photo"}
         return facts, True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -60,12 +61,12 @@ def restore(
     )
     loaded = _recipe(recipe, set_, seed)
     run = Run(loaded, photos or samples(), out, options)
-    if not photos and not quiet and not as_json:
-        console.err.print("No photos given: the sample photos are degraded, then restored.")
     start, failed = time.perf_counter(), 0
     with console.downloading(loaded.prior, quiet or as_json) as on_download:
         if run.todo:
             run.prepare(on_download)
+    if run.todo and not photos and not quiet and not as_json:
+        console.say("No photos given: the sample photos are degraded, then restored.")
     with console.RunDisplay(len(run.todo), quiet, as_json) as display:
         for record in run.records(display.step):
             display.record(record)
@@ -73,10 +74,15 @@ def restore(
     if any((out / "records").rglob("*.json")):
         write_report(out, sheet=loaded.output.sheet)
     if not quiet and not as_json:
-        done, skipped = len(run.todo) - failed, run.found - len(run.todo)
-        parts = [f"{done} restored", *([f"{failed} failed"] if failed else []), *([f"{skipped} skipped"] if skipped else [])]
-        console.err.print(f"{', '.join(parts)} in {time.perf_counter() - start:.0f} s; see {out / 'sheet.png'}", markup=False)
-    raise typer.Exit(1 if failed else 0)
+        counts = {
+            "restored": len(run.todo) - failed,
+            "failed": failed,
+            "done before": run.before["done"],
+            "failed before (--retry-failed tries again)": run.before["failed"],
+        }
+        parts = [f"{count} {what}" for what, count in counts.items() if count or what == "restored"]
+        console.say(f"{', '.join(parts)} in {time.perf_counter() - start:.0f} s; see {out}")
+    raise typer.Exit(1 if failed or run.before["failed"] else 0)
 
 
 @app.command()
@@ -104,7 +110,7 @@ def degrade(
         if as_json:
             typer.echo(json.dumps({"name": outcome.name, "path": outcome.path and str(outcome.path), "reason": outcome.reason}))
         elif outcome.path is None:
-            console.err.print(f"failed: {outcome.name}: {outcome.reason}", markup=False)
+            console.say(f"failed: {outcome.name}: {outcome.reason}")
     raise typer.Exit(1 if failed else 0)
 
 
@@ -179,6 +185,9 @@ def main(arguments: list[str] | None = None) -> int:
     command: Any = typer.main.get_command(app)
     try:
         return int(command.main(args=arguments, prog_name="priorsolve", standalone_mode=False) or 0)
+    except BrokenPipeError:  # whoever read the output, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except (typer.Abort, KeyboardInterrupt):
         _say("stopped; what is done is kept, run the same command to go on")
         return 1

@@ -30,7 +30,7 @@ def arguments(kind: Kind, name: str) -> type[BaseModel]:
     for key, parameter in inspect.signature(factory).parameters.items():
         if key not in SUPPLIED[kind] and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             default = ... if parameter.default is parameter.empty else _plain(parameter.default)
-            fields[key] = (_recipe_type(hints[key]), default)
+            fields[key] = (_recipe_type(hints.get(key, Any)), default)
     return create_model(name, __config__=ConfigDict(extra="forbid", strict=True), **fields)
 
 
@@ -52,23 +52,33 @@ def build(kind: Kind, name: str, given: dict[str, Any], where: str, **supplied: 
     settings = {key: LOSSES[value] if key == "loss" else value for key, value in given.items()}
     try:
         return factory(**settings, **supplied)
-    except ValueError as error:
-        raise RecipeError(f"{where}.{name}: {error}") from error
+    except (ValueError, TypeError, ArithmeticError, RuntimeError, MemoryError, OSError) as error:  # whatever bad values lead to
+        raise RecipeError(f"{where}.{name}: {' '.join(str(error).split()) or type(error).__name__}") from error
+
+
+def first_of(error: ValidationError) -> Any:
+    """What to tell first: an unknown key, which is often why another one is missing."""
+    errors = error.errors(include_url=False)
+    return next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
 
 
 def explain(error: ValidationError, where: str, model: type[BaseModel]) -> str:
     """The first thing wrong, in one line: the place, the reason, the value given, and the nearest key for an unknown one."""
-    first = error.errors(include_url=False)[0]
+    first = first_of(error)
     keys = [
         part for part in first["loc"] if isinstance(part, int) or not str(part).startswith(("list[", "constrained", "literal", "function-"))
     ]
     place = where + "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys)
     if first["type"] == "extra_forbidden":
+        for key in keys[:-1]:
+            inner = model.model_fields[str(key)].annotation
+            model = inner if inspect.isclass(inner) and issubclass(inner, BaseModel) else model
         return f"{place}: unknown key; {did_you_mean(str(keys[-1]), model.model_fields)}"
     if first["type"] == "missing":
         return f"{place}: this key is required"
     message = first["msg"].removeprefix("Value error, ").replace("Input should be", "should be")
-    return f"{place}: {message}, got {first['input']!r}"
+    given = repr(first["input"])
+    return f"{place}: {message}, got {given if len(given) <= 80 else given[:79] + '…'}"
 
 
 def _recipe_type(hint: Any) -> Any:

@@ -3,36 +3,52 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from priorsolve.files import legible
 
 if TYPE_CHECKING:
     from priorsolve.records import Record
     from priorsolve.solvers import Step
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
 def fail(message: object) -> None:
     """One line on standard error."""
-    err.print(f"priorsolve: {' '.join(str(message).split())}", markup=False, style="red")
+    say(f"priorsolve: {message}", style="red")
+
+
+def say(message: str, style: str | None = None) -> None:
+    """One line on standard error, whatever file names it holds."""
+    err.print(legible(" ".join(message.split())), markup=False, style=style)
 
 
 @contextmanager
 def downloading(name: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
     """A progress bar for a download; it appears when the first bytes do."""
-    with Progress(
+    bar = Progress(
         TextColumn("fetching {task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=err, disable=quiet
-    ) as bar:
-        task = bar.add_task(name, visible=False, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total, visible=True)
+    )
+    task = bar.add_task(name, total=None)
+
+    def progress(done: int, total: int) -> None:
+        bar.start()
+        bar.update(task, completed=done, total=total)
+
+    try:
+        yield progress
+    finally:
+        if bar.live.is_started:
+            bar.stop()
 
 
 class RunDisplay:
@@ -50,7 +66,7 @@ class RunDisplay:
             TimeRemainingColumn(),
             TextColumn("{task.fields[misfit]}", style="dim"),
             console=err,
-            disable=quiet or as_json,
+            disable=quiet or as_json or not total,
         )
         self._total = total
         self._task = self._bar.add_task("", total=total, photos=f"0/{total} photos", misfit="")
@@ -74,9 +90,14 @@ class RunDisplay:
         self._done, self._in_flight = self._done + 1, 0.0
         self._bar.update(self._task, completed=self._done, photos=f"{self._done}/{self._total} photos")
         if self._as_json:
-            sys.stdout.write(json.dumps(asdict(record)) + "\n")
+            sys.stdout.write(json.dumps(_spelled(asdict(record)), allow_nan=False) + "\n")
             sys.stdout.flush()
         elif record.status == "failed":
-            from priorsolve.files import legible
+            say(f"failed: {record.name}: {record.reason}")
 
-            err.print(f"failed: {legible(record.name)}: {legible(record.reason)}", markup=False)
+
+def _spelled(value: Any) -> Any:
+    """JSON has no infinity: it is written as a word, as in the records on the disk."""
+    if isinstance(value, dict):
+        return {key: _spelled(item) for key, item in value.items()}
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

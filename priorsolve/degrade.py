@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import torch
 
 from priorsolve.build import Operators, build_noise, image_shape_of
-from priorsolve.components import RecipeError
 from priorsolve.images import PhotoError, measurement_suffix, write_measurement
-from priorsolve.measuring import measure, photo_seed, photograph
+from priorsolve.measuring import measure, photo_seed, photograph, stem
 from priorsolve.operators.noise import Noise
-from priorsolve.photos import Photo, find_photos
+from priorsolve.outfolder import check_writable, refuse_overwriting, without_results
+from priorsolve.photos import Photo, find_photos, output_names
 from priorsolve.recipe import Recipe
 
 
@@ -27,28 +27,33 @@ class Degraded:
 
 
 def degrade(recipe: Recipe, photos: Sequence[Path], out: Path, *, exact: bool = False) -> Iterator[Degraded]:
-    """Write each photo's measurement into `out`, under the photo's name: what `restore` takes back with the same recipe.
+    """Write each photo's measurement into `out`, as `a.jpg.png` for `a.jpg`: what `restore` takes back with the same recipe.
 
     Pictures are written as PNG (8 bits, in [0, 1]); with `exact`, and where a measurement is no picture, as `.npy` (float32).
+    A mask's soft edges come back exactly from a `.npy` alone: a picture is taken for what lies below the mask.
 
     Raises:
         RecipeError, ValueError: the recipe or the photos cannot be used; nothing was written.
     """
-    found = find_photos(photos)
+    check_writable(out)
+    if any(path.is_dir() and path.resolve() == out.resolve() for path in photos):
+        raise ValueError(f"{out} holds the photos themselves; choose another folder with --out")
+    found = without_results(find_photos(photos), photos, [out])
     noise = build_noise(recipe)
     operators = Operators(recipe, image_shape_of(recipe), torch.device("cpu"), torch.float32)
     suffix = ".npy" if exact else measurement_suffix(operators.out_shape)
-    return (_degrade(photo, recipe, operators, noise, out, suffix) for photo in found)
+    names = output_names(found, "png") if suffix == ".png" else {photo.name: photo.name + ".npy" for photo in found}
+    refuse_overwriting(found, out, names.values())
+    return (_degrade(photo, out / names[photo.name], recipe, operators, noise) for photo in found)
 
 
-def _degrade(photo: Photo, recipe: Recipe, operators: Operators, noise: Noise | None, out: Path, suffix: str) -> Degraded:
+def _degrade(photo: Photo, path: Path, recipe: Recipe, operators: Operators, noise: Noise | None) -> Degraded:
     seed = photo_seed(recipe.seed, photo.name)
-    path = out / PurePosixPath(photo.name).with_suffix(suffix)
     try:
-        operator = operators.join([operators.of(path.stem, seed)])
+        operator = operators.join([operators.of(stem(photo.name), seed)])
         clean, _ = photograph(photo.path, operators.image_shape)
         y = measure(clean[None], operator, noise, [seed])[0]
         write_measurement(path, y)
-    except (PhotoError, RecipeError, OSError) as error:
-        return Degraded(photo.name, None, error.reason if isinstance(error, PhotoError) else str(error))
+    except Exception as error:  # noqa: BLE001 (whatever it is, it must not stop the other photos)
+        return Degraded(photo.name, None, error.reason if isinstance(error, PhotoError) else " ".join(str(error).split()))
     return Degraded(photo.name, path)

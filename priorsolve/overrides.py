@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,45 +32,57 @@ def override(given: dict[Any, Any], overrides: Sequence[str]) -> dict[Any, Any]:
         except yaml.YAMLError as error:
             raise RecipeError(f"--set {text}: the value is not valid YAML: {yamlfile.problem(error)}") from None
         path = key.strip().split(".")
-        if path[-1] == "file" and isinstance(parsed, str):
-            parsed = str(Path(parsed).absolute())
-        _set(changed, path, parsed, text)
+        _set(changed, path, anchored({path[-1]: parsed}, Path())[path[-1]], text)
     return changed
+
+
+def anchored(given: Any, folder: Path) -> Any:
+    """The data with the paths of files, wherever they stand, made absolute; relative ones are beside `folder`."""
+    if isinstance(given, dict):
+        return {
+            key: absolute(value, folder) if key == "file" and isinstance(value, str) else anchored(value, folder)
+            for key, value in given.items()
+        }
+    return [anchored(item, folder) for item in given] if isinstance(given, list) else given
+
+
+def absolute(path: str, folder: Path) -> str:
+    """The path, absolute, without `..`, `~` opened."""
+    return os.path.normpath(folder.absolute() / os.path.expanduser(path))  # noqa: PTH111 (Path's own raises for an unknown user)
 
 
 def _set(data: dict[Any, Any], path: list[str], value: Any, text: str) -> None:
     if len(path) > 1 and path[0] in LISTS:
         components = data.get(path[0])
         components = components if isinstance(components, list) else [] if components is None else [components]
-        data[path[0]] = [{part: {}} if isinstance(part, str) else part for part in components]
-        spec, rest = _choose(data[path[0]], path[1:], text)
-        name = next(iter(spec))
-        spec[name] = {} if spec[name] is None else spec[name]
-        if not rest:
-            spec[name] = value
+        data[path[0]] = components = [{part: {}} if isinstance(part, str) else part for part in components]
+        index, rest = _choose(components, path[1:], text)
+        if not rest and path[1].isdecimal():
+            components[index] = value
             return
-        data, path = spec[name], rest
+        data, path = components[index], [next(iter(components[index])), *rest]
     for part in path[:-1]:
-        data = data.setdefault(part, {})
+        data[part] = {} if data.get(part) is None else data[part]
+        data = data[part]
         if not isinstance(data, dict):
             raise RecipeError(f"--set {text}: {part} holds a value, not keys")
-    if not isinstance(data, dict):
-        raise RecipeError(f"--set {text}: there are no keys below {'.'.join(path[:-1])}")
     data[path[-1]] = value
 
 
-def _choose(components: list[Any], path: list[str], text: str) -> tuple[dict[str, Any], list[str]]:
-    specs = [component for component in components if isinstance(component, dict) and len(component) == 1]
+def _choose(components: list[Any], path: list[str], text: str) -> tuple[int, list[str]]:
+    """The component's place in the list, and the path below it."""
+    names = [next(iter(part)) if isinstance(part, dict) and len(part) == 1 else None for part in components]
     head = path[0]
-    if head.isdigit():
+    if head.isdecimal():
         if int(head) >= len(components):
             raise RecipeError(f"--set {text}: there is no component {head}; the list has {len(components)}, counted from 0")
-        chosen, rest = components[int(head)], path[1:]
-        return chosen, rest[1:] if rest and rest[0] in chosen else rest
-    named = [spec for spec in specs if head in spec]
-    if len(named) == 1:
-        return named[0], path[1:]
-    if not named and len(specs) == 1 == len(components):
-        return specs[0], path
-    have = ", ".join(f"{index}: {next(iter(spec))}" for index, spec in enumerate(specs)) or "nothing"
+        index, rest = int(head), path[1:]
+        if rest and names[index] is None:
+            raise RecipeError(f"--set {text}: component {head} is not one name with its arguments")
+        return index, rest[1:] if rest and rest[0] == names[index] else rest
+    if names.count(head) == 1:
+        return names.index(head), path[1:]
+    if head not in names and len(names) == 1 and names[0] is not None:
+        return 0, path
+    have = ", ".join(f"{index}: {name}" for index, name in enumerate(names)) or "nothing"
     raise RecipeError(f"--set {text}: {head!r} does not name one component; the list holds {have}; say its number or name")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -14,9 +13,10 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from priorsolve import yamlfile
-from priorsolve.components import RecipeError, check, explain
+from priorsolve.components import RecipeError, arguments, check, explain, first_of
 from priorsolve.metrics import METRICS
-from priorsolve.overrides import override
+from priorsolve.overrides import absolute, anchored, override
+from priorsolve.priors import ZOO
 from priorsolve.registry import Kind, did_you_mean
 
 
@@ -103,12 +103,12 @@ class Recipe(BaseModel):
             raise RecipeError(f"{name}: a recipe is a mapping of keys such as operator, prior and solver, not {type(given).__name__}")
         try:
             if folder is not None:
-                given = _anchored(given, folder)
-            given = override(given, overrides)
+                given = _with_prior_file(anchored(given, folder), folder)
+            given = _with_prior_file(override(given, overrides), Path())
             recipe = cls(**{str(key): value for key, value in given.items()})
             return recipe._checked()
         except ValidationError as error:
-            loc = tuple(part for part in error.errors()[0]["loc"] if isinstance(part, str | int))
+            loc = tuple(part for part in first_of(error)["loc"] if isinstance(part, str | int))
             raise RecipeError(_located(explain(error, "", cls).lstrip("."), name, loc, lines or {})) from None
         except _Misplaced as error:
             raise RecipeError(_located(str(error.reason), name, error.place, lines or {})) from None
@@ -122,15 +122,18 @@ class Recipe(BaseModel):
         """
         parts = self.model_dump(include={"operator", "noise", "solver", "seed"}) | self.output.model_dump(include={"format", "consistency"})
         parts["operator"] = [_with_content(rendered(spec, stem, seed)) for spec in self.operator]
-        parts["prior"] = _content(self.prior)
+        parts["prior"] = ZOO[self.prior].sha256 if self.prior in ZOO else _content(self.prior)
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
     def dump(self) -> str:
         """The resolved recipe as YAML: overrides applied, defaults written out, but for those that mean nothing (null)."""
         given = self.model_dump()
-        for key in KINDS:
-            given[key] = [{name: {k: v for k, v in spec[name].items() if v is not None}} for spec in given[key] for name in spec]
-        return yaml.safe_dump(given, sort_keys=False, allow_unicode=True)
+        for key, kind in KINDS.items():
+            for spec in given[key]:
+                for name, settings in spec.items():
+                    fields = arguments(kind, name).model_fields
+                    spec[name] = {k: v for k, v in settings.items() if v is not None or fields[k].default is not None}
+        return yamlfile.dump(given)
 
     def _checked(self) -> Recipe:
         """With every component checked and its defaults filled in."""
@@ -140,19 +143,22 @@ class Recipe(BaseModel):
             for index, spec in enumerate(getattr(self, key)):
                 ((name, given),) = spec.items()
                 where = f"{key}[{index}]"
+                varying = key == "operator" and is_per_photo(spec)
                 try:
-                    complete = check(kind, name, rendered(spec, "stem", 0)[name], where)
+                    complete = check(kind, name, rendered(spec, "stem", 0)[name] if varying else given, where)
                 except RecipeError as error:
                     deeper = str(error).removeprefix(f"{where}.{name}.").split(":")[0].split("[")[0]
                     raise _Misplaced(error, (key, index, name, *([deeper] if deeper in given else []))) from None
-                filled[key].append({name: {**complete, **{k: v for k, v in given.items() if _templated(v)}}})
+                filled[key].append({name: {**complete, **{k: v for k, v in given.items() if varying and _templated(v)}}})
         if not self.operator:
-            raise RecipeError("operator: the list is empty; `operator: identity` is for pictures that only noise has harmed")
+            empty = "operator: the list is empty; `operator: identity` is for pictures that only noise has harmed"
+            raise _Misplaced(RecipeError(empty), ("operator",))
         if not self.solver:
-            raise RecipeError("solver: the list is empty; name at least one, such as `latent: {steps: 300}`")
-        for metric in self.metrics:
+            raise _Misplaced(RecipeError("solver: the list is empty; name at least one, such as `latent: {steps: 300}`"), ("solver",))
+        for index, metric in enumerate(self.metrics):
             if metric not in METRICS:
-                raise RecipeError(f"metrics: no metric is called {metric!r}; {did_you_mean(metric, METRICS)}")
+                unknown = f"metrics: no metric is called {metric!r}; {did_you_mean(metric, METRICS)}"
+                raise _Misplaced(RecipeError(unknown), ("metrics", index))
         return self.model_copy(update=filled)
 
 
@@ -177,7 +183,7 @@ def find_recipe(source: str | Path) -> Path:
         return known[str(source)]
     if path.is_dir():
         raise RecipeError(f"{path}: a folder, not a recipe; give a .yaml file or one of {', '.join(known)}")
-    raise RecipeError(f"{source}: no such recipe; {did_you_mean(str(source), known)} (a built-in name, or the path of a .yaml file)")
+    raise RecipeError(f"{source}: no such recipe; {did_you_mean(path.stem, known)} (a built-in name, or the path of a .yaml file)")
 
 
 def rendered(spec: dict[str, dict[str, Any]], stem: str, seed: int) -> dict[str, dict[str, Any]]:
@@ -200,21 +206,12 @@ def _templated(value: Any) -> bool:
     return isinstance(value, str) and ("{stem}" in value or value == "{seed}")
 
 
-def _anchored(given: dict[Any, Any], folder: Path) -> dict[Any, Any]:
-    """The data with the paths of files, and of a prior that is a file, made absolute."""
-
-    def anchor(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {
-                k: os.path.normpath(folder.absolute() / v) if k == "file" and isinstance(v, str) else anchor(v) for k, v in value.items()
-            }
-        return [anchor(item) for item in value] if isinstance(value, list) else value
-
-    anchored: dict[Any, Any] = anchor(given)
-    prior = anchored.get("prior")
-    if isinstance(prior, str) and (folder / prior).is_file():
-        anchored["prior"] = str((folder / prior).absolute())
-    return anchored
+def _with_prior_file(given: dict[Any, Any], folder: Path) -> dict[Any, Any]:
+    """The data with the path of a prior that is a file of `folder` made absolute. A name of the zoo goes before a file."""
+    prior = given.get("prior")
+    if isinstance(prior, str) and prior not in ZOO and Path(absolute(prior, folder)).is_file():
+        return {**given, "prior": absolute(prior, folder)}
+    return given
 
 
 def _with_content(spec: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -49,7 +49,10 @@ def component(kind: Kind, name: str) -> Callable[..., Any]:
         factory: Callable[..., Any] = getattr(import_module(module), attribute)
         return factory
     for point in entry_points(group=f"priorsolve.{kind}", name=name):
-        factory = point.load()
+        try:
+            factory = point.load()
+        except Exception as error:  # a plugin's module may raise anything
+            raise ValueError(f"the {kind[:-1]} {name!r} comes from a plugin that does not load ({point.value}): {error}") from error
         return factory
     raise ValueError(f"no {kind[:-1]} is called {name!r}; {did_you_mean(name, names(kind))}")
 

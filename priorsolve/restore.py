@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import platform
+import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,14 +22,14 @@ from torch import Tensor
 from priorsolve.build import DTYPES, Operators, build_noise, build_prior, build_solver, device_called
 from priorsolve.components import RecipeError
 from priorsolve.consistency import put_back
-from priorsolve.files import write_atomically
-from priorsolve.images import PhotoError, measurement_suffix, write_image, write_measurement
-from priorsolve.measuring import measure, measured_where, observe, photo_seed, photograph
+from priorsolve.images import Framing, PhotoError, measurement_suffix, write_image, write_measurement
+from priorsolve.measuring import covered, measure, measured_where, observe, photo_seed, photograph, stem
 from priorsolve.metrics import METRICS
 from priorsolve.operators.base import LinearOperator, Operator
+from priorsolve.outfolder import check_writable, refuse_overwriting, unwritable, without_results, working_in, write_recipe
 from priorsolve.photos import Photo, find_photos, output_names
 from priorsolve.recipe import Recipe, is_per_photo
-from priorsolve.records import Record, pending, write_record
+from priorsolve.records import Record, pending, read_record, record_path, write_record
 from priorsolve.solvers import OnStep, Solution, Solver, Staged
 from priorsolve.solvers.fit import solve_fitting
 
@@ -66,8 +72,8 @@ class Options:
 
 def restore(
     recipe: Recipe,
-    photos: Path | Sequence[Path],
-    out: Path,
+    photos: str | Path | Sequence[str | Path],
+    out: str | Path,
     options: Options | None = None,
     *,
     on_step: OnStep | None = None,
@@ -81,7 +87,8 @@ def restore(
         RecipeError, ValueError: the recipe, the photos, the options or the output folder cannot be used; nothing was done.
         CheckpointError, FetchError: the prior cannot be had.
     """
-    return Run(recipe, [photos] if isinstance(photos, Path) else photos, out, options or Options()).records(on_step, on_download)
+    inputs = [photos] if isinstance(photos, str | Path) else photos
+    return Run(recipe, [Path(path) for path in inputs], Path(out), options or Options()).records(on_step, on_download)
 
 
 @dataclass(frozen=True)
@@ -94,26 +101,32 @@ class _Job:
     y: Tensor
     parts: list[Operator]
     clean: Tensor | None
-    notes: tuple[str, ...]
+    framing: Framing | None
 
 
 class Run:
-    """A restoration that is checked and ready: `todo` says what is left. Raises as `restore` does, before anything is solved."""
+    """A restoration that is checked and ready: `todo` says what is left, `before` how many photos were done, or failed, earlier.
+
+    Raises as `restore` does, before anything is solved; the folder is written to only once prior, operators and solver are built.
+    """
 
     def __init__(self, recipe: Recipe, photos: Sequence[Path], out: Path, options: Options) -> None:
         self.recipe, self.out, self.options = recipe, out, options
         self.device, self.dtype = device_called(options.device), DTYPES[options.dtype]
         self.noise = build_noise(recipe)
-        found = find_photos(photos)
+        check_writable(out)
+        found = without_results(find_photos(photos), photos, [out / "images", out / "measurements", out / "originals", out / "sheet.png"])
         self.names = output_names(found, recipe.output.format)
+        refuse_overwriting(found, out, (place for photo in found for place in self._places(photo)))
         if options.shard is not None:
             found = found[options.shard[0] :: options.shard[1]]
-        self.found = len(found)
         self._shared_fingerprint = None if any(map(is_per_photo, recipe.operator)) else self._mark(recipe.fingerprint())
         todo = pending(found, out, self._fingerprint, retry_failed=options.retry_failed, overwrite=options.overwrite)
         self.todo = list(islice(todo, options.limit))
+        kept = (read_record(record_path(out, name)) for name in {photo.name for photo in found} - {photo.name for photo in self.todo})
+        self.before = Counter(record.status for record in kept if record is not None)
+        self._fits = options.batch_size
         self._tools: tuple[Solver | Staged, Operators] | None = None
-        _prepare_folder(out, recipe)
 
     def prepare(self, on_download: Callable[[int, int], None] | None = None) -> tuple[Solver | Staged, Operators]:
         """Load the prior, fetching it if need be, and build what the recipe names, so that its errors come before any work."""
@@ -121,13 +134,16 @@ class Run:
             prior = build_prior(self.recipe, self.device, self.dtype, on_download)
             operators = Operators(self.recipe, tuple(prior.image_shape), self.device, self.dtype)
             self._tools = build_solver(self.recipe, prior), operators
+            write_recipe(self.out, self.recipe.dump())
         return self._tools
 
     def records(self, on_step: OnStep | None = None, on_download: Callable[[int, int], None] | None = None) -> Iterator[Record]:
         """Do what is left, batch by batch."""
-        if self.todo:
-            solver, operators = self._tools or self.prepare(on_download)
-            size = self.options.batch_size
+        if not self.todo:
+            return
+        solver, operators = self.prepare(on_download)
+        size = self.options.batch_size
+        with working_in(self.out):
             for first in range(0, len(self.todo), size):
                 yield from self._batch(self.todo[first : first + size], solver, operators, on_step)
 
@@ -136,7 +152,7 @@ class Run:
         for photo in photos:
             try:
                 jobs.append(self._read(photo, operators))
-            except (PhotoError, RecipeError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 (whatever it is, it must not stop the other photos)
                 yield self._fail(photo, error)
         yield from self._solve(jobs, solver, operators, on_step)
 
@@ -148,9 +164,10 @@ class Run:
         try:
             operator = operators.join([job.parts for job in jobs])
             y = torch.stack([job.y for job in jobs]).to(self.device, self.dtype)
-            solution, _ = solve_fitting(solver, y, operator, seeds=[job.seed for job in jobs], on_step=on_step)
+            seeds = [job.seed for job in jobs]
+            solution, self._fits = solve_fitting(solver, y, operator, seeds=seeds, on_step=on_step, batch=self._fits)
             images = self._finish(solution, y, operator)
-        except Exception as error:  # noqa: BLE001 (whatever it is, it must not stop the other photos)
+        except Exception as error:  # noqa: BLE001 (as above)
             if len(jobs) == 1:
                 yield self._fail(jobs[0].photo, error)
             else:
@@ -159,25 +176,28 @@ class Run:
             return
         seconds = (time.perf_counter() - start) / len(jobs)
         for index, job in enumerate(jobs):
-            if not images[index].isfinite().all():
-                yield self._fail(job.photo, ValueError(f"no finite picture was found: {solution.stopped[index].value}"))
-            else:
-                yield self._keep(job, images[index], solution, index, seconds)
+            try:
+                if not images[index].isfinite().all():
+                    raise RecipeError(f"no finite picture was found: {solution.stopped[index].value}")
+                record = self._keep(job, images[index], solution, index, seconds)
+            except Exception as error:  # noqa: BLE001 (as above)
+                record = self._fail(job.photo, error)
+            yield record
 
     def _read(self, photo: Photo, operators: Operators) -> _Job:
         seed = photo_seed(self.recipe.seed, photo.name)
-        parts = operators.of(PurePosixPath(photo.name).stem, seed)
+        parts = operators.of(stem(photo.name), seed)
         fingerprint = self._fingerprint(photo)
         if not self.options.degrade:
-            y, notes = observe(photo.path, operators.out_shape)
+            observed, framing = observe(photo.path, operators.out_shape)
             operator = operators.join([parts])
-            y = y.to(self.device, self.dtype)[None]
+            y = covered(observed.to(self.device, self.dtype)[None], operator, is_picture=framing is not None)
             y = y * measured_where(operator, y.new_empty(1, *operators.image_shape))
-            return _Job(photo, seed, fingerprint, y[0], parts, None, notes)
-        clean, notes = photograph(photo.path, operators.image_shape)
+            return _Job(photo, seed, fingerprint, y[0], parts, None, framing)
+        clean, framing = photograph(photo.path, operators.image_shape)
         clean = clean.to(self.device, self.dtype)
         y = measure(clean[None], operators.join([parts]), self.noise, [seed])[0]
-        return _Job(photo, seed, fingerprint, y, parts, clean, notes)
+        return _Job(photo, seed, fingerprint, y, parts, clean, framing)
 
     def _finish(self, solution: Solution, y: Tensor, operator: Operator) -> Tensor:
         if self.recipe.output.consistency and isinstance(operator, LinearOperator):
@@ -185,46 +205,59 @@ class Run:
         return solution.images
 
     def _keep(self, job: _Job, image: Tensor, solution: Solution, index: int, seconds: float) -> Record:
-        """Write everything, the record last: it is the promise that the rest is there."""
-        name = self.names[job.photo.name]
-        pictures = {"image": f"images/{name}", "measurement": f"measurements/{_suffixed(name, measurement_suffix(tuple(job.y.shape)))}"}
-        write_image(self.out / pictures["image"], image)
-        write_measurement(self.out / pictures["measurement"], job.y.clamp(0, 1) if job.y.ndim == 3 else job.y)
+        """Write everything, the record last: it is the promise that the rest is there. An older promise goes first."""
+        record_path(self.out, job.photo.name).unlink(missing_ok=True)
+        restored, picture, array, clean = self._places(job.photo)
+        measured = picture if measurement_suffix(tuple(job.y.shape)) == ".png" else array
+        write_image(self.out / restored, image)
+        write_measurement(self.out / measured, job.y)
         metrics = {}
         if job.clean is not None:
-            pictures["original"] = f"originals/{_suffixed(name, '.png')}"
-            write_image(self.out / pictures["original"], job.clean)
-            metrics = {key: float(METRICS[key](image[None].clamp(0, 1), job.clean[None])) for key in self.recipe.metrics}
+            write_image(self.out / clean, job.clean)
+            metrics = {key: _digits(METRICS[key](image[None], job.clean[None])) for key in self.recipe.metrics}
         record = Record(
             name=job.photo.name,
             status="done",
             fingerprint=job.fingerprint,
             seed=job.seed,
-            misfit=float(solution.misfit[index]),
+            misfit=_digits(solution.misfit[index]),
             steps=int(solution.steps[index]),
             stopped=solution.stopped[index].value,
             metrics=metrics,
-            notes=job.notes,
+            notes=job.framing.sentences() if job.framing else (),
+            input_size=job.framing.original if job.framing else None,
             output_size=(int(image.shape[-2]), int(image.shape[-1])),
             seconds=round(seconds, 3),
             versions=_versions(),
-            image=pictures["image"],
-            measurement=pictures["measurement"],
-            original=pictures.get("original"),
+            image=restored,
+            measurement=measured,
+            original=clean if job.clean is not None else None,
         )
         write_record(self.out, record)
         return record
 
     def _fail(self, photo: Photo, error: Exception) -> Record:
+        """The record of a failure, without what an earlier recipe made of the photo. A full disk ends the run: nothing can be kept."""
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise unwritable(self.out, error.strerror) from error
         record = Record(name=photo.name, status="failed", fingerprint=self._fingerprint(photo), reason=_reason(error), versions=_versions())
-        write_record(self.out, record)
+        with contextlib.suppress(OSError):  # such as for a name that is too long for a record's file: it is told, and tried again
+            for place in self._places(photo):
+                (self.out / place).unlink(missing_ok=True)
+            write_record(self.out, record)
         return record
+
+    def _places(self, photo: Photo) -> tuple[str, str, str, str]:
+        """Where the photo's restored image, its measurement as a picture or else as an array, and the clean original go."""
+        name = self.names[photo.name]
+        picture = _suffixed(name, ".png")
+        return f"images/{name}", f"measurements/{picture}", f"measurements/{_suffixed(name, '.npy')}", f"originals/{picture}"
 
     def _fingerprint(self, photo: Photo) -> str:
         if self._shared_fingerprint is not None:
             return self._shared_fingerprint
         seed = photo_seed(self.recipe.seed, photo.name)
-        return self._mark(self.recipe.fingerprint(PurePosixPath(photo.name).stem, seed))
+        return self._mark(self.recipe.fingerprint(stem(photo.name), seed))
 
     def _mark(self, fingerprint: str) -> str:
         """The fingerprint with those options that change the answer."""
@@ -233,23 +266,19 @@ class Run:
 
 def _reason(error: Exception) -> str:
     """One line. An error that nobody foresaw keeps its type, so that it can be reported."""
-    if isinstance(error, PhotoError):
-        return error.reason
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.strerror}: {error.filename}"
-    text = " ".join(str(error).split())
-    return text if isinstance(error, RecipeError | MemoryError) and text else f"{type(error).__name__}: {text}"
+    text = " ".join(str(error.reason if isinstance(error, PhotoError) else error).split())
+    return text if isinstance(error, PhotoError | RecipeError | MemoryError) and text else f"{type(error).__name__}: {text}"
 
 
 def _suffixed(name: str, suffix: str) -> str:
     return name if name.lower().endswith(suffix) else name + suffix
 
 
-def _prepare_folder(out: Path, recipe: Recipe) -> None:
-    try:
-        write_atomically(out / "recipe.yaml", recipe.dump().encode())
-    except OSError as error:
-        raise ValueError(f"output folder {out} cannot be written: {error.strerror or error}; choose another with --out") from None
+def _digits(value: Tensor) -> float:
+    """Four digits: more would hang on which photos were solved side by side."""
+    return float(f"{float(value):.4g}")
 
 
 def _versions() -> dict[str, str]:
@@ -258,3 +287,13 @@ def _versions() -> dict[str, str]:
     except PackageNotFoundError:
         own = "checkout"
     return {"priorsolve": own, "torch": torch.__version__, "python": platform.python_version()}
+
+
+class _Callable(ModuleType):
+    """The module `priorsolve.restore` hides the function of that name once it is imported, so it can be called in its place."""
+
+    def __call__(self, *arguments: Any, **options: Any) -> Iterator[Record]:
+        return restore(*arguments, **options)
+
+
+sys.modules[__name__].__class__ = _Callable

@@ -28,7 +28,9 @@ def recipe_schema() -> dict[str, Any]:
         definitions[key] = {"anyOf": options}
         one = {"$ref": f"#/$defs/{key}"}
         described = schema["properties"][key]
-        schema["properties"][key] = {"title": described.get("title", key), "anyOf": [one, {"type": "array", "items": one}]}
+        choices = [one, {"type": "array", "items": one, **({} if key == "noise" else {"minItems": 1})}]
+        none = [{"type": "null"}] if key == "noise" else []
+        schema["properties"][key] = {"title": described.get("title", key), "anyOf": choices + none}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 

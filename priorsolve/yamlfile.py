@@ -25,25 +25,39 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
-    list("-+.0123456789"),
-)
+class _Dumper(yaml.SafeDumper):
+    """Writes what `_Loader` reads back: a text such as "1e3" in quotes."""
+
+
+for _either in (_Loader, _Dumper):
+    _either.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"^[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789"))
+
+MOST = 10_000
+"""Places in a document; one that grows beyond by its aliases was made to fill the memory."""
 
 
 def parse(text: str) -> Any:
     """The value that `text` spells. Raises yaml.YAMLError."""
-    return yaml.load(text, _Loader)
+    return read(text)[0]
 
 
 def read(text: str) -> tuple[Any, dict[Place, int]]:
     """The document and the line of every place in it, counted from 1. Raises yaml.YAMLError."""
-    node = yaml.compose(text, _Loader)
     lines: dict[Place, int] = {}
-    if node is not None:
-        _walk(node, (), lines)
-    return parse(text), lines
+    try:
+        node = yaml.compose(text, _Loader)
+        if node is not None:
+            _walk(node, (), lines)
+        return yaml.load(text, _Loader), lines
+    except RecursionError:
+        raise yaml.YAMLError("it is nested too deeply, or holds itself") from None
+    except ValueError as error:  # such as the date 2024-13-45
+        raise yaml.YAMLError(str(error)) from None
+
+
+def dump(data: Any) -> str:
+    """The text that `parse` reads as `data`, keys in their order."""
+    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 def problem(error: yaml.YAMLError) -> str:
@@ -55,10 +69,13 @@ def problem(error: yaml.YAMLError) -> str:
 
 def _walk(node: yaml.Node, place: Place, lines: dict[Place, int]) -> None:
     lines[place] = node.start_mark.line + 1
+    if len(lines) > MOST:
+        raise yaml.YAMLError(f"it holds more than {MOST} values")
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            _walk(value, (*place, key.value), lines)
-            lines[(*place, key.value)] = key.start_mark.line + 1
+            name = key.value if isinstance(key, yaml.ScalarNode) else str(key.start_mark)
+            _walk(value, (*place, name), lines)
+            lines[(*place, name)] = key.start_mark.line + 1
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
             _walk(value, (*place, index), lines)

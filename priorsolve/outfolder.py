@@ -1,0 +1,89 @@
+"""The output folder of a run: whether it can be written, which photos in it are results, and what a killed run left half-written."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from priorsolve.files import TEMPORARY, write_atomically
+from priorsolve.photos import Photo
+
+
+def check_writable(out: Path) -> None:
+    """Raise ValueError when nothing can be written into `out`. Creates nothing."""
+    place = Path(os.path.abspath(out))  # noqa: PTH100 (`..` must not follow links that are not there)
+    while not os.path.exists(place):  # noqa: PTH110 (Path's own raises below a file that it may not look into)
+        place = place.parent
+    if not place.is_dir():
+        raise unwritable(out, f"{place} is a file")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise unwritable(out, f"no permission to write into {place}")
+
+
+def unwritable(out: Path, reason: object) -> ValueError:
+    """The error for a folder that refuses to be written."""
+    return ValueError(f"output folder {out} cannot be written: {reason}; choose another with --out")
+
+
+def write_recipe(out: Path, text: str) -> None:
+    """The resolved recipe, the first file of a run. Raises ValueError when the folder cannot be written."""
+    try:
+        write_atomically(out / "recipe.yaml", text.encode())
+    except OSError as error:
+        raise unwritable(out, error.strerror or error) from None
+
+
+def without_results(photos: Sequence[Photo], inputs: Sequence[Path], results: Iterable[Path]) -> list[Photo]:
+    """The photos but for those in `results`, folders that a run writes, found because they lie below the photos' own folder.
+
+    What was asked for by name stays: a file, or a folder within the results.
+    """
+    asked = [os.path.realpath(path) for path in inputs]
+    hidden = [place for place in map(os.path.realpath, results) if any(_within(place, path) and place != path for path in asked)]
+    if not hidden:
+        return list(photos)
+    named = [path for path in asked if any(_within(path, place) for place in hidden)]
+    kept = []
+    for photo in photos:
+        real = os.path.realpath(photo.path)
+        if not any(_within(real, place) for place in hidden) or any(_within(real, path) for path in named):
+            kept.append(photo)
+    if not kept:
+        raise ValueError(f"no photos in {inputs[0]} but the results of an earlier run")
+    return kept
+
+
+def refuse_overwriting(photos: Iterable[Photo], out: Path, targets: Iterable[str]) -> None:
+    """Raise ValueError when a file to be written, by its path below `out`, is one of the photos."""
+    folder = os.path.realpath(out)
+    own = {path: photo.path for photo in photos if _within(path := os.path.realpath(photo.path), folder)}
+    for target in targets if own else ():
+        if (photo := own.get(os.path.realpath(out / target))) is not None:
+            raise ValueError(f"{photo} would be overwritten by its own result; choose another folder with --out")
+
+
+@contextlib.contextmanager
+def working_in(out: Path) -> Iterator[None]:
+    """Be one of the runs at work in the folder. The first one there removes what a killed run left half-written."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: what is left over stays, hidden
+        yield
+        return
+    handle = os.open(out, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # others are at work, or the disk knows no locks
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for left in out.rglob(f".*{TEMPORARY}"):
+                left.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _within(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
