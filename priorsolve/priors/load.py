@@ -13,6 +13,7 @@ from priorsolve.priors.checkpoint import read_state
 from priorsolve.priors.dcgan import DCGAN
 from priorsolve.priors.download import Progress, fetch
 from priorsolve.priors.errors import CheckpointError
+from priorsolve.priors.faces import load_faces
 from priorsolve.priors.zoo import ZOO
 
 
@@ -30,6 +31,8 @@ def load_prior(source: str | Path, *, on_progress: Progress | None = None) -> Pr
     """
     if isinstance(source, str) and (source in ZOO or not _looks_like_path(source)):
         path = fetch(source, on_progress=on_progress)  # an unknown name raises, with the nearest one
+        if path.is_dir():
+            return load_faces(source, path)
     else:
         path = Path(source).expanduser()
     state = read_state(path)

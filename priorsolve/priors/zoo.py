@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from priorsolve.types import Shape
+
+
+@dataclass(frozen=True)
+class Inner:
+    """One file inside a package."""
+
+    path: str
+    sha256: str
+    bytes: int
 
 
 @dataclass(frozen=True)
@@ -30,6 +39,45 @@ class Entry:
     """One sentence: what the network is and who trained it on what."""
     note: str
     """One sentence: what to know before using it."""
+    more: tuple[Inner, ...] = ()
+    """The other files of weights that come in several; all lie in one folder then."""
+    folder: str = ""
+    """The cache folder, for entries that share their weights; else the name."""
+
+    @property
+    def files(self) -> tuple[Inner, ...]:
+        """All files of the weights, the one that `inner` names first."""
+        return (Inner(self.inner, self.sha256, self.bytes), *self.more)
+
+
+_FFHQ = Entry(
+    name="ffhq1024",
+    requirement="random-face==2021.7.21.1",
+    inner="random_face/data/SynthesisNetwork.bin",
+    sha256="c7da15fa22d508c82e1c30dd6b4cdf67fe3ccdddaf85b310ee764dbf0c289645",
+    bytes=32_025_440,
+    download_bytes=37_588_926,
+    licence="non-commercial",
+    image_shape=(3, 1024, 1024),
+    provenance="MobileStyleGAN, trained by its author (Belousov 2021) to imitate StyleGAN2's FFHQ faces.",
+    note="The package says Apache-2.0, but its teacher StyleGAN2 and the photos of FFHQ are for non-commercial use only, so treat it so.",
+    more=(
+        Inner("random_face/data/SynthesisNetwork.xml", "7918fce515243954d3e06628cb39a23902d6b1d5d02932cc0c2faee7a2aeeedd", 425_183),
+        Inner("random_face/data/MappingNetwork.bin", "212dd716bdb556e18db603ea97300d4fa3c872b878c726b2402fea80820e7305", 8_405_040),
+        Inner("random_face/data/MappingNetwork.xml", "73e2096cad6e696e4af47df2477e048ab4c42c0e0dec83c7c66604822689e55b", 59_865),
+    ),
+    folder="ffhq1024",
+)
+
+
+def _cut(side: int) -> Entry:
+    """The face network stopped early, with a head of our own (see docs/priors.md)."""
+    return replace(
+        _FFHQ,
+        name=f"ffhq{side}",
+        image_shape=(3, side, side),
+        provenance=f"The first layers of ffhq1024, with an RGB head fitted for this project to its pictures shrunk to {side}×{side}.",
+    )
 
 
 ZOO: dict[str, Entry] = {
@@ -47,6 +95,7 @@ ZOO: dict[str, Entry] = {
             provenance="A DCGAN, z of 100 numbers, trained on synthetic faces by the author of the gan-face-generate package.",
             note="Small and quick; its faces are computer graphics, not photographs of people.",
         ),
+        _FFHQ,
     )
 }
 

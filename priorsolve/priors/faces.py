@@ -1,0 +1,37 @@
+"""The `ffhq…` priors: the face network of the zoo, whole or cut early with a head of our own."""
+
+from __future__ import annotations
+
+from importlib.resources import as_file, files
+from pathlib import Path
+
+from safetensors import safe_open
+from safetensors.torch import load_file
+from torch import Tensor
+
+from priorsolve.priors.mobilestylegan import MobileStyleGAN
+from priorsolve.priors.mobilestylegan_ir import read_mobilestylegan
+
+_WHOLE = "ffhq1024"
+
+
+def load_faces(name: str, folder: Path) -> MobileStyleGAN:
+    """The prior `name` (ffhq64, ffhq128, ffhq256 or ffhq1024) from the weights in `folder`, with what `data/heads` adds to them.
+
+    w̄ and the whitening come from there too, measured once on 65 536 codes, so that they are the same numbers on every machine.
+    """
+    whitening, _ = _shipped("ffhq-whitening")
+    state = read_mobilestylegan(folder) | {f"whitening.{key}": value for key, value in whitening.items()}
+    whole = MobileStyleGAN.from_state(state)
+    if name == _WHOLE:
+        return whole
+    head, at = _shipped(name)
+    return whole.cut(at["at"], head)
+
+
+def _shipped(name: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors and the metadata of a file in `data/heads`."""
+    with as_file(files("priorsolve.data") / "heads" / f"{name}.safetensors") as path:
+        with safe_open(path, framework="pt") as file:
+            metadata: dict[str, str] = file.metadata() or {}
+        return load_file(path), metadata

@@ -1,0 +1,150 @@
+"""The parts of MobileStyleGAN: mapping, styles, Haar upsampling, depthwise-separable modulated convolutions, RGB head.
+
+Every style is the affine of a w as it stands: the constant that the original multiplies it by (1/√fan-in) is part of the weights here,
+and so are the demodulation, which does not depend on the style in this network, and the ½ of the Haar transform.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal, final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+SLOPE = 0.2
+"""Of every leaky ReLU in the network."""
+
+Noise = Literal["const", "none"] | int
+"""The maps that the network came with, none at all, or maps of the same strength drawn from this seed."""
+
+
+def empty(*shape: int) -> nn.Parameter:
+    """A parameter that only has a shape, until a state is loaded into it."""
+    return nn.Parameter(torch.empty(*shape, device="meta"), requires_grad=False)
+
+
+def haar(x: Tensor) -> Tensor:
+    """(B, 4C, H, W) → (B, C, 2H, 2W): the inverse of one Haar level, times 2.
+
+    The first C channels are the low band, then follow three bands for each channel: vertical, horizontal, diagonal differences.
+    """
+    channels = x.shape[1] // 4
+    low, rest = x[:, :channels], x[:, channels:]
+    vertical, horizontal, diagonal = rest.reshape(len(x), channels, 3, *x.shape[2:]).unbind(2)
+    even, odd = low + vertical, low - vertical
+    even_difference, odd_difference = horizontal + diagonal, horizontal - diagonal
+    corners = [even + even_difference, even - even_difference, odd + odd_difference, odd - odd_difference]
+    return F.pixel_shuffle(torch.stack(corners, 2).flatten(1, 2), 2)
+
+
+@final
+class Mapping(nn.Module):
+    """z (B, 512) → w (B, 512): z over its root mean square, then fully connected layers, each followed by a leaky ReLU times √2."""
+
+    def __init__(self, depth: int, width: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(width, width, device="meta") for _ in range(depth))
+
+    def forward(self, z: Tensor) -> Tensor:
+        x = z * (z.square().mean(1, keepdim=True) + 1e-8).rsqrt()
+        for layer in self.layers:
+            x = F.leaky_relu(layer(x), SLOPE) * math.sqrt(2)
+        return x
+
+
+@final
+class Styles(nn.Module):
+    """The affines of all modulations, one under the other: one product draws every style from one w."""
+
+    def __init__(self, sizes: Sequence[int], width: int) -> None:
+        super().__init__()
+        self.sizes = list(sizes)
+        self.weight, self.bias = empty(sum(sizes), width), empty(sum(sizes))
+
+    def forward(self, w: Tensor) -> Tensor:
+        """Styles (B, sum(sizes)) of w (B, width), or of w+ (B, len(sizes), width)."""
+        if w.ndim == 2:
+            return F.linear(w, self.weight, self.bias)
+        rows = zip(w.unbind(1), torch.split(self.weight, self.sizes), torch.split(self.bias, self.sizes), strict=True)
+        return torch.cat([F.linear(*row) for row in rows], 1)
+
+
+@final
+class Finish(nn.Module):
+    """What follows every convolution: the noise map (H, W), the same for all channels; the bias (C,); the leaky ReLU."""
+
+    def __init__(self, channels: int, side: int, number: int) -> None:
+        super().__init__()
+        self._number = number
+        self.noise, self.bias = empty(side, side), empty(channels)
+
+    def forward(self, x: Tensor, noise: Noise) -> Tensor:
+        x = x + self.bias[:, None, None]
+        if noise == "const":
+            x = x + self.noise
+        elif noise != "none":
+            rng = torch.Generator().manual_seed(noise * 1000 + self._number)
+            x = x + torch.randn(self.noise.shape, generator=rng).to(x) * self.noise.std()
+        return F.leaky_relu(x, SLOPE)
+
+
+@final
+class First(nn.Module):
+    """Style (B, C) → features (B, C, 4, 4): the learned constant, modulated, and one 3×3 convolution."""
+
+    def __init__(self, channels: int, side: int) -> None:
+        super().__init__()
+        self.input, self.weight = empty(channels, side, side), empty(channels, channels, 3, 3)
+        self.finish = Finish(channels, side, 0)
+
+    def forward(self, style: Tensor, noise: Noise) -> Tensor:
+        x: Tensor = self.finish(F.conv2d(self.input * style[:, :, None, None], self.weight, padding=1), noise)
+        return x
+
+
+@final
+class Separable(nn.Module):
+    """3×3 on each channel, then 1×1 across them, then `Finish`. Its input is already modulated."""
+
+    def __init__(self, inputs: int, outputs: int, side: int, number: int) -> None:
+        super().__init__()
+        self.depthwise, self.pointwise = empty(inputs, 1, 3, 3), empty(outputs, inputs, 1, 1)
+        self.finish = Finish(outputs, side, number)
+
+    def forward(self, x: Tensor, noise: Noise) -> Tensor:
+        x = F.conv2d(x, self.depthwise, padding=1, groups=x.shape[1])
+        y: Tensor = self.finish(F.conv2d(x, self.pointwise), noise)
+        return y
+
+
+@final
+class Layer(nn.Module):
+    """Features (B, 4C, H, W) → (B, D, 2H, 2W): modulated Haar upsampling to C channels and two modulated convolutions."""
+
+    def __init__(self, inputs: int, outputs: int, side: int, number: int) -> None:
+        super().__init__()
+        self.conv1 = Separable(inputs // 4, outputs, side, 2 * number + 1)
+        self.conv2 = Separable(outputs, outputs, side, 2 * number + 2)
+
+    def forward(self, x: Tensor, up: Tensor, style1: Tensor, style2: Tensor, noise: Noise) -> Tensor:
+        # conv1's style goes through the Haar transform, so that one product at the lower resolution does for two
+        both = up * torch.cat([style1, style1.repeat_interleave(3, 1)], 1)
+        x = self.conv1(haar(x * both[:, :, None, None]), noise)
+        x = self.conv2(x * style2[:, :, None, None], noise)
+        return x
+
+
+@final
+class Head(nn.Module):
+    """Features (B, C, H, W) → the network's own output: (B, 3, H, W) from 3 channels, (B, 3, 2H, 2W) from the 12 of one Haar level."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
+        super().__init__()
+        self.weight, self.bias = empty(outputs, inputs, kernel, kernel), empty(outputs)
+
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        x = F.conv2d(x * style[:, :, None, None], self.weight, self.bias, padding=self.weight.shape[-1] // 2)
+        return haar(x) if len(self.bias) == 12 else x
