@@ -73,7 +73,7 @@ class DCGAN(Prior):
         return list(self._blocks)
 
     def folded(self) -> DCGAN:
-        return type(self)([_folded(block) for block in self._blocks], self._spaces, self._image_shape)
+        return type(self)([folded_block(block) for block in self._blocks], self._spaces, self._image_shape)
 
     def _sample(self, n: int, rng: torch.Generator) -> Codes:
         return torch.randn(n, *self._spaces["z"], generator=rng)
@@ -170,7 +170,7 @@ def _norm(state: Mapping[str, Tensor], index: int) -> nn.BatchNorm2d:
     return layer
 
 
-def _folded(block: nn.Module) -> nn.Module:
+def folded_block(block: nn.Module) -> nn.Module:
     """The block without its BatchNorm: γ (Wx − μ) / √(σ² + ε) + β is one convolution with bias. Worked out in float64."""
     layers: list[nn.Module] = []
     for layer in block.children():

@@ -1,0 +1,88 @@
+"""A DCGAN that is told the class of its picture: one number per class beside z, and nowhere else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import final
+
+from torch import Tensor
+
+from priorsolve.priors.conditional import ClassConditional
+from priorsolve.priors.dcgan import DCGAN, folded_block
+from priorsolve.priors.errors import CheckpointError
+
+_Z = 100
+"""How many numbers of z nearly every DCGAN has; what the first layer takes beyond them is the class."""
+
+
+def recognises(state: Mapping[str, Tensor]) -> bool:
+    """Whether the tensors are the conditional DCGAN's of omniart: a Dropout at main.3, and more than the usual 100 numbers enter."""
+    first, second = state.get("main.0.weight"), state.get("main.4.weight")
+    kernels = all(weight is not None and weight.ndim == 4 and tuple(weight.shape[2:]) == (4, 4) for weight in (first, second))
+    return kernels and first is not None and first.shape[0] > _Z and "main.3.weight" not in state
+
+
+@final
+class ConditionalDCGAN(ClassConditional):
+    """z (nz,) and a weight for each class → 4×4 features → twice the side per block → picture. z is N(0, I).
+
+    A class is a one-hot row; codes of `z+c` may hold any weights. Codes of `features@k` are features alone: no later block knows
+    the class. A `Dropout` layer in the numbering, which does nothing in eval mode, is passed over.
+    """
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor], *, n_classes: int | None = None) -> ConditionalDCGAN:
+        """The generator whose tensors are `main.0.weight`, `main.1.weight`, … in float32.
+
+        Args:
+            n_classes: how many of the first layer's inputs are classes, which no file states; left out, what exceeds 100.
+
+        Raises:
+            CheckpointError: a tensor is missing, unknown, of the wrong shape, not finite, or a negative variance; the line names it.
+        """
+        convolutions = _convolutions(state)
+        renumbered = _renumbered(state, convolutions)
+        try:
+            inner = DCGAN.from_state(renumbered)
+        except CheckpointError as error:
+            raise CheckpointError(_as_stored(str(error), convolutions)) from None
+        (inputs,) = inner.spaces["z"]
+        if n_classes is None:
+            n_classes = inputs - _Z
+        if not 0 < n_classes < inputs:
+            raise CheckpointError(f"main.0.weight takes {inputs} numbers, of z and classes together; give n_classes, 1 to {inputs - 1}")
+        features = {space: shape for space, shape in inner.spaces.items() if space != "z"}
+        spaces = {"z+c": (inputs,), "z": (inputs - n_classes,), **features}
+        return cls(inner.blocks, spaces, inner.image_shape, n_classes)
+
+    def folded(self) -> ConditionalDCGAN:
+        return type(self)([folded_block(block) for block in self._blocks], self._spaces, self._image_shape, self._n_classes)
+
+    def _embed(self, weights: Tensor) -> Tensor:
+        return weights
+
+
+def _convolutions(state: Mapping[str, Tensor]) -> Sequence[int]:
+    """The indices of the convolutions, in order; the first is 0."""
+    found = (re.fullmatch(r"main\.(\d{1,4})\.weight", key) for key in state)
+    return sorted({0, *(int(match[1]) for match in found if match and state[match[0]].ndim == 4)})
+
+
+def _renumbered(state: Mapping[str, Tensor], convolutions: Sequence[int]) -> dict[str, Tensor]:
+    """`state` as a plain DCGAN numbers its layers: convolution, BatchNorm, ReLU, with no index given to Dropout between them."""
+    plain = {index + part: 3 * k + part for k, index in enumerate(convolutions) for part in (0, 1)}
+    renamed: dict[str, Tensor] = {}
+    for key, value in state.items():
+        match = re.fullmatch(r"main\.(\d{1,4})\.(\w+)", key)
+        if match and int(match[1]) not in plain:
+            known = ", ".join(map(str, convolutions))
+            raise CheckpointError(f"{key} has no place beside the convolutions main.{known}; save the generator's whole state_dict again")
+        renamed[f"main.{plain[int(match[1])]}.{match[2]}" if match else key] = value
+    return renamed
+
+
+def _as_stored(message: str, convolutions: Sequence[int]) -> str:
+    """`message` with the file's own layer numbers."""
+    stored = {str(3 * k + part): str(index + part) for k, index in enumerate(convolutions) for part in (0, 1)}
+    return re.sub(r"main\.(\d+)", lambda match: f"main.{stored.get(match[1], match[1])}", message)

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+import torch
+from layered_support import check_chain, codes, with_changes
+from torch import Tensor
+from torch.nn import functional as F
+
+from priorsolve.priors import CheckpointError
+from priorsolve.priors.decoders import Decoder, recognises
+
+State = dict[str, Tensor]
+
+
+def matrices(*layers: tuple[str, int, int]) -> State:
+    """Weight and bias of each (name, inputs, outputs)."""
+    rng = torch.Generator().manual_seed(0)
+    state: State = {}
+    for name, inputs, outputs in layers:
+        state[f"{name}.weight"] = torch.randn(outputs, inputs, generator=rng) / inputs**0.5
+        state[f"{name}.bias"] = torch.randn(outputs, generator=rng)
+    return state
+
+
+def vae() -> State:
+    return matrices(("fc1", 49, 6), ("fc21", 6, 4), ("fc22", 6, 4), ("fc3", 4, 6), ("fc4", 6, 49))
+
+
+def mlp() -> State:
+    return matrices(("0", 4, 6), ("2", 6, 6), ("4", 6, 49))
+
+
+def csgm() -> State:
+    return matrices(("encoder.0", 49, 6), ("decoder.0", 4, 6), ("decoder.2", 6, 6), ("decoder.4", 6, 49))
+
+
+def test_the_vae_of_the_pytorch_examples() -> None:
+    state = vae()
+    prior = Decoder.from_state(state)
+    check_chain(prior)
+    assert prior.image_shape == (1, 7, 7)
+    assert dict(prior.spaces) == {"z": (4,), "features@1": (6,)}
+    z = codes(prior)
+    hidden = F.linear(z, state["fc3.weight"], state["fc3.bias"]).relu()
+    expected = F.linear(hidden, state["fc4.weight"], state["fc4.bias"]).sigmoid()
+    torch.testing.assert_close(prior.decode(z).flatten(1), expected)
+
+
+def test_the_mlp_of_a_gan() -> None:
+    state = mlp()
+    prior = Decoder.from_state(state)
+    check_chain(prior)
+    x = z = codes(prior)
+    for name, activation in (("0", torch.relu), ("2", torch.relu), ("4", torch.tanh)):
+        x = activation(F.linear(x, state[f"{name}.weight"], state[f"{name}.bias"]))
+    torch.testing.assert_close(2 * prior.decode(z).flatten(1) - 1, x)
+
+
+def test_the_decoder_of_csgm() -> None:
+    state = csgm()
+    prior = Decoder.from_state(state, hidden="softplus")
+    check_chain(prior)
+    x = z = codes(prior)
+    for k, activation in ((0, F.softplus), (2, F.softplus), (4, torch.sigmoid)):
+        x = activation(F.linear(x, state[f"decoder.{k}.weight"], state[f"decoder.{k}.bias"]))
+    torch.testing.assert_close(prior.decode(z).flatten(1), x)
+
+
+def test_the_shape_is_square_or_given() -> None:
+    assert Decoder.from_state(matrices(("0", 4, 6), ("2", 6, 48))).image_shape == (3, 4, 4)
+    assert Decoder.from_state(matrices(("0", 4, 6), ("2", 6, 20)), image_shape=(1, 4, 5)).image_shape == (1, 4, 5)
+    with pytest.raises(CheckpointError, match=r"2\.weight draws 20 numbers, .* give image_shape"):
+        Decoder.from_state(matrices(("0", 4, 6), ("2", 6, 20)))
+
+
+def test_only_matrices_that_draw_a_square_are_recognised() -> None:
+    assert all(recognises(state) for state in (vae(), mlp(), csgm()))
+    assert not recognises({})
+    assert not recognises(matrices(("0", 4, 6), ("2", 6, 20)))
+    assert not recognises({**mlp(), "6.weight": torch.zeros(3, 3, 3, 3)})
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"0.weight": None, "2.weight": None, "4.weight": None}, "not a decoder of matrices"),
+        ({"2.bias": None}, r"2\.bias is missing"),
+        ({"2.weight": torch.zeros(6, 5)}, r"2\.weight has shape \(6, 5\), expected \(any, 6\)"),
+        ({"2.weight": torch.full((6, 6), torch.inf)}, r"NaN or infinite values in 2\.weight"),
+        ({"extra": torch.zeros(2)}, "extra has no place"),
+    ],
+)
+def test_unusable_tensors_are_named(changes: Mapping[str, Tensor | None], words: str) -> None:
+    with pytest.raises(CheckpointError, match=words):
+        Decoder.from_state(with_changes(mlp(), changes))
