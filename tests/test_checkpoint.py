@@ -25,7 +25,7 @@ WORDS = {
     "01": "asks for posix.system",
     "02": "asks for posix.system",
     "03": "asks for __builtin__.eval",
-    "04": "asks for torch.storage._load_from_bytes",
+    "04": "asks for posix.system",
     "05": "asks for torch.serialization.os.system",
     "06": "asks for builtins.getattr",
     "07": "asks for posix.system",
@@ -40,19 +40,24 @@ WORDS = {
     "16": "made to fill the memory",
     "17": "nests deeper",
     "18": "ordinary pickle",
-    "19": "NVIDIA StyleGAN pickle",
+    "19": "synthesis.b8.conv1.bias has shape [19], expected [16]",
+    "20": "main.3.weight",
+    "21": "main.7.running_var is missing",
+    "22": "NaN or infinite values in main.3.weight, main.6.weight",
+    "23": "negative variances in main.4.running_var",
     "24": "HTML page",
     "25": "empty (0 bytes)",
     "26": "Git LFS pointer",
     "27": "XML error page",
     "28": "whole pickled module (torch.nn.modules.container.Sequential)",
     "29": "TorchScript",
+    "30": "no known generator layout matches; its first tensors are encoder.weight",
 }
 
 READ_ALL = """
     import json, sys, time
     import torch
-    from priorsolve.priors import CheckpointError, read_state
+    from priorsolve.priors import CheckpointError, load_prior
     torch.set_num_threads(1)
     if sys.platform == "linux":
         import resource
@@ -60,7 +65,7 @@ READ_ALL = """
     for path in sys.argv[1:]:
         start = time.monotonic()
         try:
-            read_state(path)
+            load_prior(path)
             said = "loaded"
         except CheckpointError as error:
             said = str(error)

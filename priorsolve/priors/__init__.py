@@ -4,18 +4,20 @@
 """
 
 from priorsolve.priors.base import NoiseMode, Prior
-from priorsolve.priors.checkpoint import read_state
+from priorsolve.priors.checkpoint import Checkpoint, read_checkpoint, read_state
 from priorsolve.priors.dcgan import DCGAN
 from priorsolve.priors.download import CacheError, DownloadError, FetchError, WrongFileError, cache_folder, cached_path, fetch
 from priorsolve.priors.errors import CheckpointError
 from priorsolve.priors.linear import LinearPrior
 from priorsolve.priors.load import load_prior
+from priorsolve.priors.stylegan2 import StyleGAN2
 from priorsolve.priors.zoo import ZOO, Entry
 
 __all__ = [
     "DCGAN",
     "ZOO",
     "CacheError",
+    "Checkpoint",
     "CheckpointError",
     "DownloadError",
     "Entry",
@@ -23,10 +25,12 @@ __all__ = [
     "LinearPrior",
     "NoiseMode",
     "Prior",
+    "StyleGAN2",
     "WrongFileError",
     "cache_folder",
     "cached_path",
     "fetch",
     "load_prior",
+    "read_checkpoint",
     "read_state",
 ]

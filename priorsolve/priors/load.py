@@ -3,26 +3,42 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
-from torch import Tensor
+import torch
 
+from priorsolve.priors import biggan, biggan_deep, pggan, rosinality, stylegan2
 from priorsolve.priors.base import Prior
-from priorsolve.priors.checkpoint import read_state
+from priorsolve.priors.checkpoint import Checkpoint, read_checkpoint
 from priorsolve.priors.dcgan import DCGAN
 from priorsolve.priors.download import Progress, fetch
 from priorsolve.priors.errors import CheckpointError
 from priorsolve.priors.faces import load_faces
+from priorsolve.priors.layout import refuse_nonfinite
 from priorsolve.priors.zoo import ZOO
 
+Nonfinite = Literal["refuse", "zero"]
 
-def load_prior(source: str | Path, *, on_progress: Progress | None = None) -> Prior:
+
+@dataclass(frozen=True)
+class Format:
+    """A layout of tensors: how it is told by their names, and the prior built of them."""
+
+    family: str
+    recognises: Callable[[Mapping[str, torch.Tensor]], bool]
+    build: Callable[[Checkpoint], Prior]
+
+
+def load_prior(source: str | Path, *, on_progress: Progress | None = None, nonfinite: Nonfinite = "refuse") -> Prior:
     """The frozen prior called `source` in the zoo, or in the checkpoint at that path; a name goes before a file of the same name.
 
     Args:
         source: a name such as "digiface64", or a path; a file's format is told by its content.
         on_progress: called with bytes done and bytes in all while weights are downloaded.
+        nonfinite: "zero" puts 0 where weights are NaN or infinite, for a damaged file that is wanted all the same.
 
     Raises:
         ValueError: neither a known name nor a path.
@@ -35,20 +51,47 @@ def load_prior(source: str | Path, *, on_progress: Progress | None = None) -> Pr
             return load_faces(source, path)
     else:
         path = Path(source).expanduser()
-    state = read_state(path)
+    checkpoint = read_checkpoint(path)
     try:
-        return _built(state)
+        return build(checkpoint, nonfinite)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {' '.join(str(error).split())}") from None
+
+
+def build(checkpoint: Checkpoint, nonfinite: Nonfinite = "refuse") -> Prior:
+    """The prior of a checkpoint that was read. Raises CheckpointError, as `load_prior`."""
+    found = format_of(checkpoint)
+    if nonfinite == "zero":
+        finite = {key: torch.nan_to_num(t, 0, 0, 0) if t.is_floating_point() else t for key, t in checkpoint.state.items()}
+        checkpoint = replace(checkpoint, state=finite)
+    refuse_nonfinite(checkpoint.state, checkpoint.state)
+    return found.build(checkpoint)
+
+
+def format_of(checkpoint: Checkpoint) -> Format:
+    """The layout that a checkpoint's family, or its tensors' names, show. Raises CheckpointError where none matches."""
+    for known in FORMATS:
+        if checkpoint.family == known.family or (checkpoint.family is None and known.recognises(checkpoint.state)):
+            return known
+    first = ", ".join([*checkpoint.state][:5]) or "(none)"
+    families = ", ".join(known.family for known in FORMATS)
+    raise CheckpointError(f"no known generator layout matches; its first tensors are {first}; known are {families}")
 
 
 def _looks_like_path(source: str) -> bool:
     return Path(source).exists() or Path(source).suffix != "" or any(mark in source for mark in ("/", os.sep, "~"))
 
 
-def _built(state: Mapping[str, Tensor]) -> Prior:
-    """The generator whose layout the tensors' names show."""
-    if "main.0.weight" in state and state["main.0.weight"].ndim == 4:
-        return DCGAN.from_state(state)
-    first = ", ".join(list(state)[:5]) or "(none)"
-    raise CheckpointError(f"no known generator layout matches; its first tensors are {first}; DCGAN is known")
+def _is_dcgan(state: Mapping[str, torch.Tensor]) -> bool:
+    return "main.0.weight" in state and state["main.0.weight"].ndim == 4
+
+
+FORMATS = (
+    Format("DCGAN", _is_dcgan, lambda c: DCGAN.from_state(c.state)),
+    Format("StyleGAN2", stylegan2.recognises, lambda c: stylegan2.StyleGAN2.from_state(c.state, c.settings)),
+    Format("StyleGAN2 (rosinality)", rosinality.recognises, lambda c: stylegan2.StyleGAN2.from_state(rosinality.renamed(c.state))),
+    Format("PGGAN", pggan.recognises, lambda c: pggan.PGGAN.from_state(c.state)),
+    Format("BigGAN", biggan.recognises, lambda c: biggan.BigGAN.from_state(c.state)),
+    Format("BigGAN-deep", biggan_deep.recognises, lambda c: biggan_deep.BigGANDeep.from_state(c.state, c.settings or None)),
+)
+"""Every layout that a file may have, asked in this order."""

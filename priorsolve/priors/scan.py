@@ -12,16 +12,19 @@ _TEXTS = {"UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "STRING", 
 _GETS = {"GET", "BINGET", "LONG_BINGET"}
 _PUTS = {"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"}
 _FILLS = {"APPEND", "APPENDS", "SETITEM", "SETITEMS", "ADDITEMS", "BUILD"}
-_MARK = -1
+_MARK = (-1, 0)
+_TUPLES = {"TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "FROZENSET"}
 _DEPTH_LIMIT = 500
+_TUPLE_LIMIT = 2000
+_STEP_LIMIT = 3_000_000
 
 
 def globals_of(stream: BinaryIO) -> list[str]:
     """The dotted names that the next pickle of `stream` would import, in order.
 
     Raises:
-        CheckpointError: it ends too early, is no pickle, numbers its memo so high that an unpickler would fill the memory, or nests so
-            deep that hashing one of its keys would crash the interpreter.
+        CheckpointError: it ends too early, is no pickle, takes millions of steps, numbers its memo so high that an unpickler would fill
+            the memory, or nests so deep or so often that hashing one of its keys would crash or hang the interpreter.
     """
     names: dict[str, None] = {}
     texts: deque[str] = deque(maxlen=2)
@@ -31,6 +34,10 @@ def globals_of(stream: BinaryIO) -> list[str]:
     try:
         for steps, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
             name = opcode.name
+            if steps > _STEP_LIMIT:
+                raise CheckpointError(f"takes more than {_STEP_LIMIT} steps to read; it is damaged or made to hang its reader")
+            if name.startswith("EXT"):
+                raise CheckpointError(f"asks for extension {argument}, which is code and was not run; ask its maker for a state_dict")
             index = len(nesting.memo) if name == "MEMOIZE" else argument if isinstance(argument, int) else -1
             if name in _PUTS and index > steps:
                 raise CheckpointError(f"asks for a table of {index} entries after {steps} steps; it is damaged or made to fill the memory")
@@ -57,11 +64,11 @@ def globals_of(stream: BinaryIO) -> list[str]:
 
 @final
 class _Nesting:
-    """How deep each value on the unpickler's stack and in its memo would be; exact for tuples, which alone can be keys."""
+    """How deep each value on the unpickler's stack and in its memo would be, and of how many parts a tuple; tuples alone can be keys."""
 
     def __init__(self) -> None:
-        self.memo: dict[int, int] = {}
-        self._stack: list[int] = []
+        self.memo: dict[int, tuple[int, int]] = {}
+        self._stack: list[tuple[int, int]] = []
 
     def step(self, opcode: pickletools.OpcodeInfo, index: int) -> None:
         stack, before, after = self._stack, opcode.stack_before, opcode.stack_after
@@ -76,16 +83,18 @@ class _Nesting:
             return
         popped = []
         if pickletools.markobject in before:
-            while (depth := stack.pop()) != _MARK:
-                popped.append(depth)
+            while (value := stack.pop()) != _MARK:
+                popped.append(value)
             before = before[: before.index(pickletools.markobject)]
         popped += [stack.pop() for _ in before]
         if opcode.name == "DUP":
-            depth = popped[0]
-        elif opcode.name in _FILLS:
-            depth = max(popped[-1], 1 + max(popped[:-1], default=-1))
+            stack += [popped[0], popped[0]]
+            return
+        if opcode.name in _FILLS:
+            depth = max(popped[-1][0], 1 + max((value[0] for value in popped[:-1]), default=-1))
         else:
-            depth = 1 + max(popped, default=-1)
-        if depth > _DEPTH_LIMIT:
-            raise CheckpointError(f"nests deeper than {_DEPTH_LIMIT} levels; it is damaged or made to crash its reader")
-        stack.extend(depth for _ in after)
+            depth = 1 + max((value[0] for value in popped), default=-1)
+        parts = 1 + sum(value[1] for value in popped) if opcode.name in _TUPLES else 1
+        if depth > _DEPTH_LIMIT or parts > _TUPLE_LIMIT:
+            raise CheckpointError(f"nests deeper than {_DEPTH_LIMIT} levels or too often; it is damaged or made to crash its reader")
+        stack.extend((depth, parts) for _ in after)

@@ -1,0 +1,56 @@
+"""Tensors into a network built from their sizes: every one in its place, of its shape, finite, and none left over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from priorsolve.priors.errors import CheckpointError
+
+
+def empty(*shape: int) -> nn.Parameter:
+    """A parameter that takes no memory until `fill` gives it its numbers."""
+    return nn.Parameter(torch.empty(shape, device="meta"))
+
+
+def shape_of(state: Mapping[str, Tensor], key: str, *ndim: int) -> tuple[int, ...]:
+    """The shape of `state[key]`. Raises CheckpointError where it is missing or has another number of axes than `ndim` allows."""
+    if key not in state:
+        raise CheckpointError(f"{key} is missing; the network needs it, so save the whole state_dict again")
+    shape = tuple(state[key].shape)
+    if len(shape) not in ndim or 0 in shape:
+        raise CheckpointError(f"{key} has shape {shape}, expected {' or '.join(map(str, ndim))} axes, none empty; use another snapshot")
+    return shape
+
+
+def fill(network: nn.Module, state: Mapping[str, Tensor], unused: Callable[[str], bool] = lambda key: False) -> None:
+    """Give every parameter and buffer of `network` a float32 copy of its tensor.
+
+    Raises:
+        CheckpointError: a tensor is missing, of another shape, not finite, or unknown and not `unused`; the line names it.
+    """
+    expected = network.state_dict()
+    for key, place in expected.items():
+        if key not in state:
+            raise CheckpointError(f"{key} is missing; the network needs it, so save the whole state_dict again")
+        if state[key].shape != place.shape:
+            raise CheckpointError(
+                f"{key} has shape {list(state[key].shape)}, expected {list(place.shape)} from the tensors around it; use another snapshot"
+            )
+    for key in state:
+        if key not in expected and not unused(key):
+            raise CheckpointError(f"{key} has no place in {type(network).__name__}; save the generator's state_dict alone")
+    refuse_nonfinite(state, expected)
+    network.load_state_dict({key: state[key].detach().to(torch.float32, copy=True) for key in expected}, assign=True)
+
+
+def refuse_nonfinite(state: Mapping[str, Tensor], keys: Iterable[str]) -> None:
+    """Raise CheckpointError, with their names, where tensors hold NaN or infinite values."""
+    bad = sorted(key for key in keys if state[key].is_floating_point() and not bool(torch.isfinite(state[key]).all()))
+    if bad:
+        more = f" and {len(bad) - 4} more" if len(bad) > 4 else ""
+        raise CheckpointError(
+            f"NaN or infinite values in {', '.join(bad[:4])}{more}; the file is damaged or its training diverged, so use another snapshot"
+        )

@@ -1,0 +1,78 @@
+"""The mapping network of the StyleGANs: a latent z, and a class where there are classes, to a style w."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from priorsolve.priors.errors import CheckpointError
+from priorsolve.priors.layout import empty, shape_of
+
+
+@final
+class Dense(nn.Module):
+    """y = x (W·g)ᵀ + b·m, g = m/√inputs: weights kept at unit scale, with the learning-rate multiplier m applied as they are used.
+
+    Args:
+        inputs, outputs: numbers in and out.
+        multiplier: m.
+        active: whether a leaky ReLU (0.2, times √2) follows.
+    """
+
+    def __init__(self, inputs: int, outputs: int, multiplier: float = 1.0, *, active: bool = False) -> None:
+        super().__init__()
+        self.weight, self.bias = empty(outputs, inputs), empty(outputs)
+        self._gain, self._multiplier, self._active = multiplier / math.sqrt(inputs), multiplier, active
+
+    def forward(self, x: Tensor) -> Tensor:
+        bias = self.bias if self._multiplier == 1 else self.bias * self._multiplier
+        y = F.linear(x, self.weight * self._gain, bias)
+        return F.leaky_relu(y, 0.2) * math.sqrt(2) if self._active else y
+
+
+@final
+class MappingNetwork(nn.Module):
+    """z (B, z_dim), and after it the embedded class (B, n_features) where there are classes, to w (B, w_dim). `w_avg` is the mean w, w̄.
+
+    w̄ is (w_dim,), or (L, w_dim) in files that keep one for each layer.
+    """
+
+    w_avg: Tensor
+    embed: Dense
+
+    def __init__(self, state: Mapping[str, Tensor], multiplier: float) -> None:
+        """Sizes come from the tensors `mapping.*` of `state`; raises CheckpointError where they make no network."""
+        super().__init__()
+        depth = sum(1 for key in state if key.startswith("mapping.fc") and key.endswith(".weight"))
+        if not depth:
+            raise CheckpointError("mapping.fc0.weight is missing; the network needs it, so save the whole state_dict again")
+        width = shape_of(state, "mapping.fc0.weight", 2)[1]
+        self.n_features, self.n_classes = 0, 0
+        if "mapping.embed.weight" in state:
+            self.n_features, self.n_classes = shape_of(state, "mapping.embed.weight", 2)
+            self.embed = Dense(self.n_classes, self.n_features)
+        self.z_dim = width - self.n_features
+        if self.z_dim < 1:
+            raise CheckpointError(f"mapping.fc0.weight takes {width} numbers, {self.n_features} of them the class; no room is left for z")
+        for i in range(depth):
+            outputs = shape_of(state, f"mapping.fc{i}.weight", 2)[0]
+            self.add_module(f"fc{i}", Dense(width, outputs, multiplier, active=True))
+            width = outputs
+        self.w_dim, self._depth = width, depth
+        self.register_buffer("w_avg", torch.empty(shape_of(state, "mapping.w_avg", 1, 2), device="meta"))
+
+    def forward(self, code: Tensor) -> Tensor:
+        z, embedded = code[:, : self.z_dim], code[:, self.z_dim :]
+        x = torch.cat([_normal(z), _normal(embedded)], dim=1) if self.n_features else _normal(z)
+        for i in range(self._depth):
+            x = self.get_submodule(f"fc{i}")(x)
+        return x
+
+
+def _normal(x: Tensor) -> Tensor:
+    return x * (x.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()

@@ -1,0 +1,207 @@
+"""What the StyleGANs share: a mapping network, one w for each layer, and spaces that lead from z to the picture."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from copy import copy
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from priorsolve.priors.base import NoiseMode, Prior
+from priorsolve.priors.errors import CheckpointError
+from priorsolve.priors.mapping import MappingNetwork
+from priorsolve.types import Codes, Images, Shape
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+_AVERAGED = 4096
+
+
+class StylePrior(Prior):
+    """Pictures from styles. The spaces, in the order in which maps lead:
+
+    * `z+c`, only with classes: z and after it the class as the network sees it, so that both can be optimised; sampling starts there,
+      a class drawn evenly. `z` (z_dim,), N(0, I), takes its class from `label`. Codes after z carry their class.
+    * `w` (w_dim,), one style for all layers; `w+` (L, w_dim), one for each.
+    * `s`, what the layers' affine maps make of w+, end to end in the order of the layers.
+    * `features@k`, what enters `blocks[k]`, k ≥ 2. The styles of the blocks from k on are no part of it: they are those of w̄, or of
+      the codes given to `resumed`.
+
+    `blocks` are the mapping network, then those of the synthesis. Truncation ψ moves a w towards w̄: w̄ + ψ (w − w̄). `noise="random"`
+    draws the maps of `noise_seed`, the same for every picture of a batch, so that none depends on its neighbours.
+    """
+
+    mapping: MappingNetwork
+    noise_seed: int = 0
+    _later: Tensor | None
+
+    def __init__(self, mapping: MappingNetwork) -> None:
+        super().__init__()
+        self.mapping = mapping
+        self.register_buffer("_later", None, persistent=False)
+
+    @property
+    @abstractmethod
+    def slots(self) -> int:
+        """L, how many styles w+ holds."""
+
+    @property
+    @abstractmethod
+    def style_sizes(self) -> Sequence[int]:
+        """How many numbers each layer's style has, in the order in which `s` holds them."""
+
+    @property
+    @abstractmethod
+    def feature_shapes(self) -> Sequence[Shape]:
+        """What enters block 2, 3, …"""
+
+    @property
+    @abstractmethod
+    def settings(self) -> Mapping[str, object]:
+        """What the tensors do not tell, as `from_state` takes it."""
+
+    @abstractmethod
+    def _styled(self, wplus: Tensor) -> list[Tensor]:
+        """The styles (B, style_sizes[i]) of w+ (B, L, w_dim)."""
+
+    @abstractmethod
+    def _run(self, styles: Sequence[Tensor], x: Tensor | None, start: int, stop: int, noise: NoiseMode) -> Tensor:
+        """What blocks `start` to `stop` make of features (None before block 1); the raw picture after the last."""
+
+    @property
+    def spaces(self) -> Mapping[str, Shape]:
+        z, w, c = self.mapping.z_dim, self.mapping.w_dim, self.mapping.n_features
+        spaces: dict[str, Shape] = {"z+c": (z + c,)} if c else {}
+        spaces |= {"z": (z,), "w": (w,), "w+": (self.slots, w), "s": (sum(self.style_sizes),)}
+        return spaces | {f"features@{k + 2}": shape for k, shape in enumerate(self.feature_shapes)}
+
+    @property
+    def n_classes(self) -> int:
+        """How many classes a label chooses from; 0 for a prior without classes."""
+        return self.mapping.n_classes
+
+    @property
+    def w_mean(self) -> Tensor:
+        """w̄ for each layer, (L, w_dim)."""
+        return self.mapping.w_avg.expand(self.slots, -1)
+
+    def to_state(self) -> dict[str, Tensor]:
+        """The tensors that `from_state` takes, shared with this prior."""
+        return {key: value.detach() for key, value in self.state_dict().items()}
+
+    def truncated(self, wplus: Codes, truncation: float, cutoff: int | None = None) -> Codes:
+        """w̄ + ψ (w − w̄) for the first `cutoff` layers of w+ (B, L, w_dim), or for all."""
+        mean, end = self.w_mean, self.slots if cutoff is None else cutoff
+        return torch.cat([torch.lerp(mean[:end], wplus[:, :end], truncation), wplus[:, end:]], dim=1)
+
+    def resumed(self, codes: Codes, space: str) -> Self:
+        """The same prior, weights shared, whose `features@k` go on with the styles of `codes` (B or 1, …) of `space`, not those of w̄."""
+        self._check(codes, space)
+        if space.startswith("features@"):
+            raise ValueError(f"{self}: features carry no styles to go on with; give codes of z, w, w+ or s")
+        other = copy(self)
+        other._buffers = dict(self._buffers)
+        other._later = codes if space == "s" else self._map(codes, space, "s", None, 1.0)
+        return other
+
+    def embed(self, label: Tensor) -> Tensor:
+        """(B, c), the part that `z+c` has after z, of class indices (B,) or weights (B, n_classes). Raises ValueError for others."""
+        n = self.n_classes
+        if not n:
+            raise ValueError(f"{self}: has no classes; leave label out")
+        if label.ndim == 2 and label.shape[1] == n:
+            weights = label
+        elif label.ndim == 1 and not label.is_floating_point() and bool(((label >= 0) & (label < n)).all()):
+            weights = one_hot(label.long(), n)
+        else:
+            raise ValueError(f"{self}: label of shape {tuple(label.shape)}; expected class indices (B,) below {n} or weights (B, {n})")
+        embedded: Tensor = self.mapping.embed(weights.to(self.mapping.embed.weight))
+        return embedded
+
+    def _sample(self, n: int, rng: torch.Generator) -> Codes:
+        z = torch.randn(n, self.mapping.z_dim, generator=rng)
+        if not self.n_classes:
+            return z
+        return torch.cat([z, self.embed(torch.randint(self.n_classes, (n,), generator=rng)).to(z)], dim=1)
+
+    def _decode(self, codes: Codes, space: str, label: Tensor | None, noise: NoiseMode) -> Images:
+        codes = self._entered(codes, space, label)
+        features = codes if space.startswith("features@") else None
+        return (self._run(self._styles(codes, space, 1.0), features, _depth(space), len(self.blocks), noise) + 1) / 2
+
+    def _map(self, codes: Codes, source: str, target: str, label: Tensor | None, truncation: float) -> Codes:
+        order = list(self.spaces)
+        if order.index(source) > order.index(target) or (source, target) == ("z+c", "z"):
+            raise ValueError(f"{self}: no map from {source!r} back to {target!r}; maps lead from code to picture")
+        if truncation != 1 and source not in ("z+c", "z", "w", "w+"):
+            raise ValueError(f"{self}: truncation is between styles w, so not for codes of {source!r}; leave it at 1")
+        codes = self._entered(codes, source, label)
+        if target == "w":
+            w: Tensor = self.mapping(codes)
+            return w if truncation == 1 else torch.lerp(self.w_mean.mean(0), w, truncation)
+        if target == "w+":
+            return self._wplus(codes, source, truncation)
+        styles = self._styles(codes, source, truncation)
+        if target == "s":
+            return torch.cat(styles, dim=1)
+        return self._run(styles, codes if source.startswith("features@") else None, _depth(source), _depth(target), "const")
+
+    def _wplus(self, codes: Codes, space: str, truncation: float) -> Tensor:
+        w = self.mapping(codes) if space in ("z+c", "z") else codes
+        wplus = w if space == "w+" else w[:, None].expand(-1, self.slots, -1)
+        return wplus if truncation == 1 else self.truncated(wplus, truncation)
+
+    def _styles(self, codes: Codes, space: str, truncation: float) -> list[Tensor]:
+        if space.startswith("features@"):
+            if self._later is None:
+                return self._styled(self.w_mean[None])
+            space, codes = "s", self._later
+        if space == "s":
+            ends = list(accumulate(self.style_sizes))
+            return [codes[:, end - size : end] for size, end in zip(self.style_sizes, ends, strict=True)]
+        return self._styled(self._wplus(codes, space, truncation))
+
+    def _entered(self, codes: Codes, space: str, label: Tensor | None) -> Codes:
+        """`codes` as they stand, or with their class where they are of z and there are classes."""
+        if label is None and (space != "z" or not self.n_classes):
+            return codes
+        if label is None:
+            raise ValueError(f"{self}: codes in 'z' need a label, class indices (B,) or weights (B, {self.n_classes}); or use 'z+c'")
+        embedded = self.embed(label)
+        if space != "z":
+            raise ValueError(f"{self}: codes in {space!r} carry their class; leave label out, or use the space 'z'")
+        if len(embedded) != len(codes):
+            raise ValueError(f"{self}: {len(embedded)} labels for {len(codes)} codes; give one label for each")
+        return torch.cat([codes, embedded.to(codes)], dim=1)
+
+
+def mean_style(mapping: MappingNetwork) -> Tensor:
+    """w̄ (w_dim,), estimated from codes of a fixed seed for the files that have none; over all classes evenly."""
+    z = torch.randn(_AVERAGED, mapping.z_dim, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        if mapping.n_classes:
+            classes = mapping.embed(torch.eye(mapping.n_classes))
+            z = torch.cat([z, classes[torch.arange(_AVERAGED) % mapping.n_classes]], dim=1)
+        mean: Tensor = mapping(z).mean(dim=0)
+    return mean
+
+
+def positive(settings: Mapping[str, object], key: str, default: float | None) -> float | None:
+    """The positive number that `settings` gives for `key`, or None. Raises CheckpointError for anything else."""
+    value = settings.get(key, default)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1e9:
+        raise CheckpointError(f"has {key} = {str(value)[:40]}; expected a positive number, so use another snapshot")
+    return value
+
+
+def _depth(space: str) -> int:
+    """How many blocks come before `space`; codes before the features enter the synthesis, block 1."""
+    return int(space.removeprefix("features@")) if space.startswith("features@") else 1

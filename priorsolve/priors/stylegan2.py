@@ -1,0 +1,161 @@
+"""StyleGAN2 (Karras et al. 2020) in plain PyTorch: styles scale the convolutions, noise is added, pictures grow block by block.
+
+Tensor names are NVIDIA's; other publishers' files are renamed first (see `rosinality`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from priorsolve.priors.base import NoiseMode
+from priorsolve.priors.errors import CheckpointError
+from priorsolve.priors.fir import binomial
+from priorsolve.priors.layout import fill, shape_of
+from priorsolve.priors.mapping import MappingNetwork
+from priorsolve.priors.style import StylePrior, mean_style, positive
+from priorsolve.priors.synthesis2 import Block
+from priorsolve.types import Shape
+
+_MEAN = "mapping.w_avg"
+_SIDE = re.compile(r"synthesis\.b(\d{1,5})\.")
+_UNUSED = re.compile(r"synthesis\.b\d+\.conv1\.resample_filter|synthesis\.b4\.resample_filter")
+_BLOCK_LIMIT = 11
+_ARCHITECTURES = ("skip", "resnet", "orig")
+
+
+def recognises(state: Mapping[str, Tensor]) -> bool:
+    """Whether the tensors' names are NVIDIA's StyleGAN2."""
+    return "synthesis.b4.const" in state
+
+
+@final
+class StyleGAN2(StylePrior):
+    """w+ → constant 4×4 → twice the side per block → picture. `blocks` are the mapping network, then 4², 8², … in order.
+
+    In `features@k` of the skip architecture the running picture's channels follow the features', since both enter block k.
+    Every size comes from the tensors: build one with `from_state`.
+    """
+
+    def __init__(self, mapping: MappingNetwork, blocks: Mapping[str, Block], settings: Mapping[str, object]) -> None:
+        super().__init__(mapping)
+        self.synthesis = nn.ModuleDict(blocks)
+        self._settings = dict(settings)
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor], settings: Mapping[str, object] | None = None) -> StyleGAN2:
+        """The generator with NVIDIA's tensor names, in float32.
+
+        Args:
+            state: `mapping.*` and `synthesis.b{side}.*`. Without `mapping.w_avg` the mean style is estimated from 4096 codes.
+            settings: `architecture` ("skip", "resnet" or "orig"; left out, the tensors tell), `conv_clamp` (a number; left out or None,
+                nothing is clipped), `lr_multiplier` of the mapping network (0.01).
+
+        Raises:
+            CheckpointError: a tensor is missing, unknown, of the wrong shape or not finite, or a setting makes no sense.
+        """
+        settings = settings or {}
+        sides = _sides(state)
+        architecture = settings.get("architecture") or _architecture(state)
+        if architecture not in _ARCHITECTURES:
+            raise CheckpointError(f"has architecture {str(architecture)[:40]!r}; known are {', '.join(_ARCHITECTURES)}")
+        clamp, multiplier = positive(settings, "conv_clamp", None), positive(settings, "lr_multiplier", 0.01) or 0.01
+        state = {key: value for key, value in state.items() if not _UNUSED.fullmatch(key)}
+        averaged = _MEAN in state
+        if not averaged:
+            last = f"mapping.fc{sum(key.startswith('mapping.fc') for key in state) // 2 - 1}.weight"
+            state[_MEAN] = torch.zeros(shape_of(state, last, 2)[0])
+        mapping = MappingNetwork(state, multiplier)
+        blocks = {f"b{side}": Block(state, side, str(architecture), clamp, mapping.w_dim, last=side == sides[-1]) for side in sides}
+        prior = cls(mapping, blocks, {"architecture": architecture, "conv_clamp": clamp, "lr_multiplier": multiplier})
+        # 2-D filters of another size fail in `fill`; files of other publishers leave them out
+        fill(prior, {key: binomial() for key in prior.state_dict() if key.endswith("resample_filter")} | state)
+        if tuple(mapping.w_avg.shape) not in ((mapping.w_dim,), (prior.slots, mapping.w_dim)):
+            raise CheckpointError(
+                f"{_MEAN} has shape {list(mapping.w_avg.shape)}, expected [{mapping.w_dim}], or such a row for each layer"
+            )
+        if not averaged:
+            mapping.w_avg = mean_style(mapping)
+        prior.requires_grad_(False).eval()
+        return prior
+
+    @property
+    def image_shape(self) -> Shape:
+        last = self._synthesis[-1]
+        return (last.torgb.channels, last.side, last.side)
+
+    @property
+    def blocks(self) -> Sequence[nn.Module]:
+        return [self.mapping, *self._synthesis]
+
+    @property
+    def settings(self) -> Mapping[str, object]:
+        return self._settings
+
+    @property
+    def slots(self) -> int:
+        return 2 * len(self._synthesis)
+
+    @property
+    def style_sizes(self) -> Sequence[int]:
+        return [len(affine.bias) for block in self._synthesis for affine in block.affines]
+
+    @property
+    def feature_shapes(self) -> Sequence[Shape]:
+        return [(block.inputs + self._colours, block.side // 2, block.side // 2) for block in self._synthesis[1:]]
+
+    @property
+    def _synthesis(self) -> list[Block]:
+        return [block for block in self.synthesis.values() if isinstance(block, Block)]
+
+    @property
+    def _colours(self) -> int:
+        """Channels of the running picture; 0 where there is none."""
+        return self.image_shape[0] if self._settings["architecture"] == "skip" else 0
+
+    def _styled(self, wplus: Tensor) -> list[Tensor]:
+        # a block's colours share the slot of the next block's first convolution
+        styles, slot = [], 0
+        for block in self._synthesis:
+            styles += [affine(wplus[:, slot + i]) for i, affine in enumerate(block.affines)]
+            slot += len(block.convolutions)
+        return styles
+
+    def _run(self, styles: Sequence[Tensor], x: Tensor | None, start: int, stop: int, noise: NoiseMode) -> Tensor:
+        rng = torch.Generator().manual_seed(self.noise_seed)
+        image: Tensor | None = None
+        if x is not None and self._colours:
+            x, image = x[:, : -self._colours], x[:, -self._colours :]
+        at = 0
+        for k, block in enumerate(self._synthesis, start=1):
+            if start <= k < stop:
+                x, image = block(x, image, styles[at : at + len(block.affines)], noise, rng)
+            elif noise == "random":
+                # the same maps wherever a picture is entered
+                for layer in block.convolutions:
+                    layer.noise(noise, rng)
+            at += len(block.affines)
+        assert x is not None
+        if stop == len(self.blocks):
+            assert image is not None
+            return image
+        return x if image is None else torch.cat([x, image], dim=1)
+
+
+def _sides(state: Mapping[str, Tensor]) -> list[int]:
+    """4, 8, 16, … as many as there are blocks."""
+    count = len({found.group(1) for found in map(_SIDE.match, state) if found})
+    if not 1 <= count <= _BLOCK_LIMIT:
+        raise CheckpointError(f"has tensors of {count} blocks synthesis.b4, b8, …; expected 1 to {_BLOCK_LIMIT}")
+    return [4 << i for i in range(count)]
+
+
+def _architecture(state: Mapping[str, Tensor]) -> str:
+    """What the names tell: a way round every block, colours at every side, or neither."""
+    if "synthesis.b8.skip.weight" in state:
+        return "resnet"
+    return "skip" if "synthesis.b4.torgb.weight" in state else "orig"
