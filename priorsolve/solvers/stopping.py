@@ -66,10 +66,11 @@ class Watch:
             alive: (B,) bool, whether any of the image's restarts still has a finite objective.
         """
         verdict = torch.full_like(self.since, RUNNING)
-        progress = objective < torch.minimum(self.reference * (1 - rules.gain), self.reference * (1 + rules.gain))  # of either sign
-        self.since = torch.where(progress, step, self.since)
-        self.reference = torch.where(progress, objective, self.reference)
         if rules.plateau is not None:
+            enough = torch.minimum(self.reference * (1 - rules.gain), self.reference * (1 + rules.gain))  # of either sign
+            progress = objective < enough
+            self.since = torch.where(progress, step, self.since)
+            self.reference = torch.where(progress, objective, self.reference)
             verdict = torch.where(step - self.since >= rules.plateau, STOPS.index(Stop.plateau), verdict)
         if rules.noise is not None:
             verdict = torch.where(residual <= rules.noise, STOPS.index(Stop.noise), verdict)

@@ -1,0 +1,84 @@
+"""What a solver's step costs beside what no solver can avoid: the generator forward and backward.
+
+    python benchmarks/step_overhead.py [REPEATS]
+
+The bare pass is the folded generator alone, without operator, loss or update. Both run in turns of STEPS passes, so that whatever else
+the machine does falls on both alike; a ratio is taken of each pair of turns. Prints a Markdown table for docs/performance.md.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+
+import torch
+from machine import describe
+from torch import Tensor
+
+from priorsolve.operators.mask import Mask
+from priorsolve.priors import Prior, load_prior
+from priorsolve.solvers import Latent
+from priorsolve.solvers.base import Solution, Step
+
+STEPS = 10
+
+
+class Stopwatch:
+    """Notes when a solver reports, so that its start and its end are left out."""
+
+    def __init__(self) -> None:
+        self.times: dict[int, float] = {}
+
+    def __call__(self, step: Step) -> None:
+        self.times[step.index] = time.perf_counter()
+
+
+def bare(prior: Prior, codes: Tensor, ones: Tensor) -> float:
+    """Milliseconds of one forward and backward pass, over STEPS of them."""
+    start = time.perf_counter()
+    for _ in range(STEPS):
+        leaf = codes.detach().requires_grad_()
+        torch.autograd.grad(prior.decode(leaf), leaf, ones)
+    return (time.perf_counter() - start) / STEPS * 1000
+
+
+def step(solver: Latent, y: Tensor, operator: Mask, start: Solution) -> float:
+    """Milliseconds of one of the solver's steps, from its report at step 0 to the one at STEPS."""
+    watch = Stopwatch()
+    solver(y, operator, start=start, on_step=watch)
+    return (watch.times[STEPS] - watch.times[0]) / STEPS * 1000
+
+
+def main(repeats: int) -> None:
+    """Print a row for each batch size."""
+    prior = load_prior("digiface64")
+    folded = prior.folded()
+    known = torch.ones(64, 64)
+    known[20:44, 20:44] = 0
+    operator = Mask(known)
+    solver = Latent(prior, steps=2 * STEPS, restarts=1, candidates=1)
+    print(f"{describe()}; medians of {repeats} pairs of {STEPS} passes at 64 rows, 2 and 4 times as many at 8 and 1\n")
+    print("| rows | bare ms | step ms | ratio | middle half of the ratios |\n|---|---|---|---|---|")
+    for rows, more in ((1, 4), (8, 2), (64, 1)):
+        codes = prior.sample(rows, torch.Generator().manual_seed(0))
+        y = operator.A(prior.decode(prior.sample(rows, torch.Generator().manual_seed(1))))
+        ones = torch.ones_like(y)
+        start = Latent(prior, steps=0, restarts=1, candidates=1)(y, operator)
+        pairs = []
+        for repeat in range(repeats * more + 2):
+            if repeat % 2:
+                b, s = bare(folded, codes, ones), step(solver, y, operator, start)
+            else:
+                s, b = step(solver, y, operator, start), bare(folded, codes, ones)
+            pairs.append((b, s, s / b))
+        bares, steps, ratios = zip(*pairs[2:], strict=True)  # two to warm up
+        low, middle, high = statistics.quantiles(ratios, n=4)
+        print(
+            f"| {rows} | {statistics.median(bares):.2f} | {statistics.median(steps):.2f} | {middle:.3f} | {low:.3f}–{high:.3f} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 15)
