@@ -35,6 +35,8 @@ def check_chain(prior: Prior) -> None:
     assert whole.shape == (3, *prior.image_shape)
     assert not prior.training
     assert not any(parameter.requires_grad for parameter in prior.parameters())
+    folded = prior.folded()
+    assert folded.spaces == prior.spaces
     entries = [space for space in prior.spaces if space != "z" or first == "z"]
     assert len(entries) == len(prior.blocks)
     for space in entries:
@@ -42,11 +44,17 @@ def check_chain(prior: Prior) -> None:
         assert x.shape == (3, *prior.spaces[space])
         picture = prior.decode(x, space)
         torch.testing.assert_close(picture, whole, atol=2e-5, rtol=0)
+        torch.testing.assert_close(folded.decode(x, space), whole, atol=2e-5, rtol=0)
         (gradient,) = torch.autograd.grad(picture.square().sum(), x)
         assert float(gradient.abs().sum()) > 0
     torch.testing.assert_close(prior.map(x.detach(), source=space, target=space), x)
     torch.testing.assert_close(prior.decode(start[1:2]), whole[1:2], atol=2e-5, rtol=0)
     torch.testing.assert_close(codes(prior, 3), start, atol=0, rtol=0)
-    torch.testing.assert_close(prior.folded().decode(start), whole, atol=1e-5, rtol=0)
+    torch.testing.assert_close(folded.decode(start), whole, atol=1e-5, rtol=0)
+    torch.testing.assert_close(folded.folded().decode(start), folded.decode(start), atol=0, rtol=0)
+    with torch.no_grad():
+        for parameter in folded.parameters():
+            parameter.zero_()
+    torch.testing.assert_close(prior.decode(start), whole, atol=0, rtol=0)
     double = copy.deepcopy(prior).double()
     torch.testing.assert_close(double.decode(start.double()).float(), whole, atol=1e-4, rtol=0)

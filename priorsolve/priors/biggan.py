@@ -9,9 +9,9 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from priorsolve.priors.biggan_layers import Conditioned, brock_attention, brock_convolution, brock_weight, grown, modulated
+from priorsolve.priors.biggan_layers import Conditioned, brock_attention, brock_convolution, brock_weight, modulated
 from priorsolve.priors.errors import CheckpointError
-from priorsolve.priors.layers import convolution, linear
+from priorsolve.priors.layers import Growing, convolution, grown, linear
 from priorsolve.priors.tensors import Tensors
 from priorsolve.types import Shape
 
@@ -137,7 +137,7 @@ class _Block(nn.Module):
     def __init__(self, tensors: Tensors, name: str, channels: int, size: int, chunk: int) -> None:
         super().__init__()
         self._size, self._chunk = size, chunk
-        self.conv1 = brock_convolution(tensors, f"{name}.0.conv1", channels, 3)
+        self.conv1 = Growing(brock_convolution(tensors, f"{name}.0.conv1", channels, 3))
         middle = self.conv1.out_channels
         self.conv2 = brock_convolution(tensors, f"{name}.0.conv2", middle, 3)
         self.shortcut = brock_convolution(tensors, f"{name}.0.conv_sc", channels, 1)
@@ -153,7 +153,7 @@ class _Block(nn.Module):
         own = conditions[:, -self._size :]
         if self._chunk:
             own = torch.cat([own, conditions[:, : self._chunk]], 1)
-        h = self.conv1(grown(self.norm1(x, own).relu()))
+        h = self.conv1(self.norm1(x, own).relu())
         h = self.conv2(self.norm2(h, own).relu())
         # a 1×1 convolution and upsampling may change places: a quarter of the work
         h = h + grown(self.shortcut(x))

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from priorsolve.priors.biggan_deep_plan import Plan, plan_of
-from priorsolve.priors.biggan_layers import Attention, Conditioned, grown, modulated, torch_weight
+from priorsolve.priors.biggan_layers import Attention, Conditioned, modulated, torch_weight
 from priorsolve.priors.errors import CheckpointError
-from priorsolve.priors.layers import convolution, linear
+from priorsolve.priors.layers import Growing, convolution, grown, linear
 from priorsolve.priors.tensors import Tensors
 from priorsolve.types import Images, Shape
 
@@ -193,7 +193,8 @@ class _Block(nn.Module):
         for k, kernel in enumerate((1, 3, 3, 1)):
             weight = torch_weight(tensors, f"{name}.conv_{k}", (None, width, kernel, kernel))
             self.norms.append(_Norm(tensors, f"{name}.bn_{k}", width, conditions, plan))
-            self.convolutions.append(convolution(weight, tensors.take(f"{name}.conv_{k}.bias", weight.shape[:1])))
+            layer = convolution(weight, tensors.take(f"{name}.conv_{k}.bias", weight.shape[:1]))
+            self.convolutions.append(Growing(layer) if grows and k == 1 else layer)
             width = weight.shape[0]
         self.outputs = width
         if self.outputs > channels:
@@ -203,9 +204,8 @@ class _Block(nn.Module):
 
     def forward(self, x: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor]:
         h = x
-        for k, (norm, layer) in enumerate(zip(self.norms, self.convolutions, strict=True)):
-            h = norm(h, conditions).relu()
-            h = layer(grown(h) if self._grows and k == 1 else h)
+        for norm, layer in zip(self.norms, self.convolutions, strict=True):
+            h = layer(norm(h, conditions).relu())
         x = x[:, : self.outputs]
         return h + (grown(x) if self._grows else x), conditions
 

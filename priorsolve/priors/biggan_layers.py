@@ -54,11 +54,6 @@ def modulated(x: Tensor, mean: Tensor, variance: Tensor, eps: float, gain: Tenso
     return torch.addcmul(shift[..., None, None], x, scale[..., None, None])
 
 
-def grown(x: Tensor) -> Tensor:
-    """Twice the side, each pixel four times."""
-    return F.interpolate(x, scale_factor=2, mode="nearest")
-
-
 @final
 class Attention(nn.Module):
     """γ · o(attended) + x: every pixel looks at 2×2 pooled keys and values (Zhang et al. 2019). Weights are 1×1, (out, in, 1, 1)."""

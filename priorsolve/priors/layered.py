@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from priorsolve.priors.base import NoiseMode, Prior
+from priorsolve.priors.layers import fused
 from priorsolve.types import Codes, Images, Shape
 
 
@@ -39,6 +40,9 @@ class Layered(Prior, ABC):
     @property
     def blocks(self) -> Sequence[nn.Module]:
         return list(self._blocks)
+
+    def folded(self) -> Prior:
+        return fused(self)
 
     def _sample(self, n: int, rng: torch.Generator) -> Codes:
         return torch.randn(n, *next(iter(self._spaces.values())), generator=rng)

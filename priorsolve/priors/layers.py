@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import final
+import copy
+from typing import TypeVar, final
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+
+M = TypeVar("M", bound=nn.Module)
 
 
 def linear(weight: Tensor, bias: Tensor | None = None) -> nn.Linear:
@@ -31,3 +35,46 @@ class PixelNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-8)
+
+
+def grown(x: Tensor) -> Tensor:
+    """Twice the side, each pixel four times."""
+    return F.interpolate(x, scale_factor=2, mode="nearest")
+
+
+@final
+class Growing(nn.Module):
+    """A 3×3 convolution of the picture at twice its side, each pixel four times."""
+
+    def __init__(self, layer: nn.Conv2d) -> None:
+        super().__init__()
+        self.layer = layer
+
+    @property
+    def out_channels(self) -> int:
+        """How many channels leave."""
+        return self.layer.out_channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.layer(grown(x))
+        return out
+
+    def fused(self) -> nn.ConvTranspose2d:
+        """The same in one transposed convolution, which sees every pixel once: 16 products instead of 36.
+
+        Its 4×4 kernel is the mirrored 3×3 kernel, spread over the 2×2 pixels that one becomes.
+        """
+        mirrored = F.pad(self.layer.weight.detach().flip(2, 3), (1, 1, 1, 1))
+        kernel = mirrored[..., 1:, 1:] + mirrored[..., :-1, 1:] + mirrored[..., 1:, :-1] + mirrored[..., :-1, :-1]
+        one = nn.ConvTranspose2d(self.layer.in_channels, self.layer.out_channels, 4, 2, 1, bias=False, device="meta")
+        one.weight = nn.Parameter(kernel.transpose(0, 1).contiguous(), requires_grad=False)
+        bias = self.layer.bias
+        one.register_parameter("bias", None if bias is None else nn.Parameter(bias.detach().clone(), requires_grad=False))
+        return one
+
+
+def fused(module: M) -> M:
+    """A copy of `module` with every `Growing` layer fused."""
+    # put in place of the layers while copying, so that their weights are not copied first
+    replaced = {id(part): part.fused() for part in module.modules() if isinstance(part, Growing)}
+    return copy.deepcopy(module, dict(replaced))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from priorsolve.priors.errors import CheckpointError
 from priorsolve.priors.layered import Layered
-from priorsolve.priors.layers import PixelNorm, convolution, linear
+from priorsolve.priors.layers import Growing, PixelNorm, convolution, linear
 from priorsolve.priors.pggan_keys import Dialect, dialect_of
 from priorsolve.priors.tensors import Tensors
 from priorsolve.types import Shape
@@ -105,8 +105,7 @@ def _layer(tensors: Tensors, names: Dialect, k: int, channels: int, fused: bool)
     else:
         weight = tensors.take(names.weight(k), (outputs, channels, 3, 3))
     layer = convolution(weight.contiguous() * math.sqrt(2 / (9 * channels)), tensors.take(names.bias(k), (outputs,)))
-    grow = [nn.Upsample(scale_factor=2, mode="nearest")] if up else []
-    return nn.Sequential(PixelNorm(), *grow, layer, nn.LeakyReLU(0.2, inplace=True))
+    return nn.Sequential(PixelNorm(), Growing(layer) if up else layer, nn.LeakyReLU(0.2, inplace=True))
 
 
 def _rgb(tensors: Tensors, names: Dialect, block: int, channels: int) -> nn.Module:
