@@ -11,6 +11,7 @@ from priorsolve.priors.errors import CheckpointError
 from priorsolve.priors.linear import LinearPrior
 from priorsolve.priors.load import load_prior
 from priorsolve.priors.stylegan2 import StyleGAN2
+from priorsolve.priors.stylegan3 import StyleGAN3
 from priorsolve.priors.zoo import ZOO, Entry
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "NoiseMode",
     "Prior",
     "StyleGAN2",
+    "StyleGAN3",
     "WrongFileError",
     "cache_folder",
     "cached_path",

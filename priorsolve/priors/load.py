@@ -10,7 +10,7 @@ from typing import Literal
 
 import torch
 
-from priorsolve.priors import biggan, biggan_deep, pggan, rosinality, stylegan2
+from priorsolve.priors import biggan, biggan_deep, pggan, rosinality, stylegan2, stylegan3
 from priorsolve.priors.base import Prior
 from priorsolve.priors.checkpoint import Checkpoint, read_checkpoint
 from priorsolve.priors.dcgan import DCGAN
@@ -89,6 +89,7 @@ def _is_dcgan(state: Mapping[str, torch.Tensor]) -> bool:
 FORMATS = (
     Format("DCGAN", _is_dcgan, lambda c: DCGAN.from_state(c.state)),
     Format("StyleGAN2", stylegan2.recognises, lambda c: stylegan2.StyleGAN2.from_state(c.state, c.settings)),
+    Format("StyleGAN3", stylegan3.recognises, lambda c: stylegan3.StyleGAN3.from_state(c.state, c.settings)),
     Format("StyleGAN2 (rosinality)", rosinality.recognises, lambda c: stylegan2.StyleGAN2.from_state(rosinality.renamed(c.state))),
     Format("PGGAN", pggan.recognises, lambda c: pggan.PGGAN.from_state(c.state)),
     Format("BigGAN", biggan.recognises, lambda c: biggan.BigGAN.from_state(c.state)),

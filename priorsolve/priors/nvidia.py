@@ -14,7 +14,7 @@ from priorsolve.priors.inert import Array, Record, View
 
 _ENTRY_LIMIT = 20_000
 _DEPTH_LIMIT = 12
-_LAYER3 = ("in_size", "out_size", "up_factor", "down_factor", "padding", "conv_clamp", "is_torgb")
+_LAYER3 = ("in_size", "out_size", "up_factor", "down_factor", "conv_clamp")
 
 
 def network_of(top: Record) -> tuple[dict[str, View], dict[str, Any]]:
