@@ -221,6 +221,8 @@ def test_discriminator_features_have_gradients_and_frozen_weights() -> None:
         (gradient,) = torch.autograd.grad(feature.sum(), images, retain_graph=True)
         assert float(gradient.abs().sum()) > 0
     torch.testing.assert_close(discriminator(images[1:]), discriminator(images)[1:], atol=1e-5, rtol=0)
+    by_index, by_weights = discriminator(images, torch.tensor([4, 1])), discriminator(images, torch.eye(5)[[4, 1]])
+    torch.testing.assert_close(by_index, by_weights, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(

@@ -25,22 +25,22 @@ def matrices(*layers: tuple[str, int, int]) -> State:
 
 
 def vae() -> State:
-    return matrices(("fc1", 49, 6), ("fc21", 6, 4), ("fc22", 6, 4), ("fc3", 4, 6), ("fc4", 6, 49))
+    return matrices(("fc1", 64, 6), ("fc21", 6, 4), ("fc22", 6, 4), ("fc3", 4, 6), ("fc4", 6, 64))
 
 
 def mlp() -> State:
-    return matrices(("0", 4, 6), ("2", 6, 6), ("4", 6, 49))
+    return matrices(("0", 4, 6), ("2", 6, 6), ("4", 6, 64))
 
 
 def csgm() -> State:
-    return matrices(("encoder.0", 49, 6), ("decoder.0", 4, 6), ("decoder.2", 6, 6), ("decoder.4", 6, 49))
+    return matrices(("encoder.0", 64, 6), ("decoder.0", 4, 6), ("decoder.2", 6, 6), ("decoder.4", 6, 64))
 
 
 def test_the_vae_of_the_pytorch_examples() -> None:
     state = vae()
     prior = Decoder.from_state(state)
     check_chain(prior)
-    assert prior.image_shape == (1, 7, 7)
+    assert prior.image_shape == (1, 8, 8)
     assert dict(prior.spaces) == {"z": (4,), "features@1": (6,)}
     z = codes(prior)
     hidden = F.linear(z, state["fc3.weight"], state["fc3.bias"]).relu()
@@ -79,6 +79,8 @@ def test_only_matrices_that_draw_a_square_are_recognised() -> None:
     assert all(recognises(state) for state in (vae(), mlp(), csgm()))
     assert not recognises({})
     assert not recognises(matrices(("0", 4, 6), ("2", 6, 20)))
+    assert not recognises(matrices(("0", 64, 6), ("2", 6, 1)))
+    assert not recognises(matrices(("fc1", 64, 6), ("fc2", 6, 6), ("fc3", 6, 10)))
     assert not recognises({**mlp(), "6.weight": torch.zeros(3, 3, 3, 3)})
 
 

@@ -75,10 +75,16 @@ class BigGANDiscriminator(nn.Module):
         return [*features, h.relu().sum((2, 3))]
 
     def forward(self, images: Images, label: Tensor | None = None) -> Tensor:
-        """(B,) scores, larger for what looks real; with class indices (B,), also for what looks like its class."""
+        """(B,) scores, larger for what looks real; with a label, also for what looks like its class.
+
+        `label` is class indices (B,) or weights (B, n_classes).
+        """
         pooled = self.features(images)[-1]
         score: Tensor = self._score(pooled)[:, 0]
-        return score if label is None else score + (self._embedding[label] * pooled).sum(1)
+        if label is None:
+            return score
+        own = label.to(pooled) @ self._embedding if label.ndim == 2 else self._embedding[label]
+        return score + (own * pooled).sum(1)
 
 
 @final

@@ -24,12 +24,17 @@ _ENCODER = re.compile(r"(fc1|fc2\d?|encoder\..*)\.(weight|bias)")
 
 
 def recognises(state: Mapping[str, Tensor]) -> bool:
-    """Whether the tensors are matrices and biases alone, in an order that their names show, with a square picture at the end."""
+    """Whether the tensors are matrices and biases alone, in an order that their names show, from a few numbers to a square picture."""
     names = _layers(state)
+    matrices = [state.get(f"{name}.weight") for name in names]
     if len(names) < 2 or any(value.ndim > 2 for value in state.values()):
         return False
-    last = state[f"{names[-1]}.weight"]
-    return last.ndim == 2 and _square(last.shape[0]) is not None
+    first, last = matrices[0], matrices[-1]
+    if first is None or last is None or first.ndim != 2 or last.ndim != 2:
+        return False
+    shape = _square(last.shape[0])
+    # what ends in a handful of numbers is a classifier
+    return shape is not None and shape[1] >= 8 and first.shape[1] < last.shape[0]
 
 
 @final
