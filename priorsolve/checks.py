@@ -19,7 +19,7 @@ from priorsolve.types import Shape
 
 def is_checkpoint(path: Path) -> bool:
     """Whether `check` should read the path as a generator's weights."""
-    return path.is_file() and path.suffix.lower() not in (".yaml", ".yml")
+    return path.suffix.lower() not in (".yaml", ".yml") and (path.is_file() or path.suffix != "")
 
 
 def check_recipe(recipe: Recipe) -> tuple[dict[str, Any], bool]:

@@ -184,7 +184,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code: 0 all done, 1 some photos failed, 2 a usage or recipe error."""
     command: Any = typer.main.get_command(app)
     try:
-        return int(command.main(args=arguments, prog_name="priorsolve", standalone_mode=False) or 0)
+        code = int(command.main(args=arguments, prog_name="priorsolve", standalone_mode=False) or 0)
+        if code == 130:  # how newer typers tell of Ctrl-C
+            raise KeyboardInterrupt
+        return code
     except BrokenPipeError:  # whoever read the output, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

@@ -1,0 +1,175 @@
+"""The command line: exit codes, one-line errors, what goes to which stream."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import run_support as run
+import torch
+
+from priorsolve.cli import main
+
+HERE = Path(__file__).resolve().parent.parent
+
+
+def command(*arguments: str, cwd: Path = HERE) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": str(HERE)}
+    return subprocess.Popen(
+        [sys.executable, "-m", "priorsolve", *arguments],
+        cwd=cwd,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def restore(tmp_path: Path, *more: str) -> list[str]:
+    return ["restore", run.recipe_file(tmp_path), str(tmp_path / "in"), "--out", str(tmp_path / "out"), *more]
+
+
+@pytest.mark.usefixtures("digiface64")
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["nope.yaml"], ["nope.yaml", "no such recipe", "path of a .yaml file"]),
+        (["{broken}"], ["broken.yaml", "not valid YAML", "line 1"]),
+        (["{recipe}", "--set", "sovler=1"], ["sovler", "did you mean 'solver'"]),
+        (["{recipe}", "--set", "solver.steps=ten"], ["steps", "valid integer", "'ten'"]),
+        (["{recipe}", "--set", "operator=blurr"], ["operator[0]", "'blurr'"]),
+        (["{recipe}", "--set", "prior=digiface"], ["'digiface'", "did you mean 'digiface64'"]),
+        (["{recipe}", "--set", "prior=none.pth"], ["none.pth", "No such file"]),
+        (["{recipe}", "--set", "solver=latnt"], ["solver[0]", "'latnt'", "did you mean 'latent'"]),
+        (["{recipe}", "--set", "operator.mask={file: wide.png}"], ["wide.png is 64×32", "picture is 64×64"]),
+        (["{recipe}", "--set", "operator={downsample: {factor: 7}}"], ["factor=7", "divisible by 7", "64, 64"]),
+        (["{recipe}", "--set", "solver.steps=-1"], ["steps is -1", "at least 0"]),
+        (["{recipe}", "nowhere"], ["no such file or folder: nowhere"]),
+        (["{recipe}", "empty"], ["no photos in empty"]),
+        (["{recipe}", "--out", "wide.png/out"], ["output folder wide.png/out", "is a file", "--out"]),
+        (["{recipe}", "--device", "tpu9"], ["'tpu9' is unknown", "use auto, cpu"]),
+        (["{recipe}", "--batch-size", "many"], ["--batch-size", "integer"]),
+        (["{recipe}", "--batch-size", "0"], ["batch size is 0", "at least 1"]),
+        (["{recipe}", "--shard", "3"], ["--shard 3", "i/n"]),
+        (["{recipe}", "--shard", "3/3"], ["shard 3/3", "from 0"]),
+        (["{recipe}", "--unknown"], ["--unknown", "see priorsolve --help"]),
+        ([], ["RECIPE", "see priorsolve --help"]),
+    ],
+)
+def test_bad_input_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], arguments: Sequence[str], told: Sequence[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("empty").mkdir()
+    run.picture(0, 32, 64).save("wide.png")
+    Path("broken.yaml").write_text("operator: [gray")
+    names = {"recipe": run.recipe_file(tmp_path), "broken": "broken.yaml"}
+    before = sorted(tmp_path.rglob("*"))
+    assert main(["restore", *(argument.format(**names) if argument[:1] == "{" else argument for argument in arguments)]) == 2
+    said = capfd.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    assert all(words in said.err for words in told), said.err
+    assert sorted(tmp_path.rglob("*")) == before  # nothing half-written
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_cuda_without_a_gpu(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    run.photos(tmp_path / "in", 1)
+    assert main(restore(tmp_path, "--device", "cuda")) == 2
+    assert capfd.readouterr().err == "priorsolve: device 'cuda': this machine has no usable CUDA GPU; use --device cpu\n"
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_exit_codes_and_streams(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    run.photos(tmp_path / "in", 1)
+    assert main(restore(tmp_path, "--quiet")) == 0
+    assert capfd.readouterr() == ("", "")
+    (tmp_path / "in" / "odd\n[red]:x:.png").write_text("no picture")
+    assert main(restore(tmp_path, "--json")) == 1
+    said = capfd.readouterr()
+    assert [json.loads(line)["status"] for line in said.out.splitlines()] == ["failed"]
+    assert said.err == ""
+    assert main(restore(tmp_path)) == 1  # it still stands as failed
+    said = capfd.readouterr()
+    assert "1 done before, 1 failed before (--retry-failed tries again)" in said.err
+    assert main(restore(tmp_path, "--retry-failed")) == 1
+    assert "failed: odd [red]:x:.png: not an image" in capfd.readouterr().err
+    assert {"sheet.png", "results.parquet", "recipe.yaml"} <= {path.name for path in (tmp_path / "out").iterdir()}
+    assert main(["report", str(tmp_path / "out")]) == 0
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_json_has_no_infinity(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    run.photos(tmp_path / "in", 1)
+    assert main(restore(tmp_path, "--json", "--degrade", "--set", "operator=identity")) == 0
+    (line,) = capfd.readouterr().out.splitlines()
+    assert json.loads(line, parse_constant=pytest.fail)["metrics"]["ssim"] > 0.99
+
+
+def test_check(tmp_path: Path, capfd: pytest.CaptureFixture[str], shared: Path) -> None:
+    assert main(["check", str(shared / "reference" / "07_dcgan_plain" / "netG.pth"), "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["family"] == "DCGAN"
+    cases = ("02_torch_zip_os_system", "10_truncated_torch_zip", "24_html_page_named_pkl", "29_torchscript_archive")
+    hostile = [
+        path for case in cases for path in (shared / "reference" / "09_hostile_and_broken" / case).iterdir() if path.suffix != ".json"
+    ]
+    assert len(hostile) >= len(cases)
+    for path in [*hostile, tmp_path / "missing.pth"]:
+        code = main(["check", str(path)])
+        said = capfd.readouterr()
+        assert (code, said.out, said.err.count("\n")) == (2, "", 1), path
+        assert path.name in said.err
+
+
+def test_lists_and_schema(capfd: pytest.CaptureFixture[str]) -> None:
+    for what, name in {"recipes": "inpaint", "operators": "mask", "noises": "poisson", "solvers": "latent", "priors": "digiface64",
+                       "losses": "huber", "metrics": "psnr"}.items():  # fmt: skip
+        assert main(["list", what]) == 0
+        assert name in capfd.readouterr().out
+    assert main(["schema"]) == 0
+    assert json.loads(capfd.readouterr().out)["$schema"]
+    assert main(["list", "priers"]) == 2
+    assert "did you mean 'priors'" in capfd.readouterr().err
+
+
+def test_help_is_quick_and_needs_no_torch() -> None:
+    code = "import sys, time; t = time.perf_counter(); from priorsolve.cli import main; main(['--help'])\n"
+    code += "print(time.process_time(), 'torch' in sys.modules, file=sys.stderr)"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=HERE)
+    seconds, torch_there = said.stderr.split()
+    assert "restore" in said.stdout
+    assert torch_there == "False"
+    assert float(seconds) < 1.5  # of one core, on a busy machine; it takes 0.3
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_ctrl_c_ends_in_one_line_and_the_next_run_goes_on(tmp_path: Path) -> None:
+    run.photos(tmp_path / "in", 4)
+    arguments = restore(tmp_path, "--quiet", "--batch-size", "1", "--set", "solver.steps=100")
+    process = command(*arguments)
+    until = time.monotonic() + 100
+    while not run.records(tmp_path / "out") and time.monotonic() < until:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (1, "")
+    assert err == "priorsolve: stopped; what is done is kept, run the same command to go on\n"
+    assert 1 <= len(run.records(tmp_path / "out")) < 4
+
+
+def test_a_reader_that_has_seen_enough() -> None:
+    process = command("list", "operators")
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    assert "Traceback" not in process.stderr.read()
+    process.stderr.close()
+    assert process.wait() in (0, 1)

@@ -1,0 +1,79 @@
+"""`degrade` makes what `restore` takes back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import run_support as run
+from PIL import Image
+
+from priorsolve.degrade import degrade
+from priorsolve.recipe import Recipe
+from priorsolve.restore import Options, restore
+
+pytestmark = pytest.mark.usefixtures("digiface64")
+
+
+@pytest.mark.parametrize(
+    ("operator", "suffix", "exact"),
+    [
+        ({"mask": {"strokes": "thick", "seed": "{seed}"}}, ".png", False),
+        ({"downsample": {"factor": 4}}, ".npy", True),
+        ({"gaussian_sensing": {"m": 50}}, ".npy", False),
+    ],
+)
+def test_there_and_back(tmp_path: Path, operator: dict[str, object], suffix: str, exact: bool) -> None:
+    recipe = run.quick(operator=operator)
+    (tmp_path / "in" / "sub").mkdir(parents=True)
+    for index, name in enumerate(("a.jpg", "a.png", "sub/a.png")):
+        run.picture(index).save(tmp_path / "in" / name)
+    made = [outcome.path for outcome in degrade(recipe, [tmp_path / "in"], tmp_path / "y", exact=exact)]
+    assert len({*made}) == 3
+    assert {path.suffix for path in made if path is not None} == {suffix}
+    there = list(restore(recipe, tmp_path / "in", tmp_path / "direct", Options(degrade=True)))
+    back = list(restore(recipe, tmp_path / "y", tmp_path / "back"))
+    assert [record.status for record in back] == ["done"] * 3, [record.reason for record in back]
+    for first, second in zip(there, back, strict=True):  # the same measurement, seed and mask, but for 8 bits
+        assert first.seed == second.seed
+        assert second.misfit == pytest.approx(first.misfit, rel=0.02)
+        assert second.measurement is not None
+        assert first.measurement is not None
+        kept = [Path(tmp_path / out / name) for out, name in (("direct", first.measurement), ("back", second.measurement))]
+        y = [np.load(path) if path.suffix == ".npy" else np.asarray(Image.open(path)) / 255.0 for path in kept]
+        assert np.abs(y[0] - y[1]).max() < 0.01
+
+
+def test_one_bad_photo_does_not_stop_the_rest(tmp_path: Path) -> None:
+    photos = run.photos(tmp_path / "in", 2)
+    (photos / "00.png").write_text("no picture")
+    bad, good = degrade(run.quick(), [photos], tmp_path / "y")
+    assert (bad.path, good.reason) == (None, "")
+    assert "not an image" in bad.reason
+
+
+def test_nothing_of_the_users_is_overwritten(tmp_path: Path) -> None:
+    photos = run.photos(tmp_path / "in", 1)
+    with pytest.raises(ValueError, match="holds the photos themselves"):
+        degrade(run.quick(), [photos], photos)
+    with pytest.raises(ValueError, match="would be overwritten"):
+        degrade(run.quick(), [photos / "00.png"], photos)
+    for _ in range(2):  # the second time its own results lie below the photos
+        assert len(list(degrade(run.quick(), [photos], photos / "y"))) == 1
+    with pytest.raises(ValueError, match="is a file"):
+        degrade(run.quick(), [photos], photos / "00.png" / "y")
+
+
+def test_noise_is_the_photos_own_and_the_recipes(tmp_path: Path) -> None:
+    photos = run.photos(tmp_path / "in", 1)
+    run.picture(0).save(photos / "01.png")
+
+    def made(recipe: Recipe, out: str) -> list[bytes]:
+        return [outcome.path.read_bytes() for outcome in degrade(recipe, [photos], tmp_path / out) if outcome.path]
+
+    noisy = {"operator": "gray", "noise": {"gaussian": {"sigma": 0.1}}}
+    first, second = made(run.quick(**noisy), "a")
+    assert first != second
+    assert made(run.quick(**noisy), "b") == [first, second]
+    assert made(run.quick(**noisy, seed=1), "c")[0] != first

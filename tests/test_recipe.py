@@ -1,0 +1,170 @@
+"""Recipes: what is accepted, and that every mistake is told by its place and the way out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jsonschema
+import pytest
+import run_support as run
+
+from priorsolve.components import RecipeError
+from priorsolve.recipe import Recipe, builtin_recipes
+from priorsolve.schema import recipe_schema
+from priorsolve.yamlfile import parse
+
+GOOD = {"operator": "gray", "prior": "digiface64", "solver": "latent"}
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ("solver: [", "line 9: "),
+        ("seed: 1\nseed: 2", "line 9: the key 'seed' stands here twice"),
+        ("sovler: 1", "recipe.yaml:8: sovler: unknown key; did you mean 'solver'?"),
+        ("seed: one", "recipe.yaml:8: seed: should be a valid integer, got 'one'"),
+        ("seed: 1.5", "recipe.yaml:8: seed: should be a valid integer, got 1.5"),
+        ("task: [a]", "recipe.yaml:8: task: should be a valid string, got ['a']"),
+        ("metrics: [pnsr]", "recipe.yaml:8: metrics: no metric is called 'pnsr'; did you mean 'psnr'?"),
+        ("noise: {gaussian: {sigma: x}}", "recipe.yaml:8: noise[0].gaussian.sigma: should be a valid number, got 'x'"),
+        ("noise: {gaussian: {sigma: '{seed}'}}", "noise[0].gaussian.sigma: should be a valid number, got '{seed}'"),
+        ("noise: {gausian: {sigma: 1}}", "recipe.yaml:8: noise[0]: no noise is called 'gausian'; did you mean 'gaussian'?"),
+        ("noise: [{gaussian: {sigma: 1}, poisson: {}}]", "recipe.yaml:8: noise[0]: should be one name with its arguments"),
+        ("a: &a [*a]", "holds itself"),
+        ("a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\nb: &b [*a, *a, *a, *a, *a, *a, *a, *a, *a, *a]\nc: &c [*b, *b, *b, *b, *b, *b]\n"
+         "d: &d [*c, *c, *c, *c, *c, *c]\ne: [*d, *d, *d, *d, *d, *d]", "more than 10000 values"),
+        ("task: 2024-13-45", "month must be in 1..12"),
+        ("\x00", "not valid YAML"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_one_line_with_their_place(tmp_path: Path, change: str, error: str) -> None:
+    path = run.recipe_file(tmp_path, run.QUICK.rstrip() + "\n" + change + "\n")
+    with pytest.raises(RecipeError) as raised:
+        Recipe.load(path)
+    assert error in str(raised.value)
+    assert str(raised.value).startswith(path)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "error"),
+    [
+        ("mask:", "maks:", ":2: operator[0]: no operator is called 'maks'; did you mean 'mask'?"),
+        ("boxes:", "boxs:", ":2: operator[0].mask.boxs: unknown key; did you mean 'boxes'?"),
+        ("latent:", "laten:", ":5: solver[0]: no solver is called 'laten'; did you mean 'latent'?"),
+        ("steps: 2", "steps: two", ":5: solver[0].latent.steps: should be a valid integer, got 'two'"),
+        ("steps: 2", "steps: true", ":5: solver[0].latent.steps: should be a valid integer, got True"),
+        ("solver:", "slover:", ":4: slover: unknown key; did you mean 'solver'?"),
+        ("consistency: true", "consistncy: true", ":7: output.consistncy: unknown key; did you mean 'consistency'?"),
+        ("consistency: true", "consistency: maybe", ":7: output.consistency: should be a valid boolean, got 'maybe'"),
+        ("prior: digiface64\n", "", ": prior: this key is required"),
+        ("  - latent: {steps: 2, restarts: 1, candidates: 2}", "  []", ": solver: the list is empty"),
+        ("mask: {boxes: [[0.25, 0.25, 0.75, 0.75]]}", "gaussian_blur: {sgma: 1}", "gaussian_blur.sgma: unknown key; did you mean 'sigma'?"),
+        ("mask: {boxes: [[0.25, 0.25, 0.75, 0.75]]}", "gaussian_blur", "operator[0].gaussian_blur.sigma: this key is required"),
+        ("mask: {boxes: [[0.25, 0.25, 0.75, 0.75]]}", "gray: {1: 2}", "operator[0].gray"),
+    ],
+)  # fmt: skip
+def test_wrong_words_in_their_line(tmp_path: Path, old: str, new: str, error: str) -> None:
+    assert old in run.QUICK
+    with pytest.raises(RecipeError) as raised:
+        Recipe.load(run.recipe_file(tmp_path, run.QUICK.replace(old, new)))
+    assert error in str(raised.value)
+
+
+@pytest.mark.parametrize("given", [None, 3, [1], "gray"])
+def test_what_is_no_mapping(given: object) -> None:
+    with pytest.raises(RecipeError, match="a recipe is a mapping"):
+        Recipe.parse(given)
+
+
+def test_what_is_no_file(tmp_path: Path) -> None:
+    (tmp_path / "latin.yaml").write_bytes(b"task: caf\xe9")
+    for source, error in {
+        tmp_path / "none.yaml": "no such recipe",
+        "inpant": "did you mean 'inpaint'",
+        "my/inpant.yaml": "did you mean 'inpaint'",
+        tmp_path: "a folder, not a recipe",
+        tmp_path / "latin.yaml": "cannot be read",
+    }.items():
+        with pytest.raises(RecipeError, match=error):
+            Recipe.load(source)
+
+
+def test_numbers_as_people_write_them(tmp_path: Path) -> None:
+    text = run.QUICK.replace("steps: 2", "steps: 2, penalty_weight: 1e-3, lr: 1")
+    ((latent,),) = ([spec["latent"] for spec in Recipe.load(run.recipe_file(tmp_path, text)).solver],)
+    assert (latent["penalty_weight"], latent["lr"]) == (0.001, 1.0)
+
+
+@pytest.mark.parametrize("name", sorted(builtin_recipes()))
+def test_a_dump_is_the_recipe(tmp_path: Path, name: str) -> None:
+    recipe = Recipe.load(name)
+    (tmp_path / "again.yaml").write_text(recipe.dump(), encoding="utf-8")
+    again = Recipe.load(tmp_path / "again.yaml")
+    assert again == recipe
+    assert again.fingerprint() == recipe.fingerprint()
+
+
+def test_a_text_that_looks_like_a_number_stays_one(tmp_path: Path) -> None:
+    recipe = Recipe.parse({**GOOD, "task": "1e5"})
+    assert Recipe.parse(parse(recipe.dump())) == recipe
+
+
+def test_the_fingerprint_is_of_content(tmp_path: Path) -> None:
+    def printed(**changes: object) -> str:
+        return Recipe.parse({**GOOD, **changes}, folder=tmp_path).fingerprint()
+
+    (tmp_path / "a.pth").write_bytes(b"1")
+    (tmp_path / "b.pth").write_bytes(b"1")
+    assert printed(task="other words") == printed()
+    assert printed(solver=[{"latent": {"steps": 300}}]) == printed()  # the default, said
+    assert len({printed(), printed(seed=1), printed(solver={"latent": {"steps": 3}}), printed(output={"format": "png"})}) == 4
+    first = printed(prior="a.pth")
+    assert printed(prior="b.pth") == first != printed()
+    (tmp_path / "a.pth").write_bytes(b"2")
+    assert printed(prior="a.pth") != first
+
+
+def test_a_prior_beside_the_recipe_or_in_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "work").mkdir()
+    (tmp_path / "recipes").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    (tmp_path / "recipes" / "beside.pth").write_bytes(b"")
+    (tmp_path / "work" / "here.pth").write_bytes(b"")
+    (tmp_path / "recipes" / "digiface64").write_bytes(b"a file of the zoo's name")
+
+    def prior(name: str, *overrides: str) -> str:
+        return Recipe.load(run.recipe_file(tmp_path / "recipes", run.QUICK.replace("digiface64", name)), overrides).prior
+
+    assert prior("beside.pth") == str(tmp_path / "recipes" / "beside.pth")
+    assert prior("here.pth") == prior("beside.pth", "prior=here.pth") == str(tmp_path / "work" / "here.pth")
+    assert prior("digiface64") == "digiface64"
+    assert prior("nowhere.pth") == "nowhere.pth"
+
+
+def test_the_schema_takes_what_recipes_take() -> None:
+    validator = jsonschema.Draft202012Validator(recipe_schema())
+    validator.check_schema(validator.schema)
+    for name, path in builtin_recipes().items():
+        assert list(validator.iter_errors(parse(path.read_text(encoding="utf-8")))) == [], name
+    for good in (
+        GOOD,
+        {**GOOD, "noise": None},
+        {**GOOD, "operator": {"gray": None}},
+        {**GOOD, "operator": ["gray", {"mask": {"file": "masks/{stem}.png", "strokes": "thin", "seed": "{seed}"}}]},
+        parse(Recipe.load("old-photo").dump()),
+    ):
+        Recipe.parse(good)
+        assert list(validator.iter_errors(good)) == [], good
+    for bad in (
+        {**GOOD, "sovler": "latent"},
+        {**GOOD, "operator": "grey"},
+        {**GOOD, "operator": []},
+        {**GOOD, "operator": "gaussian_blur"},
+        {**GOOD, "solver": {"latent": {"stps": 3}}},
+        {**GOOD, "solver": {"latent": {"steps": "three"}}},
+        {"operator": "gray", "solver": "latent"},
+    ):
+        with pytest.raises(RecipeError):
+            Recipe.parse(bad)
+        assert not validator.is_valid(bad), bad

@@ -1,0 +1,34 @@
+"""Every built-in recipe runs, at a few steps, and keeps its operator's laws."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from priorsolve.checks import check_recipe
+from priorsolve.data import samples
+from priorsolve.recipe import Recipe, builtin_recipes
+from priorsolve.restore import Options, restore
+
+QUICK = ["solver.0.steps=2", "solver.1.steps=2", "solver.0.restarts=1", "solver.0.candidates=2"]
+
+
+@pytest.mark.usefixtures("digiface64")
+@pytest.mark.parametrize("name", sorted(builtin_recipes()))
+def test_it_passes_its_check(name: str) -> None:
+    facts, passed = check_recipe(Recipe.load(name))
+    assert passed, facts
+
+
+@pytest.mark.usefixtures("digiface64")
+@pytest.mark.parametrize("name", sorted(builtin_recipes()))
+def test_it_runs(tmp_path: Path, name: str) -> None:
+    (record,) = restore(Recipe.load(name, QUICK), samples()[0], tmp_path, Options(degrade=True))
+    assert (record.status, record.reason, record.steps) == ("done", "", 4)
+    assert record.image is not None
+    assert np.asarray(Image.open(tmp_path / record.image)).std() > 10  # a picture, not a grey card
+    assert Recipe.load(tmp_path / "recipe.yaml") == Recipe.load(name, QUICK)
+    assert Recipe.load(name).task

@@ -1,0 +1,240 @@
+"""Runs from Python: resumed, in shards and batches, with bad photos among them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import run_support as run
+import torch
+from PIL import Image
+
+import priorsolve as ps
+from priorsolve.components import RecipeError
+from priorsolve.images import read_image
+from priorsolve.outfolder import working_in
+from priorsolve.priors import Prior
+from priorsolve.recipe import Recipe
+from priorsolve.records import Record
+from priorsolve.restore import Options, Run, restore
+
+pytestmark = pytest.mark.usefixtures("digiface64")
+
+
+def done(recipe: Recipe, photos: Path, out: Path, options: Options | None = None) -> list[Record]:
+    return list(restore(recipe, photos, out, options))
+
+
+def test_the_photo_is_the_measurement_or_is_degraded_first(tmp_path: Path) -> None:
+    photo = run.photos(tmp_path / "in", 1)
+    (real,) = done(run.quick(), photo, tmp_path / "real")
+    (demo,) = done(run.quick(), photo, tmp_path / "demo", Options(degrade=True))
+    assert (real.metrics, real.original) == ({}, None)
+    assert demo.metrics.keys() == {"psnr", "ssim"}
+    assert demo.original is not None
+    assert real.fingerprint != demo.fingerprint
+    assert real.input_size == real.output_size == (64, 64)
+    assert real.notes == ()
+    known = np.ones((64, 64), bool)
+    known[16:48, 16:48] = False
+    for out in ("real", "demo"):  # with consistency, known pixels are the photo's own
+        restored, given = (np.asarray(Image.open(path)) for path in (tmp_path / out / "images" / "00.png", photo / "00.png"))
+        assert (restored[known] == given[known]).all()
+        assert (restored[~known] != given[~known]).any()
+
+
+def test_what_was_measured_is_kept(digiface64: Prior) -> None:
+    images = torch.stack([read_image(path, (64, 64)) for path in ps_samples()])
+    guess = digiface64.decode(digiface64.sample(len(images), torch.Generator().manual_seed(0)))
+    soft = torch.linspace(0, 1, 64).expand(64, 64)
+    parts: list[ps.operators.LinearOperator] = [
+        ps.operators.Gray(),
+        ps.operators.Downsample(4, "bicubic"),
+        ps.operators.Mask(soft),
+        ps.operators.GaussianSensing(m=300, shape=[3, 64, 64]),
+    ]
+    for operator in [*parts, ps.operators.Mask(soft) @ ps.operators.Gray()]:
+        assert isinstance(operator, ps.operators.LinearOperator)
+        y = operator.A(images)
+        assert (operator.A(ps.put_back(guess, y, operator)) - y).abs().max() < 1e-4, operator
+        assert (operator.A(guess) - y).abs().max() > 0.05
+
+
+def ps_samples() -> list[Path]:
+    from priorsolve.data import samples
+
+    return samples()
+
+
+def test_batches_and_shards_make_the_same_files(tmp_path: Path) -> None:
+    photos = run.photos(tmp_path / "in", 4)
+    whole = done(run.quick(), photos, tmp_path / "whole", Options(batch_size=4))
+    assert len(done(run.quick(), photos, tmp_path / "single", Options(batch_size=1))) == len(whole) == 4
+    for shard in range(2):
+        assert len(done(run.quick(), photos, tmp_path / "shards", Options(shard=(shard, 2)))) == 2
+    for other in ("single", "shards"):
+        assert run.files(tmp_path / other) == run.files(tmp_path / "whole")
+        assert run.records(tmp_path / other) == run.records(tmp_path / "whole")
+
+
+def test_resume_limit_overwrite_and_another_recipe(tmp_path: Path) -> None:
+    photos, out = run.photos(tmp_path / "in", 3), tmp_path / "out"
+    names = [record.name for record in done(run.quick(), photos, out, Options(limit=1))]
+    names += [record.name for record in done(run.quick(), photos, out)]
+    assert names == ["00.png", "01.png", "02.png"]
+    assert done(run.quick(), photos, out) == []
+    assert len(done(run.quick(), photos, out, Options(overwrite=True, limit=2))) == 2
+    (out / "images" / "01.png").unlink()
+    assert [record.name for record in done(run.quick(), photos, out)] == ["01.png"]
+    assert len(done(run.quick(seed=1), photos, out)) == 3
+
+
+def test_failed_photos_stay_failed_until_asked(tmp_path: Path) -> None:
+    photos, out = run.photos(tmp_path / "in", 2), tmp_path / "out"
+    assert [record.status for record in done(run.quick(), photos, out)] == ["done", "done"]
+    (photos / "01.png").write_bytes(b"not a picture")
+    (record,) = done(run.quick(), photos / "01.png", out, Options(overwrite=True))
+    assert record.status == "failed"
+    assert "not an image" in record.reason
+    assert not (out / "images" / "01.png").exists()  # what it was before is no result of this run
+    assert done(run.quick(), photos, out) == []
+    assert Run(run.quick(), [photos], out, Options()).before == {"done": 1, "failed": 1}
+    run.picture(1).save(photos / "01.png")
+    assert [record.status for record in done(run.quick(), photos, out, Options(retry_failed=True))] == ["done"]
+
+
+def test_masks_of_the_photos_own_names(tmp_path: Path) -> None:
+    photos = run.photos(tmp_path / "in", 2)
+    (tmp_path / "masks").mkdir()
+    Image.fromarray(np.pad(np.full((20, 20), 255, np.uint8), 22)).save(tmp_path / "masks" / "00.png")
+    path = run.recipe_file(tmp_path, run.QUICK.replace("boxes: [[0.25, 0.25, 0.75, 0.75]]", "file: 'masks/{stem}.png'"))
+    records = done(Recipe.load(path), photos, tmp_path / "out")
+    assert {record.name: record.status for record in records} == {"00.png": "done", "01.png": "failed"}
+    assert "01.png" in next(record.reason for record in records if record.status == "failed")
+    Image.new("L", (64, 64)).save(tmp_path / "masks" / "01.png")  # a mask that came later is noticed
+    assert [record.name for record in done(Recipe.load(path), photos, tmp_path / "out")] == ["01.png"]
+
+
+def test_strokes_of_the_photos_own_seed(tmp_path: Path) -> None:
+    recipe = run.quick(operator={"mask": {"strokes": "thick", "seed": "{seed}"}})
+    done(recipe, run.photos(tmp_path / "in", 2), tmp_path / "out", Options(degrade=True))
+    first, second = (np.asarray(Image.open(tmp_path / "out" / "measurements" / f"0{i}.png")).sum(-1) == 0 for i in range(2))
+    assert first.any()
+    assert second.any()
+    assert (first != second).any()
+
+
+def test_a_soft_mask_leaves_the_photo_as_bright_as_it_was(tmp_path: Path) -> None:
+    photos = run.photos(tmp_path / "in", 1)
+    Image.fromarray(np.tile(np.linspace(0, 255, 64).astype(np.uint8), (64, 1))).save(tmp_path / "soft.png")
+    recipe = run.quick(operator={"mask": {"file": str(tmp_path / "soft.png")}})
+    done(recipe, photos, tmp_path / "out")
+    restored, given = (np.asarray(Image.open(path)).astype(int) for path in (tmp_path / "out/images/00.png", photos / "00.png"))
+    assert abs(restored - given)[:, :56].max() <= 1
+
+
+def test_names_that_only_differ_by_suffix_and_folders(tmp_path: Path) -> None:
+    for index, name in enumerate(("a.png", "a.jpg", "sub/a.png")):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        run.picture(index).save(tmp_path / "in" / name)
+    done(run.quick(), tmp_path / "in", tmp_path / "out")
+    assert {name for name in run.files(tmp_path / "out") if name.startswith("images/")} == {
+        "images/a.png",
+        "images/a.jpg",
+        "images/sub/a.png",
+    }
+    assert len(run.records(tmp_path / "out")) == 3
+
+
+def test_results_below_the_photos_are_no_photos(tmp_path: Path) -> None:
+    photos = run.photos(tmp_path / "in", 1)
+    assert len(done(run.quick(), photos, photos / "restored")) == 1
+    assert done(run.quick(), photos, photos / "restored") == []
+    with pytest.raises(ValueError, match="would be overwritten"):
+        restore(run.quick(), photos / "restored" / "images", photos / "restored")
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "error"),
+    [
+        ({"prior": "digiface46"}, Options(), "did you mean 'digiface64'"),
+        ({"prior": "no/such.pth"}, Options(), "no/such.pth: cannot be read"),
+        ({"operator": {"downsample": {"factor": 7}}}, Options(), "divisible by 7"),
+        ({"solver": {"latent": {"steps": -1}}}, Options(), "steps is -1"),
+        ({"operator": "jpeg"}, Options(), "needs linear operators"),
+        ({"operator": {"gray": {}, }, "noise": {"gaussian": {"sigma": -1.0}}}, Options(), "sigma must be at least 0"),
+        ({"operator": {"mask": {"file": "none.png"}}}, Options(), "none.png"),
+        ({}, Options(device="meta"), "device 'meta' cannot be used"),
+        ({}, Options(device="gpu"), "device 'gpu' is unknown"),
+    ],
+)  # fmt: skip
+def test_a_run_that_cannot_be_leaves_no_folder(tmp_path: Path, changes: dict[str, object], options: Options, error: str) -> None:
+    with pytest.raises((RecipeError, ValueError), match=error):
+        list(restore(run.quick(**changes), run.photos(tmp_path / "in", 1), tmp_path / "out", options))
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_size_that_fitted_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    from priorsolve import restore as _  # noqa: F401 (the module, for the line below)
+
+    module = sys.modules["priorsolve.restore"]
+    real = module.solve_fitting
+
+    def short_of_memory(*given: object, batch: int, **options: object) -> object:
+        asked.append(batch)
+        return real(*given, batch=min(batch, 2), **options)
+
+    monkeypatch.setattr(module, "solve_fitting", short_of_memory)
+    assert len(done(run.quick(), run.photos(tmp_path / "in", 5), tmp_path / "out", Options(batch_size=4))) == 5
+    assert asked == [4, 2]
+
+
+def test_one_that_breaks_the_solver_does_not_take_its_batch_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = sys.modules["priorsolve.restore"]
+    real = module.solve_fitting
+
+    def picky(solver: object, y: torch.Tensor, *given: object, **options: object) -> object:
+        if (y[:, 0, 0, 0] - read_image(tmp_path / "in" / "01.png", (64, 64))[0, 0, 0]).abs().min() < 1e-6:
+            raise RuntimeError("something\nnobody foresaw")
+        return real(solver, y, *given, **options)
+
+    monkeypatch.setattr(module, "solve_fitting", picky)
+    records = done(run.quick(), run.photos(tmp_path / "in", 3), tmp_path / "out")
+    assert {record.name: record.reason for record in records if record.status == "failed"} == {
+        "01.png": "RuntimeError: something nobody foresaw"
+    }
+    assert len(records) == 3
+
+
+def test_what_a_killed_run_left_half_written_goes_unless_others_are_at_work(tmp_path: Path) -> None:
+    left = tmp_path / "images" / ".0123456789abcdef.tmp"
+    left.parent.mkdir()
+    left.write_bytes(b"half")
+    with working_in(tmp_path):
+        assert not left.exists()
+        left.write_bytes(b"of a run beside this one")
+        with working_in(tmp_path):
+            assert left.exists()
+
+
+def test_a_name_too_long_for_its_record_fails_alone(tmp_path: Path) -> None:
+    photos = run.photos(tmp_path / "in", 1)
+    run.picture(1).save(photos / f"{'n' * 248}.png")
+    assert sorted(record.status for record in done(run.quick(), photos, tmp_path / "out")) == ["done", "failed"]
+
+
+def test_the_function_can_be_called_though_its_module_has_the_same_name() -> None:
+    code = "import priorsolve as ps, priorsolve.restore\ntry: ps.restore(None)\nexcept TypeError as e: print(e)"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent)
+    assert "missing 2 required positional arguments: 'photos' and 'out'" in said.stdout
+
+
+def test_options_say_what_is_wrong() -> None:
+    for wrong in ({"batch_size": 0}, {"limit": -1}, {"shard": (2, 2)}, {"dtype": "half"}):
+        with pytest.raises(ValueError, match=str(next(iter(wrong)).split("_")[0])):
+            replace(Options(), **wrong)  # type: ignore[arg-type]
