@@ -10,6 +10,7 @@ from priorsolve.priors.download import CacheError, DownloadError, FetchError, Wr
 from priorsolve.priors.errors import CheckpointError
 from priorsolve.priors.linear import LinearPrior
 from priorsolve.priors.load import load_prior
+from priorsolve.priors.saved import save_prior
 from priorsolve.priors.stylegan2 import StyleGAN2
 from priorsolve.priors.stylegan3 import StyleGAN3
 from priorsolve.priors.zoo import ZOO, Entry
@@ -35,4 +36,5 @@ __all__ = [
     "load_prior",
     "read_checkpoint",
     "read_state",
+    "save_prior",
 ]

@@ -10,7 +10,7 @@ from typing import Literal
 
 import torch
 
-from priorsolve.priors import biggan, biggan_deep, pggan, rosinality, stylegan2, stylegan3
+from priorsolve.priors import biggan, biggan_deep, conditional_dcgan, decoders, pggan, rosinality, stylegan2, stylegan3
 from priorsolve.priors.base import Prior
 from priorsolve.priors.checkpoint import Checkpoint, read_checkpoint
 from priorsolve.priors.dcgan import DCGAN
@@ -18,6 +18,8 @@ from priorsolve.priors.download import Progress, fetch
 from priorsolve.priors.errors import CheckpointError
 from priorsolve.priors.faces import load_faces
 from priorsolve.priors.layout import refuse_nonfinite
+from priorsolve.priors.mobilestylegan import MobileStyleGAN
+from priorsolve.priors.saved import remember, restored
 from priorsolve.priors.zoo import ZOO
 
 Nonfinite = Literal["refuse", "zero"]
@@ -65,7 +67,9 @@ def build(checkpoint: Checkpoint, nonfinite: Nonfinite = "refuse") -> Prior:
         finite = {key: torch.nan_to_num(t, 0, 0, 0) if t.is_floating_point() else t for key, t in checkpoint.state.items()}
         checkpoint = replace(checkpoint, state=finite)
     refuse_nonfinite(checkpoint.state, checkpoint.state)
-    return found.build(checkpoint)
+    if checkpoint.family is not None:
+        return restored(checkpoint, found.build)
+    return remember(found.build(checkpoint), found.family, checkpoint)
 
 
 def format_of(checkpoint: Checkpoint) -> Format:
@@ -86,13 +90,20 @@ def _is_dcgan(state: Mapping[str, torch.Tensor]) -> bool:
     return "main.0.weight" in state and state["main.0.weight"].ndim == 4
 
 
+def _is_mobile(state: Mapping[str, torch.Tensor]) -> bool:
+    return {"first.input", "styles.weight", "head.weight"} <= state.keys()
+
+
 FORMATS = (
+    Format("ConditionalDCGAN", conditional_dcgan.recognises, lambda c: conditional_dcgan.ConditionalDCGAN.from_state(c.state)),
     Format("DCGAN", _is_dcgan, lambda c: DCGAN.from_state(c.state)),
     Format("StyleGAN2", stylegan2.recognises, lambda c: stylegan2.StyleGAN2.from_state(c.state, c.settings)),
     Format("StyleGAN3", stylegan3.recognises, lambda c: stylegan3.StyleGAN3.from_state(c.state, c.settings)),
+    Format("MobileStyleGAN", _is_mobile, lambda c: MobileStyleGAN.from_state(c.state)),
     Format("StyleGAN2 (rosinality)", rosinality.recognises, lambda c: stylegan2.StyleGAN2.from_state(rosinality.renamed(c.state))),
     Format("PGGAN", pggan.recognises, lambda c: pggan.PGGAN.from_state(c.state)),
     Format("BigGAN", biggan.recognises, lambda c: biggan.BigGAN.from_state(c.state)),
-    Format("BigGAN-deep", biggan_deep.recognises, lambda c: biggan_deep.BigGANDeep.from_state(c.state, c.settings or None)),
+    Format("BigGANDeep", biggan_deep.recognises, lambda c: biggan_deep.BigGANDeep.from_state(c.state, c.settings or None)),
+    Format("Decoder", decoders.recognises, lambda c: decoders.Decoder.from_state(c.state)),
 )
-"""Every layout that a file may have, asked in this order."""
+"""Every layout that a file may have, asked in this order; the last is told by so little that it comes last."""

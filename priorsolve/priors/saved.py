@@ -1,0 +1,95 @@
+"""Priors in plain safetensors files of ours: the tensors, and in the metadata the family and the configuration."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from priorsolve.files import write_atomically
+from priorsolve.priors.base import Prior
+from priorsolve.priors.checkpoint import FAMILY, SETTINGS, Checkpoint
+from priorsolve.priors.errors import CheckpointError
+
+_SHAPES = "built_from"
+_ORIGIN = "origin"
+_WHOLE = ("StyleGAN2", "StyleGAN3", "MobileStyleGAN")
+"""Families whose own tensors are what their `from_state` takes; the others fold theirs on loading."""
+
+
+@final
+@dataclass(frozen=True)
+class Origin:
+    """What a prior was built from: its layout's name and settings, and of every tensor the dtype, the shape, and the value if it is one."""
+
+    family: str
+    settings: Mapping[str, Any]
+    shapes: Mapping[str, tuple[str, list[int], float]]
+
+
+def remember(prior: Prior, family: str, checkpoint: Checkpoint) -> Prior:
+    """`prior` itself, which from now on can be saved."""
+    shapes = {
+        key: (str(value.dtype).removeprefix("torch."), list(value.shape), value.item() if value.numel() == 1 else 1)
+        for key, value in checkpoint.state.items()
+    }
+    vars(prior)[_ORIGIN] = Origin(family, checkpoint.settings, shapes)
+    return prior
+
+
+def save_prior(prior: Prior, path: str | Path) -> None:
+    """Write `prior` as it is now, tuned or not, to a safetensors file that `load_prior` reads; whole or not at all.
+
+    Raises:
+        ValueError: a prior that was not loaded with `load_prior`, or was folded since.
+        OSError: the folder cannot be written.
+    """
+    family, settings = type(prior).__name__, dict(getattr(prior, "settings", {}))
+    if family not in _WHOLE:
+        origin = vars(prior).get(_ORIGIN)
+        if not isinstance(origin, Origin):
+            raise ValueError(
+                f"{prior}: is not as load_prior gives it, so it cannot be saved; save the prior that was loaded, before folding it"
+            )
+        family, settings = origin.family, {**origin.settings, _SHAPES: origin.shapes}
+    tensors = {key: value.detach().cpu().clone(memory_format=torch.contiguous_format) for key, value in prior.state_dict().items()}
+    metadata = {"format": "pt", FAMILY: family, SETTINGS: json.dumps(settings, sort_keys=True)}
+    write_atomically(Path(path), save(tensors, metadata))
+
+
+def restored(checkpoint: Checkpoint, build: Callable[[Checkpoint], Prior]) -> Prior:
+    """The prior that `save_prior` wrote. Raises CheckpointError where it does not fit together."""
+    settings = dict(checkpoint.settings)
+    shapes = settings.pop(_SHAPES, None)
+    if shapes is None:
+        return build(Checkpoint(checkpoint.state, settings, checkpoint.family))
+    empty = Checkpoint(_placeholders(shapes, checkpoint.state), settings, checkpoint.family)
+    prior = remember(build(empty), str(checkpoint.family), empty)
+    expected = prior.state_dict()
+    for key in expected.keys() | checkpoint.state.keys():
+        found, wanted = (list(state[key].shape) if key in state else "none" for state in (checkpoint.state, expected))
+        if found != wanted:
+            raise CheckpointError(f"{key} has shape {found}, expected {wanted} from the file's own settings; save the prior again")
+    prior.load_state_dict(checkpoint.state)
+    return prior
+
+
+def _placeholders(shapes: object, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors in the shapes of what the prior was first built from, no more of them than the file is good for."""
+    try:
+        assert isinstance(shapes, dict)
+        known = [(key, getattr(torch, dtype), [int(n) for n in shape], float(value)) for key, (dtype, shape, value) in shapes.items()]
+        assert all(isinstance(dtype, torch.dtype) and min(shape, default=0) >= 0 for _, dtype, shape, _ in known)
+    except (AssertionError, AttributeError, TypeError, ValueError):
+        raise CheckpointError(f"has {SETTINGS}.{_SHAPES} in no known form; convert the original again") from None
+    total, held = sum(math.prod(shape) for _, _, shape, _ in known), sum(value.numel() for value in state.values())
+    if total > 4 * held + 1_000_000:
+        raise CheckpointError(f"was built from {total} numbers, it says, and holds {held}; it is damaged or made to fill the memory")
+    return {key: torch.full(shape, value, dtype=dtype) for key, dtype, shape, value in known}

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from style_support import style2_state
+
+from priorsolve.priors import CheckpointError, LinearPrior, Prior, load_prior
+from priorsolve.priors.checkpoint import FAMILY, SETTINGS, Checkpoint
+from priorsolve.priors.load import FORMATS, build
+from priorsolve.priors.saved import save_prior
+
+CASES = {
+    "01_nvidia_sg2ada_cond_32_protocol3/network-snapshot-000123.pkl": "StyleGAN2",
+    "02_psp_style_decoder_32/best_model.pt": "StyleGAN2",
+    "02_rosinality_training_file_32/100000.pt": "StyleGAN2",
+    "03_biggan_brock_64_ch4/G_ema_64.pth": "BigGAN",
+    "04_hf_biggan_deep_128layers_ch4": "BigGANDeep",
+    "05_pggan_ganseeing_32/model.pth": "PGGAN",
+    "05_pggan_genforce_32/model.pth": "PGGAN",
+    "05_pggan_mganprior_32/model.pth": "PGGAN",
+    "06_nvidia_sg3_R_32/network-snapshot-000123.pkl": "StyleGAN3",
+    "07_dcgan_netG_state_dict/netG.pth": "DCGAN",
+}
+
+
+def codes(prior: Prior) -> torch.Tensor:
+    return prior.sample(1, torch.Generator().manual_seed(5))
+
+
+def small() -> Prior:
+    """A prior of a family that folds its tensors on loading."""
+    rng = torch.Generator().manual_seed(0)
+    state = {"main.0.weight": torch.randn(5, 4, 4, 4, generator=rng), "main.3.weight": torch.randn(4, 3, 4, 4, generator=rng)}
+    state |= {f"main.1.{name}": torch.rand(4, generator=rng) + 0.5 for name in ("weight", "bias", "running_mean", "running_var")}
+    return build(Checkpoint(state))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_saved_and_loaded_priors_draw_identical_pictures(shared: Path, case: str, tmp_path: Path) -> None:
+    prior = load_prior(shared / "reference" / case)
+    save_prior(prior, tmp_path / "sub" / "once")
+    again = load_prior(tmp_path / "sub" / "once")
+    assert type(again) is type(prior)
+    assert again.spaces == prior.spaces
+    assert torch.equal(again.decode(codes(prior)), prior.decode(codes(prior)))
+    save_prior(again, tmp_path / "twice")
+    assert torch.equal(load_prior(tmp_path / "twice").decode(codes(prior)), prior.decode(codes(prior)))
+    with safe_open(tmp_path / "twice", framework="pt") as file:
+        metadata = file.metadata()
+    assert metadata[FAMILY] == CASES[case] == type(prior).__name__
+    assert isinstance(json.loads(metadata[SETTINGS]), dict)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["once", "sub", "twice"]
+
+
+def test_every_family_has_a_name_of_its_own() -> None:
+    assert set(CASES.values()) <= {known.family for known in FORMATS}
+    assert len({known.family for known in FORMATS}) == len(FORMATS)
+
+
+def test_tuned_weights_are_saved(tmp_path: Path) -> None:
+    prior = small()
+    with torch.no_grad():
+        next(prior.parameters()).mul_(0.5)
+    save_prior(prior, tmp_path / "tuned.safetensors")
+    assert torch.equal(load_prior(tmp_path / "tuned.safetensors").decode(codes(prior)), prior.decode(codes(prior)))
+
+
+def test_priors_without_an_origin_are_refused(tmp_path: Path) -> None:
+    for prior in (LinearPrior.random(3, (1, 4, 4)), small().folded()):
+        with pytest.raises(ValueError, match="is not as load_prior gives it"):
+            save_prior(prior, tmp_path / "f")
+    assert not list(tmp_path.iterdir())
+
+
+def test_plain_safetensors_of_nvidia_names_are_read(tmp_path: Path) -> None:
+    save_file(style2_state("resnet"), tmp_path / "f")
+    prior = load_prior(tmp_path / "f")
+    assert prior.image_shape == (3, 16, 16)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ("[1]", "no JSON object"),
+        ("{", "damaged safetensors"),
+        ('{"built_from": 3}', "in no known form"),
+        ('{"built_from": {"a": ["os", [1], 1]}}', "in no known form"),
+        ('{"built_from": {"a": ["float32", [1000000, 1000000], 1]}}', "was built from 1000000000000 numbers"),
+        ("{}", "main"),
+    ],
+)
+def test_settings_that_make_no_sense(settings: str, words: str, tmp_path: Path) -> None:
+    save_prior(small(), tmp_path / "f")
+    save_file(load_file(tmp_path / "f"), tmp_path / "f", {FAMILY: "DCGAN", SETTINGS: settings})
+    with pytest.raises(CheckpointError, match=words):
+        load_prior(tmp_path / "f")
+
+
+def test_tensors_that_are_not_those_of_the_settings(tmp_path: Path) -> None:
+    save_prior(small(), tmp_path / "f")
+    with safe_open(tmp_path / "f", framework="pt") as file:
+        metadata = file.metadata()
+    tensors = load_file(tmp_path / "f")
+    name = next(iter(sorted(tensors)))
+    for changed in ({**tensors, name: torch.zeros(2)}, {key: value for key, value in tensors.items() if key != name}):
+        save_file(changed, tmp_path / "g", metadata)
+        with pytest.raises(CheckpointError, match=rf"{name} has shape (\[2\]|none), expected"):
+            load_prior(tmp_path / "g")
+    save_file(tensors, tmp_path / "g", {**metadata, FAMILY: "Unheard"})
+    with pytest.raises(CheckpointError, match="no known generator layout"):
+        load_prior(tmp_path / "g")
+
+
+def test_damaged_weights_are_refused_unless_asked_for(tmp_path: Path) -> None:
+    state = style2_state()
+    state["synthesis.b8.conv0.bias"][0] = torch.nan
+    save_file(state, tmp_path / "f")
+    with pytest.raises(CheckpointError, match=r"NaN or infinite values in synthesis\.b8\.conv0\.bias"):
+        load_prior(tmp_path / "f")
+    prior = load_prior(tmp_path / "f", nonfinite="zero")
+    assert bool(torch.isfinite(prior.decode(codes(prior))).all())
