@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -73,7 +77,7 @@ def test_half_precision_and_inference_mode() -> None:
     with torch.inference_mode():
         operator = gaussian_blur(4.0)
     x = random(1, 3, 40, 40).requires_grad_(True)
-    operator.A(x).sum().backward()
+    operator.A(x).sum().backward()  # type: ignore[no-untyped-call]
     assert x.grad is not None
     half = operator.A(x.detach().bfloat16())
     assert half.dtype == torch.bfloat16
@@ -110,7 +114,7 @@ def test_motion_goes_anticlockwise() -> None:
     assert right / down == pytest.approx(3, rel=0.05)
 
 
-def test_kernel_files(tmp_path) -> None:
+def test_kernel_files(tmp_path: Path) -> None:
     kernel = random(5, 4)
     np.save(tmp_path / "k.npy", kernel.numpy())
     torch.testing.assert_close(file_blur(str(tmp_path / "k.npy")).kernel, kernel / kernel.sum())
@@ -130,7 +134,7 @@ def test_kernel_files(tmp_path) -> None:
         (lambda: Blur(torch.ones(3)), r"kernel must be of shape \(h, w\), got \(3,\)"),
         (lambda: Blur(torch.tensor([[1.0, -1.0]])), "positive sum"),
         (lambda: Blur(torch.tensor([[1.0, float("nan")]])), "must be finite"),
-        (lambda: gaussian_blur(1, "mirror"), "padding must be one of reflect, replicate, circular, zero, got 'mirror'"),
+        (lambda: gaussian_blur(1, "mirror"), "padding must be one of reflect, replicate, circular, zero, got 'mirror'"),  # type: ignore[arg-type]
         (lambda: gaussian_blur(3).A(torch.ones(1, 3, 12, 40)), r"expected images of shape \(B, C, ≥13, ≥13\), or padding='replicate'"),
         (lambda: gaussian_blur(3, "circular").A(torch.ones(1, 3, 11, 40)), "≥12, ≥12"),
         (lambda: gaussian_blur(3).out_shape((12, 40)), r"expected images of shape \(B, C, H, W\), got \(B, 12, 40\)"),
@@ -138,7 +142,7 @@ def test_kernel_files(tmp_path) -> None:
         (lambda: file_blur(__file__), "cannot read a kernel from"),
     ],
 )
-def test_errors_name_the_thing_and_the_value(make, message: str) -> None:
+def test_errors_name_the_thing_and_the_value(make: Callable[..., Any], message: str) -> None:
     with pytest.raises(ValueError, match=message) as caught:
         make()
     assert "\n" not in str(caught.value)

@@ -2,6 +2,8 @@
 
 import io
 import warnings
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,18 +21,18 @@ from priorsolve.images import (
 )
 
 
-def pixels(height=16, width=16, channels=3, seed=0):
+def pixels(height: int = 16, width: int = 16, channels: int = 3, seed: int = 0) -> Any:
     shape = (height, width, channels) if channels > 1 else (height, width)
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
 
-def saved(path, picture, **settings):
+def saved(path: Path, picture: Image.Image, **settings: Any) -> Path:
     picture.save(path, **settings)
     return path
 
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".webp", ".ppm"])
-def test_rgb_of_the_right_size_is_bit_exact(tmp_path, suffix):
+def test_rgb_of_the_right_size_is_bit_exact(tmp_path: Path, suffix: str) -> None:
     values = pixels()
     path = saved(tmp_path / f"a{suffix}", Image.fromarray(values), **({"lossless": True} if suffix == ".webp" else {}))
     image, framing = read_framed(path, (16, 16))
@@ -40,7 +42,7 @@ def test_rgb_of_the_right_size_is_bit_exact(tmp_path, suffix):
     assert framing.sentences() == ()
 
 
-def test_grey_fills_three_channels_and_colour_becomes_one(tmp_path):
+def test_grey_fills_three_channels_and_colour_becomes_one(tmp_path: Path) -> None:
     values = pixels(channels=1)
     grey = saved(tmp_path / "grey.png", Image.fromarray(values))
     assert torch.equal(read_image(grey, (16, 16), 1)[0], torch.from_numpy(values / np.float32(255)))
@@ -50,14 +52,14 @@ def test_grey_fills_three_channels_and_colour_becomes_one(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
-def test_16_bit_grey_keeps_its_precision(tmp_path, suffix):
+def test_16_bit_grey_keeps_its_precision(tmp_path: Path, suffix: str) -> None:
     values = np.arange(256, dtype=np.uint16).reshape(16, 16) * 257 + 1
     values[-1, -1] = 65535
     path = saved(tmp_path / f"a{suffix}", Image.fromarray(values))
     assert torch.equal(read_image(path, (16, 16), 1)[0], torch.from_numpy(values.astype(np.float32) / np.float32(65535)))
 
 
-def png16(path, values):
+def png16(path: Path, values: Any) -> Path:
     """A 16-bit RGB PNG, which Pillow cannot write."""
     import struct
     import zlib
@@ -70,14 +72,14 @@ def png16(path, values):
     return path
 
 
-def test_16_bit_colour_is_read_as_8_and_says_so(tmp_path):
+def test_16_bit_colour_is_read_as_8_and_says_so(tmp_path: Path) -> None:
     values = pixels().astype(np.uint16) * 257
     image, framing = read_framed(png16(tmp_path / "a.png", values), (16, 16))
     assert torch.equal((image * 255).round().byte(), torch.from_numpy((values // 257).astype(np.uint8)).permute(2, 0, 1))
     assert framing.notes == ("16 bits per channel were read as 8",)
 
 
-def test_float_tiff_and_its_range(tmp_path):
+def test_float_tiff_and_its_range(tmp_path: Path) -> None:
     values = np.linspace(0, 1, 256, dtype=np.float32).reshape(16, 16)
     path = saved(tmp_path / "a.tif", Image.fromarray(values))
     assert torch.equal(read_image(path, (16, 16), 1)[0], torch.from_numpy(values))
@@ -87,14 +89,14 @@ def test_float_tiff_and_its_range(tmp_path):
         read_image(saved(tmp_path / "c.tif", Image.fromarray(values * np.nan)), (16, 16))
 
 
-def test_one_bit_and_palette(tmp_path):
+def test_one_bit_and_palette(tmp_path: Path) -> None:
     checks = (np.indices((16, 16)).sum(0) % 2 * 255).astype(np.uint8)
     for name, picture in (("bit.png", Image.fromarray(checks).convert("1")), ("palette.gif", Image.fromarray(checks).convert("P"))):
         assert torch.equal(read_image(saved(tmp_path / name, picture), (16, 16), 1)[0], torch.from_numpy(checks / np.float32(255)))
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
-def test_transparent_parts_lie_on_white(tmp_path, mode):
+def test_transparent_parts_lie_on_white(tmp_path: Path, mode: str) -> None:
     picture = Image.new("RGBA", (16, 16), (40, 40, 40, 255))
     picture.paste((0, 0, 0, 0), (0, 0, 8, 16))
     path = saved(tmp_path / "a.png", picture.convert(mode))
@@ -106,7 +108,7 @@ def test_transparent_parts_lie_on_white(tmp_path, mode):
     assert read_framed(opaque, (16, 16))[1].notes == ()
 
 
-def test_cmyk_with_and_without_a_profile(tmp_path):
+def test_cmyk_with_and_without_a_profile(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.jpg", Image.new("CMYK", (16, 16), (0, 255, 255, 0)), quality=95)
     image, framing = read_framed(path, (16, 16))
     assert image[0].min() > 0.95
@@ -116,7 +118,7 @@ def test_cmyk_with_and_without_a_profile(tmp_path):
     assert "could not be used" in read_framed(broken, (16, 16))[1].notes[0]
 
 
-def test_srgb_profile_changes_nothing_and_another_is_used(tmp_path):
+def test_srgb_profile_changes_nothing_and_another_is_used(tmp_path: Path) -> None:
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     values = pixels()
     path = saved(tmp_path / "a.png", Image.fromarray(values), icc_profile=srgb)
@@ -125,8 +127,8 @@ def test_srgb_profile_changes_nothing_and_another_is_used(tmp_path):
     swapped = bytearray(srgb)
     red, green = swapped.index(b"rXYZ"), swapped.index(b"gXYZ")
     swapped[red : red + 4], swapped[green : green + 4] = b"gXYZ", b"rXYZ"
-    swapped = bytes(swapped).replace("sRGB".encode("utf-16-be"), "odd!".encode("utf-16-be"))
-    path = saved(tmp_path / "b.png", Image.new("RGB", (16, 16), (250, 10, 10)), icc_profile=swapped)
+    renamed = bytes(swapped).replace("sRGB".encode("utf-16-be"), "odd!".encode("utf-16-be"))
+    path = saved(tmp_path / "b.png", Image.new("RGB", (16, 16), (250, 10, 10)), icc_profile=renamed)
     image, framing = read_framed(path, (16, 16))
     assert framing.notes == ("colours were moved to sRGB by the file's own profile",)
     assert image[1].mean() > image[0].mean()
@@ -134,12 +136,13 @@ def test_srgb_profile_changes_nothing_and_another_is_used(tmp_path):
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_every_exif_orientation_comes_out_upright(tmp_path, orientation, suffix):
+def test_every_exif_orientation_comes_out_upright(tmp_path: Path, orientation: int, suffix: str) -> None:
     upright = np.zeros((20, 12, 3), np.uint8)
     upright[:10, :, 0], upright[:, :6, 1] = 255, 255
     turns = {1: None, 2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # how a picture lies in the file: each turn's inverse
     picture = Image.fromarray(upright)
-    stored = picture if turns[orientation] is None else picture.transpose(Image.Transpose(turns[orientation]))
+    turn = turns[orientation]
+    stored = picture if turn is None else picture.transpose(Image.Transpose(turn))
     exif = Image.Exif()
     exif[274] = orientation
     path = saved(tmp_path / f"a{suffix}", stored, exif=exif, **({"quality": 100, "subsampling": 0} if suffix == ".jpg" else {}))
@@ -148,7 +151,7 @@ def test_every_exif_orientation_comes_out_upright(tmp_path, orientation, suffix)
     assert torch.allclose(image, torch.from_numpy(upright / np.float32(255)).permute(2, 0, 1), atol=0.03)
 
 
-def test_crop_is_central_and_noted(tmp_path):
+def test_crop_is_central_and_noted(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.png", Image.fromarray(pixels(16, 41)))
     image, framing = read_framed(path, (16, 16))
     assert framing.box == (12, 0, 28, 16)
@@ -160,7 +163,7 @@ def test_crop_is_central_and_noted(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
-def test_shrinking_a_large_photo_keeps_the_picture(tmp_path, suffix):
+def test_shrinking_a_large_photo_keeps_the_picture(tmp_path: Path, suffix: str) -> None:
     ramp = np.linspace(0, 255, 1600).astype(np.uint8)[None].repeat(1201, 0)
     image, framing = read_framed(saved(tmp_path / f"a{suffix}", Image.fromarray(ramp)), (16, 16), 1)
     assert framing.original == (1201, 1600)
@@ -169,13 +172,13 @@ def test_shrinking_a_large_photo_keeps_the_picture(tmp_path, suffix):
     assert torch.allclose(image[0, 8], centres, atol=0.01)
 
 
-def test_enlarging_and_a_constant_stay_in_range(tmp_path):
+def test_enlarging_and_a_constant_stay_in_range(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.png", Image.new("RGB", (9, 9), (255, 0, 77)))
     image = read_image(path, (31, 31))
     assert torch.allclose(image[:, 15, 15], torch.tensor([255.0, 0.0, 77.0]) / 255)
 
 
-def test_the_first_picture_of_an_animation(tmp_path):
+def test_the_first_picture_of_an_animation(tmp_path: Path) -> None:
     first, second = Image.new("L", (16, 16), 0), Image.new("L", (16, 16), 255)
     path = saved(tmp_path / "a.gif", first, save_all=True, append_images=[second])
     image, framing = read_framed(path, (16, 16))
@@ -192,7 +195,7 @@ def test_the_first_picture_of_an_animation(tmp_path):
         (b"%!PS-Adobe-3.0 EPSF", "not an image"),
     ],
 )
-def test_what_is_no_photo_is_refused_in_one_line(tmp_path, content, reason):
+def test_what_is_no_photo_is_refused_in_one_line(tmp_path: Path, content: Any, reason: str) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(content)
     with pytest.raises(PhotoError, match=reason) as caught:
@@ -202,14 +205,14 @@ def test_what_is_no_photo_is_refused_in_one_line(tmp_path, content, reason):
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp", ".gif"])
-def test_truncated_is_refused(tmp_path, suffix):
+def test_truncated_is_refused(tmp_path: Path, suffix: str) -> None:
     data = saved(tmp_path / f"a{suffix}", Image.fromarray(pixels(64, 64))).read_bytes()
     (tmp_path / f"a{suffix}").write_bytes(data[: len(data) // 2])
     with pytest.raises(PhotoError):
         read_image(tmp_path / f"a{suffix}", (16, 16))
 
 
-def test_missing_folder_small_and_huge_are_refused(tmp_path):
+def test_missing_folder_small_and_huge_are_refused(tmp_path: Path) -> None:
     with pytest.raises(PhotoError, match="No such file"):
         read_image(tmp_path / "none.png", (16, 16))
     with pytest.raises(PhotoError):
@@ -223,21 +226,21 @@ def test_missing_folder_small_and_huge_are_refused(tmp_path):
         read_image(tmp_path / "bomb.bmp", (16, 16))
 
 
-def test_pillow_never_warns_and_filters_come_back(tmp_path):
+def test_pillow_never_warns_and_filters_come_back(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.png", Image.new("1", (9600, 9600)))  # above Pillow's warning, below its limit
     before = list(warnings.filters)
     assert read_image(path, (8, 8)).max() == 0
     assert warnings.filters == before
 
 
-def test_broken_exif_does_not_cost_the_photo(tmp_path):
+def test_broken_exif_does_not_cost_the_photo(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.jpg", Image.new("RGB", (16, 16), "white"), exif=b"Exif\0\0II*\0\xff\xff\xff\x7fjunk")
     assert read_image(path, (16, 16)).min() > 0.99
 
 
 @pytest.mark.parametrize("suffix", ["", ".png", ".webp", ".tiff", ".TIF"])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_written_images_come_back(tmp_path, suffix, channels):
+def test_written_images_come_back(tmp_path: Path, suffix: str, channels: Any) -> None:
     image = torch.rand(channels, 12, 10, generator=torch.Generator().manual_seed(0))
     path = tmp_path / "deep" / "er" / f"a{suffix}"
     write_image(path, image)
@@ -245,7 +248,7 @@ def test_written_images_come_back(tmp_path, suffix, channels):
     assert [each.name for each in path.parent.iterdir()] == [path.name]
 
 
-def test_writing_clamps_and_refuses(tmp_path):
+def test_writing_clamps_and_refuses(tmp_path: Path) -> None:
     write_image(tmp_path / "a.jpg", torch.full((3, 16, 16), 1.7))
     assert read_image(tmp_path / "a.jpg", (16, 16)).min() == 1
     with pytest.raises(ValueError, match=r"\.gif is not written"):
@@ -256,7 +259,7 @@ def test_writing_clamps_and_refuses(tmp_path):
         write_image(tmp_path / "a.png", torch.zeros(2, 8, 8))
 
 
-def test_measurements_come_back_and_wrong_ones_are_named(tmp_path):
+def test_measurements_come_back_and_wrong_ones_are_named(tmp_path: Path) -> None:
     assert measurement_suffix((1, 4, 4)) == measurement_suffix((3, 9, 2)) == ".png"
     assert measurement_suffix((17,)) == measurement_suffix((2, 4, 4)) == ".npy"
     y = torch.randn(17, generator=torch.Generator().manual_seed(0))
@@ -273,7 +276,7 @@ def test_measurements_come_back_and_wrong_ones_are_named(tmp_path):
         read_measurement(tmp_path / "y.png", (16,))
 
 
-def test_arrays_that_are_no_measurement_are_refused(tmp_path):
+def test_arrays_that_are_no_measurement_are_refused(tmp_path: Path) -> None:
     data = io.BytesIO()
     np.save(data, np.array([{}], dtype=object), allow_pickle=True)
     contents = {"object": data.getvalue(), "empty": b"", "text": b"hello"}

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from priorsolve.operators.jpeg import JPEG
 
-PORTRAIT = astronaut()[:131, 150:321]  # no multiple of 16
+PORTRAIT = astronaut()[:131, 150:321]  # type: ignore[no-untyped-call]  # no multiple of 16
 
 
 def to_tensor(image: np.ndarray) -> Tensor:

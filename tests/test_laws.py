@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given
@@ -9,19 +12,20 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 from laws_support import check_everywhere, few
 
-from priorsolve.operators.base import LinearOperator
+from priorsolve.operators.base import LinearOperator, Operator
 from priorsolve.operators.downsample import Downsample
 from priorsolve.operators.gray import Gray
 from priorsolve.operators.holes import Holes
 from priorsolve.operators.laws import check_laws
 from priorsolve.operators.mask import Mask, join_masks
+from priorsolve.operators.resample import Kernel
 from priorsolve.types import Images, Measurements, Shape
 
-Case = tuple[LinearOperator, Shape]
+Case = tuple[Operator, Shape]
 
 sides = st.integers(4, 13)
 factors = st.sampled_from([1, 2, 3, 4])
-kernels = st.sampled_from(["area", "nearest", "bilinear", "bicubic", "lanczos"])
+kernels: SearchStrategy[Kernel] = st.sampled_from(["area", "nearest", "bilinear", "bicubic", "lanczos"])
 seeds = st.integers(0, 2**31)
 
 
@@ -48,7 +52,7 @@ def masks_per_image(draw: DrawFn) -> Case:
 
 @st.composite
 def holes(draw: DrawFn) -> Case:
-    described = {
+    described: dict[str, SearchStrategy[Any]] = {
         "boxes": st.just([[0.2, 0.1, 0.6, 0.7]]),
         "strokes": st.sampled_from(["thin", "medium", "thick"]),
         "pixels": st.floats(0.1, 0.9),
@@ -74,8 +78,9 @@ def downsamples(draw: DrawFn) -> Case:
 
 @st.composite
 def grays(draw: DrawFn) -> Case:
-    custom = st.lists(st.floats(0.1, 2) | st.floats(-2, -0.1), min_size=3, max_size=3)
-    return Gray(draw(st.sampled_from(["rec601", "rec709", "mean"]) | custom)), (3, draw(sides), draw(sides))
+    named: SearchStrategy[Any] = st.sampled_from(["rec601", "rec709", "mean"])
+    custom: SearchStrategy[Any] = st.lists(st.floats(0.1, 2) | st.floats(-2, -0.1), min_size=3, max_size=3)
+    return Gray(draw(named | custom)), (3, draw(sides), draw(sides))
 
 
 @st.composite
@@ -113,7 +118,7 @@ LEAVES = [masks, masks_per_image, holes, joined, downsamples, grays]
 COMPOSITIONS = [gray_small_and_holed, holed_after_downsampling, downsampled_twice, masked_twice]
 
 
-def cases(strategies: list[object]) -> pytest.MarkDecorator:
+def cases(strategies: Sequence[Callable[[], SearchStrategy[Case]]]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("strategy", [pytest.param(strategy(), id=strategy.__name__) for strategy in strategies])
 
 
@@ -131,6 +136,7 @@ def test_every_operator_keeps_the_laws(strategy: SearchStrategy[Case], data: st.
 def test_a_closed_pseudo_inverse_is_moore_and_penrose_s(strategy: SearchStrategy[Case], data: st.DataObject) -> None:
     """`A† A A† = A†`, and `A† A` and `A A†` are symmetric: with `A A† A = A` there is only one such A†."""
     operator, in_shape = data.draw(strategy)
+    assert isinstance(operator, LinearOperator)
     operator, batch, rng = operator.double(), operator.batch or 2, torch.Generator().manual_seed(0)
     u, v = torch.randn(2, batch, *in_shape, generator=rng, dtype=torch.float64)
     y, z = torch.randn(2, batch, *operator.out_shape(in_shape), generator=rng, dtype=torch.float64)

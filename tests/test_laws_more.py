@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given
@@ -49,7 +52,7 @@ def test_any_kernel_and_image(padding: Padding, h: int, w: int, height: int, cha
 @pytest.mark.parametrize(
     "make", [lambda: gaussian_blur(3, "circular"), lambda: motion_blur(9, 30, "circular"), lambda: disk_blur(4, "circular")]
 )
-def test_strong_circular_blurs(make) -> None:
+def test_strong_circular_blurs(make: Callable[..., Operator]) -> None:
     check_everywhere(make(), (3, 24, 27))
 
 
@@ -63,7 +66,7 @@ def test_how_far_conjugate_gradients_come_for_strong_blurs(padding: Padding) -> 
 
 @pytest.mark.parametrize("make", [GaussianSensing, FastSensing])
 @pytest.mark.parametrize("shape", [(3, 8, 8), (1, 5, 7), (4, 3, 10)])
-def test_sensing(make, shape: tuple[int, int, int]) -> None:
+def test_sensing(make: Callable[..., Operator], shape: tuple[int, int, int]) -> None:
     for amount in ({"m": 1}, {"ratio": 0.3}, {"ratio": 0.8}):
         check_everywhere(make(**amount, shape=shape), shape, batch=3)
 
@@ -75,7 +78,7 @@ def test_sensing(make, shape: tuple[int, int, int]) -> None:
     seed=st.integers(0, 99),
 )
 @few
-def test_fast_sensing_of_any_shape(transform, shape: tuple[int, int, int], ratio: float, seed: int) -> None:
+def test_fast_sensing_of_any_shape(transform: Any, shape: tuple[int, int, int], ratio: float, seed: int) -> None:
     check_everywhere(FastSensing(ratio=ratio, transform=transform, seed=seed, shape=list(shape)), shape)
 
 

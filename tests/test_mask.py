@@ -5,12 +5,14 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from priorsolve.operators.drawing import Half, Thickness
 from priorsolve.operators.holes import Holes
 from priorsolve.operators.mask import Mask, join_masks
 
@@ -78,7 +80,7 @@ def test_joined_masks_are_the_single_ones_in_order() -> None:
     ("side", "missing"),
     [("left", np.s_[:, :4]), ("right", np.s_[:, 5:]), ("top", np.s_[:3]), ("bottom", np.s_[3:])],
 )
-def test_half(side: str, missing: object) -> None:
+def test_half(side: Half, missing: Any) -> None:
     expected = torch.ones(6, 9)
     expected[missing] = 0
     assert torch.equal(shown(Holes(half=side), 6, 9), expected)
@@ -102,7 +104,7 @@ def test_pixels_are_the_promised_number_and_seeded() -> None:
 
 
 @pytest.mark.parametrize(("strokes", "least", "most"), [("thin", 0.08, 0.2), ("medium", 0.12, 0.36), ("thick", 0.1, 0.5)])
-def test_strokes_cover_a_part_and_look_the_same_at_any_size(strokes: str, least: float, most: float) -> None:
+def test_strokes_cover_a_part_and_look_the_same_at_any_size(strokes: Thickness, least: float, most: float) -> None:
     for seed in range(5):
         small, large = (shown(Holes(strokes=strokes, seed=seed), side, side) for side in (64, 192))
         assert least < 1 - large.mean() < most
@@ -168,7 +170,7 @@ def test_masks_met_first_in_inference_mode_serve_training_too() -> None:
     A, x = Holes(half="top"), torch.ones(1, 3, 6, 6, requires_grad=True)
     with torch.inference_mode():
         A.A(x)
-    A.A(x).sum().backward()
+    A.A(x).sum().backward()  # type: ignore[no-untyped-call]
     assert x.grad is not None
     assert x.grad.sum() == 54
 
@@ -187,9 +189,9 @@ def test_masks_met_first_in_inference_mode_serve_training_too() -> None:
         (lambda: Holes(pixels=1.5), "^Holes: pixels is the fraction of pixels lost, between 0 and 1, got 1.5$"),
         (lambda: Holes(boxes=[[0.5, 0, 0.2, 1]]), r"^Holes: a box is \[left, top, right, bottom\] .*, got \[0.5, 0, 0.2, 1\]$"),
         (lambda: Holes(boxes=[[0, 0, 9, 4]]).out_shape((3, 8, 8)), r"box \[0, 0, 9, 4\] reaches beyond the picture, 8×8; give fractions"),
-        (lambda: Holes(strokes="fat"), "^Holes: there are no strokes 'fat'; choose one of thin, medium, thick$"),
-        (lambda: Holes(half="lower"), "^Holes: there is no half 'lower'; choose one of left, right, top, bottom$"),
-        (lambda: Holes(file="mask.png", hole="gray"), r"^Holes: hole is the colour of the holes in the file, white or black, got 'gray'$"),
+        (lambda: Holes(strokes="fat"), "^Holes: there are no strokes 'fat'; choose one of thin, medium, thick$"),  # type: ignore[arg-type]
+        (lambda: Holes(half="lower"), "^Holes: there is no half 'lower'; choose one of left, right, top, bottom$"),  # type: ignore[arg-type]
+        (lambda: Holes(file="mask.png", hole="gray"), r"^Holes: hole is the colour of the holes in the file, white or black, got 'gray'$"),  # type: ignore[arg-type]
         (lambda: Holes(file="no/such.png"), "^Holes: cannot read the mask no/such.png: .*No such file"),
         (lambda: Holes(file=__file__), "^Holes: cannot read the mask .*test_mask.py: cannot identify image file"),
     ],

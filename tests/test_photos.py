@@ -1,5 +1,8 @@
 """Which files are found, and that no two photos share an output."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,31 +10,31 @@ from hypothesis import strategies as st
 from priorsolve.photos import Photo, find_photos, output_name, output_names
 
 
-def lay(folder, *names):
+def lay(folder: Path, *names: str) -> Path:
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(b"x")
     return folder
 
 
-def names(*inputs):
+def names(*inputs: Path) -> list[str]:
     return [photo.name for photo in find_photos(inputs)]
 
 
-def test_folders_are_searched_sorted_and_hidden_files_left_out(tmp_path):
+def test_folders_are_searched_sorted_and_hidden_files_left_out(tmp_path: Path) -> None:
     lay(tmp_path, "b.JPG", "a.png", "sub/deep/c.npy", "notes.txt", ".hidden.png", ".cache/d.png", "e.png~", "f.tmp", "._a.png")
     assert names(tmp_path) == ["a.png", "b.JPG", "sub/deep/c.npy"]
     assert names(tmp_path / "sub") == ["deep/c.npy"]
     assert find_photos([tmp_path])[0].path == tmp_path / "a.png"
 
 
-def test_a_file_given_by_name_is_taken_and_once(tmp_path):
+def test_a_file_given_by_name_is_taken_and_once(tmp_path: Path) -> None:
     lay(tmp_path, "a.png", "odd.xyz", "sub/b.png")
     assert names(tmp_path / "odd.xyz", tmp_path / "sub" / "b.png") == ["odd.xyz", "b.png"]
     assert names(tmp_path, tmp_path / "a.png", tmp_path) == ["a.png", "sub/b.png"]
 
 
-def test_several_folders_stand_before_every_name(tmp_path):
+def test_several_folders_stand_before_every_name(tmp_path: Path) -> None:
     lay(tmp_path, "one/x.png", "two/x.png", "two/y.png")
     assert names(tmp_path / "one", tmp_path / "two") == ["one/x.png", "two/x.png", "two/y.png"]
     lay(tmp_path, "else/one/x.png")
@@ -39,7 +42,7 @@ def test_several_folders_stand_before_every_name(tmp_path):
         names(tmp_path / "one", tmp_path / "else" / "one")
 
 
-def test_missing_and_empty_are_named(tmp_path):
+def test_missing_and_empty_are_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"no such file or folder: .*nowhere"):
         names(tmp_path / "nowhere")
     with pytest.raises(ValueError, match=r"no photos in .*empty"):
@@ -59,7 +62,7 @@ def test_missing_and_empty_are_named(tmp_path):
         ("photo", "photo.png", "photo.png"),
     ],
 )
-def test_output_names(name, same, png):
+def test_output_names(name: str, same: str, png: str) -> None:
     assert output_name(name) == same
     assert output_name(name, "png") == png
 
@@ -68,10 +71,10 @@ known = st.lists(st.sampled_from([".png", ".jpg", ".gif", ".npy", ".b"]), max_si
 
 
 @given(st.lists(known.filter(lambda name: name.endswith((".png", ".jpg", ".gif", ".npy"))), unique=True), st.sampled_from(["same", "png"]))
-def test_photos_of_a_folder_never_share_an_output(found, output):
-    assert len(set(output_names([Photo(None, name) for name in found], output).values())) == len(found)
+def test_photos_of_a_folder_never_share_an_output(found: list[str], output: Any) -> None:
+    assert len(set(output_names([Photo(Path(), name) for name in found], output).values())) == len(found)
 
 
-def test_a_shared_output_is_refused():
+def test_a_shared_output_is_refused() -> None:
     with pytest.raises(ValueError, match=r"photo\.png and photo would both be written to photo\.png"):
-        output_names([Photo(None, "photo"), Photo(None, "photo.png")])
+        output_names([Photo(Path(), "photo"), Photo(Path(), "photo.png")])

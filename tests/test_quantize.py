@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from laws_support import few
 
+from priorsolve.operators.base import Operator
 from priorsolve.operators.clip import Clip
 from priorsolve.operators.quantize import Quantize
 
@@ -35,16 +36,16 @@ def test_clip_values() -> None:
 
 
 @pytest.mark.parametrize("operator", [Quantize(3), Clip(0.4, 0.6)])
-def test_gradient_goes_straight_through(operator) -> None:
+def test_gradient_goes_straight_through(operator: Operator) -> None:
     x = torch.linspace(-1, 2, 12).view(1, 1, 3, 4).requires_grad_(True)
     weights = torch.arange(12.0).view(1, 1, 3, 4)
-    (weights * operator.A(x)).sum().backward()
+    (weights * operator.A(x)).sum().backward()  # type: ignore[no-untyped-call]
     assert x.grad is not None
     assert x.grad.equal(weights)
 
 
 @pytest.mark.parametrize("operator", [Quantize(2), Clip(0.2, 0.6)])
-def test_support_is_that_of_the_picture(operator) -> None:
+def test_support_is_that_of_the_picture(operator: Operator) -> None:
     inside = torch.tensor([0.0, 1.0]).view(1, 1, 1, 2)
     assert operator.support(inside).equal(inside)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]
 import pytest
 import run_support as run
 
@@ -79,13 +79,14 @@ def test_what_is_no_mapping(given: object) -> None:
 
 def test_what_is_no_file(tmp_path: Path) -> None:
     (tmp_path / "latin.yaml").write_bytes(b"task: caf\xe9")
-    for source, error in {
+    wrong: dict[str | Path, str] = {
         tmp_path / "none.yaml": "no such recipe",
         "inpant": "did you mean 'inpaint'",
         "my/inpant.yaml": "did you mean 'inpaint'",
         tmp_path: "a folder, not a recipe",
         tmp_path / "latin.yaml": "cannot be read",
-    }.items():
+    }
+    for source, error in wrong.items():
         with pytest.raises(RecipeError, match=error):
             Recipe.load(source)
 

@@ -3,6 +3,8 @@
 import json
 import math
 from dataclasses import fields
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -39,22 +41,26 @@ record = st.builds(
 
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
 @given(record)
-def test_a_record_comes_back_as_it_was(tmp_path, record):
+def test_a_record_comes_back_as_it_was(tmp_path: Path, record: Record) -> None:
     path = write_record(tmp_path, record)
     assert path == record_path(tmp_path, record.name)
     assert read_record(path) == record
     json.loads(path.read_text(), parse_constant=pytest.fail)  # plain JSON: no NaN, no Infinity
 
 
-def test_every_field_is_read():
+def test_every_field_is_read() -> None:
     assert set(_KINDS) == {each.name for each in fields(Record)}
 
 
-def test_nan_comes_back_and_unknown_fields_are_skipped(tmp_path):
+def test_nan_comes_back_and_unknown_fields_are_skipped(tmp_path: Path) -> None:
     path = write_record(tmp_path, Record("a.png", "done", "f", misfit=math.nan))
-    assert math.isnan(read_record(path).misfit)
+    read = read_record(path)
+    assert read is not None
+    assert read.misfit is not None
+    assert math.isnan(read.misfit)
     path.write_text(json.dumps({**json.loads(path.read_text()), "from_the_future": [1]}))
-    assert read_record(path).name == "a.png"
+    assert read_record(path) is not None
+    assert [record.name for record in read_records(tmp_path)] == ["a.png"]
 
 
 @pytest.mark.parametrize(
@@ -72,7 +78,7 @@ def test_nan_comes_back_and_unknown_fields_are_skipped(tmp_path):
         "\xff",
     ],
 )
-def test_damaged_counts_as_missing(tmp_path, content):
+def test_damaged_counts_as_missing(tmp_path: Path, content: Any) -> None:
     path = record_path(tmp_path, "a.png")
     assert read_record(path) is None
     write_atomically(path, content.encode("latin-1"))
@@ -80,7 +86,7 @@ def test_damaged_counts_as_missing(tmp_path, content):
     assert list(read_records(tmp_path)) == []
 
 
-def test_records_are_read_sorted_without_half_written_ones(tmp_path):
+def test_records_are_read_sorted_without_half_written_ones(tmp_path: Path) -> None:
     assert list(read_records(tmp_path)) == []
     for name in ("b.png", "a/z.png", "a.png"):
         write_record(tmp_path, Record(name, "done", "f"))
@@ -88,7 +94,7 @@ def test_records_are_read_sorted_without_half_written_ones(tmp_path):
     assert [record.name for record in read_records(tmp_path)] == ["a.png", "a/z.png", "b.png"]
 
 
-def test_pending(tmp_path):
+def test_pending(tmp_path: Path) -> None:
     names = ["new", "done", "gone", "failed", "other", "damaged"]
     photos = [Photo(tmp_path / name, name) for name in names]
     write_atomically(tmp_path / "images" / "done.png", b"x")
@@ -98,18 +104,18 @@ def test_pending(tmp_path):
     write_record(tmp_path, Record("other", "done", "before", image="images/done.png"))
     write_atomically(record_path(tmp_path, "damaged"), b"{")
 
-    def todo(**options):
-        return [photo.name for photo in pending(photos, tmp_path, "now", **options)]
+    def todo(**options: bool) -> list[str]:
+        return [photo.name for photo in pending(photos, tmp_path, lambda photo: "now", **options)]
 
     assert todo() == ["new", "gone", "other", "damaged"]
     assert todo(retry_failed=True) == ["new", "gone", "failed", "other", "damaged"]
     assert todo(overwrite=True) == names
 
 
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     write_atomically(path, b"old")
     with pytest.raises(TypeError):
-        write_atomically(path, "not bytes")
+        write_atomically(path, "not bytes")  # type: ignore[arg-type]
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]

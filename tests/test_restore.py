@@ -237,4 +237,4 @@ def test_the_function_can_be_called_though_its_module_has_the_same_name() -> Non
 def test_options_say_what_is_wrong() -> None:
     for wrong in ({"batch_size": 0}, {"limit": -1}, {"shard": (2, 2)}, {"dtype": "half"}):
         with pytest.raises(ValueError, match=str(next(iter(wrong)).split("_")[0])):
-            replace(Options(), **wrong)  # type: ignore[arg-type]
+            replace(Options(), **wrong)

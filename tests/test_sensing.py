@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -44,7 +46,7 @@ def test_transforms_are_the_known_ones() -> None:
 
 @pytest.mark.parametrize("transform", ["hadamard", "dct", "fft"])
 @pytest.mark.parametrize("shape", [[3, 4, 4], [1, 5, 7], [3, 6, 5]])
-def test_rows_are_orthogonal_and_dagger_exact(transform, shape: list[int]) -> None:
+def test_rows_are_orthogonal_and_dagger_exact(transform: Any, shape: list[int]) -> None:
     operator = FastSensing(ratio=0.5, transform=transform, shape=shape)
     A = matrix(operator)
     torch.testing.assert_close(A @ A.T, operator.n / operator.rows * torch.eye(operator.rows, dtype=torch.float64))
@@ -68,7 +70,7 @@ def test_gaussian_statistics() -> None:
 
 
 @pytest.mark.parametrize("transform", ["hadamard", "dct", "fft"])
-def test_fast_sensing_keeps_lengths_on_average(transform) -> None:
+def test_fast_sensing_keeps_lengths_on_average(transform: Any) -> None:
     """A smooth picture, the hard case without the random signs."""
     x = torch.linspace(0, 1, 3 * 32 * 32).view(1, 3, 32, 32)
     ratios = [FastSensing(ratio=0.1, transform=transform, seed=seed, shape=[3, 32, 32]).A(x).norm() / x.norm() for seed in range(20)]
@@ -77,7 +79,7 @@ def test_fast_sensing_keeps_lengths_on_average(transform) -> None:
 
 
 @pytest.mark.parametrize("make", [GaussianSensing, FastSensing])
-def test_amount_seed_and_shape(make) -> None:
+def test_amount_seed_and_shape(make: Callable[..., Any]) -> None:
     x = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     free = make(ratio=0.25, seed=3)
     operator = free.for_shape((3, 8, 8))
@@ -104,11 +106,11 @@ def test_amount_seed_and_shape(make) -> None:
         (lambda: FastSensing(m=0), "m must be 1 or more, got 0"),
         (lambda: GaussianSensing(ratio=-0.5), "ratio must be above 0, got -0.5"),
         (lambda: GaussianSensing(m=3, shape=[64, 64]), r"shape must be \[C, H, W\].* got \[64, 64\]"),
-        (lambda: FastSensing(m=3, transform="haar"), "transform must be one of hadamard, dct, fft, got 'haar'"),
+        (lambda: FastSensing(m=3, transform="haar"), "transform must be one of hadamard, dct, fft, got 'haar'"),  # type: ignore[arg-type]
         (lambda: FastSensing(ratio=1.1, shape=[3, 8, 8]), "at most n = 192 .* got m = 211"),
     ],
 )
-def test_errors_name_the_thing_and_the_value(make, message: str) -> None:
+def test_errors_name_the_thing_and_the_value(make: Callable[..., Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
 
@@ -119,7 +121,7 @@ def test_memory_guard_names_the_way_out() -> None:
 
 
 @pytest.mark.parametrize("transform", ["hadamard", "dct", "fft"])
-def test_a_megapixel_is_quick(transform) -> None:
+def test_a_megapixel_is_quick(transform: Any) -> None:
     """Well under a second on one quiet core; the bound leaves room for busy ones."""
     operator = FastSensing(ratio=0.1, transform=transform, shape=[3, 1024, 1024])
     x = torch.rand(1, 3, 1024, 1024, generator=torch.Generator().manual_seed(0))

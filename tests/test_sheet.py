@@ -1,5 +1,8 @@
 """The contact sheet and the report, from an output folder alone."""
 
+from pathlib import Path
+from typing import Any
+
 import pyarrow.parquet as parquet
 import pytest
 import torch
@@ -11,11 +14,11 @@ from priorsolve.report import write_report
 from priorsolve.sheet import BOX, GAP, HEAD, MARGIN, Row, write_sheet
 
 
-def picture(size, seed=0, channels=3):
+def picture(size: int, seed: int = 0, channels: int = 3) -> torch.Tensor:
     return torch.rand(channels, size, size, generator=torch.Generator().manual_seed(seed))
 
 
-def test_pictures_stand_where_they_belong(tmp_path):
+def test_pictures_stand_where_they_belong(tmp_path: Path) -> None:
     red = Image.new("RGB", (64, 64), "red")
     write_sheet(tmp_path / "s.png", [Row("a.png", {"measurement": torch.zeros(1, 8, 8), "restored": red})])
     sheet = Image.open(tmp_path / "s.png").convert("RGB")
@@ -25,16 +28,16 @@ def test_pictures_stand_where_they_belong(tmp_path):
     assert sheet.getpixel((3, 3)) == (251, 251, 250)
 
 
-def test_small_pictures_are_enlarged_as_squares(tmp_path):
+def test_small_pictures_are_enlarged_as_squares(tmp_path: Path) -> None:
     small = picture(8, channels=1).mul(255).round() / 255
     write_sheet(tmp_path / "s.png", [Row("a", {"measurement": small})])
     sheet = Image.open(tmp_path / "s.png").convert("RGB")
     side = BOX // 8
     corners = [(MARGIN + side * 3, MARGIN + HEAD + side * 5), (MARGIN + side * 4 - 1, MARGIN + HEAD + side * 6 - 1)]
-    assert {sheet.getpixel(corner)[0] for corner in corners} == {round(small[0, 5, 3].item() * 255)}
+    assert {sheet.getchannel(0).getpixel(corner) for corner in corners} == {round(small[0, 5, 3].item() * 255)}
 
 
-def test_many_rows_long_names_and_missing_pictures(tmp_path):
+def test_many_rows_long_names_and_missing_pictures(tmp_path: Path) -> None:
     rows = [Row("a/very/long/path/" * 20 + f"\udcff{i}\n.png", {"restored": picture(16, i)}) for i in range(9)]
     rows.append(Row("odd", {"original": picture(200)}))
     write_sheet(tmp_path / "few.png", rows, limit=2)
@@ -45,17 +48,17 @@ def test_many_rows_long_names_and_missing_pictures(tmp_path):
         write_sheet(tmp_path / "none.png", [Row("a", {})])
 
 
-def run(out):
+def run(out: Path) -> None:
     for number in range(3):
         name = f"sub/{number}.png"
         write_image(out / "images" / name, picture(16, number))
         write_measurement(out / "measurements" / name, picture(4, number, 1))
-        places = {"image": f"images/{name}", "measurement": f"measurements/{name}", "original": f"originals/{name}"}
+        places: dict[str, Any] = {"image": f"images/{name}", "measurement": f"measurements/{name}", "original": f"originals/{name}"}
         write_record(out, Record(name, "done", "f", seed=2**64 - 1, metrics={"psnr": 20.0 + number}, **places))
     write_record(out, Record("broken.png", "failed", "f", reason="not an image", metrics={"name": 1.0}))
 
 
-def test_report_is_rebuilt_from_the_folder_alone(tmp_path):
+def test_report_is_rebuilt_from_the_folder_alone(tmp_path: Path) -> None:
     run(tmp_path)
     write_report(tmp_path)
     table = parquet.read_table(tmp_path / "results.parquet").to_pydict()
@@ -69,7 +72,7 @@ def test_report_is_rebuilt_from_the_folder_alone(tmp_path):
     assert before == [(tmp_path / name).read_bytes() for name in ("sheet.png", "results.parquet")]
 
 
-def test_a_report_of_nothing_says_so_and_one_of_failures_has_no_sheet(tmp_path):
+def test_a_report_of_nothing_says_so_and_one_of_failures_has_no_sheet(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no records in"):
         write_report(tmp_path)
     write_record(tmp_path, Record("a.png", "failed", "f", reason="because"))
