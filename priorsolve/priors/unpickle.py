@@ -131,6 +131,13 @@ def _array(*_: object) -> Array:
     return Array()
 
 
+def _array5(raw: object = None, dtype: object = None, shape: object = None, order: object = "C", *_: object) -> Array:
+    """An array as protocol 5 writes it, all at once."""
+    array = Array()
+    array.__setstate__((1, shape, dtype, order == "F", bytes(raw) if isinstance(raw, bytearray) else raw))
+    return array
+
+
 _PACKED = "torch.storage._load_from_bytes"
 NETWORK = "dnnlib.tflib.network.Network"
 _DTYPES = {
@@ -160,6 +167,7 @@ _ALLOWED: Mapping[str, Any] = {
     "numpy.ndarray": Inert,
     "_codecs.encode": _Maker(_encoded),
     **{f"numpy.{core}.multiarray.scalar": _Maker(_scalar) for core in ("core", "_core")},
+    **{f"numpy.{core}.numeric._frombuffer": _Maker(_array5) for core in ("core", "_core")},
     **{f"numpy.{core}.multiarray._reconstruct": _Maker(_array) for core in ("core", "_core")},
 }
 """Exact names, never prefixes: a name with dots can reach any module from an innocent one."""
