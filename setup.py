@@ -32,7 +32,7 @@ setup(
     ],
     package_data={
         "priorsolve": ["py.typed"],
-        "priorsolve.recipes": ["*.yaml", "presets/*.yaml"],
+        "priorsolve.recipes": ["*.yaml"],
         "priorsolve.data": ["heads/*", "samples/*", "masks/*"],
     },
     install_requires=[
@@ -50,7 +50,7 @@ setup(
         "pyarrow>=15",
     ],
     extras_require={
-        "test": ["pytest>=8", "pytest-timeout", "hypothesis>=6.100", "jsonschema>=4.20"],
+        "test": ["pytest>=8", "pytest-timeout", "pytest-xdist>=3.5", "hypothesis>=6.100", "jsonschema>=4.20"],
         "dev": ["ruff==0.17.6", "mypy==2.4.1", "import-linter==2.16", "pre-commit>=4", "build>=1.2", "types-PyYAML"],
     },
     entry_points={"console_scripts": ["priorsolve=priorsolve.cli:main"]},

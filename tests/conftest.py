@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+import torch
 
 from priorsolve.priors import DownloadError, Prior, fetch, load_prior
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # a core each: threads of several workers would wait for one another, many times over
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
