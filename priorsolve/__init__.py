@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from priorsolve.operators import noise
     from priorsolve.priors import load_prior
     from priorsolve.recipe import Recipe
-    from priorsolve.restore import Options, restore
+    from priorsolve.restoration import Options, restore
 
 __all__ = [
     "Options",
@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Options": "priorsolve.restore:Options",
+    "Options": "priorsolve.restoration:Options",
     "Recipe": "priorsolve.recipe:Recipe",
     "load_prior": "priorsolve.priors:load_prior",
     "noise": "priorsolve.operators.noise",
@@ -45,7 +45,7 @@ _HOMES = {
     "priors": "priorsolve.priors",
     "put_back": "priorsolve.consistency:put_back",
     "read_image": "priorsolve.images:read_image",
-    "restore": "priorsolve.restore:restore",
+    "restore": "priorsolve.restoration:restore",
     "solvers": "priorsolve.solvers",
     "write_image": "priorsolve.images:write_image",
 }

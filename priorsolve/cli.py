@@ -47,7 +47,7 @@ def restore(
     from priorsolve import console
     from priorsolve.data import samples
     from priorsolve.report import write_report
-    from priorsolve.restore import Options, Run
+    from priorsolve.restoration import Options, Run
 
     options = Options(
         degrade=degrade or not photos,

@@ -11,7 +11,7 @@ from PIL import Image
 
 from priorsolve.degrade import degrade
 from priorsolve.recipe import Recipe
-from priorsolve.restore import Options, restore
+from priorsolve.restoration import Options, restore
 
 pytestmark = pytest.mark.usefixtures("digiface64")
 

@@ -11,7 +11,7 @@ from PIL import Image
 from priorsolve.checks import check_recipe
 from priorsolve.data import samples
 from priorsolve.recipe import Recipe, builtin_recipes
-from priorsolve.restore import Options, restore
+from priorsolve.restoration import Options, restore
 
 QUICK = ["solver.0.steps=2", "solver.1.steps=2", "solver.0.restarts=1", "solver.0.candidates=2"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from priorsolve.outfolder import working_in
 from priorsolve.priors import Prior
 from priorsolve.recipe import Recipe
 from priorsolve.records import Record
-from priorsolve.restore import Options, Run, restore
+from priorsolve.restoration import Options, Run, restore
 
 pytestmark = pytest.mark.usefixtures("digiface64")
 
@@ -182,7 +181,7 @@ def test_the_size_that_fitted_is_remembered(tmp_path: Path, monkeypatch: pytest.
     asked: list[int] = []
     from priorsolve import restore as _  # noqa: F401 (the module, for the line below)
 
-    module = sys.modules["priorsolve.restore"]
+    module = sys.modules["priorsolve.restoration"]
     real = module.solve_fitting
 
     def short_of_memory(*given: object, batch: int, **options: object) -> object:
@@ -195,7 +194,7 @@ def test_the_size_that_fitted_is_remembered(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_one_that_breaks_the_solver_does_not_take_its_batch_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = sys.modules["priorsolve.restore"]
+    module = sys.modules["priorsolve.restoration"]
     real = module.solve_fitting
 
     def picky(solver: object, y: torch.Tensor, *given: object, **options: object) -> object:
@@ -226,12 +225,6 @@ def test_a_name_too_long_for_its_record_fails_alone(tmp_path: Path) -> None:
     photos = run.photos(tmp_path / "in", 1)
     run.picture(1).save(photos / f"{'n' * 248}.png")
     assert sorted(record.status for record in done(run.quick(), photos, tmp_path / "out")) == ["done", "failed"]
-
-
-def test_the_function_can_be_called_though_its_module_has_the_same_name() -> None:
-    code = "import priorsolve as ps, priorsolve.restore\ntry: ps.restore(None)\nexcept TypeError as e: print(e)"
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent)
-    assert "missing 2 required positional arguments: 'photos' and 'out'" in said.stdout
 
 
 def test_options_say_what_is_wrong() -> None:

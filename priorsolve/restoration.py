@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import platform
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -13,8 +12,6 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -287,13 +284,3 @@ def _versions() -> dict[str, str]:
     except PackageNotFoundError:
         own = "checkout"
     return {"priorsolve": own, "torch": torch.__version__, "python": platform.python_version()}
-
-
-class _Callable(ModuleType):
-    """The module `priorsolve.restore` hides the function of that name once it is imported, so it can be called in its place."""
-
-    def __call__(self, *arguments: Any, **options: Any) -> Iterator[Record]:
-        return restore(*arguments, **options)
-
-
-sys.modules[__name__].__class__ = _Callable
