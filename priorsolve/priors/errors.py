@@ -10,6 +10,6 @@ class CheckpointError(ValueError):
 
 FAILURES = (
     *(ArithmeticError, AssertionError, AttributeError, EOFError, ImportError, LookupError, MemoryError, OSError, RuntimeError),
-    *(TypeError, ValueError, pickle.PickleError, struct.error),
+    *(TypeError, ValueError, Warning, pickle.PickleError, struct.error),
 )
 """Whatever a damaged or hostile file can raise in a reader; a file is no reason for a traceback."""

@@ -53,12 +53,14 @@ class View(Fixed):
     def __init__(self, storage: Storage, offset: int, shape: tuple[int, ...], stride: tuple[int, ...]) -> None:
         numbers = (offset, *shape, *stride)
         if len(shape) != len(stride) or not all(type(n) is int and n >= 0 for n in numbers):
-            raise CheckpointError(f"is damaged: a tensor has shape {shape} and stride {stride}; download or copy it again")
+            raise CheckpointError(
+                f"is damaged: a tensor has shape {str(shape)[:80]} and stride {str(stride)[:80]}; download or copy it again"
+            )
         count = math.prod(shape)
         reach = offset + sum((n - 1) * step for n, step in zip(shape, stride, strict=True)) + 1 if count else 0
         if max(count, reach) > storage.items:
             raise CheckpointError(
-                f"has a tensor of shape {tuple(shape)} over a storage of {storage.items} numbers; it is damaged or made to fill the memory"
+                f"has a tensor of shape {str(shape)[:80]} over a storage of {storage.items} numbers; it is damaged or made to fill memory"
             )
         self._storage, self._offset, self._shape, self._stride = storage, offset, tuple(shape), tuple(stride)
         self.nbytes = count * storage.dtype.itemsize
@@ -100,7 +102,7 @@ class Array:
         if not all(type(n) is int and n >= 0 for n in shape) or not isinstance(raw, bytes):
             raise CheckpointError("is damaged: a numpy array has an impossible shape; download or copy it again")
         if math.prod(shape) * dtype.numpy.itemsize != len(raw):
-            raise CheckpointError(f"has a numpy array of shape {shape} over {len(raw)} bytes; download or copy it again")
+            raise CheckpointError(f"has a numpy array of shape {str(shape)[:80]} over {len(raw)} bytes; download or copy it again")
         self._array = np.frombuffer(raw, dtype.numpy).reshape(shape, order="F" if fortran else "C")
         self.nbytes = len(raw)
 

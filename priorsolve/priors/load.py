@@ -17,7 +17,6 @@ from priorsolve.priors.dcgan import DCGAN
 from priorsolve.priors.download import Progress, fetch
 from priorsolve.priors.errors import CheckpointError
 from priorsolve.priors.faces import load_faces
-from priorsolve.priors.layout import refuse_nonfinite
 from priorsolve.priors.mobilestylegan import MobileStyleGAN
 from priorsolve.priors.saved import remember, restored
 from priorsolve.priors.zoo import ZOO
@@ -66,7 +65,6 @@ def build(checkpoint: Checkpoint, nonfinite: Nonfinite = "refuse") -> Prior:
     if nonfinite == "zero":
         finite = {key: torch.nan_to_num(t, 0, 0, 0) if t.is_floating_point() else t for key, t in checkpoint.state.items()}
         checkpoint = replace(checkpoint, state=finite)
-    refuse_nonfinite(checkpoint.state, checkpoint.state)
     if checkpoint.family is not None:
         return restored(checkpoint, found.build)
     return remember(found.build(checkpoint), found.family, checkpoint)
