@@ -2,8 +2,9 @@
 
     python benchmarks/step_overhead.py [REPEATS]
 
-The bare pass is the folded generator alone, without operator, loss or update. Both run in turns of STEPS passes, so that whatever else
-the machine does falls on both alike; a ratio is taken of each pair of turns. Prints a Markdown table for docs/performance.md.
+The bare pass is the folded generator alone, without operator, loss or update. Both run in turns of STEPS passes on one thread, and what
+is counted is that thread's processor time: whatever else the machine does falls on both alike or not at all. A ratio is taken of each
+pair of turns. Prints a Markdown table for docs/performance.md.
 """
 
 from __future__ import annotations
@@ -31,16 +32,16 @@ class Stopwatch:
         self.times: dict[int, float] = {}
 
     def __call__(self, step: Step) -> None:
-        self.times[step.index] = time.perf_counter()
+        self.times[step.index] = time.process_time()
 
 
 def bare(prior: Prior, codes: Tensor, ones: Tensor) -> float:
     """Milliseconds of one forward and backward pass, over STEPS of them."""
-    start = time.perf_counter()
+    start = time.process_time()
     for _ in range(STEPS):
         leaf = codes.detach().requires_grad_()
         torch.autograd.grad(prior.decode(leaf), leaf, ones)
-    return (time.perf_counter() - start) / STEPS * 1000
+    return (time.process_time() - start) / STEPS * 1000
 
 
 def step(solver: Latent, y: Tensor, operator: Mask, start: Solution) -> float:
@@ -52,6 +53,7 @@ def step(solver: Latent, y: Tensor, operator: Mask, start: Solution) -> float:
 
 def main(repeats: int) -> None:
     """Print a row for each batch size."""
+    torch.set_num_threads(1)
     prior = load_prior("digiface64")
     folded = prior.folded()
     known = torch.ones(64, 64)
