@@ -10,7 +10,7 @@ from typing import Literal
 
 import torch
 
-from priorsolve.priors import biggan, biggan_deep, conditional_dcgan, decoders, pggan, rosinality, stylegan2, stylegan3
+from priorsolve.priors import biggan, biggan_deep, conditional_dcgan, decoders, pggan, rosinality, stylegan2, stylegan3, tensorflow
 from priorsolve.priors.base import Prior
 from priorsolve.priors.checkpoint import Checkpoint, read_checkpoint
 from priorsolve.priors.dcgan import DCGAN
@@ -99,6 +99,11 @@ FORMATS = (
     Format("StyleGAN3", stylegan3.recognises, lambda c: stylegan3.StyleGAN3.from_state(c.state, c.settings)),
     Format("MobileStyleGAN", _is_mobile, lambda c: MobileStyleGAN.from_state(c.state)),
     Format("StyleGAN2 (rosinality)", rosinality.recognises, lambda c: stylegan2.StyleGAN2.from_state(rosinality.renamed(c.state))),
+    Format(
+        "StyleGAN2 (TensorFlow)",
+        tensorflow.recognises,
+        lambda c: stylegan2.StyleGAN2.from_state(tensorflow.renamed(c.state), c.settings),
+    ),
     Format("PGGAN", pggan.recognises, lambda c: pggan.PGGAN.from_state(c.state)),
     Format("BigGAN", biggan.recognises, lambda c: biggan.BigGAN.from_state(c.state)),
     Format("BigGANDeep", biggan_deep.recognises, lambda c: biggan_deep.BigGANDeep.from_state(c.state, c.settings or None)),

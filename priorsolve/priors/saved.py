@@ -17,6 +17,7 @@ from priorsolve.files import write_atomically
 from priorsolve.priors.base import Prior
 from priorsolve.priors.checkpoint import FAMILY, SETTINGS, Checkpoint
 from priorsolve.priors.errors import CheckpointError
+from priorsolve.priors.layout import refuse_nonfinite
 
 _SHAPES = "built_from"
 _ORIGIN = "origin"
@@ -77,6 +78,7 @@ def restored(checkpoint: Checkpoint, build: Callable[[Checkpoint], Prior]) -> Pr
         found, wanted = (list(state[key].shape) if key in state else "none" for state in (checkpoint.state, expected))
         if found != wanted:
             raise CheckpointError(f"{key} has shape {found}, expected {wanted} from the file's own settings; save the prior again")
+    refuse_nonfinite(checkpoint.state, checkpoint.state)
     prior.load_state_dict(checkpoint.state)
     return prior
 

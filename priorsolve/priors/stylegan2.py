@@ -1,6 +1,6 @@
 """StyleGAN2 (Karras et al. 2020) in plain PyTorch: styles scale the convolutions, noise is added, pictures grow block by block.
 
-Tensor names are NVIDIA's; other publishers' files are renamed first (see `rosinality`).
+Tensor names are NVIDIA's; other publishers' files are renamed first (see `rosinality`, `tensorflow`).
 """
 
 from __future__ import annotations

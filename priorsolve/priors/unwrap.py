@@ -7,9 +7,10 @@ from typing import Any, TypeAlias
 
 from torch import Tensor
 
+from priorsolve.priors import nvidia, tensorflow
 from priorsolve.priors.errors import CheckpointError
 from priorsolve.priors.inert import Array, Record, View
-from priorsolve.priors.nvidia import network_of
+from priorsolve.priors.tensorflow import is_snapshot
 
 Settings: TypeAlias = Mapping[str, Any]
 """What a file says of its network beside the tensors: plain numbers, words and lists of them, as JSON holds them."""
@@ -31,7 +32,11 @@ def generator_of(content: Any, size: int) -> tuple[dict[str, Tensor], Settings]:
     """
     if isinstance(content, Mapping) and (found := [content[key] for key in _WRAPPERS if isinstance(content.get(key), Record)]):
         content = found[0]
-    views, settings = network_of(content) if isinstance(content, Record) else (_stripped(_unwrapped(content)), {})
+    views: Mapping[str, Any]
+    if is_snapshot(content):
+        views, settings = tensorflow.network_of(content[2])
+    else:
+        views, settings = nvidia.network_of(content) if isinstance(content, Record) else (_stripped(_unwrapped(content)), {})
     # views may share their numbers, as tied weights do; a thousand views of one storage are no generator
     total = sum(view.nbytes for view in views.values())
     if total > 8 * size:
