@@ -69,6 +69,10 @@ class Sensing(LinearOperator, ABC):
             raise self._refuse(shape_text((self.rows,)), out_shape, "measurements")
         return shape
 
+    def support(self, inside: Images) -> Measurements:
+        """1 everywhere, for every number sees the whole picture (its answer to a white one may still be 0)."""
+        return inside.new_ones(len(inside), *self.out_shape(tuple(inside.shape[1:])))
+
     def extra_repr(self) -> str:
         amount = f"m={self.m}" if self.m is not None else f"ratio={self.ratio}"
         return f"{amount}, seed={self.seed}, shape={None if self.shape is None else list(self.shape)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -130,3 +130,9 @@ def test_a_megapixel_is_quick(transform: Any) -> None:
     back = operator.A(operator.A_dagger(y))
     assert time.perf_counter() - start < 10
     assert float((back - y).norm() / y.norm()) < 1e-5
+
+
+@pytest.mark.parametrize("transform", ["hadamard", "dct", "fft"])
+def test_every_number_counts_as_measured(transform: Literal["hadamard", "dct", "fft"]) -> None:
+    operator = FastSensing(ratio=0.5, transform=transform, shape=[3, 16, 16])
+    assert bool((operator.support(torch.ones(2, 3, 16, 16)) == 1).all())
