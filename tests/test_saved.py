@@ -8,6 +8,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from style_support import style2_state
+from test_conditional_dcgan import random_state as eyes_state
+from test_decoders import mlp, vae
+from test_mobilestylegan import random_state as faces_state
 
 from priorsolve.priors import CheckpointError, LinearPrior, Prior, load_prior
 from priorsolve.priors.checkpoint import FAMILY, SETTINGS, Checkpoint
@@ -55,6 +58,16 @@ def test_saved_and_loaded_priors_draw_identical_pictures(shared: Path, case: str
     assert metadata[FAMILY] == CASES[case] == type(prior).__name__
     assert isinstance(json.loads(metadata[SETTINGS]), dict)
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["once", "sub", "twice"]
+
+
+@pytest.mark.parametrize("state", [eyes_state(), faces_state(), mlp(), vae()])
+def test_small_priors_of_the_other_families(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    save_file(state, tmp_path / "plain")
+    prior = load_prior(tmp_path / "plain")
+    save_prior(prior, tmp_path / "saved")
+    again = load_prior(tmp_path / "saved")
+    assert type(again) is type(prior)
+    assert torch.equal(again.decode(codes(prior)), prior.decode(codes(prior)))
 
 
 def test_every_family_has_a_name_of_its_own() -> None:

@@ -111,7 +111,8 @@ def _read_safetensors(path: Path, size: int) -> Checkpoint:
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             names: Any = file.keys()
-            tensors = {name: file.get_tensor(name) for name in names}
+            # copies: the file may change later, and sums over numbers that start elsewhere in a cache line round otherwise
+            tensors = {name: file.get_tensor(name).clone() for name in names}
             metadata: Mapping[str, str] = file.metadata() or {}
         settings = json.loads(metadata.get(SETTINGS, "{}"))
     except (SafetensorError, RecursionError, *FAILURES) as error:

@@ -16,7 +16,7 @@ _MARK = (-1, 0)
 _TUPLES = {"TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "FROZENSET"}
 _DEPTH_LIMIT = 500
 _TUPLE_LIMIT = 2000
-_STEP_LIMIT = 3_000_000
+_STEP_LIMIT = 1_000_000
 
 
 def globals_of(stream: BinaryIO) -> list[str]:
