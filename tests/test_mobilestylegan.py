@@ -237,3 +237,18 @@ def test_the_real_spaces(ffhq1024: MobileStyleGAN) -> None:
     p_n = ffhq1024.map(w, source="w", target="p_n")
     assert 0.8 < float(p_n.square().mean()) < 1.25
     torch.testing.assert_close(ffhq1024.map(p_n, source="p_n", target="w"), w, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("name", "least"), [("ffhq128", 24.0)])
+def test_the_heads_draw_what_the_whole_network_draws(ffhq1024: MobileStyleGAN, name: str, least: float) -> None:
+    cut = real(name)
+    side = cut.image_shape[1]
+    z = ffhq1024.sample(4, torch.Generator().manual_seed(77))
+    w = ffhq1024.map(z, source="z", target="w", truncation=0.7)
+    whole = torch.cat([F.avg_pool2d(ffhq1024.decode(code[None], "w"), 1024 // side) for code in w]).clamp(0, 1)
+    drawn = cut.decode(w, "w").clamp(0, 1)
+    decibels = -10 * (drawn - whole).square().flatten(1).mean(1).log10()
+    assert float(decibels.mean()) > least
+    assert float((drawn - whole).mean((0, 2, 3)).abs().max()) < 0.02
+    singles = torch.cat([cut.decode(code[None], "w") for code in w])
+    torch.testing.assert_close(singles, cut.decode(w, "w"), atol=1e-4, rtol=0)

@@ -96,6 +96,7 @@ ZOO: dict[str, Entry] = {
             note="Small and quick; its faces are computer graphics, not photographs of people.",
         ),
         _FFHQ,
+        _cut(128),
     )
 }
 
