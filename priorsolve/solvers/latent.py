@@ -55,7 +55,7 @@ class Latent(Solver):
     restarts: int = 4
     candidates: int = 64
     halving: bool = True
-    lr: float = 0.1
+    lr: float = 0.3
     warmup: float = 0.05
     decay: Decay = "cosine"
     penalty_weight: float = 0.0
