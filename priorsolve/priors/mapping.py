@@ -13,6 +13,8 @@ from torch.nn import functional as F
 from priorsolve.priors.errors import CheckpointError
 from priorsolve.priors.layout import empty, shape_of
 
+MEAN = "mapping.w_avg"
+
 
 @final
 class Dense(nn.Module):
@@ -64,7 +66,8 @@ class MappingNetwork(nn.Module):
             self.add_module(f"fc{i}", Dense(width, outputs, multiplier, active=True))
             width = outputs
         self.w_dim, self._depth = width, depth
-        self.register_buffer("w_avg", torch.empty(shape_of(state, "mapping.w_avg", 1, 2), device="meta"))
+        shape = shape_of(state, MEAN, 1, 2) if MEAN in state else (width,)
+        self.register_buffer("w_avg", torch.empty(shape, device="meta"))
 
     def forward(self, code: Tensor) -> Tensor:
         z, embedded = code[:, : self.z_dim], code[:, self.z_dim :]

@@ -14,7 +14,8 @@ from torch.nn.functional import one_hot
 
 from priorsolve.priors.base import NoiseMode, Prior
 from priorsolve.priors.errors import CheckpointError
-from priorsolve.priors.mapping import MappingNetwork
+from priorsolve.priors.layout import fill
+from priorsolve.priors.mapping import MEAN, MappingNetwork
 from priorsolve.types import Codes, Images, Shape
 
 if TYPE_CHECKING:
@@ -181,8 +182,19 @@ class StylePrior(Prior):
         return torch.cat([codes, embedded.to(codes)], dim=1)
 
 
-def mean_style(mapping: MappingNetwork) -> Tensor:
-    """w̄ (w_dim,), estimated from codes of a fixed seed for the files that have none; over all classes evenly."""
+def finish(prior: StylePrior, state: Mapping[str, Tensor]) -> None:
+    """Give `prior` its tensors, freeze it, and measure w̄ where `state` has none. Raises CheckpointError, as `fill`."""
+    mapping = prior.mapping
+    fill(prior, {MEAN: torch.zeros(mapping.w_dim), **state})
+    if tuple(mapping.w_avg.shape) not in ((mapping.w_dim,), (prior.slots, mapping.w_dim)):
+        raise CheckpointError(f"{MEAN} has shape {list(mapping.w_avg.shape)}, expected [{mapping.w_dim}], or such a row for each layer")
+    if MEAN not in state:
+        mapping.w_avg = _mean_style(mapping)
+    prior.requires_grad_(False).eval()
+
+
+def _mean_style(mapping: MappingNetwork) -> Tensor:
+    """w̄ (w_dim,), estimated from codes of a fixed seed; over all classes evenly."""
     z = torch.randn(_AVERAGED, mapping.z_dim, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         if mapping.n_classes:

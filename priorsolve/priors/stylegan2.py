@@ -15,13 +15,11 @@ from torch import Tensor, nn
 from priorsolve.priors.base import NoiseMode
 from priorsolve.priors.errors import CheckpointError
 from priorsolve.priors.fir import binomial
-from priorsolve.priors.layout import fill, shape_of
 from priorsolve.priors.mapping import MappingNetwork
-from priorsolve.priors.style import StylePrior, mean_style, positive
+from priorsolve.priors.style import StylePrior, finish, positive
 from priorsolve.priors.synthesis2 import Block
 from priorsolve.types import Shape
 
-_MEAN = "mapping.w_avg"
 _SIDE = re.compile(r"synthesis\.b(\d{1,5})\.")
 _UNUSED = re.compile(r"synthesis\.b\d+\.conv1\.resample_filter|synthesis\.b4\.resample_filter")
 _BLOCK_LIMIT = 11
@@ -65,22 +63,11 @@ class StyleGAN2(StylePrior):
             raise CheckpointError(f"has architecture {str(architecture)[:40]!r}; known are {', '.join(_ARCHITECTURES)}")
         clamp, multiplier = positive(settings, "conv_clamp", None), positive(settings, "lr_multiplier", 0.01) or 0.01
         state = {key: value for key, value in state.items() if not _UNUSED.fullmatch(key)}
-        averaged = _MEAN in state
-        if not averaged:
-            last = f"mapping.fc{sum(key.startswith('mapping.fc') for key in state) // 2 - 1}.weight"
-            state[_MEAN] = torch.zeros(shape_of(state, last, 2)[0])
         mapping = MappingNetwork(state, multiplier)
         blocks = {f"b{side}": Block(state, side, str(architecture), clamp, mapping.w_dim, last=side == sides[-1]) for side in sides}
         prior = cls(mapping, blocks, {"architecture": architecture, "conv_clamp": clamp, "lr_multiplier": multiplier})
-        # 2-D filters of another size fail in `fill`; files of other publishers leave them out
-        fill(prior, {key: binomial() for key in prior.state_dict() if key.endswith("resample_filter")} | state)
-        if tuple(mapping.w_avg.shape) not in ((mapping.w_dim,), (prior.slots, mapping.w_dim)):
-            raise CheckpointError(
-                f"{_MEAN} has shape {list(mapping.w_avg.shape)}, expected [{mapping.w_dim}], or such a row for each layer"
-            )
-        if not averaged:
-            mapping.w_avg = mean_style(mapping)
-        prior.requires_grad_(False).eval()
+        # other publishers' files leave the filters out
+        finish(prior, {key: binomial() for key in prior.state_dict() if key.endswith("resample_filter")} | state)
         return prior
 
     @property

@@ -6,19 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import final
 
-import torch
 from torch import Tensor, nn
 
 from priorsolve.priors.base import NoiseMode
 from priorsolve.priors.errors import CheckpointError
-from priorsolve.priors.layout import fill, shape_of
 from priorsolve.priors.mapping import MappingNetwork
 from priorsolve.priors.plan3 import names_of, plan_of
-from priorsolve.priors.style import StylePrior, mean_style, positive
+from priorsolve.priors.style import StylePrior, finish, positive
 from priorsolve.priors.synthesis3 import Layer, Waves
 from priorsolve.types import Shape
-
-_MEAN = "mapping.w_avg"
 
 
 def recognises(state: Mapping[str, Tensor]) -> bool:
@@ -55,11 +51,6 @@ class StyleGAN3(StylePrior):
         names = names_of(list(state))
         waves_plan, plans = plan_of(names, settings)
         multiplier, scale = positive(settings, "lr_multiplier", 0.01) or 0.01, positive(settings, "output_scale", 0.25) or 0.25
-        state = dict(state)
-        averaged = _MEAN in state
-        if not averaged:
-            last = f"mapping.fc{sum(key.startswith('mapping.fc') for key in state) // 2 - 1}.weight"
-            state[_MEAN] = torch.zeros(shape_of(state, last, 2)[0])
         mapping = MappingNetwork(state, multiplier)
         size = int(waves_plan["size"])
         waves = Waves(state, size, waves_plan["sampling_rate"], waves_plan["bandwidth"], mapping.w_dim)
@@ -76,10 +67,7 @@ class StyleGAN3(StylePrior):
         sampling = [{_WRITTEN.get(key, key): value for key, value in asdict(plan).items()} for plan in plans]
         kept = {"lr_multiplier": multiplier, "output_scale": scale, "input": dict(waves_plan), "layers": sampling}
         prior = cls(mapping, waves, layers, kept)
-        fill(prior, state)
-        if not averaged:
-            mapping.w_avg = mean_style(mapping)
-        prior.requires_grad_(False).eval()
+        finish(prior, state)
         return prior
 
     @property
