@@ -1,12 +1,13 @@
-"""Fits what data/heads holds: the RGB heads of ffhq64, ffhq128 and ffhq256, and the whitening. Everything is seeded.
+"""Fits what data/heads holds: the RGB heads of the priors cut from ffhq1024, and the whitening. Everything is seeded.
 
     python benchmarks/fit_heads.py whitening HEADS                    w̄ and p_n of ffhq1024 (seconds)
     python benchmarks/fit_heads.py generate SET --chunks 96           codes, features and pictures of ffhq1024 (1–2 s a code)
-    python benchmarks/fit_heads.py fit SET HEADS ffhq128 --steps 400  one head; prints its dB on the 64 held-out codes
+    python benchmarks/fit_heads.py fit SET HEADS ffhq128              one head; prints its dB on the 64 held-out codes
 
-A head draws the 1024² picture shrunk by area, from the features of an early layer: y = W (s(w) ⊙ x) + b, 12 channels, one inverse Haar
-level. Its squared error depends on a sample through the second moments of its features alone, so those are taken once, at random pixels,
-and the fit runs on them: Adam for the style's affine s, and at the end W and b by least squares.
+A head draws the 1024² picture shrunk by area, from the features of an early layer: y = W (s(w) ⊙ x) + b. From features of the picture's
+own side it has 3 channels, from those of half the side the 12 of one inverse Haar level; `--at` chooses. Its squared error depends on
+a sample through the second moments of its features alone, so those are taken once, at random pixels, and the fit runs on them: Adam for
+the style's affine s, and at the end W and b by least squares.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from priorsolve.priors import load_prior
 from priorsolve.priors.mobilestylegan import MobileStyleGAN
 from priorsolve.priors.whitening import Whitening
 
-HEADS = {"ffhq64": ("features@4", 64), "ffhq128": ("features@5", 128), "ffhq256": ("features@6", 256)}
-SPACES = [space for space, _ in HEADS.values()]
+HEADS = {"ffhq64": ("features@5", 64), "ffhq128-fast": ("features@5", 128), "ffhq128": ("features@6", 128), "ffhq256": ("features@6", 256)}
+SPACES = ["features@4", "features@5", "features@6"]
 SAMPLES, HELD, PIXELS, BATCH = 8, 8, 1024, 48
 RIDGE = 1e-4
 
@@ -56,9 +57,8 @@ def generate(folder: Path, chunks: int) -> None:
         print(path.name, flush=True)
 
 
-def read(folder: Path, kind: str, name: str) -> tuple[Tensor, Tensor, Tensor]:
+def read(folder: Path, kind: str, space: str, side: int) -> tuple[Tensor, Tensor, Tensor]:
     """Features, codes w and target pictures in [−1, 1], of all files of one kind."""
-    space, side = HEADS[name]
     rows = []
     for path in sorted(folder.glob(f"{kind}-*.safetensors")):
         with safe_open(path, framework="pt") as file:
@@ -74,9 +74,9 @@ def bands(pictures: Tensor) -> Tensor:
 
 
 def moments(features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Of every sample, x with a 1 at its end: x xᵀ (N, C+1, C+1), x yᵀ (N, C+1, 12), y·y (N,), each the mean over random pixels."""
+    """Of every sample, x with a 1 at its end: x xᵀ (N, C+1, C+1), x yᵀ (N, C+1, Y), y·y (N,), each the mean over random pixels."""
     rng, (n, c) = torch.Generator().manual_seed(0), features.shape[:2]
-    squares, products, sizes = torch.empty(n, c + 1, c + 1), torch.empty(n, c + 1, 12), torch.empty(n)
+    squares, products, sizes = torch.empty(n, c + 1, c + 1), torch.empty(n, c + 1, targets.shape[1]), torch.empty(n)
     for i in range(n):
         at = torch.randperm(features[0, 0].numel(), generator=rng)[:PIXELS]
         x = torch.cat([features[i].flatten(1)[:, at].float(), torch.ones(1, len(at))])
@@ -86,7 +86,7 @@ def moments(features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def least_squares(styles: Tensor, squares: Tensor, products: Tensor) -> Tensor:
-    """(12, C+1): W and b that are best with these styles (N, C+1)."""
+    """(Y, C+1): W and b that are best with these styles (N, C+1)."""
     left, right = torch.zeros(squares.shape[1:], dtype=torch.float64), torch.zeros(products.shape[1:], dtype=torch.float64)
     for style, square, product in zip(styles, squares, products, strict=True):
         left += style[:, None] * square * style
@@ -97,7 +97,8 @@ def least_squares(styles: Tensor, squares: Tensor, products: Tensor) -> Tensor:
 
 def fit(features: Tensor, w: Tensor, pictures: Tensor, mean: Tensor, steps: int, decay: float) -> dict[str, Tensor]:
     """The tensors that `MobileStyleGAN.cut` takes."""
-    squares, products, sizes = moments(features, bands(pictures))
+    wide = pictures.shape[-1] > features.shape[-1]
+    squares, products, sizes = moments(features, bands(pictures) if wide else pictures)
     n, c = features.shape[:2]
     slope, offset = torch.zeros(c, w.shape[1], requires_grad=True), torch.ones(c, requires_grad=True)
     scale = squares.diagonal(dim1=1, dim2=2).mean(0).sqrt().clamp_min(1e-3).reciprocal()
@@ -118,12 +119,12 @@ def fit(features: Tensor, w: Tensor, pictures: Tensor, mean: Tensor, steps: int,
             group["lr"] = rate * min(1, (step + 1) / 10) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
         rows = torch.randperm(n, generator=rng)[:BATCH]
         v = (weight * scale) * styled(rows)[:, None]
-        error = ((v @ squares[rows] * v).sum((1, 2)) - 2 * (v * products[rows].mT).sum((1, 2)) + sizes[rows]).mean() / 12
+        error = ((v @ squares[rows] * v).sum((1, 2)) - 2 * (v * products[rows].mT).sum((1, 2)) + sizes[rows]).mean() / products.shape[2]
         adam.zero_grad()
         (error + decay * slope.square().sum()).backward()  # type: ignore[no-untyped-call]
         adam.step()
     with torch.no_grad():
-        best = least_squares(styled(everyone), squares, products) / 2  # ½: what `haar` leaves to the weights
+        best = least_squares(styled(everyone), squares, products) * (0.5 if wide else 1)  # ½: what `haar` leaves to the weights
         return {
             "weight": best[:, :c, None, None].contiguous(),
             "bias": best[:, c].contiguous(),
@@ -146,8 +147,9 @@ def main() -> None:
     parser.add_argument("what", choices=["whitening", "generate", "fit"])
     parser.add_argument("folders", nargs="+", help="SET for generate, HEADS for whitening, SET HEADS NAME for fit")
     parser.add_argument("--chunks", type=int, default=96)
-    parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--decay", type=float, default=1e-5)
+    parser.add_argument("--steps", type=int, default=800)
+    parser.add_argument("--decay", type=float, default=1e-4)
+    parser.add_argument("--at", help="the features to draw from, such as features@6")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -159,10 +161,10 @@ def main() -> None:
         generate(first, options.chunks)
     else:
         name, prior = options.folders[2], faces()
-        space, _ = HEADS[name]
-        features, w, pictures = read(first, "train", name)
+        space, side = options.at or HEADS[name][0], HEADS[name][1]
+        features, w, pictures = read(first, "train", space, side)
         head = fit(features, w, pictures, prior.w_mean[0], options.steps, options.decay)
-        found = decibels(prior.cut(space, head), *read(first, "held", name)[1:])
+        found = decibels(prior.cut(space, head), *read(first, "held", space, side)[1:])
         text = f"{found.mean():.2f} dB (from {found.min():.2f} to {found.max():.2f})"
         save_file(head, Path(options.folders[1]) / f"{name}.safetensors", {"at": space, "codes": str(len(w)), "held out": text})
         print(f"{name}: {len(w)} codes, {text} on {len(found)} held-out codes")

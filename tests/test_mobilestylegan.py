@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from priorsolve.priors import CheckpointError, DownloadError, fetch, load_prior
+from priorsolve.priors import ZOO, CheckpointError, DownloadError, fetch, load_prior
 from priorsolve.priors.base import NoiseMode
 from priorsolve.priors.mobilestylegan import MobileStyleGAN
 from priorsolve.priors.mobilestylegan_layers import haar
@@ -239,9 +239,10 @@ def test_the_real_spaces(ffhq1024: MobileStyleGAN) -> None:
     torch.testing.assert_close(ffhq1024.map(p_n, source="p_n", target="w"), w, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize(("name", "least"), [("ffhq128", 24.0)])
+@pytest.mark.parametrize(("name", "least"), [("ffhq64", 26.0), ("ffhq128", 27.5), ("ffhq128-fast", 24.5), ("ffhq256", 26.5)])
 def test_the_heads_draw_what_the_whole_network_draws(ffhq1024: MobileStyleGAN, name: str, least: float) -> None:
     cut = real(name)
+    assert cut.image_shape == ZOO[name].image_shape
     side = cut.image_shape[1]
     z = ffhq1024.sample(4, torch.Generator().manual_seed(77))
     w = ffhq1024.map(z, source="z", target="w", truncation=0.7)

@@ -16,7 +16,7 @@ _WHOLE = "ffhq1024"
 
 
 def load_faces(name: str, folder: Path) -> MobileStyleGAN:
-    """The prior `name` (ffhq64, ffhq128, ffhq256 or ffhq1024) from the weights in `folder`, with what `data/heads` adds to them.
+    """The prior `name` (ffhq1024, or one of those cut from it) from the weights in `folder`, with what `data/heads` adds to them.
 
     w̄ and the whitening come from there too, measured once on 65 536 codes, so that they are the same numbers on every machine.
     """

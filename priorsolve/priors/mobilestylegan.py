@@ -32,7 +32,7 @@ class MobileStyleGAN(Prior):
 
     Maps lead z → w → w+ → s → features, p_n ↔ w, and from features to later ones. `truncation` moves every w on the way, w+ included,
     toward w̄. `noise="random"` draws the maps of `noise_seed`, as strong as the network's own and the same for every picture of a batch,
-    so that none depends on its neighbours. There is nothing left to fold: the tensors have the network's constants inside.
+    so that none depends on its neighbours. Nothing is left to fold: the tensors have the network's constants inside.
     """
 
     noise_seed: int = 0

@@ -70,11 +70,11 @@ _FFHQ = Entry(
 )
 
 
-def _cut(side: int) -> Entry:
+def _cut(side: int, kind: str = "") -> Entry:
     """The face network stopped early, with a head of our own (see docs/priors.md)."""
     return replace(
         _FFHQ,
-        name=f"ffhq{side}",
+        name=f"ffhq{side}{kind}",
         image_shape=(3, side, side),
         provenance=f"The first layers of ffhq1024, with an RGB head fitted for this project to its pictures shrunk to {side}×{side}.",
     )
@@ -96,7 +96,10 @@ ZOO: dict[str, Entry] = {
             note="Small and quick; its faces are computer graphics, not photographs of people.",
         ),
         _FFHQ,
+        _cut(64),
         _cut(128),
+        _cut(128, "-fast"),
+        _cut(256),
     )
 }
 
