@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from priorsolve.operators.krylov import least_squares
@@ -81,6 +82,10 @@ class LinearOperator(Operator, ABC):
     def _A_dagger(self, y: Measurements) -> Images:
         """The pseudo-inverse: the shortest least-squares solution, by conjugate gradients unless a leaf knows better."""
         return least_squares(self._A, self._A_adjoint, y)
+
+    def lift(self, y: Measurements) -> Images:
+        """A picture that `A` maps to `y` and that changes others as little as people would like: `A† y` unless a leaf knows better."""
+        return self.A_dagger(y)
 
     def A_adjoint(self, y: Measurements) -> Images:
         """`Aᵀ y`: images (B, C, H, W) from measurements."""
@@ -177,6 +182,15 @@ class ComposedLinear(_Chain, LinearOperator):
         for part in reversed(self._linear()):
             y = part.A_adjoint(y)
         return y
+
+    def lift(self, y: Measurements) -> Images:
+        """Back through the parts, one after another; then `A†` of what that leaves unexplained, unless it is rounding."""
+        x = y
+        for part in reversed(self._linear()):
+            x = part.lift(x)
+        rest = y - self.A(x)
+        matters = rest.flatten(1).norm(dim=1) > 100 * torch.finfo(y.dtype).eps * y.flatten(1).norm(dim=1)
+        return x + self.A_dagger(rest * matters.view(-1, *[1] * (y.ndim - 1)))
 
     def _linear(self) -> list[LinearOperator]:
         return [part for part in factors(self) if isinstance(part, LinearOperator)]

@@ -53,5 +53,17 @@ class Gray(LinearOperator):
     def _A_dagger(self, y: Measurements) -> Images:
         return self._A_adjoint(y / sum(w * w for w in self.w))
 
+    def support(self, inside: Images) -> Measurements:
+        """1 where any colour is known."""
+        return inside.amax(1, keepdim=True)
+
+    def lift(self, y: Measurements) -> Images:
+        """The same change in all three colours, y / (r + g + b): brightness moves and chroma stays, where `A†` would tint.
+
+        It is what exchanging the Y of YCbCr does. Weights that cancel out have no such change; then it is `A†`.
+        """
+        total = sum(self.w)
+        return (y / total).expand(-1, 3, -1, -1) if abs(total) > 1e-3 else self.A_dagger(y)
+
     def extra_repr(self) -> str:
         return f"weights={self._given}"

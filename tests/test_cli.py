@@ -152,7 +152,7 @@ def test_help_is_quick_and_needs_no_torch() -> None:
 
 @pytest.mark.usefixtures("digiface64")
 def test_ctrl_c_ends_in_one_line_and_the_next_run_goes_on(tmp_path: Path) -> None:
-    run.photos(tmp_path / "in", 4)
+    run.photos(tmp_path / "in", 12)
     arguments = restore(tmp_path, "--quiet", "--batch-size", "1", "--set", "solver.steps=100")
     process = command(*arguments)
     until = time.monotonic() + 100

@@ -1,0 +1,58 @@
+"""What was measured is kept: A(result) = y for every linear operator, and in the way that people like."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from priorsolve.consistency import put_back
+from priorsolve.operators import Downsample, FastSensing, Gray, Holes, Identity, LinearOperator, Operator, gaussian_blur
+
+OPERATORS: list[Operator] = [
+    Identity(),
+    Holes(boxes=[[0.25, 0.25, 0.75, 0.75]]),
+    Downsample(4),
+    Gray(),
+    Gray([1.0, -1.0, 0.0]),
+    gaussian_blur(1.0, "circular"),
+    FastSensing(ratio=0.2, shape=[3, 16, 16]),
+    Gray() @ Downsample(2),
+    Downsample(2) @ Gray(),
+    Holes(strokes="thin") @ gaussian_blur(0.6) @ Gray(),
+    Downsample(2) @ Holes(half="left"),
+]
+
+
+def pictures(seed: int) -> torch.Tensor:
+    return torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("operator", OPERATORS, ids=str)
+def test_the_result_explains_the_measurement(operator: Operator) -> None:
+    assert isinstance(operator, LinearOperator)
+    operator = operator.double()
+    y = operator.A(pictures(0))
+    kept = operator.A(put_back(pictures(1), y, operator))
+    assert float((kept - y).norm() / y.norm()) < 1e-9
+
+
+@pytest.mark.parametrize("operator", OPERATORS, ids=str)
+def test_what_explains_it_already_stays(operator: Operator) -> None:
+    assert isinstance(operator, LinearOperator)
+    operator = operator.double()
+    x = pictures(0)
+    torch.testing.assert_close(put_back(x, operator.A(x), operator), x, atol=1e-9, rtol=0)
+
+
+def test_colours_keep_their_chroma() -> None:
+    x, y = pictures(1), Gray().A(pictures(0))
+    change = put_back(x, y, Gray()) - x
+    torch.testing.assert_close(change[:, 0], change[:, 1])
+    torch.testing.assert_close(change[:, 0], change[:, 2])
+
+
+def test_what_lies_in_a_hole_of_the_measurement_is_ignored() -> None:
+    A, x = Holes(half="left"), pictures(0)
+    y = A.A(x)
+    dirty = torch.where(A.support(torch.ones_like(x)) > 0, y, 7.0)
+    torch.testing.assert_close(put_back(pictures(1), dirty, A), put_back(pictures(1), y, A))
