@@ -122,7 +122,7 @@ class Recipe(BaseModel):
         """
         parts = self.model_dump(include={"operator", "noise", "solver", "seed"}) | self.output.model_dump(include={"format", "consistency"})
         parts["operator"] = [_with_content(rendered(spec, stem, seed)) for spec in self.operator]
-        parts["prior"] = ZOO[self.prior].sha256 if self.prior in ZOO else _content(self.prior)
+        parts["prior"] = [self.prior, ZOO[self.prior].sha256] if self.prior in ZOO else _content(self.prior)
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
     def dump(self) -> str:
