@@ -46,8 +46,11 @@ def restore(
     """
     from priorsolve import console
     from priorsolve.data import samples
+    from priorsolve.memory import keep_freed_memory
     from priorsolve.report import write_report
     from priorsolve.restoration import Options, Run
+
+    keep_freed_memory()
 
     options = Options(
         degrade=degrade or not photos,

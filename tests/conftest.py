@@ -27,8 +27,18 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def digiface64() -> Prior:
     """The real 64×64 face prior, downloaded once into the user's cache."""
+    return _downloaded("digiface64")
+
+
+@pytest.fixture(scope="session")
+def ffhq128() -> Prior:
+    """The real 128×128 face prior of the recipes, downloaded once into the user's cache."""
+    return _downloaded("ffhq128")
+
+
+def _downloaded(name: str) -> Prior:
     try:
-        fetch("digiface64")
+        fetch(name)
     except DownloadError as error:
         pytest.skip(f"no real weights: {error}")
-    return load_prior("digiface64")
+    return load_prior(name)

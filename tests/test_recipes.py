@@ -16,14 +16,14 @@ from priorsolve.restoration import Options, restore
 QUICK = ["solver.0.steps=2", "solver.1.steps=2", "solver.0.restarts=1", "solver.0.candidates=2"]
 
 
-@pytest.mark.usefixtures("digiface64")
+@pytest.mark.usefixtures("ffhq128")
 @pytest.mark.parametrize("name", sorted(builtin_recipes()))
 def test_it_passes_its_check(name: str) -> None:
     facts, passed = check_recipe(Recipe.load(name))
     assert passed, facts
 
 
-@pytest.mark.usefixtures("digiface64")
+@pytest.mark.usefixtures("ffhq128")
 @pytest.mark.parametrize("name", sorted(builtin_recipes()))
 def test_it_runs(tmp_path: Path, name: str) -> None:
     (record,) = restore(Recipe.load(name, QUICK), samples()[0], tmp_path, Options(degrade=True))
