@@ -174,6 +174,22 @@ def fetch(name: Annotated[str | None, typer.Argument(help="A prior's name; left 
 
 
 @app.command()
+def convert(
+    file: Annotated[str, typer.Argument(metavar="CHECKPOINT", help="A generator in any format that is read, or a prior's name.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The file to write; its name ends in .safetensors.")],
+    quiet: Quiet = False,
+) -> None:
+    """Write a checkpoint as plain safetensors, with its settings inside: it draws the same pictures, and nothing in it can run."""
+    from priorsolve.priors import load_prior, save_prior
+
+    if out.suffix != ".safetensors":
+        raise ValueError(f"{out}: the file to write must end in .safetensors")
+    save_prior(load_prior(file), out)
+    if not quiet:
+        typer.echo(str(out))
+
+
+@app.command()
 def report(folder: Annotated[Path, typer.Argument(help="A run's output folder.")], quiet: Quiet = False) -> None:
     """Rebuild sheet.png and results.parquet from a run's records."""
     from priorsolve.report import write_report

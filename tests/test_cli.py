@@ -16,6 +16,7 @@ import run_support as run
 import torch
 
 from priorsolve.cli import main
+from priorsolve.priors import load_prior
 
 HERE = Path(__file__).resolve().parent.parent
 
@@ -173,3 +174,13 @@ def test_a_reader_that_has_seen_enough() -> None:
     assert "Traceback" not in process.stderr.read()
     process.stderr.close()
     assert process.wait() in (0, 1)
+
+
+def test_convert_writes_a_file_that_draws_the_same(tmp_path: Path, capfd: pytest.CaptureFixture[str], shared: Path) -> None:
+    source, made = shared / "reference" / "07_dcgan_plain" / "netG.pth", tmp_path / "made.safetensors"
+    assert main(["convert", str(source), str(made), "--quiet"]) == 0
+    before, after = load_prior(source), load_prior(made)
+    codes = before.sample(2, torch.Generator().manual_seed(0))
+    assert torch.equal(before.decode(codes), after.decode(codes))
+    assert main(["convert", str(source), str(tmp_path / "made.pth")]) == 2
+    assert "must end in .safetensors" in capfd.readouterr().err
