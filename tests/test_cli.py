@@ -30,7 +30,13 @@ def command(*arguments: str, cwd: Path = HERE) -> subprocess.Popen[str]:
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        preexec_fn=heard,
     )
+
+
+def heard() -> None:
+    """A shell starts its background jobs deaf to Ctrl-C, and they pass it on; a person's shell does not."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def restore(tmp_path: Path, *more: str) -> list[str]:
