@@ -17,6 +17,7 @@ import torch
 from machine import describe
 from torch import Tensor
 
+from priorsolve.memory import keep_freed_memory
 from priorsolve.operators.mask import Mask
 from priorsolve.priors import Prior, load_prior
 from priorsolve.solvers import Latent
@@ -53,6 +54,7 @@ def step(solver: Latent, y: Tensor, operator: Mask, start: Solution) -> float:
 
 def main(repeats: int) -> None:
     """Print a row for each batch size."""
+    keep_freed_memory()  # as the command line does
     torch.set_num_threads(1)
     prior = load_prior("digiface64")
     folded = prior.folded()
