@@ -12,14 +12,20 @@ from priorsolve.build import Operators, build_noise, build_solver, image_shape_o
 from priorsolve.measuring import photo_seed
 from priorsolve.operators.base import Operator
 from priorsolve.operators.laws import TOLERANCE, laws
-from priorsolve.priors import ZOO, cached_path, load_prior
-from priorsolve.recipe import Recipe, is_per_photo
+from priorsolve.priors import ZOO, Prior, cached_path, fetch, load_prior
+from priorsolve.priors.checkpoint import FOLDER
+from priorsolve.priors.load import load_file
+from priorsolve.recipe import Recipe, builtin_recipes, is_per_photo
 from priorsolve.types import Shape
+
+_RECIPES = (".yaml", ".yml")
 
 
 def is_checkpoint(path: Path) -> bool:
-    """Whether `check` should read the path as a generator's weights."""
-    return path.suffix.lower() not in (".yaml", ".yml") and (path.is_file() or path.suffix != "")
+    """Whether `check` should read the path as a generator: its weights' file or folder, or, where no file is called so, the zoo's name."""
+    if path.is_file() or (path / FOLDER[0]).is_file():
+        return path.suffix.lower() not in _RECIPES
+    return _is_named(path) or path.suffix.lower() not in ("", *_RECIPES)
 
 
 def check_recipe(recipe: Recipe) -> tuple[dict[str, Any], bool]:
@@ -46,21 +52,64 @@ def check_recipe(recipe: Recipe) -> tuple[dict[str, Any], bool]:
 
 
 def check_prior(path: Path) -> tuple[dict[str, Any], bool]:
-    """What the checkpoint is, and whether it draws finite pictures."""
-    prior = load_prior(path)
+    """What a checkpoint, or a prior of the zoo, is, and whether it draws finite pictures.
+
+    A prior of the zoo whose weights are not here is told from the list alone: nothing is downloaded. Raises as `load_prior`.
+    """
+    if _is_named(path):
+        return _check_named(str(path))
+    prior, layout = load_file(path)
+    digests = {f"sha256 of {name}": _sha256(path / name) for name in FOLDER} if path.is_dir() else {"sha256": _sha256(path)}
+    facts, finite = _facts(prior, layout)
+    return facts | digests, finite
+
+
+def _check_named(name: str) -> tuple[dict[str, Any], bool]:
+    entry = ZOO[name]
+    origin = {"prior": name, "origin": entry.provenance, "licence": entry.licence, "note": entry.note, "package": entry.requirement}
+    digests = {f"sha256 of {file.path}": file.sha256 for file in entry.files}
+    place = cached_path(name)
+    if not all((place / Path(file.path).name if entry.more else place).is_file() for file in entry.files):
+        drawn = f"not checked before the weights are here: priorsolve fetch {name}"
+        return origin | {"resolution": _resolution(entry.image_shape)} | digests | {"draws": drawn}, True
+    prior, layout = (load_prior(name), "OpenVINO graph") if place.is_dir() else load_file(fetch(name))
+    facts, finite = _facts(prior, layout)
+    return origin | facts | digests, finite
+
+
+def _facts(prior: Prior, layout: str) -> tuple[dict[str, Any], bool]:
     images = prior.decode(prior.sample(2, torch.Generator().manual_seed(0)))
     finite = bool(images.isfinite().all())
     spaces: dict[str, Shape] = dict(prior.spaces)
-    with path.open("rb") as stream:
-        digest = hashlib.sha256(stream.read()).hexdigest()
+    classes = int(getattr(prior, "n_classes", 0))
     return {
         "family": type(prior).__name__,
-        "pictures": "×".join(map(str, prior.image_shape)),
+        "format": layout,
+        "resolution": _resolution(prior.image_shape),
+        **({"classes": str(classes)} if classes else {}),
         "spaces": ", ".join(f"{name} {tuple(shape)}" for name, shape in spaces.items()),
         "parameters": f"{sum(parameter.numel() for parameter in prior.parameters()):,}",
-        "sha256": digest,
         "draws": "finite pictures" if finite else "NaN or infinite values",
     }, finite
+
+
+def _resolution(shape: Shape) -> str:
+    channels, height, width = shape
+    return f"{height}×{width}, {'grey' if channels == 1 else 'RGB' if channels == 3 else f'{channels} channels'}"
+
+
+def _is_named(path: Path) -> bool:
+    """Whether the word is a name of the zoo, and neither a file here nor a recipe."""
+    return str(path) in ZOO and str(path) not in builtin_recipes() and not path.is_file()
+
+
+def _sha256(path: Path) -> str:
+    """Of the file, a piece at a time, however large it is."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while piece := stream.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def _laws(operator: Operator) -> dict[str, Any]:

@@ -22,7 +22,8 @@ from priorsolve.priors.unwrap import Settings, generator_of
 _FILE_LIMIT = 16 << 30
 _SETTINGS_LIMIT = 1 << 20
 _AGAIN = "download it again, from the address of the file itself"
-_HF_SETTINGS, _HF_WEIGHTS = "config.json", "pytorch_model.bin"
+FOLDER = ("config.json", "pytorch_model.bin")
+"""Settings and weights, in a folder as Hugging Face lays it out."""
 FAMILY, SETTINGS = "priorsolve.family", "priorsolve.settings"
 """Where a safetensors file of ours says what network it holds, and how it is set."""
 
@@ -53,9 +54,9 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         CheckpointError: the file cannot be read, is something else, is damaged, or asks for code; one line with file and way out.
     """
     path = Path(path)
-    if path.is_dir() and (path / _HF_SETTINGS).is_file():
-        settings = _read_settings(path / _HF_SETTINGS)
-        return replace(read_checkpoint(path / _HF_WEIGHTS), settings=settings)
+    if path.is_dir() and (path / FOLDER[0]).is_file():
+        settings = _read_settings(path / FOLDER[0])
+        return replace(read_checkpoint(path / FOLDER[1]), settings=settings)
     try:
         size = path.stat().st_size
         with path.open("rb") as file:

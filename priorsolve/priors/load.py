@@ -52,9 +52,14 @@ def load_prior(source: str | Path, *, on_progress: Progress | None = None, nonfi
             return load_faces(source, path)
     else:
         path = Path(source).expanduser()
+    return load_file(path, nonfinite)[0]
+
+
+def load_file(path: Path, nonfinite: Nonfinite = "refuse") -> tuple[Prior, str]:
+    """The frozen prior in a file or folder, and the name of the layout its tensors had there. Raises CheckpointError, as `load_prior`."""
     checkpoint = read_checkpoint(path)
     try:
-        return build(checkpoint, nonfinite)
+        return build(checkpoint, nonfinite), format_of(checkpoint).family
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {' '.join(str(error).split())}") from None
 
