@@ -49,5 +49,14 @@ def uniform_hash(seeds: Tensor, step: int, count: int) -> Tensor:
     return ((x >> 40) & 0xFFFFFF).float() / 2**24
 
 
+def normal_hash(seeds: Tensor, step: int, count: int) -> Tensor:
+    """`count` standard normal numbers for each seed, as `uniform_hash` (Box & Muller 1958)."""
+    pairs = (count + 1) // 2
+    drawn = uniform_hash(seeds, step, 2 * pairs)
+    first, second = drawn[:, :pairs], drawn[:, pairs:]
+    radius, angle = (-2 * (1 - first).log()).sqrt(), 2 * math.pi * second
+    return torch.cat([radius * angle.cos(), radius * angle.sin()], dim=1)[:, :count]
+
+
 _STRIDE = 0x632BE59BD9B4E019
 _GOLDEN, _MIX_1, _MIX_2 = (value - 2**64 for value in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))

@@ -92,9 +92,9 @@ def test_what_is_no_file(tmp_path: Path) -> None:
 
 
 def test_numbers_as_people_write_them(tmp_path: Path) -> None:
-    text = run.QUICK.replace("steps: 2", "steps: 2, penalty_weight: 1e-3, lr: 1")
+    text = run.QUICK.replace("steps: 2", "steps: 2, jitter: 1e-3, lr: 1")
     ((latent,),) = ([spec["latent"] for spec in Recipe.load(run.recipe_file(tmp_path, text)).solver],)
-    assert (latent["penalty_weight"], latent["lr"]) == (0.001, 1.0)
+    assert (latent["jitter"], latent["lr"]) == (0.001, 1.0)
 
 
 @pytest.mark.parametrize("name", sorted(builtin_recipes()))

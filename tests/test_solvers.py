@@ -69,7 +69,7 @@ def test_finds_the_optimum_in_float32(name: str) -> None:
 def test_the_penalty_is_ridge_regression(name: str, penalty: float) -> None:
     prior, operator = linear(), LINEAR[name]
     y = operator.A(pictures(2))
-    solution = Latent(prior, steps=500, restarts=1, candidates=8, lr=0.3, penalty_weight=penalty)(y, operator)
+    solution = Latent(prior, steps=500, restarts=1, candidates=8, lr=0.3, penalties={"gaussian": penalty})(y, operator)
     expected = least_squares(prior, operator, y, penalty)
     assert float((solution.codes["z"] - expected).abs().max()) < 1e-5
     assert float((expected - least_squares(prior, operator, y)).abs().max()) > 1e-2
@@ -265,12 +265,12 @@ def test_a_start_must_fit() -> None:
         ({"restarts": 0}, "restarts is 0"),
         ({"candidates": 0}, "candidates is 0"),
         ({"lr": math.nan}, "lr is nan"),
-        ({"penalty_weight": -1.0}, "penalty_weight"),
+        ({"penalties": {"gaussian": -1.0}}, "penalties.gaussian"),
         ({"clip": 0.0}, "clip"),
         ({"noise": -0.1}, "noise"),
         ({"plateau": 0}, "plateau"),
         ({"warmup": 1.5}, "warmup"),
-        ({"decay": "step"}, "cosine, linear, none"),
+        ({"decay": "step"}, "cosine, linear, cycle, none"),
     ],
 )
 def test_wrong_settings_are_refused_at_once(wrong: dict[str, Any], message: str) -> None:

@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import get_args
+from typing import Literal
 
-import torch
 from torch import Tensor
 
-from priorsolve.latents import gaussian_penalty, row_seeds, stochastic_clip, to_sphere
+from priorsolve.latents import normal_hash, row_seeds, stochastic_clip, to_sphere
 from priorsolve.losses import Loss, l2
+from priorsolve.penalties import Penalty, check_penalties, penalties_of
 from priorsolve.priors.base import Prior
-from priorsolve.solvers.base import Solution, Solver
+from priorsolve.solvers.base import Solver
+from priorsolve.solvers.checks import at_least, known_space, one_of, positive, shares
+from priorsolve.solvers.drawing import carried, picture, repeated, spread
+from priorsolve.solvers.optimisers import Optimiser, OptimiserName, make_optimiser
+from priorsolve.solvers.solution import Solution
+from priorsolve.solvers.starts import best_sampled, sampled
 from priorsolve.solvers.steps import Decay, Schedule, Variables
 from priorsolve.solvers.stopping import Rules
 from priorsolve.solvers.target import Measured
+from priorsolve.solvers.task import At, Task
 from priorsolve.types import Codes, Images, PerImage
 
-CHUNK = 16
-"""Sampled codes drawn at a time while the best are looked for."""
+Unit = Literal["spread", "raw"]
+Begin = Literal["sampled", "centre"]
 
 
 @dataclass(frozen=True)
 class Latent(Solver):
-    """Compressed sensing using generative models, and what the field added since: `min_z loss(A(G(z)), y) + λ·‖z‖²`.
+    """Compressed sensing using generative models, and what the field added since: `min_z loss(A(G(z)), y) + Σ λ·penalty(z)`.
 
     Starts from the best of sampled codes, judged where it counts: in the measurement. Restarts run side by side as rows of one batch.
+    After another solver it starts where that ended; in `noise` or `features@k` the styles found before are held.
 
     Args:
         prior: the generator.
@@ -34,16 +41,22 @@ class Latent(Solver):
         steps: updates of the code; 0 keeps the best sampled code.
         restarts: codes followed for each image; the best one at the end is the answer.
         candidates: sampled codes from which the restarts start; at least as many.
+        begin_at: `sampled`, or `centre`: the middle of the prior (w̄ in w), whatever the seed.
         halving: drop the worse half of the restarts at equal intervals until one is left (successive halving, Jamieson & Talwalkar 2016).
-        lr: Adam's learning rate, in units of the codes' spread under the prior.
+        optimiser: adam, sgd, momentum (0.9), rmsprop, normalised (each vector moves by `lr`), or lbfgs.
+        beta1: Adam's first decay rate.
+        lr: the learning rate, in units of the codes' spread under the prior; with `unit: raw` as it stands.
+        unit: spread or raw.
         warmup: share of the steps over which the rate rises to `lr`.
-        decay: how the rate falls to 0 afterwards.
-        penalty_weight: weight λ of ‖z‖² (CSGM uses 0.001 on a misfit in [-1, 1] units).
+        decay: how the rate falls to 0 afterwards: cosine, linear, cycle (PULSE's) or none.
+        decay_share: share of the steps over which it falls.
+        penalties: weights by name: gaussian ‖z‖² (CSGM's λ), mahalanobis, and for w+ geocross, colinearity, layer_spread.
         sphere: keep codes at length √n (PULSE); for spaces of standard normal codes.
         clip: redraw a code's numbers that leave [-clip, clip] (stochastic clipping).
+        jitter: noise added to the code while it is drawn, in units of the spread, fading to 0 over the first three quarters (projector).
         noise: known standard deviation of the measurement's noise: an image stops when its residual reaches it.
         plateau: an image stops after this many steps without 0.1 % gain.
-        loss: l2, l1 or huber.
+        loss: what compares A(G(z)) with y.
         seed: for images that are given none.
 
     Source: Bora, Jalal, Price & Dimakis, "Compressed Sensing using Generative Models", ICML 2017, eq. 3.
@@ -54,35 +67,36 @@ class Latent(Solver):
     steps: int = 300
     restarts: int = 4
     candidates: int = 64
+    begin_at: Begin = "sampled"
     halving: bool = True
+    optimiser: OptimiserName = "adam"
+    beta1: float = 0.9
     lr: float = 0.3
+    unit: Unit = "spread"
     warmup: float = 0.05
     decay: Decay = "cosine"
-    penalty_weight: float = 0.0
+    decay_share: float = 1.0
+    penalties: Mapping[str, float] | None = None
     sphere: bool = False
     clip: float | None = None
+    jitter: float = 0.0
     noise: float | None = None
     plateau: int | None = None
     loss: Loss = l2
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.space is not None and self.space not in self.prior.spaces:
-            raise ValueError(f"space {self.space!r} is not one of the prior's: {', '.join(self.prior.spaces)}")
-        for name, least in {"steps": 0, "restarts": 1, "candidates": 1, "lr": 0, "penalty_weight": 0}.items():
-            if not getattr(self, name) >= least:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least {least}")
-        for name in ("clip", "noise", "plateau"):
-            if getattr(self, name) is not None and not getattr(self, name) > 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be above 0")
-        if self.decay not in get_args(Decay):
-            raise ValueError(f"decay is {self.decay!r}; it must be one of {', '.join(get_args(Decay))}")
-        if not 0 <= self.warmup <= 1:
-            raise ValueError(f"warmup is {self.warmup}; it is a share of the steps, from 0 to 1")
+        if self.space is not None:
+            known_space(self.prior, self.space)
+        at_least(self, steps=0, restarts=1, candidates=1, lr=0, jitter=0)
+        positive(self, "clip", "noise", "plateau")
+        one_of(self, decay=Decay, unit=Unit, begin_at=Begin, optimiser=OptimiserName)
+        shares(self, "warmup", "decay_share", "beta1")
+        check_penalties(self.prior, self._space, self.penalties or {})
 
     @property
     def schedule(self) -> Schedule:
-        return Schedule(self.lr, self.warmup, self.decay)
+        return Schedule(self.lr, self.warmup, self.decay, self.decay_share)
 
     @property
     def rules(self) -> Rules:
@@ -93,60 +107,67 @@ class Latent(Solver):
         rounds = (self.restarts - 1).bit_length() if self.halving else 0
         return [self.steps * (i + 1) // (rounds + 1) for i in range(rounds)]
 
-    def begin(self, prior: Prior, measured: Measured, seeds: Sequence[int], start: Solution | None) -> tuple[Variables, Variables, int]:
+    def fresh_optimiser(self) -> Optimiser:
+        return make_optimiser(self.optimiser, self.beta1)
+
+    def begin(self, prior: Prior, measured: Measured, seeds: Sequence[int], start: Solution | None) -> Task:
         space = self._space
-        spread = prior.sample(64, torch.Generator().manual_seed(0), space).std().clamp_min(1e-12)
+        scale = spread(prior, space)
+        penalties = penalties_of(prior, space, self.penalties or {})
+        unit = scale if self.unit == "spread" else scale.new_ones(())
+        search = LatentSearch(variables={}, spread={space: unit}, prior=prior, solver=self, space=space, scale=scale, penalties=penalties)
         if start is not None:
-            codes = _codes_of(prior, start, space).to(spread, copy=True)
-            return self.project({space: codes}, -1, row_seeds(seeds, 1, codes.device)), {space: spread}, 1
-        return {space: self._best_candidates(prior, measured, seeds)}, {space: spread}, self.restarts
-
-    def draw(self, prior: Prior, variables: Variables) -> Images:
-        return prior.decode(variables[self._space], self._space)
-
-    def penalty(self, variables: Variables) -> PerImage:
-        codes = variables[self._space]
-        return self.penalty_weight * gaussian_penalty(codes) if self.penalty_weight else codes.new_zeros(len(codes))
-
-    def project(self, variables: Variables, step: int, seeds: Tensor) -> Variables:
-        codes = variables[self._space]
-        if self.clip is not None:
-            codes = stochastic_clip(codes, self.clip, seeds, step)
-        if self.sphere:
-            codes = to_sphere(codes)
-        return {self._space: codes}
+            search.variables = {name: code.to(scale, copy=True) for name, code in carried(prior, start.codes, space).items()}
+            search.variables[space] = search.kept(search.variables[space], -1, row_seeds(seeds, 1, scale.device))
+        elif self.begin_at == "centre":
+            search.variables = {space: repeated(prior.centre(space), measured.count)}
+        else:
+            codes = best_sampled(measured, seeds, search.sample, search.picture, self.loss, self.candidates, self.restarts)
+            search.variables, search.restarts = {space: codes}, self.restarts
+        search.held = frozenset(search.variables) - {space}
+        return search
 
     @property
     def _space(self) -> str:
         return self.space or next(iter(self.prior.spaces))
 
-    def _best_candidates(self, prior: Prior, measured: Measured, seeds: Sequence[int]) -> Codes:
-        """(B·R, ...): for each image the R sampled codes whose pictures explain its measurement best."""
-        count = max(self.candidates, self.restarts)
-        samples = {seed: self._sample(prior, seed, count) for seed in dict.fromkeys(seeds)}
-        if not samples:
-            return self._sample(prior, self.seed, 1)[:0]
-        everyone = torch.arange(measured.count, device=measured.y.device)
-        misfit = []
-        for first in range(0, count, CHUNK):
-            drawn = {seed: self.draw(prior, {self._space: codes[first : first + CHUNK]}) for seed, codes in samples.items()}
-            images = torch.cat([drawn[seed] for seed in seeds])
-            target = measured.target(everyone, len(images) // measured.count)
-            misfit.append(target.misfit(target.estimate(images), self.loss).view(measured.count, -1))
-        places = torch.cat(misfit, dim=1).argsort(dim=1, stable=True)[:, : self.restarts]  # not a number counts as worst
-        return torch.cat([samples[seed][place] for seed, place in zip(seeds, places, strict=True)])
 
-    def _sample(self, prior: Prior, seed: int, count: int) -> Codes:
+@dataclass(kw_only=True)
+class LatentSearch(Task):
+    """A code in `space`, and beside it what an earlier solver found and is held."""
+
+    prior: Prior
+    solver: Latent
+    space: str
+    scale: Tensor
+    penalties: Sequence[tuple[float, Penalty]]
+
+    def draw(self, variables: Variables, at: At) -> Images:
+        fade = max(0.0, 1 - at.share / 0.75) ** 2
+        if self.solver.jitter and fade and at.step < at.steps:
+            codes = variables[self.space]
+            noise = normal_hash(at.seeds, at.step, codes[0].numel()).view_as(codes).to(codes)
+            variables = {**variables, self.space: codes + self.solver.jitter * fade * self.scale * noise}
+        return picture(self.prior, variables)
+
+    def penalty(self, variables: Variables, at: At) -> PerImage:
+        codes = variables[self.space]
+        return sum((weight * penalty(codes) for weight, penalty in self.penalties), start=codes.new_zeros(len(codes)))
+
+    def project(self, variables: Variables, at: At) -> Variables:
+        return {**variables, self.space: self.kept(variables[self.space], at.step, at.seeds)}
+
+    def kept(self, codes: Codes, step: int, seeds: Tensor) -> Codes:
+        """The codes where they must stay."""
+        if self.solver.clip is not None:
+            codes = stochastic_clip(codes, self.solver.clip, seeds, step)
+        return to_sphere(codes) if self.solver.sphere else codes
+
+    def picture(self, codes: Codes) -> Images:
+        """What candidates look like."""
+        return picture(self.prior, {self.space: codes})
+
+    def sample(self, seed: int, count: int) -> Codes:
         """`count` codes of the prior's that are where codes must stay."""
-        codes = prior.sample(count, torch.Generator().manual_seed(seed), self._space)
-        return self.project({self._space: codes}, -1, row_seeds([seed], count, codes.device))[self._space]
-
-
-def _codes_of(prior: Prior, solution: Solution, space: str) -> Codes:
-    """The solution's code, carried to `space`."""
-    if space in solution.codes:
-        return solution.codes[space]
-    for source, codes in solution.codes.items():
-        if source in prior.spaces:
-            return prior.map(codes, source=source, target=space)
-    raise ValueError(f"a start has {', '.join(solution.codes)}, from which there is no way to {space!r}")
+        codes = sampled(self.prior, self.space, seed, count)
+        return self.kept(codes, -1, row_seeds([seed], count, codes.device))

@@ -1,0 +1,116 @@
+"""What a code costs for being unlikely: one number per image, each named as the field names it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from priorsolve.latents import gaussian_penalty
+from priorsolve.priors.base import Prior
+from priorsolve.priors.whitening import Whitening
+from priorsolve.types import Codes, PerImage
+
+Penalty = Callable[[Codes], PerImage]
+
+_SAMPLES = 8192
+
+
+def layer_spread(codes: Codes) -> PerImage:
+    """`mean (w_i − w̄_x)²` over w+ (B, L, n), w̄_x the mean of the image's own layers; 0 for codes of w.
+
+    The distance to W that e4e keeps small (Tov et al. 2021, §4).
+    """
+    value: PerImage = (codes - codes.mean(1, keepdim=True)).square().flatten(1).mean(1)
+    return value
+
+
+def geocross(codes: Codes) -> PerImage:
+    """PULSE's cross loss (Menon et al. 2020): the mean over pairs of layers of n·θ²/8, θ being the angle between their codes."""
+    directions = F.normalize(codes, dim=-1)
+    difference = (directions[:, :, None] - directions[:, None]).square().sum(-1).add(1e-9).sqrt()
+    total = (directions[:, :, None] + directions[:, None]).square().sum(-1).add(1e-9).sqrt()
+    angles = 2 * torch.atan2(difference, total)
+    value: PerImage = codes.shape[-1] * angles.square().flatten(1).mean(1) / 8
+    return value
+
+
+def colinearity(codes: Codes) -> PerImage:
+    """`Σ_ij |1 − cos(w_i, w_j)|` over all pairs of layers (BRGM, Marinescu et al. 2020)."""
+    directions = F.normalize(codes, dim=-1)
+    value: PerImage = (1 - directions @ directions.transpose(1, 2)).abs().flatten(1).sum(1)
+    return value
+
+
+def noise_autocorrelation(maps: Tensor, shapes: list[tuple[int, int]]) -> PerImage:
+    """How far noise maps (B, N), end to end, are from white: Σ over maps and their 2× averages down to 8² of the squared mean product with
+    their neighbours to the right and below (StyleGAN2's projector, Karras et al. 2020, appendix D)."""
+    total, place = maps.new_zeros(len(maps)), 0
+    for height, width in shapes:
+        level = maps[:, place : place + height * width].view(-1, 1, height, width)
+        place += height * width
+        while True:
+            total = total + sum((level * level.roll(1, dims=axis)).mean((1, 2, 3)).square() for axis in (2, 3))
+            if min(level.shape[-2:]) <= 8:
+                break
+            level = F.avg_pool2d(level, 2)
+    return total
+
+
+def mahalanobis(prior: Prior, space: str) -> Penalty:
+    """`mean p_n²` of the codes: 1 for typical ones, more for unusual ones.
+
+    Styles are whitened as in Zhu et al. 2020, codes of other spaces divided by their spread.
+    """
+    if space in ("w", "w+") and "w" in prior.spaces:
+        whitening = whitening_of(prior)
+        return lambda codes: whitening.whitened(codes).square().flatten(1).mean(1)
+    samples = prior.sample(256, torch.Generator().manual_seed(0), space)
+    centre, spread = samples.mean(0), samples.std().clamp_min(1e-12)
+    return lambda codes: ((codes - centre) / spread).square().flatten(1).mean(1)
+
+
+def whitening_of(prior: Prior) -> Whitening:
+    """The whitening of the prior's w: its own where it has one, else measured on 8192 samples of a fixed seed."""
+    own = getattr(prior, "whitening", None)
+    if isinstance(own, Whitening):
+        return own
+    w = prior.sample(_SAMPLES, torch.Generator().manual_seed(0), "w")
+    p = F.leaky_relu(w, 5.0).double()
+    variances, components = torch.linalg.eigh(torch.cov(p.T))
+    floor = 1e-4 * variances.max()  # directions in which 8192 samples show nothing
+    whitening = Whitening(w.shape[1])
+    measured = {
+        "w_mean": w.mean(0),
+        "p_mean": p.mean(0),
+        "components": components.flip(1),
+        "deviations": variances.clamp_min(floor).sqrt().flip(0),
+    }
+    whitening.load_state_dict({name: value.to(w) for name, value in measured.items()}, assign=True)
+    return whitening
+
+
+def penalties_of(prior: Prior, space: str, weights: Mapping[str, float]) -> list[tuple[float, Penalty]]:
+    """The penalties that `weights` names, for codes of `space`."""
+    made: dict[str, Callable[[], Penalty]] = {
+        "gaussian": lambda: gaussian_penalty,
+        "mahalanobis": lambda: mahalanobis(prior, space),
+    }
+    return [(weight, _OF_LAYERS.get(name) or made[name]()) for name, weight in weights.items() if weight]
+
+
+def check_penalties(prior: Prior, space: str, weights: Mapping[str, float]) -> None:
+    """Raises ValueError for an unknown name, a negative weight, or a penalty that compares layers where codes have none."""
+    for name, weight in weights.items():
+        if name not in PENALTIES:
+            raise ValueError(f"penalties: no penalty is called {name!r}; known: {', '.join(PENALTIES)}")
+        if not weight >= 0:
+            raise ValueError(f"penalties.{name} is {weight}; it must be at least 0")
+        if name in _OF_LAYERS and len(prior.spaces[space]) != 2:
+            raise ValueError(f"penalties.{name} compares layers, and codes of {space!r} have none; use it in w+")
+
+
+_OF_LAYERS: dict[str, Penalty] = {"geocross": geocross, "colinearity": colinearity, "layer_spread": layer_spread}
+PENALTIES = ("gaussian", "mahalanobis", *_OF_LAYERS)

@@ -1,0 +1,39 @@
+"""Hyper-parameters that make no sense, told in one line."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+
+def at_least(solver: object, **least: float) -> None:
+    """Raises ValueError where an attribute is below its least value, or not a number."""
+    for name, low in least.items():
+        if not getattr(solver, name) >= low:
+            raise ValueError(f"{name} is {getattr(solver, name)}; it must be at least {low:g}")
+
+
+def positive(solver: object, *names: str) -> None:
+    """Raises ValueError where an attribute that is given is not above 0."""
+    for name in names:
+        if getattr(solver, name) is not None and not getattr(solver, name) > 0:
+            raise ValueError(f"{name} is {getattr(solver, name)}; it must be above 0")
+
+
+def shares(solver: object, *names: str) -> None:
+    """Raises ValueError where an attribute is not within 0 to 1."""
+    for name in names:
+        if not 0 <= getattr(solver, name) <= 1:
+            raise ValueError(f"{name} is {getattr(solver, name)}; it is a share of the steps, from 0 to 1")
+
+
+def one_of(solver: object, **choices: Any) -> None:
+    """Raises ValueError where an attribute is none of its Literal's values."""
+    for name, literal in choices.items():
+        if getattr(solver, name) not in get_args(literal):
+            raise ValueError(f"{name} is {getattr(solver, name)!r}; it must be one of {', '.join(get_args(literal))}")
+
+
+def known_space(prior: Any, space: str) -> None:
+    """Raises ValueError for a space that the prior does not have."""
+    if space not in prior.spaces:
+        raise ValueError(f"space {space!r} is not one of the prior's: {', '.join(prior.spaces)}")

@@ -1,0 +1,72 @@
+"""From named codes to pictures and from one space to the next: what every solver's variables have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from priorsolve.priors.base import Prior
+from priorsolve.solvers.steps import Variables
+from priorsolve.types import Codes, Images
+
+
+def picture(prior: Prior, codes: Mapping[str, Tensor]) -> Images:
+    """The pictures of codes by space: one code, with `noise` maps beside it, or features with the style for the later blocks."""
+    deep, style = _deepest(codes), style_of(prior, codes)
+    maps = {"noise": codes["noise"]} if "noise" in codes else {}
+    if deep is not None:
+        source = prior if style is None else prior.resumed(codes[style], style)
+        return source.decode(codes[deep], deep, **maps)
+    if style is None:
+        return prior.decode(codes["noise"], "noise")
+    return prior.decode(codes[style], style, **maps)
+
+
+def carried(prior: Prior, codes: Mapping[str, Tensor], space: str) -> Variables:
+    """The codes with which to go on in `space`: the code there, and beside features or noise maps what draws the rest of the picture.
+
+    Raises:
+        ValueError: no map leads there.
+    """
+    codes = {name: value for name, value in codes.items() if name in prior.spaces}
+    if space in codes:
+        return dict(codes)
+    style, maps = style_of(prior, codes), {name: codes[name] for name in ("noise",) if name in codes}
+    if space == "noise" and style is not None:
+        return {"noise": prior.noise_maps().repeat(len(codes[style]), 1), **codes}
+    deep = _deepest(codes)
+    if deep is not None and space.startswith("features@"):
+        source = prior if style is None else prior.resumed(codes[style], style)
+        rest = {} if style is None else {style: codes[style]}
+        return {space: source.map(codes[deep], source=deep, target=space), **rest, **maps}
+    if style is None or deep is not None:
+        raise ValueError(f"a start has {', '.join(codes) or 'no codes of this prior'}, from which there is no way to {space!r}")
+    mapped = prior.map(codes[style], source=style, target=space)
+    keeps_style = space.startswith("features@") and needs_style(prior)
+    return {space: mapped, **({style: codes[style]} if keeps_style else {}), **maps}
+
+
+def needs_style(prior: Prior) -> bool:
+    """Whether later blocks take more than the features: the styles of w+."""
+    return "w+" in prior.spaces
+
+
+def style_of(prior: Prior, codes: Mapping[str, Tensor]) -> str | None:
+    """The space of the code that is neither features nor noise maps."""
+    return next((name for name in codes if name in prior.spaces and not name.startswith("features@") and name != "noise"), None)
+
+
+def repeated(codes: Codes, rows: int) -> Codes:
+    """(1, ...) as (rows, ...)."""
+    return codes.expand(rows, *codes.shape[1:]).clone()
+
+
+def _deepest(codes: Mapping[str, Tensor]) -> str | None:
+    return max((name for name in codes if name.startswith("features@")), key=lambda name: int(name[9:]), default=None)
+
+
+def spread(prior: Prior, space: str) -> Tensor:
+    """The standard deviation of the prior's codes in `space`, from 64 samples of a fixed seed."""
+    return prior.sample(64, torch.Generator().manual_seed(0), space).std().clamp_min(1e-12)

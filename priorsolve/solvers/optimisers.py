@@ -1,0 +1,177 @@
+"""How variables move. Every optimiser works on each row by itself, so rows never meet."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Literal, final
+
+import torch
+from torch import Tensor
+
+from priorsolve.solvers.steps import Variables
+
+OptimiserName = Literal["adam", "sgd", "momentum", "rmsprop", "normalised", "lbfgs"]
+
+
+class Optimiser(ABC):
+    """Moves variables along their gradients; `lr` is in units of `scale`, each variable's spread under the prior."""
+
+    @abstractmethod
+    def move(self, variables: Variables, gradients: Variables, step: int, lr: float, scale: Variables) -> Variables:
+        """The variables after one step; those without a gradient stay."""
+
+    @abstractmethod
+    def keep(self, rows: Tensor) -> None:
+        """Forget all rows but these."""
+
+
+@final
+class Adam(Optimiser):
+    """Adam (Kingma & Ba 2015, Algorithm 1)."""
+
+    def __init__(self, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-12) -> None:
+        self.beta1, self.beta2, self.epsilon = beta1, beta2, epsilon
+        self.first: Variables = {}
+        self.second: Variables = {}
+
+    def keep(self, rows: Tensor) -> None:
+        self.first, self.second = _rows(self.first, rows), _rows(self.second, rows)
+
+    def move(self, variables: Variables, gradients: Variables, step: int, lr: float, scale: Variables) -> Variables:
+        correct1, correct2 = 1 - self.beta1 ** (step + 1), 1 - self.beta2 ** (step + 1)
+        moved = dict(variables)
+        for name, gradient in gradients.items():
+            m = self.first.setdefault(name, torch.zeros_like(gradient)).lerp_(gradient, 1 - self.beta1)
+            v = self.second.setdefault(name, torch.zeros_like(gradient)).mul_(self.beta2).addcmul_(gradient, gradient, value=1 - self.beta2)
+            moved[name] = variables[name] - (lr / correct1) * scale[name] * m / ((v / correct2).sqrt_() + self.epsilon)
+        return moved
+
+
+@final
+class Descent(Optimiser):
+    """Gradient descent, `v ← μ·v + g`, `x ← x − lr·v`; μ = 0 is the plain one."""
+
+    def __init__(self, momentum: float = 0.0) -> None:
+        self.momentum = momentum
+        self.velocity: Variables = {}
+
+    def keep(self, rows: Tensor) -> None:
+        self.velocity = _rows(self.velocity, rows)
+
+    def move(self, variables: Variables, gradients: Variables, step: int, lr: float, scale: Variables) -> Variables:
+        moved = dict(variables)
+        for name, gradient in gradients.items():
+            velocity = gradient
+            if self.momentum:
+                velocity = self.velocity.setdefault(name, torch.zeros_like(gradient)).mul_(self.momentum).add_(gradient)
+            moved[name] = variables[name] - lr * scale[name] * velocity
+        return moved
+
+
+@final
+class RMSProp(Optimiser):
+    """RMSProp (Tieleman & Hinton 2012): each number's step over the root of its gradient's running mean square."""
+
+    def __init__(self, alpha: float = 0.99, epsilon: float = 1e-8) -> None:
+        self.alpha, self.epsilon = alpha, epsilon
+        self.second: Variables = {}
+
+    def keep(self, rows: Tensor) -> None:
+        self.second = _rows(self.second, rows)
+
+    def move(self, variables: Variables, gradients: Variables, step: int, lr: float, scale: Variables) -> Variables:
+        moved = dict(variables)
+        for name, gradient in gradients.items():
+            v = self.second.setdefault(name, torch.zeros_like(gradient)).mul_(self.alpha).addcmul_(gradient, gradient, value=1 - self.alpha)
+            moved[name] = variables[name] - lr * scale[name] * gradient / (v.sqrt() + self.epsilon)
+        return moved
+
+
+@final
+class NormalisedDescent(Optimiser):
+    """`x ← x − lr·g/‖g‖` for every vector (last axis) by itself (Poirier-Ginter & Lalonde 2023, §3): each moves `lr` per step, no further.
+
+    A vector without a gradient stays. The unit is the length of a vector whose numbers have the spread, so `lr` is a share of it.
+    """
+
+    def keep(self, rows: Tensor) -> None:
+        """Nothing is remembered."""
+
+    def move(self, variables: Variables, gradients: Variables, step: int, lr: float, scale: Variables) -> Variables:
+        moved = dict(variables)
+        for name, gradient in gradients.items():
+            length = gradient.norm(dim=-1, keepdim=True)
+            direction = torch.where(length > 0, gradient / length.clamp_min(1e-30), 0)
+            moved[name] = variables[name] - lr * scale[name] * gradient.shape[-1] ** 0.5 * direction
+        return moved
+
+
+@final
+class LBFGS(Optimiser):
+    """Limited-memory BFGS (Liu & Nocedal 1989) on each row's variables end to end, without line search; `lr` 1 is the full step.
+
+    The first step has length `lr` in ℓ1 at most. Pairs without positive curvature are skipped, row by row.
+    """
+
+    def __init__(self, memory: int = 10) -> None:
+        self.memory = memory
+        self.pairs: list[tuple[Tensor, Tensor, Tensor]] = []
+        self.last: tuple[Tensor, Tensor] | None = None
+
+    def keep(self, rows: Tensor) -> None:
+        self.pairs = [(s[rows], y[rows], r[rows]) for s, y, r in self.pairs]
+        self.last = None if self.last is None else (self.last[0][rows], self.last[1][rows])
+
+    def move(self, variables: Variables, gradients: Variables, step: int, lr: float, scale: Variables) -> Variables:
+        names = list(gradients)
+        unit = torch.cat([scale[name].expand_as(variables[name]).flatten(1) for name in names], 1)
+        x = torch.cat([variables[name].flatten(1) for name in names], 1) / unit
+        g = torch.cat([gradients[name].flatten(1) for name in names], 1) * unit
+        if self.last is not None:
+            s, y = x - self.last[0], g - self.last[1]
+            curvature = (s * y).sum(1, keepdim=True)
+            good = curvature > 1e-10 * y.square().sum(1, keepdim=True)
+            self.pairs = [*self.pairs, (s, y, torch.where(good, 1 / curvature, 0))][-self.memory :]
+        self.last = (x.clone(), g.clone())
+        direction = -self._inverse_hessian_times(g)
+        if step == 0:
+            direction = direction * (1 / g.abs().sum(1, keepdim=True).clamp_min(1e-30)).clamp_max(1)
+        x = (x + lr * direction) * unit
+        moved, place = dict(variables), 0
+        for name in names:
+            count = variables[name][0].numel()
+            moved[name] = x[:, place : place + count].reshape(variables[name].shape)
+            place += count
+        return moved
+
+    def _inverse_hessian_times(self, q: Tensor) -> Tensor:
+        """The two-loop recursion."""
+        kept = []
+        for s, y, r in reversed(self.pairs):
+            a = r * (s * q).sum(1, keepdim=True)
+            q = q - a * y
+            kept.append(a)
+        for _, y, r in self.pairs[-1:]:  # the newest pair sets the scale
+            q = torch.where(r > 0, q / (r * y.square().sum(1, keepdim=True)).clamp_min(1e-30), q)
+        for (s, y, r), a in zip(self.pairs, reversed(kept), strict=True):
+            b = r * (y * q).sum(1, keepdim=True)
+            q = q + s * (a - b)
+        return q
+
+
+def make_optimiser(name: OptimiserName, beta1: float = 0.9) -> Optimiser:
+    """A fresh optimiser by its name; `beta1` is Adam's."""
+    made: dict[OptimiserName, Callable[[], Optimiser]] = {
+        "adam": lambda: Adam(beta1),
+        "sgd": Descent,
+        "momentum": lambda: Descent(0.9),
+        "rmsprop": RMSProp,
+        "normalised": NormalisedDescent,
+        "lbfgs": LBFGS,
+    }
+    return made[name]()
+
+
+def _rows(state: Variables, rows: Tensor) -> Variables:
+    return {name: value[rows] for name, value in state.items()}

@@ -1,0 +1,194 @@
+"""The one loop: every image by itself, best seen kept, stopped by the same rules."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from priorsolve.latents import row_seeds
+from priorsolve.losses import Loss
+from priorsolve.solvers.optimisers import Optimiser
+from priorsolve.solvers.solution import OnStep, Solution, Step
+from priorsolve.solvers.steps import Schedule, Variables
+from priorsolve.solvers.stopping import RUNNING, STOPS, Rules, Stop, Watch
+from priorsolve.solvers.target import Measured
+from priorsolve.solvers.task import At, Task
+
+CHECK_EVERY = 10
+"""Steps between two looks at the device: verdicts are read back, finished images leave, `on_step` is called."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the loop must know of a solver."""
+
+    steps: int
+    loss: Loss
+    schedule: Schedule
+    rules: Rules
+    halve_at: frozenset[int]
+    keeps_last: bool
+
+
+class Run:
+    """The state of one solve. Rows are active images × restarts; `final…` and `history` are kept for all B images."""
+
+    def __init__(self, plan: Plan, task: Task, optimiser: Optimiser, measured: Measured, seeds: Sequence[int]) -> None:
+        self.plan, self.task, self.optimiser, self.measured, self.restarts = plan, task, optimiser, measured, task.restarts
+        variables = task.variables
+        like = next(iter(variables.values()))
+        count, device = measured.count, like.device
+        # one per row
+        self.variables = variables
+        self.gradients: Variables = {}
+        self.best = {name: value.clone() for name, value in variables.items()}
+        self.objective, self.misfit, self.residual = (measured.y.new_full((count * self.restarts,), torch.inf) for _ in range(3))
+        self.finite, self.moving = (torch.ones(count * self.restarts, dtype=torch.bool, device=device) for _ in range(2))
+        self.seeds = row_seeds(seeds, self.restarts, device)
+        # one per active image
+        self.images = torch.arange(count, device=device)
+        self.target = measured.target(self.images, self.restarts)
+        self.watch = Watch.start(count, measured.y)
+        self.verdict = torch.full((count,), RUNNING, device=device)
+        self.steps = torch.zeros_like(self.verdict)
+        # one per image
+        self.own_seeds = row_seeds(seeds, 1, device)
+        self.final = {name: self._by_image(value)[:, 0].clone() for name, value in variables.items()}
+        self.final_objective, self.final_misfit = (measured.y.new_full((count,), torch.inf) for _ in range(2))
+        self.final_verdict, self.final_steps = self.verdict.clone(), self.steps.clone()
+        self.history: list[Tensor] = []
+
+    def solved(self, on_step: OnStep | None) -> Solution:
+        """Run to the end."""
+        for step in range(self.plan.steps + 1):
+            self.evaluate(step)
+            if step in self.plan.halve_at:
+                self.halve()
+            if step % CHECK_EVERY == 0 or step == self.plan.steps:
+                self.retire()
+                if on_step is not None:
+                    on_step(self.report(step))
+                if not len(self.images):
+                    break
+            if step < self.plan.steps:
+                self.move(step)
+        return self.solution()
+
+    def evaluate(self, step: int) -> None:
+        """Draw, measure, compare; keep the best; judge. Leaves the gradients for `move`."""
+        last, at = step == self.plan.steps, self._at(step)
+        with torch.set_grad_enabled(not last):
+            moved = [] if last else [name for name in self.variables if name not in self.task.held]
+            leaves = {name: value.detach().requires_grad_(name in moved) for name, value in self.variables.items()}
+            estimate = self.target.estimate(self.task.draw(leaves, at))
+            misfit = self.target.misfit(estimate, self.plan.loss)
+            objective = misfit + self.task.penalty(leaves, at)
+            if not last:
+                self.gradients = dict(zip(moved, torch.autograd.grad(objective.sum(), [leaves[name] for name in moved]), strict=True))
+        misfit, objective = misfit.detach(), objective.detach()
+        self.finite = objective.isfinite()
+        better = (self.finite if self.plan.keeps_last else objective < self.objective) & self.moving
+        self.best = {name: _where(better, self.variables[name], best) for name, best in self.best.items()}
+        self.objective = torch.where(better, objective, self.objective)
+        self.misfit = torch.where(better, misfit, self.misfit)
+        rules = self.plan.rules
+        if rules.noise is not None:  # else nobody asks before the end
+            self.residual = torch.where(better, self.target.residual(estimate.detach()), self.residual)
+        best, place = self._by_image(self.objective).min(1)
+        alive = self._by_image(self.finite).any(1)
+        judged = self.watch.verdict(rules, step, best, self._pick(self.residual, place), alive)
+        running = self.verdict == RUNNING
+        self.steps = torch.where(running, step, self.steps)
+        self.verdict = torch.where(running, judged, self.verdict)
+        self.moving = self._rows(self.verdict == RUNNING)
+
+    def move(self, step: int) -> None:
+        """One step of the optimiser for the rows that have not stopped."""
+        lr = self.plan.schedule.at(step, self.plan.steps)
+        moved = self.optimiser.move(self.variables, self.gradients, step, lr, self.task.spread)
+        moved = self.task.project(moved, self._at(step))
+        self.variables = {name: _where(self.moving, moved[name], value) for name, value in self.variables.items()}
+
+    def halve(self) -> None:
+        """Drop the worse half of each image's restarts, diverged ones first; the order of those that stay is kept."""
+        if self.restarts == 1:
+            return
+        self._note()
+        left = (self.restarts + 1) // 2
+        ranking = self._by_image(self.objective.masked_fill(~self.finite, torch.inf)).argsort(dim=1, stable=True)
+        first = torch.arange(len(self.images), device=ranking.device)[:, None] * self.restarts
+        self._keep((first + ranking[:, :left].sort(1).values).flatten())
+        self.restarts = left
+        self.target = self.measured.target(self.images, left)
+
+    def retire(self) -> None:
+        """Note the results so far; finished images leave the batch, unless the operator must see all of them."""
+        self._note()
+        self.history.append(self.final_misfit.clone())
+        running = self.verdict == RUNNING
+        if bool(running.all()) or (not self.measured.divisible and bool(running.any())):
+            return
+        stay = running.nonzero().squeeze(1)
+        self._keep(self._rows(running).nonzero().squeeze(1))
+        self.watch.keep(stay)
+        self.images, self.verdict, self.steps = self.images[stay], self.verdict[stay], self.steps[stay]
+        if len(stay):
+            self.target = self.measured.target(self.images, self.restarts)
+
+    def report(self, step: int) -> Step:
+        """What a progress bar wants to know."""
+        return Step(step, self.plan.steps, self.final_misfit.clone(), self.final_verdict == RUNNING)
+
+    def solution(self) -> Solution:
+        """The best of every image, drawn once more."""
+        images = self.task.draw(self.final, At(self.plan.steps, self.plan.steps, self.own_seeds))
+        target = self.measured.target(torch.arange(self.measured.count, device=images.device), 1)
+        verdicts = torch.where(self.final_verdict == RUNNING, STOPS.index(Stop.budget), self.final_verdict)
+        checks = 1 + math.ceil(self.plan.steps / CHECK_EVERY)
+        return Solution(
+            images=images,
+            codes=self.task.codes(self.final),
+            misfit=self.final_misfit,
+            residual=target.residual(target.estimate(images)),
+            steps=self.final_steps,
+            stopped=tuple(STOPS[i] for i in verdicts.tolist()),
+            history=torch.stack(self.history + self.history[-1:] * (checks - len(self.history))),
+        )
+
+    def _at(self, step: int) -> At:
+        return At(step, self.plan.steps, self.seeds)
+
+    def _note(self) -> None:
+        """Write what the active images have reached to the results."""
+        best, place = self._by_image(self.objective).min(1)
+        better = best.isfinite() if self.plan.keeps_last else best < self.final_objective[self.images]
+        for final, rows in [(self.final_objective, self.objective), (self.final_misfit, self.misfit)]:
+            final[self.images] = _where(better, self._pick(rows, place), final[self.images])
+        for name, rows in self.best.items():
+            self.final[name][self.images] = _where(better, self._pick(rows, place), self.final[name][self.images])
+        self.final_verdict[self.images], self.final_steps[self.images] = self.verdict, self.steps
+
+    def _keep(self, rows: Tensor) -> None:
+        self.variables = {name: value[rows] for name, value in self.variables.items()}
+        self.gradients = {name: value[rows] for name, value in self.gradients.items()}
+        self.best = {name: value[rows] for name, value in self.best.items()}
+        self.optimiser.keep(rows)
+        self.objective, self.misfit, self.residual = self.objective[rows], self.misfit[rows], self.residual[rows]
+        self.finite, self.moving, self.seeds = self.finite[rows], self.moving[rows], self.seeds[rows]
+
+    def _rows(self, per_image: Tensor) -> Tensor:
+        return per_image.repeat_interleave(self.restarts)
+
+    def _by_image(self, per_row: Tensor) -> Tensor:
+        return per_row.reshape(len(self.images), self.restarts, *per_row.shape[1:])
+
+    def _pick(self, per_row: Tensor, place: Tensor) -> Tensor:
+        return self._by_image(per_row)[torch.arange(len(place), device=place.device), place]
+
+
+def _where(condition: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    return torch.where(condition.view(-1, *[1] * (a.ndim - 1)), a, b)

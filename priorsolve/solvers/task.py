@@ -1,0 +1,59 @@
+"""One solve's search: what moves, and how that draws pictures, costs and stays in place. The loop asks; algorithms answer."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from priorsolve.solvers.steps import Variables
+from priorsolve.types import Images, PerImage
+
+
+@dataclass(frozen=True)
+class At:
+    """Where the loop is. `seeds` (rows,) is each row's own, so that what is drawn for it never depends on its neighbours."""
+
+    step: int
+    steps: int
+    seeds: Tensor
+
+    @property
+    def share(self) -> float:
+        """How much of the way is behind, from 0 to 1."""
+        return self.step / max(self.steps, 1)
+
+
+@dataclass(kw_only=True)
+class Task(ABC):
+    """The variables of B images × R restarts (rows are image-major) and what they mean.
+
+    Args:
+        variables: first values by name, (rows, ...).
+        spread: a variable's spread under the prior, the unit of its learning rate: a number, or a tensor that broadcasts against it.
+        restarts: R.
+        held: names of variables that stay as they are; they follow their rows.
+    """
+
+    variables: Variables
+    spread: Variables
+    restarts: int = 1
+    held: frozenset[str] = field(default=frozenset())
+
+    @abstractmethod
+    def draw(self, variables: Variables, at: At) -> Images:
+        """The rows' pictures."""
+
+    def penalty(self, variables: Variables, at: At) -> PerImage:
+        """What the rows cost beside their misfit."""
+        value = next(iter(variables.values()))
+        return value.new_zeros(len(value))
+
+    def project(self, variables: Variables, at: At) -> Variables:
+        """The rows back where they must stay, after a move."""
+        return variables
+
+    def codes(self, variables: Variables) -> Variables:
+        """What of the final variables the solution keeps."""
+        return variables
