@@ -81,6 +81,7 @@ def test_sizes_come_from_the_tensors(small: MobileStyleGAN) -> None:
     assert MobileStyleGAN.from_state(random_state(outputs=3)).image_shape == (3, 16, 16)
     assert dict(small.spaces) == {
         **{"z": (8,), "w": (8,), "w+": (8, 8), "s": (16 + 16 + 4 + 12 + 12 + 3 + 8 + 8,), "p_n": (8,)},
+        **{"noise": (4 * 4 + 2 * 8 * 8 + 2 * 16 * 16,)},
         **{"features@1": (16, 4, 4), "features@2": (12, 8, 8), "features@3": (8, 16, 16)},
     }
     assert len(small.blocks) == 4
@@ -117,9 +118,9 @@ def test_features_go_on_with_the_mean_or_the_given_styles(small: MobileStyleGAN)
     for k in (1, 2, 3):
         space = f"features@{k}"
         features = small.map(w, source="w", target=space)
-        torch.testing.assert_close(small.decode_from(features, space, wplus), small.decode(w, "w"), atol=1e-5, rtol=0)
-        mean = small.w_mean.expand(2, -1, -1)
-        torch.testing.assert_close(small.decode(features, space), small.decode_from(features, space, mean), atol=1e-5, rtol=0)
+        torch.testing.assert_close(small.resumed(wplus, "w+").decode(features, space), small.decode(w, "w"), atol=1e-5, rtol=0)
+        mean = small.resumed(small.w_mean[None], "w+")
+        torch.testing.assert_close(small.decode(features, space), mean.decode(features, space), atol=1e-5, rtol=0)
     early = small.map(w, source="w", target="features@1")
     later = small.map(early, source="features@1", target="features@3")
     torch.testing.assert_close(small.decode(later, "features@3"), small.decode(early, "features@1"))

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
 
 from priorsolve.types import Codes, Images, Shape
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 NoiseMode = Literal["const", "none", "random"]
+
+Noise = NoiseMode | Tensor
+"""Where a generator's noise comes from: its own maps, none, drawn ones, or the maps given, (B, noise_size) or (1, noise_size)."""
 
 
 class Prior(nn.Module, ABC):
     """Images from codes. Frozen and in eval mode unless a solver tunes it.
 
     `blocks` lists the layers from code to picture. `features@k` is the space of what enters block k, so that solvers can mix codes
-    there, start there, or unfreeze the blocks front to back, on any prior.
+    there, start there, or unfreeze the blocks front to back, on any prior. Generators that add noise to their features have the
+    space `noise` too: all of their maps, end to end, of which N(0, I) is natural.
     """
 
     @property
@@ -41,12 +48,35 @@ class Prior(nn.Module, ABC):
         """`n` codes in the first space, drawn on the CPU."""
 
     @abstractmethod
-    def _decode(self, codes: Codes, space: str, label: Tensor | None, noise: NoiseMode) -> Images:
-        """Images in [0, 1], not clamped. The codes' shape has been checked."""
+    def _decode(self, codes: Codes, space: str, label: Tensor | None, noise: Noise) -> Images:
+        """Images in [0, 1], not clamped. The codes' shape and the noise's have been checked."""
 
     @abstractmethod
     def _map(self, codes: Codes, source: str, target: str, label: Tensor | None, truncation: float) -> Codes:
         """Codes of `target`. Both spaces exist and differ. Raises ValueError where there is no map."""
+
+    @property
+    def n_classes(self) -> int:
+        """How many classes a label chooses from; 0 for a prior without classes."""
+        return 0
+
+    @property
+    def noise_shapes(self) -> Sequence[tuple[int, int]]:
+        """(H, W) of every noise map, in the order of the layers; none for a prior without noise inputs."""
+        return ()
+
+    @property
+    def noise_size(self) -> int:
+        """How many numbers all noise maps hold together."""
+        return sum(height * width for height, width in self.noise_shapes)
+
+    def noise_maps(self) -> Tensor:
+        """(1, noise_size) the maps that the checkpoint came with, before each layer's strength: `noise="const"` as a code."""
+        return next(self.parameters()).new_zeros(1, 0)
+
+    def embed(self, label: Tensor) -> Tensor:
+        """(B, c), the part that `z+c` has after z, of class indices (B,) or weights (B, n_classes). Raises ValueError for others."""
+        raise ValueError(f"{self}: has no classes; leave label out")
 
     def folded(self) -> Prior:
         """An equal prior that is cheaper to run while its weights stay frozen (normalisations folded into convolutions)."""
@@ -56,36 +86,82 @@ class Prior(nn.Module, ABC):
         """`n` codes (n, *spaces[space]) as the prior distributes them; the same for the same `rng` on every device."""
         first = next(iter(self.spaces))
         parameter = next(self.parameters())
+        if space == "noise" and self.noise_size:
+            return torch.randn(n, self.noise_size, generator=rng).to(parameter)
         codes = self._sample(n, rng).to(parameter)
         return self.map(codes, source=first, target=space or first)
 
-    def decode(self, codes: Codes, space: str | None = None, *, label: Tensor | None = None, noise: NoiseMode = "const") -> Images:
+    @torch.no_grad()
+    def centre(self, space: str) -> Codes:
+        """(1, *spaces[space]) the code in the middle of the prior: zeros in z and p_n, the mean class, w̄, and what these map to.
+
+        The middle of `noise` is the checkpoint's own maps.
+        """
+        self._check_space(space)
+        return self.noise_maps() if space == "noise" else self._centre(space)
+
+    def _centre(self, space: str) -> Codes:
+        first = next(iter(self.spaces))
+        return self.map(next(self.parameters()).new_zeros(1, *self.spaces[first]), source=first, target=space)
+
+    @torch.no_grad()
+    def spread(self, space: str | None = None, n: int = 64) -> Tensor:
+        """The standard deviation of all numbers of `n` codes that the prior draws, of a fixed seed; a scalar."""
+        return self.sample(n, torch.Generator().manual_seed(0), space).std()
+
+    def resumed(self, codes: Codes, space: str) -> Self:
+        """The same prior, weights shared, whose `features@k` go on with what later blocks need of `codes` (B or 1, *spaces[space]).
+
+        Where features carry all that later blocks need, that is the prior itself; style priors go on with the codes' styles, through
+        which gradients reach the codes. Cheap enough to be called at every step. Raises ValueError for codes that have no styles.
+        """
+        self._check(codes, space)
+        return self
+
+    def decode(self, codes: Codes, space: str | None = None, *, label: Tensor | None = None, noise: Noise = "const") -> Images:
         """Images (B, C, H, W) of codes (B, *spaces[space]); in [0, 1], not clamped: 2x − 1 is the network's own output.
 
         Args:
             label: class indices (B,) or weights (B, n_classes), for class-conditional priors.
-            noise: what style generators add to their features; no effect on a prior without noise inputs.
+            noise: what style generators add to their features: a mode, which has no effect on a prior without noise inputs, or
+                codes of the space `noise`, one row for each image or one for all.
 
         Raises:
-            ValueError: no such space, codes of another shape, or a label for a prior without classes.
+            ValueError: no such space, codes or noise of another shape, or a label or noise for a prior that takes none.
         """
         space = space or next(iter(self.spaces))
         self._check(codes, space)
+        if isinstance(noise, Tensor):
+            self._check_noise(noise, len(codes), space)
         return self._decode(codes, space, label, noise)
 
     def map(self, codes: Codes, *, source: str, target: str, label: Tensor | None = None, truncation: float = 1.0) -> Codes:
         """Codes of `target` that draw the same pictures as `codes` of `source`. Raises ValueError where there is no map."""
         self._check(codes, source)
-        if target not in self.spaces:
-            raise ValueError(f"{self}: has no space {target!r}; it has {', '.join(self.spaces)}")
+        self._check_space(target)
+        if source != target and "noise" in (source, target):
+            raise ValueError(f"{self}: no map from {source!r} to {target!r}; noise maps go beside a code, as decode(…, noise=maps)")
         return codes if source == target else self._map(codes, source, target, label, truncation)
 
-    def _check(self, codes: Codes, space: str) -> None:
+    def _check_space(self, space: str) -> None:
         if space not in self.spaces:
             raise ValueError(f"{self}: has no space {space!r}; it has {', '.join(self.spaces)}")
+
+    def _check(self, codes: Codes, space: str) -> None:
+        self._check_space(space)
         if tuple(codes.shape[1:]) != tuple(self.spaces[space]):
             expected = ", ".join(map(str, self.spaces[space]))
             raise ValueError(f"{self}: expected codes of shape (B, {expected}) in {space!r}, got {tuple(codes.shape)}")
+
+    def _check_noise(self, noise: Tensor, n: int, space: str) -> None:
+        size = self.noise_size
+        if not size:
+            raise ValueError(f"{self}: has no noise inputs; leave noise out")
+        if space == "noise":
+            raise ValueError(f"{self}: codes in 'noise' are the noise maps; leave noise out")
+        if noise.ndim != 2 or noise.shape[0] not in (1, n) or noise.shape[1] != size:
+            rows = "(1, " if n == 1 else f"({n}, {size}) or (1, "
+            raise ValueError(f"{self}: expected noise of shape {rows}{size}), got {tuple(noise.shape)}")
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({'×'.join(map(str, self.image_shape))})"

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from priorsolve.priors.base import NoiseMode
+from priorsolve.priors.base import Noise
 from priorsolve.priors.layered import Layered, depth
 from priorsolve.types import Codes, Images, Shape
 
@@ -33,7 +33,6 @@ class ClassConditional(Layered, ABC):
 
     @property
     def n_classes(self) -> int:
-        """How many classes a label may name."""
         return self._n_classes
 
     @abstractmethod
@@ -41,7 +40,6 @@ class ClassConditional(Layered, ABC):
         """(B, c) the class as the network sees it, of (B, n_classes) weights."""
 
     def embed(self, label: Tensor) -> Tensor:
-        """(B, c), the part that `z+c` has after z, of class indices (B,) or weights (B, n_classes). Raises ValueError for others."""
         return self._embed(self._weights(label))
 
     def _draw(self, n: int, rng: torch.Generator) -> Tensor:
@@ -53,7 +51,12 @@ class ClassConditional(Layered, ABC):
         classes = torch.randint(self._n_classes, (n,), generator=rng)
         return torch.cat([z, self.embed(classes).to(z)], 1)
 
-    def _decode(self, codes: Codes, space: str, label: Tensor | None, noise: NoiseMode) -> Images:
+    def _centre(self, space: str) -> Codes:
+        z = next(self.parameters()).new_zeros(1, *self._spaces["z"])
+        mean = self.embed(z.new_full((1, self._n_classes), 1 / self._n_classes))
+        return self.map(torch.cat([z, mean], 1), source="z+c", target=space)
+
+    def _decode(self, codes: Codes, space: str, label: Tensor | None, noise: Noise) -> Images:
         codes = self._entered(codes, space, label)
         return self._picture(self._run(codes, depth(space), len(self._blocks)))
 

@@ -8,7 +8,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from priorsolve.priors.base import NoiseMode, Prior
+from priorsolve.priors.base import Noise, Prior
 from priorsolve.priors.errors import CheckpointError
 from priorsolve.types import Codes, Images, Shape
 
@@ -78,7 +78,7 @@ class DCGAN(Prior):
     def _sample(self, n: int, rng: torch.Generator) -> Codes:
         return torch.randn(n, *self._spaces["z"], generator=rng)
 
-    def _decode(self, codes: Codes, space: str, label: Tensor | None, noise: NoiseMode) -> Images:
+    def _decode(self, codes: Codes, space: str, label: Tensor | None, noise: Noise) -> Images:
         if label is not None:
             raise ValueError(f"{self}: has no classes; leave label out")
         return (self._run(codes, _depth(space), len(self._blocks)) + 1) / 2

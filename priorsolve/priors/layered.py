@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from priorsolve.priors.base import NoiseMode, Prior
+from priorsolve.priors.base import Noise, Prior
 from priorsolve.priors.layers import fused
 from priorsolve.types import Codes, Images, Shape
 
@@ -47,7 +47,7 @@ class Layered(Prior, ABC):
     def _sample(self, n: int, rng: torch.Generator) -> Codes:
         return torch.randn(n, *next(iter(self._spaces.values())), generator=rng)
 
-    def _decode(self, codes: Codes, space: str, label: Tensor | None, noise: NoiseMode) -> Images:
+    def _decode(self, codes: Codes, space: str, label: Tensor | None, noise: Noise) -> Images:
         self._refuse_label(label)
         return self._picture(self._run(codes, depth(space), len(self._blocks)))
 

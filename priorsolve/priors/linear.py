@@ -9,7 +9,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from priorsolve.priors.base import NoiseMode, Prior
+from priorsolve.priors.base import Noise, Prior
 from priorsolve.types import Codes, Images, Shape
 
 
@@ -74,7 +74,7 @@ class LinearPrior(Prior):
     def _sample(self, n: int, rng: torch.Generator) -> Codes:
         return torch.randn(n, self._layer.in_features, generator=rng)
 
-    def _decode(self, codes: Codes, space: str, label: Tensor | None, noise: NoiseMode) -> Images:
+    def _decode(self, codes: Codes, space: str, label: Tensor | None, noise: Noise) -> Images:
         if label is not None:
             raise ValueError(f"{self}: has no classes; leave label out")
         images: Tensor = self._layer(codes)

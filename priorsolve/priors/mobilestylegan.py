@@ -8,10 +8,11 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from priorsolve.priors.base import NoiseMode, Prior
+from priorsolve.priors.base import Noise
 from priorsolve.priors.errors import CheckpointError
-from priorsolve.priors.mobilestylegan_layers import First, Head, Layer, Noise, Styles
+from priorsolve.priors.mobilestylegan_layers import Finish, First, Head, Layer, Styles
 from priorsolve.priors.mobilestylegan_layers import Mapping as MappingNetwork
+from priorsolve.priors.styled import Styled
 from priorsolve.priors.whitening import Whitening
 from priorsolve.types import Codes, Images, Shape
 
@@ -19,7 +20,7 @@ _HEAD_CHANNELS = (3, 12)
 
 
 @final
-class MobileStyleGAN(Prior):
+class MobileStyleGAN(Styled):
     """z → w → one style per modulation → 4×4 features, doubled by every layer → picture. Build one with `from_state`.
 
     The spaces, n being 512 and L the number of modulations (23 at 1024²):
@@ -28,7 +29,8 @@ class MobileStyleGAN(Prior):
       the first convolution's, then upsampling's and the two convolutions' of every layer, then the head's.
     - `s` (S,): the styles themselves, one number per modulated channel, in that order.
     - `p_n` (n,): whitened w, see `Whitening`; |p_n|² measures how unusual a code is.
-    - `features@k` (C, H, W): what enters block k ≥ 1. The later blocks' styles are then those of w̄; `decode_from` takes others.
+    - `noise` (M,): all noise maps, in units of each layer's strength, beside the styles of w̄ or of the codes given to `resumed`.
+    - `features@k` (C, H, W): what enters block k ≥ 1. The later blocks' styles are those of w̄, or of the codes given to `resumed`.
 
     Maps lead z → w → w+ → s → features, p_n ↔ w, and from features to later ones. `truncation` moves every w on the way, w+ included,
     toward w̄. `noise="random"` draws the maps of `noise_seed`, as strong as the network's own and the same for every picture of a batch,
@@ -46,7 +48,7 @@ class MobileStyleGAN(Prior):
         width, (channels, side) = styles.weight.shape[1], first.input.shape[:2]
         spaces: dict[str, Shape] = {
             **{"z": (width,), "w": (width,), "w+": (len(styles.sizes), width)},
-            **{"s": (sum(styles.sizes),), "p_n": (width,)},
+            **{"s": (sum(styles.sizes),), "p_n": (width,), "noise": (self.noise_size,)},
         }
         for k, layer in enumerate(layers):
             spaces[f"features@{k + 1}"] = (channels, side, side)
@@ -99,14 +101,14 @@ class MobileStyleGAN(Prior):
 
     @property
     def w_mean(self) -> Tensor:
-        """w̄ for each modulation, (L, n)."""
         return self.whitening.w_mean.expand(len(self.styles.sizes), -1)
 
-    def decode_from(self, features: Codes, space: str, wplus: Codes, *, noise: NoiseMode = "const") -> Images:
-        """Images of `features` in `space`, a `features@k`, whose later blocks follow w+ (B, L, n)."""
-        self._check(features, space)
-        self._check(wplus, "w+")
-        return self._picture(features, _depth(space), self.styles(wplus), noise)
+    @property
+    def noise_shapes(self) -> Sequence[tuple[int, int]]:
+        return [(finish.noise.shape[0], finish.noise.shape[1]) for finish in self._finishes]
+
+    def noise_maps(self) -> Tensor:
+        return torch.cat([finish.plain() for finish in self._finishes])[None].detach()
 
     def cut(self, space: str, head: Mapping[str, Tensor]) -> MobileStyleGAN:
         """The network up to `space`, a `features@k`, weights shared, and after it a head of another make.
@@ -133,13 +135,14 @@ class MobileStyleGAN(Prior):
     def _sample(self, n: int, rng: torch.Generator) -> Codes:
         return torch.randn(n, *self._spaces["z"], generator=rng)
 
-    def _decode(self, codes: Codes, space: str, label: Tensor | None, noise: NoiseMode) -> Images:
+    def _decode(self, codes: Codes, space: str, label: Tensor | None, noise: Noise) -> Images:
         if label is not None:
             raise ValueError(f"{self}: has no classes; leave label out")
-        if space.startswith("features@"):
-            return self._picture(codes, _depth(space), self._mean_styles(), noise)
-        styles = codes if space == "s" else self._map(codes, space, "s", None, 1.0)
-        return self._picture(codes, 0, styles, noise)
+        start = _depth(space) if space.startswith("features@") else 0
+        styles = self._styles(codes, space)
+        x = self._run(codes, start, len(self.layers) + 1, styles, codes if space == "noise" else noise)
+        raw: Tensor = self.head(x, styles[-1])
+        return (raw + 1) / 2
 
     def _map(self, codes: Codes, source: str, target: str, label: Tensor | None, truncation: float) -> Codes:
         if label is not None:
@@ -149,7 +152,7 @@ class MobileStyleGAN(Prior):
         if source.startswith("features@"):
             if not target.startswith("features@") or _depth(target) < _depth(source):
                 raise ValueError(back)
-            return self._run(codes, _depth(source), _depth(target), self._mean_styles(), "const")
+            return self._run(codes, _depth(source), _depth(target), self._styles(codes, source), "const")
         if source == "p_n":
             codes, source = self.whitening.coloured(codes), "w"
         elif source == "z":
@@ -164,25 +167,35 @@ class MobileStyleGAN(Prior):
             return self.whitening.whitened(codes)
         if target == "w+":
             return codes if source == "w+" else codes[:, None].repeat(1, len(self.styles.sizes), 1)
-        styles: Tensor = codes if source == "s" else self.styles(codes)
-        return styles if target == "s" else self._run(codes, 0, _depth(target), styles, "const")
+        styles = self._styles(codes, source)
+        return torch.cat(styles, 1) if target == "s" else self._run(codes, 0, _depth(target), styles, "const")
 
-    def _mean_styles(self) -> Tensor:
-        styles: Tensor = self.styles(self.whitening.w_mean[None])
-        return styles
+    def _styles(self, codes: Codes, space: str) -> list[Tensor]:
+        """The style of every modulation, (B, its channels)."""
+        if space == "noise" or space.startswith("features@"):
+            codes, space = self._going_on(codes)
+        if space in ("z", "p_n"):
+            codes = self._map(codes, space, "w", None, 1.0)
+        return list(torch.split(codes if space == "s" else self.styles(codes), self.styles.sizes, 1))
 
-    def _picture(self, x: Tensor, start: int, styles: Tensor, noise: NoiseMode) -> Images:
-        x = self._run(x, start, len(self.layers) + 1, styles, noise)
-        raw: Tensor = self.head(x, torch.split(styles, self.styles.sizes, 1)[-1])
-        return (raw + 1) / 2
-
-    def _run(self, x: Tensor, start: int, stop: int, styles: Tensor, noise: NoiseMode) -> Tensor:
+    def _run(self, x: Tensor, start: int, stop: int, styles: Sequence[Tensor], noise: Noise) -> Tensor:
         """What enters block `stop` from what enters block `start`; the first block, 0, takes nothing but its style."""
-        style = torch.split(styles, self.styles.sizes, 1)
-        maps: Noise = self.noise_seed if noise == "random" else noise
+        maps = self._added(noise)
         for k in range(start, stop):
-            x = self.first(style[0], maps) if k == 0 else self.layers[k - 1](x, *style[3 * k - 2 : 3 * k + 1], maps)
+            own, added = styles[max(0, 3 * k - 2) : 3 * k + 1], maps[max(0, 2 * k - 1) : 2 * k + 1]
+            x = self.layers[k - 1](x, *own, added) if k else self.first(*own, *added)
         return x
+
+    def _added(self, noise: Noise) -> list[Tensor | None]:
+        """What every convolution adds to its output."""
+        if not isinstance(noise, Tensor):
+            return [finish.added(noise, self.noise_seed) for finish in self._finishes]
+        return [finish.added(own, self.noise_seed) for finish, own in zip(self._finishes, self._split(noise), strict=True)]
+
+    @property
+    def _finishes(self) -> list[Finish]:
+        layers = [layer for layer in self.layers if isinstance(layer, Layer)]
+        return [self.first.finish, *(part.finish for layer in layers for part in (layer.conv1, layer.conv2))]
 
 
 def _depth(space: str) -> int:

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal, final
+from typing import final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from priorsolve.priors.base import Noise
+
 SLOPE = 0.2
 """Of every leaky ReLU in the network."""
-
-Noise = Literal["const", "none"] | int
-"""The maps that the network came with, none at all, or maps of the same strength drawn from this seed."""
 
 
 def empty(*shape: int) -> nn.Parameter:
@@ -74,21 +73,34 @@ class Styles(nn.Module):
 
 @final
 class Finish(nn.Module):
-    """What follows every convolution: the noise map (H, W), the same for all channels; the bias (C,); the leaky ReLU."""
+    """What follows every convolution: the noise map, the same for all channels; the bias (C,); the leaky ReLU.
+
+    `noise` (H, W) is the network's own map times its strength, so the strength is the map's standard deviation.
+    """
 
     def __init__(self, channels: int, side: int, number: int) -> None:
         super().__init__()
         self._number = number
         self.noise, self.bias = empty(side, side), empty(channels)
 
-    def forward(self, x: Tensor, noise: Noise) -> Tensor:
-        x = x + self.bias[:, None, None]
+    def added(self, noise: Noise, seed: int) -> Tensor | None:
+        """What is added to the features, (H, W) or (B, 1, H, W), or None; maps given are this layer's own, (B, H·W)."""
+        if isinstance(noise, Tensor):
+            return noise.view(-1, 1, *self.noise.shape) * self.noise.std()
+        if noise == "none":
+            return None
         if noise == "const":
-            x = x + self.noise
-        elif noise != "none":
-            rng = torch.Generator().manual_seed(noise * 1000 + self._number)
-            x = x + torch.randn(self.noise.shape, generator=rng).to(x) * self.noise.std()
-        return F.leaky_relu(x, SLOPE)
+            return self.noise
+        rng = torch.Generator().manual_seed(seed * 1000 + self._number)
+        return torch.randn(self.noise.shape, generator=rng).to(self.noise) * self.noise.std()
+
+    def plain(self) -> Tensor:
+        """(H·W,) the network's own map before its strength; zeros where the strength is 0."""
+        return (self.noise / self.noise.std().clamp_min(1e-12)).flatten()
+
+    def forward(self, x: Tensor, noise: Tensor | None) -> Tensor:
+        x = x + self.bias[:, None, None]
+        return F.leaky_relu(x if noise is None else x + noise, SLOPE)
 
 
 @final
@@ -100,7 +112,7 @@ class First(nn.Module):
         self.input, self.weight = empty(channels, side, side), empty(channels, channels, 3, 3)
         self.finish = Finish(channels, side, 0)
 
-    def forward(self, style: Tensor, noise: Noise) -> Tensor:
+    def forward(self, style: Tensor, noise: Tensor | None) -> Tensor:
         x: Tensor = self.finish(F.conv2d(self.input * style[:, :, None, None], self.weight, padding=1), noise)
         return x
 
@@ -114,7 +126,7 @@ class Separable(nn.Module):
         self.depthwise, self.pointwise = empty(inputs, 1, 3, 3), empty(outputs, inputs, 1, 1)
         self.finish = Finish(outputs, side, number)
 
-    def forward(self, x: Tensor, noise: Noise) -> Tensor:
+    def forward(self, x: Tensor, noise: Tensor | None) -> Tensor:
         x = F.conv2d(x, self.depthwise, padding=1, groups=x.shape[1])
         y: Tensor = self.finish(F.conv2d(x, self.pointwise), noise)
         return y
@@ -129,11 +141,11 @@ class Layer(nn.Module):
         self.conv1 = Separable(inputs // 4, outputs, side, 2 * number + 1)
         self.conv2 = Separable(outputs, outputs, side, 2 * number + 2)
 
-    def forward(self, x: Tensor, up: Tensor, style1: Tensor, style2: Tensor, noise: Noise) -> Tensor:
+    def forward(self, x: Tensor, up: Tensor, style1: Tensor, style2: Tensor, noises: Sequence[Tensor | None]) -> Tensor:
         # conv1's style goes through the Haar transform, so that one product at the lower resolution does for two
         both = up * torch.cat([style1, style1.repeat_interleave(3, 1)], 1)
-        x = self.conv1(haar(x * both[:, :, None, None]), noise)
-        x = self.conv2(x * style2[:, :, None, None], noise)
+        x = self.conv1(haar(x * both[:, :, None, None]), noises[0])
+        x = self.conv2(x * style2[:, :, None, None], noises[1])
         return x
 
 

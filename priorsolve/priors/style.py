@@ -4,33 +4,30 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from copy import copy
 from itertools import accumulate
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from priorsolve.priors.base import NoiseMode, Prior
+from priorsolve.priors.base import Noise
 from priorsolve.priors.errors import CheckpointError
 from priorsolve.priors.layout import fill
 from priorsolve.priors.mapping import MEAN, MappingNetwork
+from priorsolve.priors.styled import Styled
 from priorsolve.types import Codes, Images, Shape
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 _AVERAGED = 4096
 
 
-class StylePrior(Prior):
+class StylePrior(Styled):
     """Pictures from styles. The spaces, in the order in which maps lead:
 
     * `z+c`, only with classes: z and after it the class as the network sees it, so that both can be optimised; sampling starts there,
       a class drawn evenly. `z` (z_dim,), N(0, I), takes its class from `label`. Codes after z carry their class.
     * `w` (w_dim,), one style for all layers; `w+` (L, w_dim), one for each.
     * `s`, what the layers' affine maps make of w+, end to end in the order of the layers.
+    * `noise`, where there are noise inputs: all noise maps, end to end, beside the styles of w̄ or of the codes given to `resumed`.
     * `features@k`, what enters `blocks[k]`, k ≥ 2. The styles of the blocks from k on are no part of it: they are those of w̄, or of
       the codes given to `resumed`.
 
@@ -40,12 +37,10 @@ class StylePrior(Prior):
 
     mapping: MappingNetwork
     noise_seed: int = 0
-    _later: Tensor | None
 
     def __init__(self, mapping: MappingNetwork) -> None:
         super().__init__()
         self.mapping = mapping
-        self.register_buffer("_later", None, persistent=False)
 
     @property
     @abstractmethod
@@ -72,7 +67,7 @@ class StylePrior(Prior):
         """The styles (B, style_sizes[i]) of w+ (B, L, w_dim)."""
 
     @abstractmethod
-    def _run(self, styles: Sequence[Tensor], x: Tensor | None, start: int, stop: int, noise: NoiseMode) -> Tensor:
+    def _run(self, styles: Sequence[Tensor], x: Tensor | None, start: int, stop: int, noise: Noise) -> Tensor:
         """What blocks `start` to `stop` make of features (None before block 1); the raw picture after the last."""
 
     @property
@@ -80,16 +75,15 @@ class StylePrior(Prior):
         z, w, c = self.mapping.z_dim, self.mapping.w_dim, self.mapping.n_features
         spaces: dict[str, Shape] = {"z+c": (z + c,)} if c else {}
         spaces |= {"z": (z,), "w": (w,), "w+": (self.slots, w), "s": (sum(self.style_sizes),)}
+        spaces |= {"noise": (self.noise_size,)} if self.noise_size else {}
         return spaces | {f"features@{k + 2}": shape for k, shape in enumerate(self.feature_shapes)}
 
     @property
     def n_classes(self) -> int:
-        """How many classes a label chooses from; 0 for a prior without classes."""
         return self.mapping.n_classes
 
     @property
     def w_mean(self) -> Tensor:
-        """w̄ for each layer, (L, w_dim)."""
         return self.mapping.w_avg.expand(self.slots, -1)
 
     def to_state(self) -> dict[str, Tensor]:
@@ -101,21 +95,10 @@ class StylePrior(Prior):
         mean, end = self.w_mean, self.slots if cutoff is None else cutoff
         return torch.cat([torch.lerp(mean[:end], wplus[:, :end], truncation), wplus[:, end:]], dim=1)
 
-    def resumed(self, codes: Codes, space: str) -> Self:
-        """The same prior, weights shared, whose `features@k` go on with the styles of `codes` (B or 1, …) of `space`, not those of w̄."""
-        self._check(codes, space)
-        if space.startswith("features@"):
-            raise ValueError(f"{self}: features carry no styles to go on with; give codes of z, w, w+ or s")
-        other = copy(self)
-        other._buffers = dict(self._buffers)
-        other._later = codes if space == "s" else self._map(codes, space, "s", None, 1.0)
-        return other
-
     def embed(self, label: Tensor) -> Tensor:
-        """(B, c), the part that `z+c` has after z, of class indices (B,) or weights (B, n_classes). Raises ValueError for others."""
         n = self.n_classes
         if not n:
-            raise ValueError(f"{self}: has no classes; leave label out")
+            return super().embed(label)
         if label.ndim == 2 and label.shape[1] == n:
             weights = label
         elif label.ndim == 1 and not label.is_floating_point() and bool(((label >= 0) & (label < n)).all()):
@@ -131,9 +114,10 @@ class StylePrior(Prior):
             return z
         return torch.cat([z, self.embed(torch.randint(self.n_classes, (n,), generator=rng)).to(z)], dim=1)
 
-    def _decode(self, codes: Codes, space: str, label: Tensor | None, noise: NoiseMode) -> Images:
+    def _decode(self, codes: Codes, space: str, label: Tensor | None, noise: Noise) -> Images:
         codes = self._entered(codes, space, label)
         features = codes if space.startswith("features@") else None
+        noise = codes if space == "noise" else noise
         return (self._run(self._styles(codes, space, 1.0), features, _depth(space), len(self.blocks), noise) + 1) / 2
 
     def _map(self, codes: Codes, source: str, target: str, label: Tensor | None, truncation: float) -> Codes:
@@ -159,10 +143,8 @@ class StylePrior(Prior):
         return wplus if truncation == 1 else self.truncated(wplus, truncation)
 
     def _styles(self, codes: Codes, space: str, truncation: float) -> list[Tensor]:
-        if space.startswith("features@"):
-            if self._later is None:
-                return self._styled(self.w_mean[None])
-            space, codes = "s", self._later
+        if space == "noise" or space.startswith("features@"):
+            codes, space = self._going_on(codes)
         if space == "s":
             ends = list(accumulate(self.style_sizes))
             return [codes[:, end - size : end] for size, end in zip(self.style_sizes, ends, strict=True)]

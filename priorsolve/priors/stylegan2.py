@@ -12,12 +12,12 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from priorsolve.priors.base import NoiseMode
+from priorsolve.priors.base import Noise
 from priorsolve.priors.errors import CheckpointError
 from priorsolve.priors.fir import binomial
 from priorsolve.priors.mapping import MappingNetwork
 from priorsolve.priors.style import StylePrior, finish, positive
-from priorsolve.priors.synthesis2 import Block
+from priorsolve.priors.synthesis2 import Block, Convolution
 from priorsolve.types import Shape
 
 _SIDE = re.compile(r"synthesis\.b(\d{1,5})\.")
@@ -96,6 +96,18 @@ class StyleGAN2(StylePrior):
         return [(block.inputs + self._colours, block.side // 2, block.side // 2) for block in self._synthesis[1:]]
 
     @property
+    def noise_shapes(self) -> Sequence[tuple[int, int]]:
+        return [(layer.side, layer.side) for layer in self._convolutions if layer.noisy]
+
+    def noise_maps(self) -> Tensor:
+        maps = [layer.noise_const.flatten() for layer in self._convolutions if layer.noisy]
+        return torch.cat(maps)[None] if maps else super().noise_maps()
+
+    @property
+    def _convolutions(self) -> list[Convolution]:
+        return [layer for block in self._synthesis for layer in block.convolutions]
+
+    @property
     def _synthesis(self) -> list[Block]:
         return [block for block in self.synthesis.values() if isinstance(block, Block)]
 
@@ -112,25 +124,29 @@ class StyleGAN2(StylePrior):
             slot += len(block.convolutions)
         return styles
 
-    def _run(self, styles: Sequence[Tensor], x: Tensor | None, start: int, stop: int, noise: NoiseMode) -> Tensor:
-        rng = torch.Generator().manual_seed(self.noise_seed)
+    def _run(self, styles: Sequence[Tensor], x: Tensor | None, start: int, stop: int, noise: Noise) -> Tensor:
         image: Tensor | None = None
         if x is not None and self._colours:
             x, image = x[:, : -self._colours], x[:, -self._colours :]
-        at = 0
+        at, noises = 0, iter(self._added(noise))
         for k, block in enumerate(self._synthesis, start=1):
+            own = [next(noises) for _ in block.convolutions]
             if start <= k < stop:
-                x, image = block(x, image, styles[at : at + len(block.affines)], noise, rng)
-            elif noise == "random":
-                # the same maps wherever a picture is entered
-                for layer in block.convolutions:
-                    layer.noise(noise, rng)
+                x, image = block(x, image, styles[at : at + len(block.affines)], own)
             at += len(block.affines)
         assert x is not None
         if stop == len(self.blocks):
             assert image is not None
             return image
         return x if image is None else torch.cat([x, image], dim=1)
+
+    def _added(self, noise: Noise) -> list[Tensor | None]:
+        """What every convolution adds; drawn for all of them, so that the maps are the same wherever a picture is entered."""
+        rng = torch.Generator().manual_seed(self.noise_seed)
+        if not isinstance(noise, Tensor):
+            return [layer.added(noise, rng) for layer in self._convolutions]
+        own = iter(self._split(noise))
+        return [layer.added(next(own), rng) if layer.noisy else None for layer in self._convolutions]
 
 
 def _sides(state: Mapping[str, Tensor]) -> list[int]:

@@ -8,7 +8,7 @@ from typing import final
 
 from torch import Tensor, nn
 
-from priorsolve.priors.base import NoiseMode
+from priorsolve.priors.base import Noise
 from priorsolve.priors.errors import CheckpointError
 from priorsolve.priors.mapping import MappingNetwork
 from priorsolve.priors.plan3 import names_of, plan_of
@@ -113,7 +113,7 @@ class StyleGAN3(StylePrior):
         affines = [self._waves.affine, *(layer.affine for layer in self._layers)]
         return [affine(wplus[:, slot]) for slot, affine in enumerate(affines)]
 
-    def _run(self, styles: Sequence[Tensor], x: Tensor | None, start: int, stop: int, noise: NoiseMode) -> Tensor:
+    def _run(self, styles: Sequence[Tensor], x: Tensor | None, start: int, stop: int, noise: Noise) -> Tensor:
         if x is None:
             x, start = self._waves(styles[0]), 2
         for layer, style in list(zip(self._layers, styles[1:], strict=True))[start - 2 : stop - 2]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from priorsolve.priors.base import NoiseMode
+from priorsolve.priors.base import Noise
 from priorsolve.priors.errors import CheckpointError
 from priorsolve.priors.fir import smooth, twice
 from priorsolve.priors.layout import empty, shape_of
@@ -40,7 +40,7 @@ class Convolution(nn.Module):
             self.noise_strength = empty()
         if up:
             self.register_buffer("resample_filter", torch.empty(4, 4, device="meta"))
-        self._up, self._clamp, self._side = up, clamp, side
+        self._up, self._clamp, self.side = up, clamp, side
 
     def forward(self, x: Tensor, style: Tensor, noise: Tensor | None, gain: float = 1.0) -> Tensor:
         # scaling the input and the output is one shared convolution for the whole batch, where scaling the weights is one per image
@@ -57,13 +57,20 @@ class Convolution(nn.Module):
         x = F.leaky_relu(x + self.bias[:, None, None], 0.2) * (math.sqrt(2) * gain)
         return x if self._clamp is None else x.clamp(-self._clamp * gain, self._clamp * gain)
 
-    def noise(self, mode: NoiseMode, rng: torch.Generator) -> Tensor | None:
-        """What is added to the features, (side, side), or None. `rng` is drawn from in "random" alone."""
-        if not self.noisy or mode == "none":
+    def added(self, noise: Noise, rng: torch.Generator) -> Tensor | None:
+        """What is added to the features, (side, side) or (B, 1, side, side), or None. `rng` is drawn from in "random" alone.
+
+        Maps given are this layer's own, (B, side²).
+        """
+        if not self.noisy:
             return None
-        if mode == "const":
+        if isinstance(noise, Tensor):
+            return noise.view(-1, 1, self.side, self.side) * self.noise_strength
+        if noise == "none":
+            return None
+        if noise == "const":
             return self.noise_const * self.noise_strength
-        return torch.randn(self._side, self._side, generator=rng).to(self.noise_const) * self.noise_strength
+        return torch.randn(self.side, self.side, generator=rng).to(self.noise_const) * self.noise_strength
 
 
 @final
@@ -138,14 +145,13 @@ class Block(nn.Module):
         return [layer.affine for layer in self.convolutions] + ([self.torgb.affine] if self.picture else [])
 
     def forward(
-        self, x: Tensor | None, image: Tensor | None, styles: Sequence[Tensor], mode: NoiseMode, rng: torch.Generator
+        self, x: Tensor | None, image: Tensor | None, styles: Sequence[Tensor], noises: Sequence[Tensor | None]
     ) -> tuple[Tensor, Tensor | None]:
         if x is None:
-            y = self.conv1(self.const.expand(len(styles[0]), -1, -1, -1), styles[0], self.conv1.noise(mode, rng))
+            y = self.conv1(self.const.expand(len(styles[0]), -1, -1, -1), styles[0], noises[0])
         else:
-            y = self.conv0(x, styles[0], self.conv0.noise(mode, rng))
-            noise = self.conv1.noise(mode, rng)
-            y = self.conv1(y, styles[1], noise) if self.skip is None else self._around(x, y, styles[1], noise, self.skip)
+            y = self.conv0(x, styles[0], noises[0])
+            y = self.conv1(y, styles[1], noises[1]) if self.skip is None else self._around(x, y, styles[1], noises[1], self.skip)
         if image is not None:
             image = twice(image, self.resample_filter)
         if self.picture:

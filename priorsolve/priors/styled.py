@@ -1,0 +1,68 @@
+"""What priors drawn by styles share: a mean style, and features that need styles beside them to become a picture."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from copy import copy
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from priorsolve.priors.base import Prior
+from priorsolve.types import Codes
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+class Styled(Prior):
+    """A prior in whose `features@k` the styles of the blocks from k on are no part: they are those of w̄, or of `resumed` codes."""
+
+    _later: Tensor | None
+    _later_space: str
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("_later", None, persistent=False)
+
+    @property
+    @abstractmethod
+    def w_mean(self) -> Tensor:
+        """w̄ for each layer, (L, w_dim)."""
+
+    def resumed(self, codes: Codes, space: str) -> Self:
+        self._check(codes, space)
+        if space == "noise" or space.startswith("features@"):
+            raise ValueError(f"{self}: {space.split('@')[0]} carry no styles to go on with; give codes of z, w, w+ or s")
+        other = copy(self)
+        other._buffers = dict(self._buffers)
+        if not space.startswith(("w", "s")):
+            codes, space = self.map(codes, source=space, target="w"), "w"
+        other._later, other._later_space = codes, space
+        return other
+
+    def _going_on(self, codes: Codes) -> tuple[Codes, str]:
+        """What gives the blocks after features, or beside noise maps, their styles, and its space; 1 row or as many as `codes`."""
+        if self._later is None:
+            return self.w_mean[None], "w+"
+        if len(self._later) not in (1, len(codes)):
+            raise ValueError(f"{self}: {len(codes)} codes, but resumed from {len(self._later)}; give as many, or one for all")
+        return self._later, self._later_space
+
+    def _split(self, noise: Tensor) -> Sequence[Tensor]:
+        """Each layer's own map (B, H·W) of a code of `noise`."""
+        return torch.split(noise, [height * width for height, width in self.noise_shapes], 1)
+
+    def _centre(self, space: str) -> Codes:
+        first = next(iter(self.spaces))
+        zeros = self.w_mean.new_zeros(1, *self.spaces[space])
+        if space == "z+c":
+            size = self.spaces["z"][0]
+            zeros[:, size:] = self.embed(zeros.new_full((1, self.n_classes), 1 / self.n_classes))
+        if space in (first, "z", "p_n"):
+            return zeros
+        if space == "w":
+            return self.w_mean.mean(0, keepdim=True)
+        return self.map(self.w_mean[None], source="w+", target=space)

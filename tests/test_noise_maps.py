@@ -1,0 +1,113 @@
+"""Noise maps as codes: the checkpoint's own, given ones, and the space `noise`."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from prior_support import CHAINS, NOISY, made
+from torch import Tensor
+
+from priorsolve.priors import Prior
+
+
+def start(prior: Prior, n: int = 2) -> Tensor:
+    return prior.sample(n, torch.Generator().manual_seed(5))
+
+
+def drawn(prior: Prior, n: int, seed: int = 3) -> Tensor:
+    return prior.sample(n, torch.Generator().manual_seed(seed), "noise")
+
+
+@pytest.mark.parametrize("name", NOISY)
+def test_the_checkpoints_own_maps_are_const(name: str) -> None:
+    prior = made(name)
+    maps = prior.noise_maps()
+    assert maps.shape == (1, prior.noise_size)
+    assert tuple(prior.spaces["noise"]) == (prior.noise_size,)
+    assert prior.noise_size == sum(height * width for height, width in prior.noise_shapes)
+    z = start(prior)
+    torch.testing.assert_close(prior.decode(z, noise=maps), prior.decode(z), atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(prior.decode(z, noise=torch.zeros_like(maps)), prior.decode(z, noise="none"), atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(prior.centre("noise"), maps)
+
+
+@pytest.mark.parametrize("name", NOISY)
+def test_maps_follow_the_order_of_the_layers(name: str) -> None:
+    prior = made(name)
+    last = max(prior.spaces, key=lambda space: int(space.partition("@")[2] or 0))
+    side = prior.spaces[last][-1]
+    early = sum(height * width for height, width in prior.noise_shapes if height < side)
+    maps = drawn(prior, 2)
+    other = torch.cat([drawn(prior, 2, seed=4)[:, :early], maps[:, early:]], 1)
+    codes = prior.map(start(prior), source=next(iter(prior.spaces)), target=last)
+    # the earlier layers are behind the features
+    assert torch.equal(prior.decode(codes, last, noise=maps), prior.decode(codes, last, noise=other))
+    assert not torch.allclose(prior.decode(start(prior), noise=maps), prior.decode(start(prior), noise=other), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", NOISY)
+def test_every_picture_has_its_own_maps_and_no_neighbours(name: str) -> None:
+    prior = made(name)
+    z, maps = start(prior, 3), drawn(prior, 3)
+    batch = prior.decode(z, noise=maps)
+    singles = [prior.decode(code[None], noise=row[None]) for code, row in zip(z, maps, strict=True)]
+    torch.testing.assert_close(batch, torch.cat(singles), atol=2e-5, rtol=1e-5)
+    shared = prior.decode(z, noise=maps[:1])
+    torch.testing.assert_close(shared, prior.decode(z, noise=maps[:1].expand(3, -1)), atol=2e-5, rtol=1e-5)
+    assert not torch.allclose(shared[1:], batch[1:], atol=1e-3)
+
+
+@pytest.mark.parametrize("name", NOISY)
+def test_gradients_reach_the_maps(name: str) -> None:
+    prior = made(name).double()
+    z, maps = start(prior, 1), drawn(prior, 1).requires_grad_()
+    (slope,) = torch.autograd.grad(prior.decode(z, noise=maps).square().mean(), maps)
+    way = drawn(prior, 1, seed=9) * 1e-6
+    with torch.no_grad():
+        rise = prior.decode(z, noise=maps + way).square().mean() - prior.decode(z, noise=maps - way).square().mean()
+    torch.testing.assert_close((slope * way).sum() * 2, rise, rtol=1e-3, atol=1e-13)
+    assert bool((slope != 0).all())
+
+
+@pytest.mark.parametrize("name", NOISY)
+def test_the_space_of_maps(name: str) -> None:
+    prior = made(name)
+    maps = drawn(prior, 3)
+    assert abs(float(maps.std()) - 1) < 0.1
+    assert torch.equal(maps, drawn(prior, 3))
+    middle = prior.centre("w+").expand(3, -1, -1)
+    torch.testing.assert_close(prior.decode(maps, "noise"), prior.decode(middle, "w+", noise=maps), atol=2e-5, rtol=1e-5)
+    w = prior.sample(3, torch.Generator().manual_seed(5), "w")
+    resumed = prior.resumed(w, "w")
+    torch.testing.assert_close(resumed.decode(maps, "noise"), prior.decode(w, "w", noise=maps), atol=2e-5, rtol=1e-5)
+    one = prior.resumed(w[:1], "w").decode(maps, "noise")
+    torch.testing.assert_close(one, prior.decode(w[:1].expand(3, -1), "w", noise=maps), atol=2e-5, rtol=1e-5)
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    prior = made("mobilestylegan")
+    z, maps = start(prior, 3), drawn(prior, 3)
+    for wrong in (maps[:2], maps[:, 1:], maps[0], maps[:, None]):
+        with pytest.raises(ValueError, match=r"expected noise of shape \(3, 656\) or \(1, 656\), got \("):
+            prior.decode(z, noise=wrong)
+    with pytest.raises(ValueError, match="codes in 'noise' are the noise maps"):
+        prior.decode(maps, "noise", noise=maps)
+    with pytest.raises(ValueError, match=r"no map from 'z' to 'noise'; noise maps go beside a code"):
+        prior.map(z, source="z", target="noise")
+    with pytest.raises(ValueError, match="no map from 'noise' to 'features@2'"):
+        prior.map(maps, source="noise", target="features@2")
+    assert prior.map(maps, source="noise", target="noise") is maps
+
+
+@pytest.mark.parametrize("name", [*CHAINS, "stylegan3"])
+def test_priors_without_noise_inputs(name: str) -> None:
+    prior = made(name)
+    assert prior.noise_size == 0
+    assert prior.noise_maps().shape == (1, 0)
+    assert "noise" not in prior.spaces
+    z = start(prior)
+    with pytest.raises(ValueError, match="has no noise inputs"):
+        prior.decode(z, noise=torch.zeros(2, 16))
+    with pytest.raises(ValueError, match="has no space 'noise'"):
+        prior.sample(2, torch.Generator().manual_seed(0), "noise")
+    assert torch.equal(prior.decode(z, noise="random"), prior.decode(z))
