@@ -26,6 +26,7 @@ setup(
         "priorsolve",
         "priorsolve.priors",
         "priorsolve.solvers",
+        "priorsolve.interop",
         "priorsolve.operators",
         "priorsolve.recipes",
         "priorsolve.data",
@@ -50,7 +51,8 @@ setup(
         "pyarrow>=15",
     ],
     extras_require={
-        "test": ["pytest>=8", "pytest-timeout", "pytest-xdist>=3.5", "hypothesis>=6.100", "jsonschema>=4.20"],
+        "deepinv": ["deepinv>=0.5"],
+        "test": ["pytest>=8", "pytest-timeout", "pytest-xdist>=3.5", "hypothesis>=6.100", "jsonschema>=4.20", "deepinv>=0.5"],
         "dev": ["ruff==0.17.6", "mypy==2.4.1", "import-linter==2.16", "pre-commit>=4", "build>=1.2", "types-PyYAML"],
     },
     entry_points={"console_scripts": ["priorsolve=priorsolve.cli:main"]},
