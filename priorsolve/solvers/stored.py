@@ -1,0 +1,84 @@
+"""Solutions in plain safetensors files: written whole or not at all, and read without running anything in them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from priorsolve.files import write_atomically
+from priorsolve.solvers.solution import Solution
+from priorsolve.solvers.stopping import Stop
+
+KIND = "priorsolve.solution"
+VERSION = "1"
+_CODES = "codes/"
+_RANKS = {"images": 4, "misfit": 1, "residual": 1, "steps": 1, "history": 2}
+"""How many axes each tensor has: (B, C, H, W), (B,), and (k, B) for the history."""
+
+
+def save_solution(solution: Solution, path: str | Path) -> None:
+    """Write all of `solution` to a safetensors file; `load_solution` gives it back bit by bit, on the CPU.
+
+    The tensors are `images`, `misfit`, `residual`, `steps`, `history` and `codes/NAME`; why each image stopped is in the metadata.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    tensors = {name: getattr(solution, name) for name in _RANKS} | {_CODES + name: codes for name, codes in solution.codes.items()}
+    # copies: a file holds no two tensors that share memory, as parts of one solution may
+    plain = {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
+    metadata = {KIND: VERSION, "stopped": json.dumps([stop.name for stop in solution.stopped])}
+    write_atomically(Path(path), save(plain, metadata))
+
+
+def load_solution(path: str | Path) -> Solution:
+    """The solution that `save_solution` wrote, on the CPU: a start for any solver with a way from its codes.
+
+    Raises:
+        ValueError: the file holds no solution, or one that is damaged.
+        OSError: it cannot be read.
+    """
+    path = Path(path)
+    with path.open("rb"):  # a missing file and a folder say so in their own words
+        pass
+    try:
+        with safe_open(path, framework="pt") as file:
+            # copies: the file may be written anew while what was read from it is in use
+            metadata, tensors = file.metadata() or {}, {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"{path}: is no safetensors file, or is damaged ({error}); save the solution again") from None
+    if KIND not in metadata:
+        raise ValueError(f"{path}: holds tensors and no solution; give a file that save_solution wrote")
+    if metadata[KIND] != VERSION:
+        raise ValueError(f"{path}: holds a solution of version {metadata[KIND]}, this priorsolve reads {VERSION}; update priorsolve")
+    codes = {name.removeprefix(_CODES): tensor for name, tensor in tensors.items() if name.startswith(_CODES)}
+    stopped = _stops(path, metadata.get("stopped", ""))
+    _check(path, tensors, len(stopped))
+    return Solution(**{name: tensors[name] for name in _RANKS}, codes=codes, stopped=stopped)
+
+
+def _stops(path: Path, text: str) -> tuple[Stop, ...]:
+    try:
+        return tuple(Stop[name] for name in json.loads(text))
+    except (ValueError, TypeError, KeyError):
+        known = ", ".join(stop.name for stop in Stop)
+        raise ValueError(f"{path}: says {text!r} about why images stopped, expected a list of {known}; save the solution again") from None
+
+
+def _check(path: Path, tensors: dict[str, Tensor], count: int) -> None:
+    """Raises ValueError unless every part is there and for `count` images."""
+    missing = [name for name in _RANKS if name not in tensors]
+    if missing:
+        raise ValueError(f"{path}: lacks {', '.join(missing)}; save the solution again")
+    wrong = [
+        f"{name} {tuple(tensor.shape)}"
+        for name, tensor in tensors.items()
+        if tensor.ndim != _RANKS.get(name, tensor.ndim) or tensor.shape[name == "history" :][:1] != (count,)
+    ]
+    if wrong:
+        raise ValueError(f"{path}: says why {count} images stopped, but holds {', '.join(wrong)}; save the solution again")
