@@ -132,12 +132,13 @@ def _read_pickles(path: Path, size: int, select: Callable[[Any], Checkpoint]) ->
         stream: Any = view
         content = unpickle(stream, nowhere, packed)
         if isinstance(content, int) and content == MAGIC:
-            content = read_stream(stream, lambda start, stop: view[start:stop], size)
-        elif not isinstance(content, (Mapping, tuple)):
-            raise CheckpointError(
-                "is an ordinary pickle, not a checkpoint known here; save the generator's state_dict with torch.save or safetensors"
-            )
-        return select(content)
+            return select(read_stream(stream, lambda start, stop: view[start:stop], size))
+    if not isinstance(content, (Mapping, tuple)):
+        raise CheckpointError(
+            "is an ordinary pickle, not a checkpoint known here; save the generator's state_dict with torch.save or safetensors"
+        )
+    # the pickle held copies of all numbers: with the mmap closed, the file itself takes no memory beside them
+    return select(content)
 
 
 def _line(error: BaseException) -> str:

@@ -30,19 +30,21 @@ class Storage(Fixed):
 
     def __init__(self, dtype: torch.dtype, items: int, read: Bytes) -> None:
         self.dtype, self.items = dtype, items
-        self._read = read
+        self._read: Bytes | None = read
         self._tensor: Tensor | None = None
 
     def tensor(self) -> Tensor:
         """(items,), made once however many tensors look at it."""
         if self._tensor is None:
+            assert self._read is not None
             flat = torch.empty(self.items, dtype=self.dtype)
             raw = np.frombuffer(self._read(), dtype=np.uint8)
             if raw.nbytes != flat.nbytes:
                 raise CheckpointError(f"holds {raw.nbytes} bytes where a tensor needs {flat.nbytes}; download or copy it again")
             if self.items:
                 flat.view(torch.uint8).numpy()[:] = raw
-            self._tensor = flat
+            # bytes that only this held are no longer needed
+            self._tensor, self._read = flat, None
         return self._tensor
 
 
