@@ -118,6 +118,71 @@ def degrade(
 
 
 @app.command()
+def benchmark(
+    recipes: Annotated[
+        list[str],
+        typer.Argument(metavar="RECIPE...", help="Recipes, or 'NAME=RECIPE?key=value&key=value' for one with changes of its own."),
+    ],
+    photos: Annotated[list[Path] | None, typer.Option("--photos", help="Clean photos or folders; left out, the sample photos.")] = None,
+    out: Out = Path("benchmarked"),
+    set_: Sets = None,
+    baselines: Annotated[bool, typer.Option("--baselines/--no-baselines", help="Compare with classical methods.")] = True,
+    metric: Annotated[list[str] | None, typer.Option("--metric", help="Only these metrics; left out, psnr, ssim and lpips.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "auto",
+    seed: Seed = None,
+    batch_size: Annotated[int, typer.Option(help="Photos solved side by side.")] = 16,
+    limit: Annotated[int | None, typer.Option(help="Only the first photos, at most this many.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Compare recipes with one another and with classical methods: photos are degraded, restored and judged.
+
+    Finished photos are skipped: run it again to go on. The table is printed and written, with a sheet for each problem.
+    """
+    from rich.console import Console
+    from rich.progress import track
+    from rich.table import Table
+
+    from priorsolve import console
+    from priorsolve.benchmark import Benchmark
+    from priorsolve.data import samples
+    from priorsolve.memory import keep_freed_memory
+    from priorsolve.restoration import Options
+    from priorsolve.summary import CAPTION, cells, write_tables
+    from priorsolve.variants import read_variants
+
+    keep_freed_memory()
+    options = Options(device=device, batch_size=batch_size, limit=limit)
+    variants = read_variants(recipes, [*(set_ or []), *([] if seed is None else [f"seed={seed}"])])
+    bench = Benchmark(variants, photos or samples(), out, options, baselines=baselines, metrics=metric)
+    for entry in bench.entries:
+        with console.downloading(entry.recipe.prior, quiet) as on_download:
+            entry.run.prepare(on_download)
+    work = bench.baseline_work()
+    for entry in bench.entries:
+        if entry.run.todo and not quiet:
+            console.say(f"{entry.name}: {len(entry.run.todo)} photos")
+        with console.RunDisplay(len(entry.run.todo), quiet, False) as display:
+            for record in entry.run.records(display.step):
+                display.record(record)
+    for record in track(bench.baseline_records(), "baselines", total=len(work), console=console.err, disable=quiet or not work):
+        if record.status == "failed":
+            console.say(f"failed: {record.name}: {record.reason}")
+    judged = track(bench.scores(), "judging", total=bench.expected, console=console.err, disable=quiet)
+    scores = list(judged)
+    lines = write_tables(out, scores, CAPTION)
+    bench.write_sheets()
+    missing = bench.expected - len(scores)
+    if not quiet:
+        head, rows = cells(lines)
+        table = Table(*head)
+        for row in rows:
+            table.add_row(*row)
+        Console(width=None if sys.stdout.isatty() else 200).print(table)
+        console.say(f"{f'{missing} results are missing, of photos that failed; ' if missing else ''}see {out}")
+    raise typer.Exit(1 if missing else 0)
+
+
+@app.command()
 def check(
     target: Annotated[str, typer.Argument(metavar="RECIPE|CHECKPOINT", help="A recipe, or a generator's checkpoint file.")],
     set_: Sets = None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
@@ -19,16 +19,17 @@ Picture: TypeAlias = torch.Tensor | Image.Image
 
 PAPER, INK, FAINT, EMPTY = "#fbfbfa", "#333333", "#8a8a88", "#efefec"
 BOX, GAP, GUTTER, MARGIN = 192, 10, 44, 36  # 192 shows 8, 16, 32 and 64 pixels as whole squares
-CAPTION, HEAD, FOOT = 40, 34, 30
+CAPTION, UNDER, HEAD, FOOT = 40, 20, 34, 30
 
 
 @dataclass(frozen=True)
 class Row:
-    """One photo: its name, its pictures by column, and a few words to stand right of the name (such as "27.3 dB")."""
+    """One photo: its name, its pictures by column, a few words to stand right of the name (such as "27.3 dB"), and words under pictures."""
 
     name: str
     pictures: Mapping[str, Picture]
     note: str = ""
+    under: Mapping[str, str] = field(default_factory=dict)
 
 
 def write_sheet(path: Path, rows: Sequence[Row], *, limit: int = 40, total: int | None = None, remark: str = "") -> None:
@@ -52,7 +53,8 @@ def _draw(rows: Sequence[Row], columns: list[str], closing: str) -> Image.Image:
     stacks = _stacks(len(rows), len(columns))
     deep = -(-len(rows) // stacks)
     wide = len(columns) * BOX + (len(columns) - 1) * GAP
-    size = (2 * MARGIN + stacks * wide + (stacks - 1) * GUTTER, 2 * MARGIN + HEAD + deep * (BOX + CAPTION) + (FOOT if closing else 0))
+    high = BOX + CAPTION + (UNDER if any(row.under for row in rows) else 0)
+    size = (2 * MARGIN + stacks * wide + (stacks - 1) * GUTTER, 2 * MARGIN + HEAD + deep * high + (FOOT if closing else 0))
     sheet = Image.new("RGB", size, PAPER)
     pen = ImageDraw.Draw(sheet)
     name_font, head_font = ImageFont.load_default(14), ImageFont.load_default(17)
@@ -61,7 +63,7 @@ def _draw(rows: Sequence[Row], columns: list[str], closing: str) -> Image.Image:
         for place, column in enumerate(columns):
             pen.text((left + place * (BOX + GAP), MARGIN), _fit(pen, legible(column), head_font, BOX), fill=INK, font=head_font)
         for line, row in enumerate(rows[stack * deep : (stack + 1) * deep]):
-            top = MARGIN + HEAD + line * (BOX + CAPTION)
+            top = MARGIN + HEAD + line * high
             for place, column in enumerate(columns):
                 corner = (left + place * (BOX + GAP), top)
                 if column in row.pictures:
@@ -69,7 +71,9 @@ def _draw(rows: Sequence[Row], columns: list[str], closing: str) -> Image.Image:
                     sheet.paste(picture, (corner[0] + (BOX - picture.width) // 2, top + (BOX - picture.height) // 2))
                 else:
                     pen.rectangle((*corner, corner[0] + BOX - 1, top + BOX - 1), fill=EMPTY)
-            _caption(pen, row, (left, top + BOX + 7), wide, name_font)
+                words = _fit(pen, legible(row.under.get(column, "")), name_font, BOX)
+                pen.text((corner[0], top + BOX + 5), words, fill=FAINT, font=name_font)
+            _caption(pen, row, (left, top + high - CAPTION + 7), wide, name_font)
     if closing:
         pen.text((MARGIN, size[1] - MARGIN - 14), legible(closing), fill=FAINT, font=name_font)
     return sheet

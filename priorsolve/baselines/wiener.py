@@ -1,0 +1,33 @@
+"""Deconvolution by the Wiener filter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.restoration import wiener
+from torch import Tensor
+
+from priorsolve.baselines.base import Baseline
+from priorsolve.baselines.chain import only, undo
+from priorsolve.baselines.deconvolution import deconvolved
+from priorsolve.operators import Blur
+
+DETAIL = 0.115
+"""The standard deviation to expect of a photo's Laplacian."""
+FAINTEST = 1e-4
+"""The balance without noise: below it the rounding of what was measured is blown up."""
+UNTOLD = 0.05
+"""The noise to expect where its strength cannot be said (salt and pepper)."""
+
+
+def filtered(y: Tensor, kernel: Tensor, noise: float | None) -> Tensor:
+    """`skimage.restoration.wiener`: ĥ* / (|ĥ|² + balance |Laplacian|²), balance = (noise / DETAIL)², for every channel."""
+    balance = max(((UNTOLD if noise is None else noise) / DETAIL) ** 2, FAINTEST)
+    method: Callable[..., NDArray[np.float64]] = wiener
+    return deconvolved(y, kernel, partial(method, balance=balance, clip=False))
+
+
+WIENER = Baseline("wiener", only(Blur), partial(undo, sharpen=filtered))

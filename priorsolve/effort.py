@@ -1,0 +1,27 @@
+"""What a search cost, counted so that it does not hang on the machine."""
+
+from __future__ import annotations
+
+from priorsolve.solvers import Solver, Staged
+
+
+def passes(solver: Solver | Staged, steps: int) -> int:
+    """Generator passes for one photo that took `steps` steps: one for each restart still followed at each step, one for each candidate.
+
+    A step's pass is forward and backward, a sampled candidate's forward only. Stages are taken to have spent their steps in order, so an
+    early stage that stopped before its budget lends what it left to the next.
+    """
+    stages = list(solver.stages) if isinstance(solver, Staged) else [solver]
+    total, left = 0, steps
+    for place, stage in enumerate(stages):
+        spent = min(left, stage.steps) if place < len(stages) - 1 else left
+        left -= spent
+        # a later stage begins at one solution: it samples nothing and follows one code
+        rows = getattr(stage, "restarts", 1) if place == 0 else 1
+        if place == 0:
+            total += max(getattr(stage, "candidates", 0), rows if hasattr(stage, "candidates") else 0)
+        halvings = frozenset(stage.halve_at)
+        for step in range(spent):
+            total += rows
+            rows = (rows + 1) // 2 if step in halvings else rows
+    return total
