@@ -25,6 +25,7 @@ setup(
     packages=[
         "priorsolve",
         "priorsolve.priors",
+        "priorsolve.losses",
         "priorsolve.solvers",
         "priorsolve.baselines",
         "priorsolve.interop",

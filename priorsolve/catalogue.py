@@ -5,15 +5,14 @@ from __future__ import annotations
 import inspect
 
 from priorsolve.components import arguments
-from priorsolve.losses import LOSSES
 from priorsolve.metrics import METRICS
 from priorsolve.priors import ZOO
 from priorsolve.recipe import builtin_recipes
 from priorsolve.registry import Kind, component, did_you_mean, names
 from priorsolve.yamlfile import parse
 
-KINDS: tuple[Kind, ...] = ("operators", "noises", "solvers")
-LISTS = ("recipes", *KINDS, "priors", "losses", "metrics")
+KINDS: tuple[Kind, ...] = ("operators", "noises", "solvers", "losses")
+LISTS = ("recipes", *KINDS, "priors", "metrics")
 
 
 def catalogue(what: str) -> dict[str, str]:
@@ -25,8 +24,6 @@ def catalogue(what: str) -> dict[str, str]:
         return {name: str(parse(path.read_text(encoding="utf-8")).get("task", "")) for name, path in builtin_recipes().items()}
     if what == "priors":
         return {e.name: f"{'×'.join(map(str, e.image_shape))}, {e.licence}. {e.provenance} {e.note}" for e in ZOO.values()}
-    if what == "losses":
-        return {name: (inspect.getdoc(loss) or "").splitlines()[0] for name, loss in LOSSES.items()}
     if what == "metrics":
         return {m.name: f"{'higher' if m.higher_is_better else 'lower'} is better, range {m.range}" for m in METRICS.values()}
     raise ValueError(f"there is no list of {what!r}; {did_you_mean(what, LISTS)}")

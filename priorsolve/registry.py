@@ -1,4 +1,6 @@
-"""Recipe names and what they build. Plugins add their own under the entry-point groups `priorsolve.operators`, `.noises`, `.solvers`."""
+"""Recipe names and what they build. Plugins add their own under the entry-point groups `priorsolve.operators`, `.noises`,
+`.solvers` and `.losses`.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,9 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, Literal
 
-Kind = Literal["operators", "noises", "solvers"]
+Kind = Literal["operators", "noises", "solvers", "losses"]
+ONE: Mapping[Kind, str] = {"operators": "operator", "noises": "noise", "solvers": "solver", "losses": "loss"}
+"""What one of a kind is called."""
 
 BUILTIN: Mapping[Kind, Mapping[str, str]] = {
     "operators": {
@@ -34,6 +38,14 @@ BUILTIN: Mapping[Kind, Mapping[str, str]] = {
     "solvers": {
         "latent": "priorsolve.solvers.latent:Latent",
     },
+    "losses": {
+        "l2": "priorsolve.losses.pixel:L2",
+        "l1": "priorsolve.losses.pixel:L1",
+        "huber": "priorsolve.losses.pixel:Huber",
+        "dead_zone": "priorsolve.losses.pixel:DeadZone",
+        "multi_resolution": "priorsolve.losses.pyramid:MultiResolution",
+        "laplacian_pyramid": "priorsolve.losses.pyramid:LaplacianPyramid",
+    },
 }
 
 
@@ -52,9 +64,9 @@ def component(kind: Kind, name: str) -> Callable[..., Any]:
         try:
             factory = point.load()
         except Exception as error:  # a plugin's module may raise anything
-            raise ValueError(f"the {kind[:-1]} {name!r} comes from a plugin that does not load ({point.value}): {error}") from error
+            raise ValueError(f"the {ONE[kind]} {name!r} comes from a plugin that does not load ({point.value}): {error}") from error
         return factory
-    raise ValueError(f"no {kind[:-1]} is called {name!r}; {did_you_mean(name, names(kind))}")
+    raise ValueError(f"no {ONE[kind]} is called {name!r}; {did_you_mean(name, names(kind))}")
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

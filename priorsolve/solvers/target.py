@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from priorsolve.losses import Loss, l2
+from priorsolve.losses import Distance, Loss, l2, prepared
 from priorsolve.operators.base import Operator
 from priorsolve.types import HasA, Images, Measurements, PerImage, Shape
 
@@ -20,6 +20,7 @@ class Target:
     A: Callable[[Images], Measurements]
     y: Measurements
     where: Measurements
+    _distances: dict[int, tuple[Loss, Distance]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def estimate(self, images: Images) -> Measurements:
         """What the operator makes of the rows' pictures. Raises ValueError where it is not what was measured, or has no gradient."""
@@ -34,8 +35,13 @@ class Target:
         return estimate
 
     def misfit(self, estimate: Measurements, loss: Loss) -> PerImage:
-        """The loss of each row."""
-        return loss(estimate, self.y, self.where)
+        """The loss of each row. What a loss can do with the measurement alone is done the first time."""
+        if (
+            id(loss) not in self._distances
+        ):  # by identity, since not every loss has a hash; kept beside it, so that no other takes its place
+            with torch.no_grad():
+                self._distances[id(loss)] = (loss, prepared(loss, self.y, self.where))
+        return self._distances[id(loss)][1](estimate)
 
     def residual(self, estimate: Measurements) -> PerImage:
         """The root mean squared residual of each row."""

@@ -1,0 +1,44 @@
+"""What a loss is: any function of estimate, measurement and mask, one number per image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeAlias, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from priorsolve.types import Measurements, PerImage
+
+Loss: TypeAlias = Callable[[Measurements, Measurements, Tensor], PerImage]
+"""`loss(estimate, measured, where)`: the mean over the entries where `where` is 1; all three (B, ...), the result (B,)."""
+
+Distance: TypeAlias = Callable[[Measurements], PerImage]
+"""A loss whose measurement is settled: `distance(estimate)`."""
+
+
+@runtime_checkable
+class Prepares(Protocol):
+    """A loss that can do a part of its work once for a measurement that stays."""
+
+    def against(self, measured: Measurements, where: Tensor) -> Distance:
+        """The loss with its measurement settled."""
+
+
+def prepared(loss: Loss, measured: Measurements, where: Tensor) -> Distance:
+    """The loss with its measurement settled, whether or not it can prepare itself."""
+    if isinstance(loss, Prepares):
+        return loss.against(measured, where)
+    return lambda estimate: loss(estimate, measured, where)
+
+
+def mean_where(values: Tensor, where: Tensor) -> PerImage:
+    """Each image's mean of `values`, weighted with `where`; 0 where nothing was measured."""
+    weight = where.flatten(1).sum(1)
+    return (values * where).flatten(1).sum(1) / weight.clamp_min(torch.finfo(weight.dtype).eps)
+
+
+def must_be_pictures(measured: Measurements, name: str) -> None:
+    """Raise ValueError for measurements that are not (B, C, h, w)."""
+    if measured.ndim != 4:
+        raise ValueError(f"{name} compares pictures (C, h, w), and the measurement is {tuple(measured.shape[1:])}; use l2 or l1")

@@ -1,0 +1,42 @@
+"""A weighted sum of losses."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from priorsolve.losses.base import Distance, Loss, prepared
+from priorsolve.types import Measurements, PerImage
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """`Σ weight·loss`, image by image.
+
+    Args:
+        parts: pairs of a loss and its weight.
+
+    Raises:
+        ValueError: there is no part, or a weight is negative or not a number.
+    """
+
+    parts: Sequence[tuple[Loss, float]]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "parts", tuple((loss, weight) for loss, weight in self.parts))  # hashable, whatever was given
+        if not self.parts:
+            raise ValueError("a mixture needs at least one loss")
+        for loss, weight in self.parts:
+            if not 0 <= weight < math.inf:
+                raise ValueError(f"weight is {weight} for {loss}; it must be at least 0 and finite")
+
+    def against(self, measured: Measurements, where: Tensor) -> Distance:
+        distances = [(prepared(loss, measured, where), weight) for loss, weight in self.parts]
+        return lambda estimate: torch.stack([weight * distance(estimate) for distance, weight in distances]).sum(0)
+
+    def __call__(self, estimate: Measurements, measured: Measurements, where: Tensor) -> PerImage:
+        return self.against(measured, where)(estimate)

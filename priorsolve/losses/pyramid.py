@@ -1,0 +1,109 @@
+"""Pixel losses at several resolutions, for measurements that are pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from priorsolve.losses.base import Loss, mean_where, must_be_pictures
+from priorsolve.losses.pixel import l1
+from priorsolve.types import Measurements, PerImage
+
+
+@dataclass(frozen=True)
+class MultiResolution:
+    """`Σₖ loss(↓ᵏe, ↓ᵏy)`: a pixel loss at full size, at half, at a quarter and so on, where ↓ averages 2×2 pixels.
+
+    Coarse levels pull far-off colours and shapes into place (Poirier-Ginter & Lalonde 2023).
+    Averages are over what was measured, and count with the share of their pixels that was. There are fewer levels where a picture's
+    smaller side is down to one pixel.
+
+    Args:
+        loss: the pixel loss.
+        levels: how many sizes.
+        coarsest: only the last level counts.
+
+    Raises:
+        ValueError: levels below 1; when called, measurements that are no pictures.
+    """
+
+    loss: Loss = l1
+    levels: int = 3
+    coarsest: bool = False
+
+    def __post_init__(self) -> None:
+        _at_least_one(self.levels)
+
+    def __call__(self, estimate: Measurements, measured: Measurements, where: Tensor) -> PerImage:
+        must_be_pictures(measured, "multi_resolution")
+        values = [self.loss(e, y, w) for e, y, w in self._sizes(estimate, measured, where)]
+        return values[-1] if self.coarsest else torch.stack(values).sum(0)
+
+    def _sizes(self, e: Tensor, y: Tensor, where: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        yield e, y, where
+        for _ in range(self.levels - 1):
+            if min(where.shape[-2:]) == 1:
+                return
+            known = halved(where)
+            share = known.clamp_min(torch.finfo(known.dtype).eps)
+            e, y, where = halved(e * where) / share, halved(y * where) / share, known
+            yield e, y, where
+
+
+@dataclass(frozen=True)
+class LaplacianPyramid:
+    """`Σₖ mean |Lₖ(e − y)|` over a Laplacian pyramid's levels and what is left: edges count at every scale (GLO).
+
+    Bojanowski, Joulin, Lopez-Paz & Szlam, "Optimizing the Latent Space of Generative Networks", ICML 2018. Lₖ is what a
+    5×5 Gaussian of σ = 2 takes away at size k; the blurred picture is halved for the next level. Levels weigh the same.
+
+    Args:
+        levels: differences before the coarse picture, each at half the size of the last.
+
+    Raises:
+        ValueError: levels below 1; when called, measurements that are no pictures, or whose smaller side is below 2^levels.
+    """
+
+    levels: int = 3
+
+    def __post_init__(self) -> None:
+        _at_least_one(self.levels)
+
+    def __call__(self, estimate: Measurements, measured: Measurements, where: Tensor) -> PerImage:
+        must_be_pictures(measured, "laplacian_pyramid")
+        if min(measured.shape[-2:]) < 2**self.levels:
+            size = "×".join(map(str, measured.shape[-2:]))
+            raise ValueError(
+                f"laplacian_pyramid: {self.levels} levels need pictures of {2**self.levels} pixels, got {size}; use fewer levels"
+            )
+        rest = (estimate - measured) * where  # all levels are linear, so they are taken of the difference
+        values = []
+        for _ in range(self.levels):
+            blurred = _blurred(rest)
+            values.append(mean_where((rest - blurred).abs(), where))
+            rest, where = halved(blurred), halved(where)
+        values.append(mean_where(rest.abs(), where))
+        return torch.stack(values).sum(0)
+
+
+def halved(pictures: Tensor) -> Tensor:
+    """(B, C, h, w) to (B, C, ⌈h/2⌉, ⌈w/2⌉): means of 2×2 pixels, of what there is of them at an odd edge."""
+    return F.avg_pool2d(pictures, 2, ceil_mode=True, count_include_pad=False)
+
+
+def _blurred(pictures: Tensor) -> Tensor:
+    line = torch.exp(-torch.arange(-2, 3, device=pictures.device, dtype=pictures.dtype).square() / (2 * 2.0**2))
+    line = line / line.sum()
+    channels = pictures.shape[1]
+    padded = F.pad(pictures, (2, 2, 2, 2), mode="replicate")
+    across = F.conv2d(padded, line.view(1, 1, 1, 5).expand(channels, 1, 1, 5), groups=channels)
+    return F.conv2d(across, line.view(1, 1, 5, 1).expand(channels, 1, 5, 1), groups=channels)
+
+
+def _at_least_one(levels: int) -> None:
+    if not levels >= 1:
+        raise ValueError(f"levels is {levels}; it must be at least 1")

@@ -1,0 +1,203 @@
+"""Losses against their formulas, image by image, and as recipes write them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+import torch
+from torch import Tensor
+
+from priorsolve.build import build_solver
+from priorsolve.components import RecipeError, build_loss, check_loss
+from priorsolve.losses import L1, L2, DeadZone, Huber, LaplacianPyramid, Loss, Mixture, MultiResolution, huber, l1, l2, prepared
+from priorsolve.losses.base import Distance
+from priorsolve.priors.linear import LinearPrior
+from priorsolve.recipe import Recipe
+from priorsolve.schema import recipe_schema
+from priorsolve.solvers.target import Target
+from priorsolve.yamlfile import parse
+
+PIXEL: dict[str, Loss] = {"l2": L2(), "l1": L1(), "huber": Huber(0.05), "dead_zone": DeadZone(0.02)}
+PICTURE: dict[str, Loss] = {
+    "multi_resolution": MultiResolution(l2, levels=3),
+    "coarsest": MultiResolution(l1, levels=3, coarsest=True),
+    "laplacian_pyramid": LaplacianPyramid(2),
+    "mixture": Mixture([(l1, 0.3), (LaplacianPyramid(1), 2.0)]),
+}
+EVERY = PIXEL | PICTURE
+GOOD = {"operator": "gray", "prior": "digiface64", "solver": "latent"}
+
+
+def triple(shape: tuple[int, ...] = (3, 2, 12, 9)) -> tuple[Tensor, Tensor, Tensor]:
+    rng = torch.Generator().manual_seed(0)
+    estimate, measured = torch.rand(2, *shape, generator=rng, dtype=torch.float64).unbind(0)
+    return estimate, measured, (torch.rand(shape, generator=rng) < 0.7).double()
+
+
+@pytest.mark.parametrize(
+    ("loss", "residual", "expected"),
+    [(l2, 0.3, 0.09), (l1, -0.3, 0.3), (Huber(1.0), 0.3, 0.045), (Huber(0.1), 0.3, 0.1 * 0.25), (huber, 0.3, 0.025),
+     (DeadZone(0.1), -0.3, 0.2), (DeadZone(0.5), 0.3, 0.0), (MultiResolution(l1, 3), 0.3, 0.9),
+     (MultiResolution(l2, 3, coarsest=True), 0.3, 0.09), (LaplacianPyramid(3), 0.3, 0.3), (Mixture([(l1, 2.0), (l2, 0.5)]), 0.3, 0.645)],
+)  # fmt: skip
+def test_a_constant_difference(loss: Loss, residual: float, expected: float) -> None:
+    _, measured, where = triple((2, 3, 16, 16))
+    values = loss(measured + residual, measured, torch.ones_like(where))
+    assert values.tolist() == pytest.approx([expected] * 2, rel=1e-9)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_each_image_by_itself_and_what_was_measured_only(name: str) -> None:
+    loss = EVERY[name]
+    estimate, measured, where = triple()
+    values = loss(estimate, measured, where)
+    assert values.shape == (3,)
+    assert (values > 0).all()
+    for i in range(3):
+        assert torch.allclose(loss(estimate[i : i + 1], measured[i : i + 1], where[i : i + 1]), values[i], rtol=1e-12)
+    hidden = torch.where(where > 0, estimate, 77.0)
+    assert torch.allclose(loss(hidden, measured, where), values, rtol=1e-9)
+    assert (loss(torch.where(where > 0, measured, 77.0), measured, where) < 1e-12).all()
+    assert torch.equal(loss(estimate, measured, torch.zeros_like(where)), torch.zeros(3, dtype=torch.float64))
+    assert torch.equal(prepared(loss, measured, where)(estimate), values)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_gradients_lead_downhill_and_stay_out_of_holes(name: str) -> None:
+    estimate, measured, where = triple()
+    estimate.requires_grad_()
+    before = EVERY[name](estimate, measured, where)
+    (gradient,) = torch.autograd.grad(before.sum(), estimate)
+    assert (gradient[where == 0] == 0).all()
+    assert (gradient.flatten(1).abs().sum(1) > 0).all()
+    assert (EVERY[name](estimate - 1e-3 * gradient, measured, where) < before).all()
+
+
+def test_coarse_levels_average_what_was_measured() -> None:
+    y, e = torch.zeros(1, 1, 2, 2), torch.tensor([[[[1.0, 0.0], [0.5, 9.0]]]])
+    where = torch.tensor([[[[1.0, 1.0], [1.0, 0.0]]]])
+    assert MultiResolution(l1, 9)(e, y, where).item() == pytest.approx(0.5 + 0.5)  # both levels average the same three pixels
+    assert MultiResolution(l2, 9, coarsest=True)(e, y, where).item() == pytest.approx(0.25)
+
+
+def test_a_laplacian_pyramid_tells_edges_from_levels() -> None:
+    """A checkerboard is all edge: the first level keeps it whole, since a Gaussian of σ = 2 leaves next to nothing of it."""
+    board = torch.tensor([[1.0, -1.0], [-1.0, 1.0]]).repeat(8, 8)[None, None]
+    zero, ones = torch.zeros_like(board), torch.ones_like(board)
+    assert LaplacianPyramid(1)(board, zero, ones).item() == pytest.approx(1.0, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("make", "error"),
+    [
+        (lambda: Huber(0), "delta is 0; it must be above 0"),
+        (lambda: DeadZone(-1), "width is -1; it must be at least 0"),
+        (lambda: MultiResolution(levels=0), "levels is 0; it must be at least 1"),
+        (lambda: LaplacianPyramid(0), "levels is 0; it must be at least 1"),
+        (lambda: Mixture([]), "at least one loss"),
+        (lambda: Mixture([(l1, float("nan"))]), "weight is nan"),
+        (lambda: LaplacianPyramid(4)(*triple()), "4 levels need pictures of 16 pixels, got 12×9; use fewer levels"),
+        (lambda: MultiResolution()(*triple((2, 7))), r"compares pictures .* the measurement is \(7,\); use l2"),
+        (lambda: LaplacianPyramid()(*triple((2, 7))), r"compares pictures .* the measurement is \(7,\); use l2"),
+    ],
+)
+def test_what_is_refused(make: Any, error: str) -> None:
+    with pytest.raises(ValueError, match=error):
+        make()
+
+
+def test_losses_are_values() -> None:
+    assert Huber(0.1) == huber
+    assert Huber(0.2) != huber
+    assert Mixture([(l1, 1.0)]) == Mixture(((L1(), 1.0),))
+    assert len({L1(), l1, L2(), Mixture([(l1, 1.0)]), Mixture([(L1(), 1.0)])}) == 3
+
+
+def test_a_target_prepares_a_loss_once() -> None:
+    calls: list[int] = []
+
+    @dataclass
+    class Counting:  # has no hash
+        def against(self, measured: Tensor, where: Tensor) -> Distance:
+            calls.append(1)
+            return lambda estimate: l1(estimate, measured, where)
+
+        def __call__(self, estimate: Tensor, measured: Tensor, where: Tensor) -> Tensor:
+            return self.against(measured, where)(estimate)
+
+    estimate, measured, where = triple()
+    target, loss = Target(lambda x: x, measured, where), Counting()
+    for shift in (0.0, 0.1, 0.2):
+        assert torch.equal(target.misfit(estimate + shift, loss), l1(estimate + shift, measured, where))
+        assert torch.equal(target.misfit(estimate, l2), l2(estimate, measured, where))
+    mixture = Mixture([(loss, 1.0), (l2, 1.0)])
+    assert torch.equal(target.misfit(estimate, mixture), target.misfit(estimate, mixture))
+    assert len(calls) == 2  # once for the loss itself, once inside the mixture
+
+
+@pytest.mark.parametrize(
+    ("given", "complete", "built"),
+    [
+        ("l2", "l2", l2),
+        ({"l1": None}, "l1", l1),
+        (["l1"], "l1", l1),
+        ({"l1": {"weight": 1}}, "l1", l1),
+        ("huber", {"huber": {"delta": 0.1, "weight": 1.0}}, huber),
+        ({"huber": {"delta": 0.05}}, {"huber": {"delta": 0.05, "weight": 1.0}}, Huber(0.05)),
+        ({"l1": {"weight": 0.1}}, {"l1": {"weight": 0.1}}, Mixture([(l1, 0.1)])),
+        (["l1", {"l2": {"weight": 3}}], ["l1", {"l2": {"weight": 3.0}}], Mixture([(l1, 1.0), (l2, 3.0)])),
+        (
+            {"multi_resolution": {"loss": ["l1", "l2"]}},
+            {"multi_resolution": {"loss": ["l1", "l2"], "levels": 3, "coarsest": False, "weight": 1.0}},
+            MultiResolution(Mixture([(l1, 1.0), (l2, 1.0)])),
+        ),
+    ],
+)
+def test_losses_as_recipes_write_them(given: Any, complete: Any, built: Loss) -> None:
+    assert check_loss(given, "loss") == check_loss(complete, "loss") == complete
+    assert build_loss(complete, "loss") == built
+    recipe = Recipe.parse({**GOOD, "solver": {"latent": {"loss": given}}})
+    assert recipe.solver[0]["latent"]["loss"] == complete
+    assert Recipe.parse(parse(recipe.dump())) == recipe
+    solver = build_solver(recipe, LinearPrior(torch.eye(12), torch.zeros(12), (3, 2, 2)))
+    assert getattr(solver, "loss", None) == built
+    assert jsonschema.Draft202012Validator(recipe_schema()).is_valid({**GOOD, "solver": {"latent": {"loss": given}}})
+
+
+def test_the_default_loss_is_written_out_and_prints_as_before() -> None:
+    said = Recipe.parse({**GOOD, "solver": {"latent": {"loss": {"l2": {}}}}})
+    assert said.fingerprint() == Recipe.parse(GOOD).fingerprint()
+    assert parse(said.dump())["solver"][0]["latent"]["loss"] == "l2"
+
+
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        ("l3", "solver[0].latent.loss: no loss is called 'l3'; known: l2, l1, huber"),
+        ({"hubr": {}}, "solver[0].latent.loss: no loss is called 'hubr'; did you mean 'huber'?"),
+        (["l1", "l2", {"huber": {"dlta": 1}}], "solver[0].latent.loss[2].huber.dlta: unknown key; did you mean 'delta'?"),
+        (["l1", {"huber": {"delta": "a"}}], "solver[0].latent.loss[1].huber.delta: should be a valid number, got 'a'"),
+        ({"multi_resolution": {"loss": {"hube": {}}}}, "solver[0].latent.loss.multi_resolution.loss: no loss is called 'hube'"),
+        ({"l1": {"weight": -1}}, "solver[0].latent.loss.l1.weight: should be greater than or equal to 0, got -1"),
+        ({"l1": {"wait": 1}}, "solver[0].latent.loss.l1.wait: unknown key; did you mean 'weight'?"),
+        ({"l1": 3}, "solver[0].latent.loss.l1: should be the loss's settings, such as {weight: 0.5}, got 3"),
+        ([["l1"]], "solver[0].latent.loss[0]: should be a loss, such as `l2`"),
+        ({"l1": {}, "l2": {}}, "solver[0].latent.loss: should be a loss, such as `l2`"),
+        ([], "solver[0].latent.loss: the list is empty; name at least one loss, such as l2"),
+        (3, "solver[0].latent.loss: should be a loss, such as `l2`"),
+    ],
+)
+def test_mistakes_name_the_place(given: Any, error: str) -> None:
+    recipe = {**GOOD, "solver": {"latent": {"loss": given}}}
+    with pytest.raises(RecipeError) as raised:
+        Recipe.parse(recipe)
+    assert error in str(raised.value)
+    assert not jsonschema.Draft202012Validator(recipe_schema()).is_valid(recipe)
+
+
+def test_a_value_that_the_loss_refuses_is_told_by_its_place() -> None:
+    with pytest.raises(RecipeError, match=r"^loss\[1\]\.huber: delta is -1\.0; it must be above 0$"):
+        build_loss(check_loss(["l1", {"huber": {"delta": -1}}], "loss"), "loss")
