@@ -42,6 +42,7 @@ setup(
         "torch>=2.4",
         "numpy>=1.26",
         "kornia>=0.8",
+        "scipy>=1.12",
         "scikit-image>=0.22",
         "lpips>=0.1.4",
         "pyyaml>=6.0",

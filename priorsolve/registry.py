@@ -37,6 +37,7 @@ BUILTIN: Mapping[Kind, Mapping[str, str]] = {
     },
     "solvers": {
         "latent": "priorsolve.solvers.latent:Latent",
+        "layerwise": "priorsolve.solvers.layerwise:Layerwise",
     },
     "losses": {
         "l2": "priorsolve.losses.pixel:L2",

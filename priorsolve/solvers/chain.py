@@ -6,8 +6,12 @@ import copy
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy
 import torch
+from numpy.typing import NDArray
+from scipy import sparse
 from torch import Tensor, nn
 
 from priorsolve.priors.base import Prior
@@ -37,17 +41,15 @@ class Layer:
         x = self.affine(x.reshape(-1, *self.in_shape))
         return x if self.activation is None else self.activation(x.clone())  # some work in place
 
-    def matrix(self) -> tuple[Tensor, Tensor]:
-        """W (outputs, inputs) as sparse COO and b (outputs,) of the affine map, normalisations and all."""
+    def matrix(self) -> tuple[Any, NDArray[numpy.float64]]:
+        """W (outputs, inputs), sparse, and b (outputs,) of the affine map, normalisations and all."""
         bias = self.affine(torch.zeros(1, *self.in_shape, dtype=torch.float64)).flatten()
         parts = []
-        for first in range(0, self.inputs, _COLUMNS):
-            count = min(_COLUMNS, self.inputs - first)
-            units = torch.zeros(count, self.inputs, dtype=torch.float64)
-            units[torch.arange(count), torch.arange(first, first + count)] = 1
-            columns = self.affine(units.reshape(count, *self.in_shape)).reshape(count, -1) - bias
-            parts.append(torch.where(columns.abs() > 1e-14 * bias.abs().clamp_min(1), columns, 0).T.to_sparse())
-        return torch.cat(parts, dim=1), bias
+        for units in torch.split(torch.eye(self.inputs, dtype=torch.float64), _COLUMNS):
+            columns = self.affine(units.reshape(-1, *self.in_shape)).reshape(len(units), -1) - bias
+            columns[columns.abs() <= 1e-14 * bias.abs()] = 0  # rounding, where a unit does not reach
+            parts.append(sparse.csr_array(columns.T.numpy()))
+        return sparse.hstack(parts, format="csr"), bias.numpy()
 
 
 @dataclass(frozen=True)

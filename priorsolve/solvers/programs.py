@@ -44,10 +44,66 @@ def undone(activation: nn.Module | None, h: Tensor) -> tuple[Tensor, Tensor]:
     return h, torch.ones_like(h)
 
 
-def rectified(matrix: Any, target: Vector, weight: Vector, bounds: tuple[float, float], norm: Norm) -> Vector:
-    """u with `max(W u, 0) ≈ target`, where b is already taken off W u + b and from the target's zeros.
+def inverted(
+    matrix: Any, bias: Vector, h: Tensor, importance: Vector, activation: nn.Module | None, bounds: tuple[float, float], norm: Norm
+) -> Vector:
+    """u (n,) for W (m, n) sparse, b and h (m,): a residual of h counts `importance` (m,) times, at 0 it does not count.
 
-    Rows whose target is above a tolerance ε must be met, the others must only not be exceeded; the slack needed is made smallest
-    (Lei et al. 2019, our own formulation). An input with more slack than ε took noise for signal, so ε grows until there is none.
+    A ReLU is undone by linear programs in either norm; what has an inverse is a linear system, by least squares for linf (nothing says
+    which number is off, so that none is pulled at), and in the least sum of absolute residuals for l1.
+
+    Raises:
+        ArithmeticError: HiGHS found no answer, for numerical reasons; it gives its own.
     """
-    raise NotImplementedError
+    v, slope = (part.numpy() for part in undone(activation, h))
+    weight = slope * importance
+    rows = numpy.flatnonzero(weight > 0)
+    scaled = sparse.diags_array(weight[rows]) @ matrix[rows]
+    if isinstance(activation, nn.ReLU):
+        level = (weight * v)[rows].clip(0)
+        return _rectified(scaled, level, (weight * bias)[rows], bounds, norm)
+    target = (weight * (v - bias))[rows]
+    return (
+        _program(scaled, target, numpy.ones(len(rows), bool), bounds, norm)[0] if norm == "l1" else _least_squares(scaled, target, bounds)
+    )
+
+
+def _rectified(matrix: Any, level: Vector, bias: Vector, bounds: tuple[float, float], norm: Norm) -> Vector:
+    """u with max(W u + b, 0) ≈ level: rows above a tolerance ε must be met, the others must not be exceeded, with the least slack.
+
+    Where more slack is needed than ε, zeros with noise on them were taken for signal: ε grows until that is no longer so
+    (Lei et al. 2019, who do so too; the program is our own formulation).
+    """
+    tolerance = 1e-6 * max(float(level.max(initial=0)), 1e-3)
+    while True:
+        u, slack = _program(matrix, level - bias, level > tolerance, bounds, norm)
+        if slack <= tolerance:  # at the latest once no row is above it, and u may lie anywhere below
+            return u
+        tolerance *= 2
+
+
+def _program(matrix: Any, target: Vector, met: NDArray[numpy.bool_], bounds: tuple[float, float], norm: Norm) -> tuple[Vector, float]:
+    """u with the least slack, and the slack: |W u − t| ≤ slack where `met`, W u − t ≤ slack elsewhere; one for all (linf) or each (l1)."""
+    rows, unknowns = matrix.shape
+    slack = sparse.csr_array(numpy.ones((rows, 1))) if norm == "linf" else sparse.eye_array(rows, format="csr")
+    count = slack.shape[1]
+    answer = optimize.linprog(
+        numpy.concatenate([numpy.zeros(unknowns), numpy.ones(count)]),
+        A_ub=sparse.vstack([sparse.hstack([matrix, -slack]), sparse.hstack([-matrix[met], -slack[met]])], format="csr"),
+        b_ub=numpy.concatenate([target, -target[met]]),
+        bounds=numpy.array([bounds] * unknowns + [(0, numpy.inf)] * count),
+        method="highs",
+        options=_EXACT,
+    )
+    if answer.x is None or answer.status != 0:
+        raise ArithmeticError(f"HiGHS found no answer to a linear program of {rows} rows and {unknowns} unknowns: {answer.message}")
+    return answer.x[:unknowns], float(answer.fun) / max(rows if norm == "l1" else 1, 1)
+
+
+def _least_squares(matrix: Any, target: Vector, bounds: tuple[float, float]) -> Vector:
+    """The u within the bounds that has the least ‖W u − t‖."""
+    q, r = numpy.linalg.qr(matrix.toarray())  # so that each step looks at n rows, not at m
+    target = q.T @ target
+    if bounds == (0, numpy.inf):
+        return numpy.asarray(optimize.nnls(r, target, maxiter=10 * r.shape[1])[0])
+    return numpy.asarray(optimize.lsq_linear(r, target, bounds, method="bvls", tol=1e-14).x)

@@ -18,6 +18,7 @@ class Stop(Enum):
     noise = "the misfit reached the known noise level"
     plateau = "no progress for a while"
     diverged = "the loss became infinite or not a number; try a smaller learning rate"
+    exact = "inverted exactly, layer by layer"
 
 
 STOPS = tuple(Stop)

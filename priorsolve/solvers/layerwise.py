@@ -1,0 +1,167 @@
+"""Exact inversion, layer by layer: from the picture back to the code, each layer by a linear program or least squares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy
+import torch
+from torch import Tensor
+
+from priorsolve.losses import l2
+from priorsolve.operators.base import Identity, LinearOperator, Operator, factors
+from priorsolve.operators.mask import Masking
+from priorsolve.priors.base import Prior
+from priorsolve.solvers.chain import Chain
+from priorsolve.solvers.checks import one_of, positive
+from priorsolve.solvers.programs import Norm, inverted, value_range
+from priorsolve.solvers.solution import OnStep, Solution, Step
+from priorsolve.solvers.stopping import Stop
+from priorsolve.solvers.target import Measured
+from priorsolve.types import HasA, Images, Measurements
+
+EXACT = 1e-5
+"""Root mean squared residual, in picture units, up to which only rounding is left."""
+
+
+@dataclass(frozen=True)
+class Layerwise:
+    """The code of a small ReLU or LeakyReLU generator without a search: the last layer is undone first, the first one last.
+
+    For generators whose every layer makes more numbers than it takes (with random weights about twice as many are enough for a unique
+    answer, with high probability), pictures as they are or with holes. What the prior can draw is found exactly; of noise each layer
+    passes some on, so that a stage of `Latent` after this one can still help. A step is a layer, and the history holds the misfit of
+    what the features found so far draw: it may rise toward the code.
+
+    Args:
+        prior: a chain of Linear, Conv2d, ConvTranspose2d and BatchNorm layers with ReLU, LeakyReLU, Tanh, Sigmoid or Softplus.
+        norm: of the residual at each ReLU. linf: everywhere a little noise; l1: a few numbers that are quite wrong, pixels included.
+        noise: known standard deviation of the measurement's noise: says which misfits are no worse than it.
+        largest: refuse layers with more unknowns × equations than this. A program of 4 million takes seconds to minutes, and with noise
+            about ten are solved for a layer.
+        seed: as every solver has one; nothing is drawn.
+
+    Raises:
+        ValueError: the prior has a block that cannot be inverted, or a layer that takes more than it makes or is too large.
+
+    Source: Lei, Jalal, Dhillon & Dimakis, "Inverting Deep Generative Models, One Layer at a Time", NeurIPS 2019.
+    """
+
+    prior: Prior
+    norm: Norm = "linf"
+    noise: float | None = None
+    largest: int = 4_000_000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        one_of(self, norm=Norm)
+        positive(self, "noise", "largest")
+        for layer in self._chain.layers:
+            facts = f"layerwise: block {layer.block} of {self.prior} makes {layer.outputs} numbers of {layer.inputs}"
+            if layer.outputs < layer.inputs:
+                raise ValueError(f"{facts}, which leaves many inputs possible; use the solver latent")
+            if layer.outputs * layer.inputs > self.largest:
+                raise ValueError(f"{facts}, a program with more than {self.largest} coefficients; raise largest, or use the solver latent")
+
+    @property
+    def steps(self) -> int:
+        """One for each layer."""
+        return len(self._chain.layers)
+
+    @torch.inference_mode(False)
+    @torch.no_grad()
+    def __call__(
+        self,
+        y: Measurements,
+        operator: HasA | Callable[[Images], Measurements],
+        *,
+        seeds: Sequence[int] | None = None,
+        start: Solution | None = None,
+        on_step: OnStep | None = None,
+    ) -> Solution:
+        """As a solver's own call. The seeds change nothing.
+
+        Raises:
+            ValueError: the operator is neither the identity nor a mask, too little is left to see, or there is a start.
+            ArithmeticError: a linear program failed for numerical reasons.
+        """
+        like = next(self.prior.parameters())
+        mask = _mask(operator)
+        measured = Measured(y, operator, tuple(self.prior.image_shape), like=like)
+        if seeds is not None and len(seeds) != measured.count:
+            raise ValueError(f"got {len(seeds)} seeds for {measured.count} measurements; give one each, or none")
+        if start is not None:
+            raise ValueError("layerwise: begins at the measurement, not at another solution; make it the first stage")
+        features, known = self._output(measured, mask)
+        target = measured.target(torch.arange(measured.count, device=like.device), 1)
+        history: list[Tensor] = []
+        for k in reversed(range(self.steps)):
+            features = self._undo(k, features, known)
+            known = torch.ones_like(features)
+            images = self._chain.picture(features, k).to(like)
+            history.append(target.misfit(target.estimate(images), l2))
+            if on_step is not None:
+                running = torch.full_like(history[-1], k > 0, dtype=torch.bool)
+                on_step(Step(self.steps - k, self.steps, history[-1], running))
+        space, shape = next(iter(self.prior.spaces.items()))
+        codes = features.reshape(-1, *shape).to(like)
+        images = self.prior.decode(codes, space)
+        estimate = target.estimate(images)
+        residual = target.residual(estimate)
+        history[-1] = target.misfit(estimate, l2)
+        return Solution(
+            images=images,
+            codes={space: codes},
+            misfit=history[-1],
+            residual=residual,
+            steps=torch.full((measured.count,), self.steps, device=like.device),
+            stopped=tuple(self._stop(value) for value in residual.tolist()),
+            history=torch.stack(history),
+        )
+
+    @cached_property
+    def _chain(self) -> Chain:
+        return Chain.of(self.prior, "layerwise")
+
+    def _output(self, measured: Measured, mask: LinearOperator) -> tuple[Tensor, Tensor]:
+        """What left the last layer, as far as it was seen, and how strongly it was (0 in holes): (B, outputs) each, float64 on the CPU."""
+        strength = mask.A(torch.ones(measured.count, *self.prior.image_shape, device=measured.y.device, dtype=measured.y.dtype))
+        seen = mask.A_dagger(measured.y)
+        if not bool(torch.where(strength > 0, seen, 0).isfinite().all()):
+            raise ValueError("layerwise: a measurement is infinite or not a number, and no layer can be inverted from that")
+        output = (seen.cpu().double() - self._chain.offset) / self._chain.scale
+        known = strength.cpu().double().flatten(1)
+        fewest, unknowns = min((known > 0).sum(1).tolist(), default=None), self._chain.layers[-1].inputs
+        if fewest is not None and fewest < unknowns:
+            raise ValueError(
+                f"layerwise: only {fewest} numbers of a picture were measured, for {unknowns} unknowns of the prior's last layer; "
+                "use the solver latent"
+            )
+        return output.flatten(1), known
+
+    def _undo(self, k: int, outputs: Tensor, known: Tensor) -> Tensor:
+        """What entered layer `k`, (B, inputs), each image by itself."""
+        layer = self._chain.layers[k]
+        bounds = value_range(self._chain.layers[k - 1].activation if k else None)
+        matrix, bias = layer.matrix()
+        rows = zip(outputs, known.numpy(), strict=True)
+        found = [inverted(matrix, bias, output, seen, layer.activation, bounds, self.norm) for output, seen in rows]
+        return torch.tensor(numpy.array(found), dtype=torch.float64).reshape(len(outputs), layer.inputs)
+
+    def _stop(self, residual: float) -> Stop:
+        if residual <= EXACT:
+            return Stop.exact
+        return Stop.noise if self.noise is not None and residual <= self.noise else Stop.budget
+
+
+def _mask(operator: object) -> LinearOperator:
+    """The operator, if all it does is to leave pixels out. Raises ValueError otherwise."""
+    if isinstance(operator, Operator) and all(isinstance(part, Identity | Masking) for part in factors(operator)):
+        assert isinstance(operator, LinearOperator)
+        return operator
+    raise ValueError(
+        f"layerwise: cannot look through {operator}: it mixes pixels behind the last activation, or nothing is known of it; "
+        "only the identity and masks can be undone, so use the solver latent"
+    )
