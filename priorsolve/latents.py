@@ -24,6 +24,16 @@ def to_sphere(codes: Codes) -> Codes:
     return (flat * (math.sqrt(flat.shape[1]) / length)).view_as(codes)
 
 
+def to_l1_ball(codes: Codes, radius: float | Tensor) -> Codes:
+    """The nearest codes with `Σ|c| ≤ radius`, image by image (Duchi et al. 2008, figure 1)."""
+    flat = codes.flatten(1)
+    sizes = flat.abs().sort(dim=1, descending=True).values
+    excess = (sizes.cumsum(1) - radius) / torch.arange(1, flat.shape[1] + 1, device=flat.device, dtype=flat.dtype)
+    last = (sizes > excess).sum(1, keepdim=True).clamp_min(1) - 1
+    threshold = excess.gather(1, last).clamp_min(0)  # 0: within the ball already
+    return (flat.sign() * (flat.abs() - threshold).clamp_min(0)).view_as(codes)
+
+
 def stochastic_clip(codes: Codes, limit: float, seeds: Tensor, step: int) -> Codes:
     """Codes whose numbers beyond ±`limit` are drawn anew, uniformly within (Lipton & Tripathi 2017, §2).
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -44,7 +44,7 @@ def colinearity(codes: Codes) -> PerImage:
     return value
 
 
-def noise_autocorrelation(maps: Tensor, shapes: list[tuple[int, int]]) -> PerImage:
+def noise_autocorrelation(maps: Tensor, shapes: Sequence[tuple[int, int]]) -> PerImage:
     """How far noise maps (B, N), end to end, are from white: Σ over maps and their 2× averages down to 8² of the squared mean product with
     their neighbours to the right and below (StyleGAN2's projector, Karras et al. 2020, appendix D)."""
     total, place = maps.new_zeros(len(maps)), 0

@@ -37,6 +37,11 @@ BUILTIN: Mapping[Kind, Mapping[str, str]] = {
     },
     "solvers": {
         "latent": "priorsolve.solvers.latent:Latent",
+        "multicode": "priorsolve.solvers.multicode:Multicode",
+        "layered": "priorsolve.solvers.layered:Layered",
+        "projector": "priorsolve.solvers.projector:Projector",
+        "pulse": "priorsolve.solvers.pulse:Pulse",
+        "langevin": "priorsolve.solvers.langevin:Langevin",
         "layerwise": "priorsolve.solvers.layerwise:Layerwise",
     },
     "losses": {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
 from priorsolve.priors.base import Prior
@@ -65,8 +64,3 @@ def repeated(codes: Codes, rows: int) -> Codes:
 
 def _deepest(codes: Mapping[str, Tensor]) -> str | None:
     return max((name for name in codes if name.startswith("features@")), key=lambda name: int(name[9:]), default=None)
-
-
-def spread(prior: Prior, space: str) -> Tensor:
-    """The standard deviation of the prior's codes in `space`, from 64 samples of a fixed seed."""
-    return prior.sample(64, torch.Generator().manual_seed(0), space).std().clamp_min(1e-12)

@@ -14,10 +14,10 @@ from priorsolve.penalties import Penalty, check_penalties, penalties_of
 from priorsolve.priors.base import Prior
 from priorsolve.solvers.base import Solver
 from priorsolve.solvers.checks import at_least, known_space, one_of, positive, shares
-from priorsolve.solvers.drawing import carried, picture, repeated, spread
+from priorsolve.solvers.drawing import carried, picture, repeated
 from priorsolve.solvers.optimisers import Optimiser, OptimiserName, make_optimiser
 from priorsolve.solvers.solution import Solution
-from priorsolve.solvers.starts import best_sampled, sampled
+from priorsolve.solvers.starts import best_sampled
 from priorsolve.solvers.steps import Decay, Schedule, Variables
 from priorsolve.solvers.stopping import Rules
 from priorsolve.solvers.target import Measured
@@ -112,7 +112,7 @@ class Latent(Solver):
 
     def begin(self, prior: Prior, measured: Measured, seeds: Sequence[int], start: Solution | None) -> Task:
         space = self._space
-        scale = spread(prior, space)
+        scale = prior.spread(space).clamp_min(1e-12)
         penalties = penalties_of(prior, space, self.penalties or {})
         unit = scale if self.unit == "spread" else scale.new_ones(())
         search = LatentSearch(variables={}, spread={space: unit}, prior=prior, solver=self, space=space, scale=scale, penalties=penalties)
@@ -122,7 +122,9 @@ class Latent(Solver):
         elif self.begin_at == "centre":
             search.variables = {space: repeated(prior.centre(space), measured.count)}
         else:
-            codes = best_sampled(measured, seeds, search.sample, search.picture, self.loss, self.candidates, self.restarts)
+            codes = best_sampled(
+                prior, space, measured, seeds, self.loss, candidates=self.candidates, best=self.restarts, kept=search.kept_start
+            )
             search.variables, search.restarts = {space: codes}, self.restarts
         search.held = frozenset(search.variables) - {space}
         return search
@@ -163,11 +165,6 @@ class LatentSearch(Task):
             codes = stochastic_clip(codes, self.solver.clip, seeds, step)
         return to_sphere(codes) if self.solver.sphere else codes
 
-    def picture(self, codes: Codes) -> Images:
-        """What candidates look like."""
-        return picture(self.prior, {self.space: codes})
-
-    def sample(self, seed: int, count: int) -> Codes:
-        """`count` codes of the prior's that are where codes must stay."""
-        codes = sampled(self.prior, self.space, seed, count)
-        return self.kept(codes, -1, row_seeds([seed], count, codes.device))
+    def kept_start(self, codes: Codes, seeds: Sequence[int]) -> Codes:
+        """Sampled codes of one image where they must stay."""
+        return self.kept(codes, -1, row_seeds(seeds[:1], len(codes), codes.device))

@@ -86,7 +86,7 @@ class Run:
             leaves = {name: value.detach().requires_grad_(name in moved) for name, value in self.variables.items()}
             estimate = self.target.estimate(self.task.draw(leaves, at))
             misfit = self.target.misfit(estimate, self.plan.loss)
-            objective = misfit + self.task.penalty(leaves, at)
+            objective = self.task.objective(misfit, leaves, at)
             if not last:
                 self.gradients = dict(zip(moved, torch.autograd.grad(objective.sum(), [leaves[name] for name in moved]), strict=True))
         misfit, objective = misfit.detach(), objective.detach()

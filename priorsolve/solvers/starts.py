@@ -9,36 +9,44 @@ import torch
 from priorsolve.losses import Loss
 from priorsolve.priors.base import Prior
 from priorsolve.solvers.target import Measured
-from priorsolve.types import Codes, Images
+from priorsolve.types import Codes
 
 CHUNK = 16
 """Sampled codes drawn at a time while the best are looked for."""
 
-Sample = Callable[[int, int], Codes]
-"""`sample(seed, count)`: codes of an image with this seed."""
+Kept = Callable[[Codes, Sequence[int]], Codes]
+"""Codes put where they must stay; with a seed for each."""
 
 
 def best_sampled(
-    measured: Measured, seeds: Sequence[int], sample: Sample, draw: Callable[[Codes], Images], loss: Loss, candidates: int, restarts: int
+    prior: Prior,
+    space: str,
+    measured: Measured,
+    seeds: Sequence[int],
+    loss: Loss,
+    *,
+    candidates: int,
+    best: int = 1,
+    kept: Kept | None = None,
 ) -> Codes:
-    """(B·R, ...): for each image the R of its sampled codes whose pictures explain its measurement best."""
-    count = max(candidates, restarts)
-    samples = {seed: sample(seed, count) for seed in dict.fromkeys(seeds)}
+    """(B·best, ...): for each image those of its sampled codes in `space` whose pictures explain its measurement best."""
+    count = max(candidates, best)
+    samples = {seed: _sample(prior, space, seed, count, kept) for seed in dict.fromkeys(seeds)}
     if not samples:
-        return sample(0, 1)[:0]
-    if count == restarts:
+        return _sample(prior, space, 0, 1, kept)[:0]
+    if count == best:
         return torch.cat([samples[seed] for seed in seeds])
     everyone = torch.arange(measured.count, device=measured.y.device)
     misfit = []
     for first in range(0, count, CHUNK):
-        drawn = {seed: draw(codes[first : first + CHUNK]) for seed, codes in samples.items()}
+        drawn = {seed: prior.decode(codes[first : first + CHUNK], space) for seed, codes in samples.items()}
         images = torch.cat([drawn[seed] for seed in seeds])
         target = measured.target(everyone, len(images) // measured.count)
         misfit.append(target.misfit(target.estimate(images), loss).view(measured.count, -1))
-    places = torch.cat(misfit, dim=1).argsort(dim=1, stable=True)[:, :restarts]  # not a number counts as worst
+    places = torch.cat(misfit, dim=1).argsort(dim=1, stable=True)[:, :best]  # not a number counts as worst
     return torch.cat([samples[seed][place] for seed, place in zip(seeds, places, strict=True)])
 
 
-def sampled(prior: Prior, space: str, seed: int, count: int) -> Codes:
-    """`count` codes of the prior's, from the image's seed."""
-    return prior.sample(count, torch.Generator().manual_seed(seed), space)
+def _sample(prior: Prior, space: str, seed: int, count: int, kept: Kept | None) -> Codes:
+    codes = prior.sample(count, torch.Generator().manual_seed(seed), space)
+    return codes if kept is None else kept(codes, [seed] * count)

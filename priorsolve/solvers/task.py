@@ -50,6 +50,10 @@ class Task(ABC):
         value = next(iter(variables.values()))
         return value.new_zeros(len(value))
 
+    def objective(self, misfit: PerImage, variables: Variables, at: At) -> PerImage:
+        """What is made small."""
+        return misfit + self.penalty(variables, at)
+
     def project(self, variables: Variables, at: At) -> Variables:
         """The rows back where they must stay, after a move."""
         return variables

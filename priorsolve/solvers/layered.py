@@ -1,0 +1,151 @@
+"""Intermediate layer optimization: the search goes on deeper in the network, near what the layers before it can make."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from priorsolve.latents import to_l1_ball
+from priorsolve.losses import Loss, l2
+from priorsolve.priors.base import Prior
+from priorsolve.solvers.base import Solver
+from priorsolve.solvers.checks import at_least, known_space, one_of, positive, shares
+from priorsolve.solvers.drawing import carried, needs_style, picture, repeated, style_of
+from priorsolve.solvers.optimisers import Optimiser, OptimiserName, make_optimiser
+from priorsolve.solvers.proxy import Proxy
+from priorsolve.solvers.solution import Solution
+from priorsolve.solvers.steps import Decay, Schedule, Variables
+from priorsolve.solvers.stopping import Rules
+from priorsolve.solvers.target import Measured
+from priorsolve.solvers.task import At, Task
+from priorsolve.types import Images
+
+
+@dataclass(frozen=True)
+class Layered(Solver):
+    """One round of ILO (and of generator surgery): what enters block k moves, with it the styles of the later blocks where there are any.
+
+    A recipe lists the rounds: `latent` first, then `layered` at block 1, 2, 3 …, each starting where the last one ended. Without a
+    start the features are those of the middle of the prior.
+
+    Args:
+        prior: the generator.
+        block: k; the variable is a code of `features@k`.
+        steps: updates.
+        optimiser: adam, sgd, momentum, rmsprop, normalised or lbfgs (generator surgery).
+        lr: the learning rate, in units of the features' spread (and of each style's).
+        style_lr: the later styles' rate as a share of `lr`; 0 holds them.
+        radius: keep the features within this ℓ1 distance of where the round began, in units of their spread; left out, anywhere. A
+            ball as large as a tenth of their count lets each move by a tenth of the spread on average.
+        sphere: keep every style's code, whitened as PULSE does, at its own length.
+        warmup: share of the steps over which the rate rises.
+        decay: how it falls to 0: cosine, linear, cycle or none.
+        decay_share: share of the steps over which it falls.
+        noise: known standard deviation of the measurement's noise: an image stops when its residual reaches it.
+        plateau: an image stops after this many steps without 0.1 % gain.
+        loss: what compares A(x) with y.
+        seed: for images that are given none.
+
+    Source: Daras, Dean, Jalal & Dimakis, "Intermediate Layer Optimization for Inverse Problems using Deep Generative Models", ICML 2021,
+    Algorithm 1; Park et al., "Generator Surgery for Compressed Sensing", 2020.
+    """
+
+    prior: Prior
+    block: int
+    steps: int = 100
+    optimiser: OptimiserName = "adam"
+    lr: float = 0.05
+    style_lr: float = 1.0
+    radius: float | None = None
+    sphere: bool = True
+    warmup: float = 0.05
+    decay: Decay = "cosine"
+    decay_share: float = 0.75
+    noise: float | None = None
+    plateau: int | None = None
+    loss: Loss = l2
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        at_least(self, steps=0, lr=0, style_lr=0)
+        positive(self, "radius", "noise", "plateau")
+        shares(self, "warmup", "decay_share")
+        one_of(self, decay=Decay, optimiser=OptimiserName)
+        known_space(self.prior, self._deep)
+
+    @property
+    def schedule(self) -> Schedule:
+        return Schedule(self.lr, self.warmup, self.decay, self.decay_share)
+
+    @property
+    def rules(self) -> Rules:
+        return Rules(noise=self.noise, plateau=self.plateau)
+
+    def fresh_optimiser(self) -> Optimiser:
+        return make_optimiser(self.optimiser)
+
+    def begin(self, prior: Prior, measured: Measured, seeds: Sequence[int], start: Solution | None) -> Task:
+        deep = self._deep
+        unit = prior.spread(deep).clamp_min(1e-12)
+        codes = {deep: repeated(prior.centre(deep), measured.count)} if start is None else carried(prior, start.codes, deep)
+        variables: Variables = {deep: codes[deep].to(unit, copy=True), "from": codes[deep].to(unit, copy=True)}
+        held, spreads, proxy = {"from", "lengths"}, {deep: unit}, None
+        if needs_style(prior):
+            wplus = prior.centre("w+").expand(measured.count, -1, -1) if start is None else _wplus(prior, codes)
+            proxy = Proxy.of(prior)
+            variables["z+"] = proxy.whitened(wplus)
+            variables["lengths"] = variables["z+"].norm(dim=-1, keepdim=True)
+            spreads["z+"] = unit.new_tensor(self.style_lr)
+            held |= set() if self.style_lr else {"z+"}
+        if "noise" in codes:
+            variables["noise"] = codes["noise"].to(unit, copy=True)
+            held.add("noise")
+        radius = None if self.radius is None else self.radius * unit
+        return _Round(
+            variables=variables,
+            spread=spreads,
+            held=frozenset(held),
+            prior=prior,
+            deep=deep,
+            proxy=proxy,
+            radius=radius,
+            sphere=self.sphere,
+        )
+
+    @property
+    def _deep(self) -> str:
+        return f"features@{self.block}"
+
+
+@dataclass(kw_only=True)
+class _Round(Task):
+    """`features@k`, `from`, where they began, `z+`, whitened styles, and `lengths`, theirs at the start, and `noise` maps."""
+
+    prior: Prior
+    deep: str
+    proxy: Proxy | None
+    radius: Tensor | None
+    sphere: bool
+
+    def draw(self, variables: Variables, at: At) -> Images:
+        return picture(self.prior, self.codes(variables))
+
+    def project(self, variables: Variables, at: At) -> Variables:
+        moved = dict(variables)
+        if self.radius is not None:
+            moved[self.deep] = moved["from"] + to_l1_ball(moved[self.deep] - moved["from"], self.radius)
+        if self.sphere and "z+" in moved and "z+" not in self.held:
+            moved["z+"] = moved["z+"] * (moved["lengths"] / moved["z+"].norm(dim=-1, keepdim=True).clamp_min(1e-12))
+        return moved
+
+    def codes(self, variables: Variables) -> Variables:
+        found = {name: variables[name] for name in (self.deep, "noise") if name in variables}
+        return found if self.proxy is None else {**found, "w+": self.proxy.coloured(variables["z+"])}
+
+
+def _wplus(prior: Prior, codes: Variables) -> Tensor:
+    style = style_of(prior, codes)
+    assert style is not None  # `carried` keeps it where it is needed
+    return codes[style] if style == "w+" else prior.map(codes[style], source=style, target="w+")

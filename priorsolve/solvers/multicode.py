@@ -1,0 +1,156 @@
+"""Multi-code inversion: several codes for one image, their features mixed channel by channel inside the generator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from priorsolve.losses import Loss, l2
+from priorsolve.penalties import Penalty, check_penalties, penalties_of
+from priorsolve.priors.base import Prior
+from priorsolve.solvers.base import Solver
+from priorsolve.solvers.checks import at_least, known_space, one_of, positive, shares
+from priorsolve.solvers.drawing import carried, needs_style, picture
+from priorsolve.solvers.optimisers import Optimiser, OptimiserName, make_optimiser
+from priorsolve.solvers.solution import Solution
+from priorsolve.solvers.starts import best_sampled
+from priorsolve.solvers.steps import Decay, Schedule, Variables
+from priorsolve.solvers.stopping import Rules
+from priorsolve.solvers.target import Measured
+from priorsolve.solvers.task import At, Task
+from priorsolve.types import Codes, Images, PerImage
+
+
+@dataclass(frozen=True)
+class Multicode(Solver):
+    """mGANprior: `x = G₂(Σ_n α_n ⊙ G₁(z_n))`, the generator cut before block k, one weight α for each code and channel.
+
+    On generators with styles the later blocks follow the mean of the codes' styles. Everything moves together.
+
+    Args:
+        prior: the generator.
+        codes: N, how many codes draw one image.
+        block: k, where their features are mixed; left out, the middle of the features that the prior has.
+        space: where the codes live; the prior's first space if left out.
+        steps: updates.
+        candidates: sampled codes from which the N that explain the measurement best are taken.
+        optimiser: adam, sgd, momentum, rmsprop, normalised or lbfgs.
+        lr: the codes' learning rate, in units of their spread under the prior.
+        mix_lr: the weights' learning rate, in units of 1/N.
+        warmup: share of the steps over which the rates rise.
+        decay: how they fall to 0: cosine, linear, cycle or none.
+        penalties: weights by name, as in `latent`; of every code, averaged.
+        noise: known standard deviation of the measurement's noise: an image stops when its residual reaches it.
+        plateau: an image stops after this many steps without 0.1 % gain.
+        loss: what compares A(x) with y.
+        seed: for images that are given none.
+
+    Source: Gu, Shen & Zhou, "Image Processing Using Multi-Code GAN Prior", CVPR 2020, eq. 2. There α starts at 1/N and the sum is divided
+    by N once more, which a normalisation after block k hides; here α starts at 1/N and nothing more is divided.
+    """
+
+    prior: Prior
+    codes: int = 20
+    block: int | None = None
+    space: str | None = None
+    steps: int = 300
+    candidates: int = 64
+    optimiser: OptimiserName = "adam"
+    lr: float = 0.1
+    mix_lr: float = 0.1
+    warmup: float = 0.05
+    decay: Decay = "cosine"
+    penalties: Mapping[str, float] | None = None
+    noise: float | None = None
+    plateau: int | None = None
+    loss: Loss = l2
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        at_least(self, steps=0, codes=1, candidates=1, lr=0, mix_lr=0)
+        positive(self, "noise", "plateau")
+        shares(self, "warmup")
+        one_of(self, decay=Decay, optimiser=OptimiserName)
+        known_space(self.prior, self._space)
+        known_space(self.prior, self._deep)
+        check_penalties(self.prior, self._space, self.penalties or {})
+
+    @property
+    def schedule(self) -> Schedule:
+        return Schedule(1.0, self.warmup, self.decay)
+
+    @property
+    def rules(self) -> Rules:
+        return Rules(noise=self.noise, plateau=self.plateau)
+
+    def fresh_optimiser(self) -> Optimiser:
+        return make_optimiser(self.optimiser)
+
+    def begin(self, prior: Prior, measured: Measured, seeds: Sequence[int], start: Solution | None) -> Task:
+        n, space, deep = self.codes, self._space, self._deep
+        unit = prior.spread(space).clamp_min(1e-12)
+        drawn = best_sampled(prior, space, measured, seeds, self.loss, candidates=self.candidates, best=n)
+        drawn = drawn.view(measured.count, n, *prior.spaces[space])
+        mix = unit.new_full((measured.count, n, prior.spaces[deep][0]), 1 / n)
+        if start is not None:  # its code first, the others ready to help
+            drawn[:, 0] = carried(prior, start.codes, space)[space]
+            mix[:, 0], mix[:, 1:] = 1, 0
+        return _Mixture(
+            variables={"codes": drawn, "mix": mix},
+            spread={"codes": self.lr * unit, "mix": unit.new_tensor(self.mix_lr / n)},
+            prior=prior,
+            space=space,
+            deep=deep,
+            penalties=penalties_of(prior, space, self.penalties or {}),
+        )
+
+    @property
+    def _space(self) -> str:
+        return self.space or next(iter(self.prior.spaces))
+
+    @property
+    def _deep(self) -> str:
+        deep = [name for name in self.prior.spaces if name.startswith("features@")]
+        if not deep:
+            raise ValueError(f"{self.prior}: has no features inside, so codes cannot be mixed there; use latent")
+        return deep[len(deep) // 2] if self.block is None else f"features@{self.block}"
+
+
+@dataclass(kw_only=True)
+class _Mixture(Task):
+    """`codes` (rows, N, ...) and `mix` (rows, N, C)."""
+
+    prior: Prior
+    space: str
+    deep: str
+    penalties: Sequence[tuple[float, Penalty]]
+
+    def draw(self, variables: Variables, at: At) -> Images:
+        return picture(self.prior, self.mixed(variables))
+
+    def penalty(self, variables: Variables, at: At) -> PerImage:
+        codes = variables["codes"]
+        rows, n = codes.shape[:2]
+        costs = [weight * penalty(codes.flatten(0, 1)).view(rows, n).mean(1) for weight, penalty in self.penalties]
+        return torch.stack([codes.new_zeros(rows), *costs]).sum(0)
+
+    def codes(self, variables: Variables) -> Variables:
+        return {**self.mixed(variables), **variables}
+
+    def mixed(self, variables: Variables) -> dict[str, Tensor]:
+        """The features Σ α ⊙ F of every row, and the style for the blocks after them."""
+        codes, mix = variables["codes"], variables["mix"]
+        rows, n = codes.shape[:2]
+        flat: Codes = codes.flatten(0, 1)
+        styles: dict[str, Tensor] = {}
+        if needs_style(self.prior):
+            space = "w+" if self.space == "w+" else "w"
+            flat = flat if self.space == space else self.prior.map(flat, source=self.space, target=space)
+            styles = {space: flat.view(rows, n, *flat.shape[1:]).mean(1)}
+        features = self.prior.map(flat, source=space if styles else self.space, target=self.deep)
+        features = features.view(rows, n, *features.shape[1:])
+        weights = mix.view(*mix.shape, *[1] * (features.ndim - 3))
+        return {self.deep: (weights * features).sum(1), **styles}

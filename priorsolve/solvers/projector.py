@@ -1,0 +1,116 @@
+"""StyleGAN2's projector: one style and the noise maps, found together; and noise maps after w+, for the last details."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from priorsolve.latents import normal_hash, row_seeds
+from priorsolve.losses import Loss, l2
+from priorsolve.penalties import noise_autocorrelation
+from priorsolve.priors.base import Prior
+from priorsolve.solvers.base import Solver
+from priorsolve.solvers.checks import at_least, known_space, shares
+from priorsolve.solvers.drawing import carried, picture, repeated
+from priorsolve.solvers.solution import Solution
+from priorsolve.solvers.steps import Schedule, Variables
+from priorsolve.solvers.target import Measured
+from priorsolve.solvers.task import At, Task
+from priorsolve.types import Images, PerImage
+
+
+@dataclass(frozen=True)
+class Projector(Solver):
+    """A code and the noise maps together, the code shaken at first, the maps kept white.
+
+    Args:
+        prior: a generator with noise maps.
+        space: the code's: w, or w+ for rosinality's variant; it begins in the middle of the prior.
+        steps: updates.
+        lr: Adam's learning rate, raw: it is the same for the code and the maps.
+        warmup: share of the steps over which the rate rises.
+        decay_share: share of the steps, at the end, over which it falls to 0 as a cosine.
+        jitter: noise added to the code while it is drawn, in units of σ_w = √E‖w − w̄‖², fading over the first three quarters.
+        whiteness: weight of the maps' autocorrelation, beside a data term of weight 1.
+        loss: what compares A(x) with y.
+        seed: for images that are given none.
+
+    Source: Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", CVPR 2020, appendix D.
+    """
+
+    prior: Prior
+    space: str = "w"
+    steps: int = 1000
+    lr: float = 0.1
+    warmup: float = 0.05
+    decay_share: float = 0.25
+    jitter: float = 0.05
+    whiteness: float = 1e5
+    loss: Loss = l2
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        at_least(self, steps=0, lr=0, jitter=0, whiteness=0)
+        shares(self, "warmup", "decay_share")
+        known_space(self.prior, self.space)
+        if not self.prior.noise_size:
+            raise ValueError(f"{self.prior}: has no noise maps; use latent in {self.space!r}")
+
+    @property
+    def schedule(self) -> Schedule:
+        return Schedule(self.lr, self.warmup, "cosine", self.decay_share)
+
+    def begin(self, prior: Prior, measured: Measured, seeds: Sequence[int], start: Solution | None) -> Task:
+        one = prior.spread(self.space).clamp_min(1e-12)
+        if start is None:
+            codes = repeated(prior.centre(self.space), measured.count)
+        else:
+            codes = carried(prior, start.codes, self.space)[self.space].to(one, copy=True)
+        samples = prior.sample(4096, torch.Generator().manual_seed(0), "w")
+        sigma = (samples - samples.mean(0)).square().sum(1).mean().sqrt()
+        maps = normal_hash(row_seeds(seeds, 1, one.device), 0, prior.noise_size).to(one)
+        return _Shaken(
+            variables={self.space: codes, "noise": maps},
+            spread={self.space: one.new_ones(()), "noise": one.new_ones(())},
+            prior=prior,
+            space=self.space,
+            jitter=self.jitter * sigma,
+            whiteness=self.whiteness,
+        )
+
+
+@dataclass(kw_only=True)
+class _Shaken(Task):
+    """A code and `noise` (rows, N), all maps end to end."""
+
+    prior: Prior
+    space: str
+    jitter: Tensor
+    whiteness: float
+
+    def draw(self, variables: Variables, at: At) -> Images:
+        fade = max(0.0, 1 - at.share / 0.75) ** 2
+        if fade and at.step < at.steps:
+            codes = variables[self.space]
+            shape = self.prior.spaces["w"]
+            noise = normal_hash(at.seeds, at.step, math.prod(shape)).to(codes)  # one for all layers, as one w is
+            noise = noise.view(-1, *[1] * (codes.ndim - 2), *shape)
+            variables = {**variables, self.space: codes + fade * self.jitter * noise}
+        return picture(self.prior, variables)
+
+    def penalty(self, variables: Variables, at: At) -> PerImage:
+        return self.whiteness * noise_autocorrelation(variables["noise"], self.prior.noise_shapes)
+
+    def project(self, variables: Variables, at: At) -> Variables:
+        return {**variables, "noise": standardised(variables["noise"], self.prior)}
+
+
+def standardised(maps: Tensor, prior: Prior) -> Tensor:
+    """Each map with mean 0 and variance 1."""
+    parts = torch.split(maps, [height * width for height, width in prior.noise_shapes], 1)
+    centred = [part - part.mean(1, keepdim=True) for part in parts]
+    return torch.cat([part / part.square().mean(1, keepdim=True).sqrt().clamp_min(1e-12) for part in centred], 1)

@@ -1,0 +1,130 @@
+"""PULSE: the measurement's pictures on the sphere where the prior's codes lie."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from priorsolve.latents import normal_hash, row_seeds
+from priorsolve.losses import Loss, l2
+from priorsolve.penalties import geocross
+from priorsolve.priors.base import Prior
+from priorsolve.solvers.base import Solver
+from priorsolve.solvers.checks import at_least, one_of, positive
+from priorsolve.solvers.drawing import picture
+from priorsolve.solvers.proxy import Proxy
+from priorsolve.solvers.solution import Solution
+from priorsolve.solvers.steps import Decay, Schedule, Variables
+from priorsolve.solvers.stopping import Rules
+from priorsolve.solvers.target import Measured
+from priorsolve.solvers.task import At, Task
+from priorsolve.types import Images, PerImage
+
+
+@dataclass(frozen=True)
+class Pulse(Solver):
+    """Photo upsampling via latent space exploration: a standard normal code for each layer, kept at its length, and the first noise maps.
+
+    Args:
+        prior: a generator with styles w+.
+        steps: updates.
+        lr: Adam's learning rate; codes and maps are standard normal.
+        decay: how the rate goes: `cycle` is PULSE's "linear1cycledrop".
+        geocross: weight of the angle between the layers' styles; the data term's weight is 1 (PULSE: 100 and 0.05, which is 1 and 0.0005).
+        moving_maps: how many of the noise maps move, from the first on; the others keep the values drawn for them.
+        same_code: begin with the same code for every layer ("tile latent").
+        noise: known standard deviation of the measurement's noise: an image stops when its residual reaches it. PULSE stops pulling at
+            a mean squared residual of 0.002, which is a noise of 0.0447.
+        loss: what compares A(x) with y.
+        seed: for images that are given none.
+
+    Source: Menon et al., "PULSE: Self-Supervised Photo Upsampling via Latent Space Exploration of Generative Models", CVPR 2020, §3. There
+    the last picture is given; here the best, and one always comes out.
+    """
+
+    prior: Prior
+    steps: int = 100
+    lr: float = 0.4
+    decay: Decay = "cycle"
+    geocross: float = 0.0005
+    moving_maps: int = 5
+    same_code: bool = False
+    noise: float | None = None
+    loss: Loss = l2
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        at_least(self, steps=0, lr=0, geocross=0, moving_maps=0)
+        positive(self, "noise")
+        one_of(self, decay=Decay)
+        if "w+" not in self.prior.spaces:
+            raise ValueError(f"{self.prior}: has no styles w+, only {', '.join(self.prior.spaces)}; use latent with sphere: true")
+
+    @property
+    def schedule(self) -> Schedule:
+        return Schedule(self.lr, 0.0, self.decay)
+
+    @property
+    def rules(self) -> Rules:
+        return Rules(noise=self.noise)
+
+    def begin(self, prior: Prior, measured: Measured, seeds: Sequence[int], start: Solution | None) -> Task:
+        layers, width = prior.spaces["w+"]
+        own = row_seeds(seeds, 1, measured.y.device)
+        drawn = normal_hash(own, 0, layers * width).view(-1, layers, width).to(measured.y)
+        if self.same_code:
+            drawn = drawn[:, :1].repeat(1, layers, 1)
+        proxy = Proxy.of(prior)
+        if start is not None and "w+" in start.codes:
+            drawn = proxy.whitened(start.codes["w+"].to(drawn))
+        one = drawn.new_ones(())
+        moving = sum(height * width for height, width in prior.noise_shapes[: self.moving_maps])
+        maps = normal_hash(own, 1, prior.noise_size).to(drawn)
+        variables = {"z+": drawn, "maps": maps[:, :moving], "rest": maps[:, moving:]}
+        variables = {name: value for name, value in variables.items() if value.shape[1]}
+        sizes = [height * width for height, width in prior.noise_shapes[: self.moving_maps]]
+        return _Sphere(
+            variables=variables,
+            spread={"z+": one, "maps": one},
+            held=frozenset({"rest"} & set(variables)),
+            prior=prior,
+            proxy=proxy,
+            weight=self.geocross,
+            sizes=sizes,
+        )
+
+
+@dataclass(kw_only=True)
+class _Sphere(Task):
+    """`z+` (rows, L, n), `maps`, those noise maps that move, and `rest`, the others."""
+
+    prior: Prior
+    proxy: Proxy
+    weight: float
+    sizes: list[int]
+
+    def draw(self, variables: Variables, at: At) -> Images:
+        return picture(self.prior, self.codes(variables))
+
+    def penalty(self, variables: Variables, at: At) -> PerImage:
+        return self.weight * geocross(self.proxy.coloured(variables["z+"]))
+
+    def project(self, variables: Variables, at: At) -> Variables:
+        moved = {**variables, "z+": _sized(variables["z+"])}
+        if "maps" in moved:
+            moved["maps"] = torch.cat([_sized(part) for part in torch.split(variables["maps"], self.sizes, 1)], 1)
+        return moved
+
+    def codes(self, variables: Variables) -> Variables:
+        maps = [variables[name] for name in ("maps", "rest") if name in variables]
+        noise = {"noise": torch.cat(maps, 1)} if maps else {}
+        return {"w+": self.proxy.coloured(variables["z+"]), **noise}
+
+
+def _sized(vectors: torch.Tensor) -> torch.Tensor:
+    """At length √n, that of a standard normal vector of n numbers."""
+    length: torch.Tensor = vectors.norm(dim=-1, keepdim=True)
+    sized: torch.Tensor = vectors * (vectors.shape[-1] ** 0.5 / length.clamp_min(1e-12))
+    return sized
