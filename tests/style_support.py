@@ -53,13 +53,15 @@ def grown(x: Tensor, before: int, after: int) -> Tensor:
 
 
 def style2_picture(state: dict[str, Tensor], wplus: Tensor, architecture: str, clamp: float | None) -> Tensor:
-    """The raw picture (1, 3, 16, 16) of one w+ (L, W), weights scaled image by image as the paper writes them."""
+    """The raw picture (1, 3, 16, 16) of one w+ (L, W), weights scaled image by image as the paper writes them; or of one w++ (L, F, W)."""
 
     def affine(name: str, w: Tensor) -> Tensor:
-        return state[f"{name}.affine.weight"] @ w / math.sqrt(W) + state[f"{name}.affine.bias"]
+        outputs = len(state[f"{name}.weight"])
+        rows = w[:outputs] if w.ndim == 2 else w.expand(outputs, -1)
+        return rows @ state[f"{name}.affine.weight"].T / math.sqrt(W) + state[f"{name}.affine.bias"]
 
     def layer(name: str, x: Tensor, w: Tensor, up: bool, gain: float) -> Tensor:
-        weight = state[f"{name}.weight"] * affine(name, w)[None, :, None, None]
+        weight = state[f"{name}.weight"] * affine(name, w)[:, :, None, None]
         weight = weight / (weight.square().sum((1, 2, 3), keepdim=True) + 1e-8).sqrt()
         if up:
             # a convolution over the pixels spread out; the filter after it
@@ -90,7 +92,7 @@ def style2_picture(state: dict[str, Tensor], wplus: Tensor, architecture: str, c
             slot += 2
         if f"{b}.torgb.weight" in state:
             style = affine(f"{b}.torgb", wplus[slot]) / math.sqrt(x.shape[1])
-            share = F.conv2d(x, state[f"{b}.torgb.weight"] * style[None, :, None, None], state[f"{b}.torgb.bias"])
+            share = F.conv2d(x, state[f"{b}.torgb.weight"] * style[:, :, None, None], state[f"{b}.torgb.bias"])
             share = share if clamp is None else share.clamp(-clamp, clamp)
             image = share if image is None else grown(image, 2, 1) + share
     assert image is not None

@@ -93,6 +93,7 @@ def test_sizes_come_from_the_tensors() -> None:
         "z": (Z,),
         "w": (W,),
         "w+": (6, W),
+        "w++": (6, 4, W),
         "s": (25,),
         "noise": (16 + 2 * 64 + 2 * 256,),
         "features@2": (7, 4, 4),

@@ -27,6 +27,7 @@ class MobileStyleGAN(Styled):
 
     - `z` (n,) is N(0, I); only its direction counts. `w` (n,) and `w+` (L, n), one w per modulation, in the order of the network:
       the first convolution's, then upsampling's and the two convolutions' of every layer, then the head's.
+    - `w++` (L, F, n): one w for each output filter of each modulation, F being the most that one has; the others use the first rows.
     - `s` (S,): the styles themselves, one number per modulated channel, in that order.
     - `p_n` (n,): whitened w, see `Whitening`; |p_n|² measures how unusual a code is.
     - `noise` (M,): all noise maps, in units of each layer's strength, beside the styles of w̄ or of the codes given to `resumed`.
@@ -47,7 +48,7 @@ class MobileStyleGAN(Styled):
         self.layers, self.head, self.whitening = nn.ModuleList(layers), head, whitening
         width, (channels, side) = styles.weight.shape[1], first.input.shape[:2]
         spaces: dict[str, Shape] = {
-            **{"z": (width,), "w": (width,), "w+": (len(styles.sizes), width)},
+            **{"z": (width,), "w": (width,), "w+": (len(styles.sizes), width), "w++": (len(styles.sizes), self.filters, width)},
             **{"s": (sum(styles.sizes),), "p_n": (width,), "noise": (self.noise_size,)},
         }
         for k, layer in enumerate(layers):
@@ -104,6 +105,10 @@ class MobileStyleGAN(Styled):
         return self.whitening.w_mean.expand(len(self.styles.sizes), -1)
 
     @property
+    def filters(self) -> int:
+        return max(*self._filters, *(size // 4 for size in self.styles.sizes[1:-1:3]))
+
+    @property
     def noise_shapes(self) -> Sequence[tuple[int, int]]:
         return [(finish.noise.shape[0], finish.noise.shape[1]) for finish in self._finishes]
 
@@ -147,7 +152,7 @@ class MobileStyleGAN(Styled):
     def _map(self, codes: Codes, source: str, target: str, label: Tensor | None, truncation: float) -> Codes:
         if label is not None:
             raise ValueError(f"{self}: has no classes; leave label out")
-        order = ["z", "w", "w+", "s"]
+        order = ["z", "w", "w+", "w++", "s"]
         back = f"{self}: no map from {source!r} back to {target!r}; maps lead from code to picture"
         if source.startswith("features@"):
             if not target.startswith("features@") or _depth(target) < _depth(source):
@@ -159,23 +164,28 @@ class MobileStyleGAN(Styled):
             codes, source = self.mapping(codes), "w"
         if target == "z" or (target in order and order.index(target) < order.index(source)) or (target == "p_n" and source != "w"):
             raise ValueError(back)
+        if (source, target) == ("w++", "s"):
+            raise ValueError(f"{self}: no map from 'w++' to 's', where all filters of a layer have one style")
         if source != "s":
             codes = self.whitening.truncated(codes, truncation)
         if target == "w":
             return codes
         if target == "p_n":
             return self.whitening.whitened(codes)
-        if target == "w+":
-            return codes if source == "w+" else codes[:, None].repeat(1, len(self.styles.sizes), 1)
+        if target in ("w+", "w++"):
+            wplus = codes if source == "w+" else codes[:, None].repeat(1, len(self.styles.sizes), 1)
+            return wplus if target == "w+" else self._per_filter(wplus)
         styles = self._styles(codes, source)
         return torch.cat(styles, 1) if target == "s" else self._run(codes, 0, _depth(target), styles, "const")
 
     def _styles(self, codes: Codes, space: str) -> list[Tensor]:
-        """The style of every modulation, (B, its channels)."""
+        """The style of every modulation, (B, its channels); of w++ (B, its output filters, its channels)."""
         if space == "noise" or space.startswith("features@"):
             codes, space = self._going_on(codes)
         if space in ("z", "p_n"):
             codes = self._map(codes, space, "w", None, 1.0)
+        if space == "w++":
+            return self.styles.each(codes, self._filters)
         return list(torch.split(codes if space == "s" else self.styles(codes), self.styles.sizes, 1))
 
     def _run(self, x: Tensor, start: int, stop: int, styles: Sequence[Tensor], noise: Noise) -> Tensor:
@@ -191,6 +201,13 @@ class MobileStyleGAN(Styled):
         if not isinstance(noise, Tensor):
             return [finish.added(noise, self.noise_seed) for finish in self._finishes]
         return [finish.added(own, self.noise_seed) for finish, own in zip(self._finishes, self._split(noise), strict=True)]
+
+    @property
+    def _filters(self) -> list[int]:
+        """How many output filters every modulation has; 0 for an upsampling."""
+        layers = [layer for layer in self.layers if isinstance(layer, Layer)]
+        widths = [n for layer in layers for n in (0, len(layer.conv1.pointwise), len(layer.conv2.pointwise))]
+        return [len(self.first.weight), *widths, len(self.head.bias)]
 
     @property
     def _finishes(self) -> list[Finish]:

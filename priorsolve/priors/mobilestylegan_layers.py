@@ -2,6 +2,10 @@
 
 Every style is the affine of a w as it stands: the constant that the original multiplies it by (1/√fan-in) is part of the weights here,
 and so are the demodulation, which does not depend on the style in this network, and the ½ of the Haar transform.
+
+Where every output filter has a style of its own (w++), a depthwise-separable convolution is taken for what it is: one convolution with the
+weights pointwise[o, i] · depthwise[i], of which filter o's style scales all with that o. The Haar upsampling makes its channel o of four
+inputs, so those four take o's style.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from priorsolve.priors.base import Noise
+from priorsolve.priors.perfilter import convolved
 
 SLOPE = 0.2
 """Of every leaky ReLU in the network."""
@@ -70,6 +75,20 @@ class Styles(nn.Module):
         rows = zip(w.unbind(1), torch.split(self.weight, self.sizes), torch.split(self.bias, self.sizes), strict=True)
         return torch.cat([F.linear(*row) for row in rows], 1)
 
+    def each(self, w: Tensor, filters: Sequence[int]) -> list[Tensor]:
+        """Styles (B, filters[i], sizes[i]) of the first rows of w++ (B, len(sizes), F, width).
+
+        (B, sizes[i]) where filters[i] is 0: a Haar upsampling, whose numbers each belong to one output channel.
+        """
+        rows = zip(w.unbind(1), torch.split(self.weight, self.sizes), torch.split(self.bias, self.sizes), filters, strict=True)
+        return [F.linear(w[:, :n], *affine) if n else _of_upsampling(w, *affine) for w, *affine, n in rows]
+
+
+def _of_upsampling(w: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """The style (B, 4C) of w (B, F ≥ C, width): what `haar` makes channel c of takes w's row c."""
+    rows = torch.arange(len(weight) // 4, device=w.device)
+    return (w[:, torch.cat([rows, rows.repeat_interleave(3)])] * weight).sum(2) + bias
+
 
 @final
 class Finish(nn.Module):
@@ -105,7 +124,7 @@ class Finish(nn.Module):
 
 @final
 class First(nn.Module):
-    """Style (B, C) → features (B, C, 4, 4): the learned constant, modulated, and one 3×3 convolution."""
+    """Style (B, C), or (B, C, C) in w++, → features (B, C, 4, 4): the learned constant, modulated, and one 3×3 convolution."""
 
     def __init__(self, channels: int, side: int) -> None:
         super().__init__()
@@ -113,22 +132,30 @@ class First(nn.Module):
         self.finish = Finish(channels, side, 0)
 
     def forward(self, style: Tensor, noise: Tensor | None) -> Tensor:
-        x: Tensor = self.finish(F.conv2d(self.input * style[:, :, None, None], self.weight, padding=1), noise)
-        return x
+        if style.ndim == 3:
+            x = convolved(self.input.expand(len(style), -1, -1, -1), self.weight, style)
+        else:
+            x = F.conv2d(self.input * style[:, :, None, None], self.weight, padding=1)
+        y: Tensor = self.finish(x, noise)
+        return y
 
 
 @final
 class Separable(nn.Module):
-    """3×3 on each channel, then 1×1 across them, then `Finish`. Its input is already modulated."""
+    """3×3 on each channel, then 1×1 across them, then `Finish`.
+
+    Its input is already modulated, or else `style` (B, outputs, inputs) is each output filter's own.
+    """
 
     def __init__(self, inputs: int, outputs: int, side: int, number: int) -> None:
         super().__init__()
         self.depthwise, self.pointwise = empty(inputs, 1, 3, 3), empty(outputs, inputs, 1, 1)
         self.finish = Finish(outputs, side, number)
 
-    def forward(self, x: Tensor, noise: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, noise: Tensor | None, style: Tensor | None = None) -> Tensor:
         x = F.conv2d(x, self.depthwise, padding=1, groups=x.shape[1])
-        y: Tensor = self.finish(F.conv2d(x, self.pointwise), noise)
+        x = F.conv2d(x, self.pointwise) if style is None else convolved(x, self.pointwise, style)
+        y: Tensor = self.finish(x, noise)
         return y
 
 
@@ -142,6 +169,9 @@ class Layer(nn.Module):
         self.conv2 = Separable(outputs, outputs, side, 2 * number + 2)
 
     def forward(self, x: Tensor, up: Tensor, style1: Tensor, style2: Tensor, noises: Sequence[Tensor | None]) -> Tensor:
+        if style1.ndim == 3:
+            x = self.conv1(haar(x * up[:, :, None, None]), noises[0], style1)
+            return self.conv2(x, noises[1], style2)  # type: ignore[no-any-return]
         # conv1's style goes through the Haar transform, so that one product at the lower resolution does for two
         both = up * torch.cat([style1, style1.repeat_interleave(3, 1)], 1)
         x = self.conv1(haar(x * both[:, :, None, None]), noises[0])
@@ -158,5 +188,8 @@ class Head(nn.Module):
         self.weight, self.bias = empty(outputs, inputs, kernel, kernel), empty(outputs)
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        x = F.conv2d(x * style[:, :, None, None], self.weight, self.bias, padding=self.weight.shape[-1] // 2)
+        if style.ndim == 3:
+            x = convolved(x, self.weight, style) + self.bias[:, None, None]
+        else:
+            x = F.conv2d(x * style[:, :, None, None], self.weight, self.bias, padding=self.weight.shape[-1] // 2)
         return haar(x) if len(self.bias) == 12 else x

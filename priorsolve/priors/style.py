@@ -26,6 +26,8 @@ class StylePrior(Styled):
     * `z+c`, only with classes: z and after it the class as the network sees it, so that both can be optimised; sampling starts there,
       a class drawn evenly. `z` (z_dim,), N(0, I), takes its class from `label`. Codes after z carry their class.
     * `w` (w_dim,), one style for all layers; `w+` (L, w_dim), one for each.
+    * `w++` (L, F, w_dim), where it is known: one for each output filter of each layer, F being the widest layer's; narrower layers
+      use the first rows.
     * `s`, what the layers' affine maps make of w+, end to end in the order of the layers.
     * `noise`, where there are noise inputs: all noise maps, end to end, beside the styles of w̄ or of the codes given to `resumed`.
     * `features@k`, what enters `blocks[k]`, k ≥ 2. The styles of the blocks from k on are no part of it: they are those of w̄, or of
@@ -64,7 +66,7 @@ class StylePrior(Styled):
 
     @abstractmethod
     def _styled(self, wplus: Tensor) -> list[Tensor]:
-        """The styles (B, style_sizes[i]) of w+ (B, L, w_dim)."""
+        """The styles (B, style_sizes[i]) of w+ (B, L, w_dim); of w++ (B, L, F, w_dim) with an axis for the layer's filters, second."""
 
     @abstractmethod
     def _run(self, styles: Sequence[Tensor], x: Tensor | None, start: int, stop: int, noise: Noise) -> Tensor:
@@ -74,7 +76,9 @@ class StylePrior(Styled):
     def spaces(self) -> Mapping[str, Shape]:
         z, w, c = self.mapping.z_dim, self.mapping.w_dim, self.mapping.n_features
         spaces: dict[str, Shape] = {"z+c": (z + c,)} if c else {}
-        spaces |= {"z": (z,), "w": (w,), "w+": (self.slots, w), "s": (sum(self.style_sizes),)}
+        spaces |= {"z": (z,), "w": (w,), "w+": (self.slots, w)}
+        spaces |= {"w++": (self.slots, self.filters, w)} if self.filters else {}
+        spaces["s"] = (sum(self.style_sizes),)
         spaces |= {"noise": (self.noise_size,)} if self.noise_size else {}
         return spaces | {f"features@{k + 2}": shape for k, shape in enumerate(self.feature_shapes)}
 
@@ -91,8 +95,9 @@ class StylePrior(Styled):
         return {key: value.detach() for key, value in self.state_dict().items()}
 
     def truncated(self, wplus: Codes, truncation: float, cutoff: int | None = None) -> Codes:
-        """w̄ + ψ (w − w̄) for the first `cutoff` layers of w+ (B, L, w_dim), or for all."""
-        mean, end = self.w_mean, self.slots if cutoff is None else cutoff
+        """w̄ + ψ (w − w̄) for the first `cutoff` layers of w+ (B, L, w_dim) or w++ (B, L, F, w_dim), or for all."""
+        mean = self.w_mean if wplus.ndim == 3 else self.w_mean[:, None]
+        end = self.slots if cutoff is None else cutoff
         return torch.cat([torch.lerp(mean[:end], wplus[:, :end], truncation), wplus[:, end:]], dim=1)
 
     def embed(self, label: Tensor) -> Tensor:
@@ -124,7 +129,9 @@ class StylePrior(Styled):
         order = list(self.spaces)
         if order.index(source) > order.index(target) or (source, target) == ("z+c", "z"):
             raise ValueError(f"{self}: no map from {source!r} back to {target!r}; maps lead from code to picture")
-        if truncation != 1 and source not in ("z+c", "z", "w", "w+"):
+        if (source, target) == ("w++", "s"):
+            raise ValueError(f"{self}: no map from 'w++' to 's', where all filters of a layer have one style")
+        if truncation != 1 and source not in ("z+c", "z", "w", "w+", "w++"):
             raise ValueError(f"{self}: truncation is between styles w, so not for codes of {source!r}; leave it at 1")
         codes = self._entered(codes, source, label)
         if target == "w":
@@ -132,6 +139,8 @@ class StylePrior(Styled):
             return w if truncation == 1 else torch.lerp(self.w_mean.mean(0), w, truncation)
         if target == "w+":
             return self._wplus(codes, source, truncation)
+        if target == "w++":
+            return self._per_filter(self._wplus(codes, source, truncation))
         styles = self._styles(codes, source, truncation)
         if target == "s":
             return torch.cat(styles, dim=1)
@@ -139,7 +148,7 @@ class StylePrior(Styled):
 
     def _wplus(self, codes: Codes, space: str, truncation: float) -> Tensor:
         w = self.mapping(codes) if space in ("z+c", "z") else codes
-        wplus = w if space == "w+" else w[:, None].expand(-1, self.slots, -1)
+        wplus = w if space in ("w+", "w++") else w[:, None].expand(-1, self.slots, -1)
         return wplus if truncation == 1 else self.truncated(wplus, truncation)
 
     def _styles(self, codes: Codes, space: str, truncation: float) -> list[Tensor]:

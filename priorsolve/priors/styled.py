@@ -32,6 +32,15 @@ class Styled(Prior):
     def w_mean(self) -> Tensor:
         """w̄ for each layer, (L, w_dim)."""
 
+    @property
+    def filters(self) -> int:
+        """How many styles w a layer has in `w++`: as many as the widest has output filters. 0 for a prior without that space."""
+        return 0
+
+    def spread(self, space: str | None = None, n: int = 64) -> Tensor:
+        # codes of w++ are drawn as w+ repeated
+        return super().spread("w+" if space == "w++" else space, n)
+
     def resumed(self, codes: Codes, space: str) -> Self:
         self._check(codes, space)
         if space == "noise" or space.startswith("features@"):
@@ -50,6 +59,10 @@ class Styled(Prior):
         if len(self._later) not in (1, len(codes)):
             raise ValueError(f"{self}: {len(codes)} codes, but resumed from {len(self._later)}; give as many, or one for all")
         return self._later, self._later_space
+
+    def _per_filter(self, wplus: Tensor) -> Tensor:
+        """w+ (B, L, w_dim) as a code of `w++`, (B, L, filters, w_dim): a view."""
+        return wplus[:, :, None].expand(-1, -1, self.filters, -1)
 
     def _split(self, noise: Tensor) -> Sequence[Tensor]:
         """Each layer's own map (B, H·W) of a code of `noise`."""

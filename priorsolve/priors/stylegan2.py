@@ -88,8 +88,12 @@ class StyleGAN2(StylePrior):
         return 2 * len(self._synthesis)
 
     @property
+    def filters(self) -> int:
+        return max(len(layer.weight) for block in self._synthesis for layer in block.layers)
+
+    @property
     def style_sizes(self) -> Sequence[int]:
-        return [len(affine.bias) for block in self._synthesis for affine in block.affines]
+        return [len(layer.affine.bias) for block in self._synthesis for layer in block.layers]
 
     @property
     def feature_shapes(self) -> Sequence[Shape]:
@@ -118,9 +122,12 @@ class StyleGAN2(StylePrior):
 
     def _styled(self, wplus: Tensor) -> list[Tensor]:
         # a block's colours share the slot of the next block's first convolution
-        styles, slot = [], 0
+        styles: list[Tensor] = []
+        slot = 0
         for block in self._synthesis:
-            styles += [affine(wplus[:, slot + i]) for i, affine in enumerate(block.affines)]
+            for i, layer in enumerate(block.layers):
+                w = wplus[:, slot + i]
+                styles.append(layer.affine(w[:, : len(layer.weight)] if w.ndim == 3 else w))
             slot += len(block.convolutions)
         return styles
 
@@ -132,8 +139,8 @@ class StyleGAN2(StylePrior):
         for k, block in enumerate(self._synthesis, start=1):
             own = [next(noises) for _ in block.convolutions]
             if start <= k < stop:
-                x, image = block(x, image, styles[at : at + len(block.affines)], own)
-            at += len(block.affines)
+                x, image = block(x, image, styles[at : at + len(block.layers)], own)
+            at += len(block.layers)
         assert x is not None
         if stop == len(self.blocks):
             assert image is not None

@@ -15,6 +15,7 @@ from priorsolve.priors.errors import CheckpointError
 from priorsolve.priors.fir import smooth, twice
 from priorsolve.priors.layout import empty, shape_of
 from priorsolve.priors.mapping import Dense
+from priorsolve.priors.perfilter import convolved
 
 
 @final
@@ -22,6 +23,7 @@ class Convolution(nn.Module):
     """A 3×3 convolution whose input channels are scaled by the style and whose output is scaled back to unit size (demodulated).
 
     Then noise, bias, leaky ReLU (0.2) times √2·gain, and clipping to ±clamp·gain where the training had it. With `up` the side doubles.
+    The style is (B, inputs), or (B, outputs, inputs) where each output filter has its own.
     """
 
     noise_const: Tensor
@@ -43,15 +45,19 @@ class Convolution(nn.Module):
         self._up, self._clamp, self.side = up, clamp, side
 
     def forward(self, x: Tensor, style: Tensor, noise: Tensor | None, gain: float = 1.0) -> Tensor:
-        # scaling the input and the output is one shared convolution for the whole batch, where scaling the weights is one per image
-        scale = (style.square() @ self.weight.square().sum(dim=(2, 3)).T + 1e-8).rsqrt()
-        x = x * style[:, :, None, None]
-        if self._up:
-            x = F.conv_transpose2d(x, self.weight.transpose(0, 1), stride=2)
-            x = smooth(x, 4 * self.resample_filter, padding=1)
+        squares = self.weight.square().sum(dim=(2, 3))
+        if style.ndim == 3:
+            # each output filter has its own style
+            scale = (style.square() * squares).sum(dim=2)
+            x = convolved(x, self.weight, style, up=self._up)
         else:
-            x = F.conv2d(x, self.weight, padding=1)
-        x = x * scale[:, :, None, None]
+            # scaling the input and the output is one shared convolution for the whole batch, where scaling the weights is one per image
+            scale = style.square() @ squares.T
+            x = x * style[:, :, None, None]
+            x = F.conv_transpose2d(x, self.weight.transpose(0, 1), stride=2) if self._up else F.conv2d(x, self.weight, padding=1)
+        if self._up:
+            x = smooth(x, 4 * self.resample_filter, padding=1)
+        x = x * (scale + 1e-8).rsqrt()[:, :, None, None]
         if noise is not None:
             x = x + noise
         x = F.leaky_relu(x + self.bias[:, None, None], 0.2) * (math.sqrt(2) * gain)
@@ -75,7 +81,7 @@ class Convolution(nn.Module):
 
 @final
 class Picture(nn.Module):
-    """A 1×1 convolution from features to colours, its input scaled by the style; not demodulated."""
+    """A 1×1 convolution from features to colours, its input scaled by the style (for each colour its own in w++); not demodulated."""
 
     def __init__(self, state: Mapping[str, Tensor], name: str, clamp: float | None, w_dim: int) -> None:
         super().__init__()
@@ -87,7 +93,11 @@ class Picture(nn.Module):
         self._clamp, self._gain = clamp, 1 / math.sqrt(inputs)
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        x = F.conv2d(x * (style * self._gain)[:, :, None, None], self.weight, self.bias)
+        style = style * self._gain
+        if style.ndim == 3:
+            x = convolved(x, self.weight, style) + self.bias[:, None, None]
+        else:
+            x = F.conv2d(x * style[:, :, None, None], self.weight, self.bias)
         return x if self._clamp is None else x.clamp(-self._clamp, self._clamp)
 
 
@@ -140,9 +150,9 @@ class Block(nn.Module):
         return self.const.shape[0] if self.side == 4 else self.conv0.weight.shape[1]
 
     @property
-    def affines(self) -> list[Dense]:
-        """The maps from w to style, in order."""
-        return [layer.affine for layer in self.convolutions] + ([self.torgb.affine] if self.picture else [])
+    def layers(self) -> list[Convolution | Picture]:
+        """What styles scale, in order."""
+        return [*self.convolutions, *([self.torgb] if self.picture else [])]
 
     def forward(
         self, x: Tensor | None, image: Tensor | None, styles: Sequence[Tensor], noises: Sequence[Tensor | None]
