@@ -81,7 +81,7 @@ def _facts(prior: Prior, layout: str) -> tuple[dict[str, Any], bool]:
     images = prior.decode(prior.sample(2, torch.Generator().manual_seed(0)))
     finite = bool(images.isfinite().all())
     spaces: dict[str, Shape] = dict(prior.spaces)
-    classes = int(getattr(prior, "n_classes", 0))
+    classes = prior.n_classes
     return {
         "family": type(prior).__name__,
         "format": layout,
