@@ -18,7 +18,7 @@ def smooth(y: Tensor, known: Tensor) -> Tensor:
     """`skimage.restoration.inpaint_biharmonic` (Damelin & Hoang 2018), in float64. Raises ValueError where no pixel is known."""
     if not bool(known.flatten(1).any(1).all()):
         raise ValueError("no pixel is known, so there is nothing to continue into the hole")
-    picture, holes = y.double().numpy(), ~known.expand_as(y).numpy()
+    picture, holes = np.ascontiguousarray(y.double().numpy()), np.ascontiguousarray(~known.expand_as(y).numpy())
     if (holes == holes[:1]).all():
         filled = inpaint_biharmonic(picture, holes[0], channel_axis=0)
     else:  # such as a colour filter's mosaic

@@ -16,10 +16,9 @@ from priorsolve.operators.sensing import Sensing
 from priorsolve.operators.transforms import dct, idct
 from priorsolve.types import Shape
 
-ITERATIONS = 200
-"""At most, at each strength."""
-TOLERANCE = 1e-4
-"""The relative change of the coefficients at which a strength is done with."""
+ON_THE_WAY = (50, 1e-3)
+AT_THE_END = (300, 1e-4)
+"""Iterations at most, and the relative change of the coefficients at which they are enough: for stronger α, and for the one asked for."""
 
 
 @dataclass(frozen=True)
@@ -82,13 +81,14 @@ def lasso(problem: Problem, basis: Callable[[Shape], Basis], alpha: float) -> Te
     c, strength = torch.zeros_like(back), max(alpha, float(back.abs().max()))
     while strength > alpha:
         strength = max(alpha, strength / 4)
-        c = _fista(lambda at: A_adjoint(A(at) - y), c, step, strength * step)
+        limits = ON_THE_WAY if strength > alpha else AT_THE_END
+        c = _fista(lambda at: A_adjoint(A(at) - y), c, step, strength * step, *limits)
     return (pictures.inverse(c) + 1) / 2
 
 
-def _fista(gradient: Callable[[Tensor], Tensor], c: Tensor, step: float, threshold: float) -> Tensor:
+def _fista(gradient: Callable[[Tensor], Tensor], c: Tensor, step: float, threshold: float, iterations: int, tolerance: float) -> Tensor:
     ahead, momentum = c, 1.0
-    for _ in range(ITERATIONS):
+    for _ in range(iterations):
         moved = ahead - step * gradient(ahead)
         following = moved.sign() * (moved.abs() - threshold).clamp_min(0)
         if float(((ahead - following) * (following - c)).sum()) > 0:  # it has overshot: without momentum again
@@ -97,7 +97,7 @@ def _fista(gradient: Callable[[Tensor], Tensor], c: Tensor, step: float, thresho
         ahead = following + (momentum - 1) / faster * (following - c)
         change, size = float((following - c).norm()), float(following.norm())
         c, momentum = following, faster
-        if change <= TOLERANCE * size:
+        if change <= tolerance * size:
             break
     return c
 

@@ -17,14 +17,14 @@ from priorsolve.operators import Blur
 
 DETAIL = 0.115
 """The standard deviation to expect of a photo's Laplacian."""
-FAINTEST = 1e-4
-"""The balance without noise: below it the rounding of what was measured is blown up."""
+FAINTEST = 1e-2
+"""The least balance: what lies past the border is not known, and counts as noise even where there is none."""
 UNTOLD = 0.05
 """The noise to expect where its strength cannot be said (salt and pepper)."""
 
 
 def filtered(y: Tensor, kernel: Tensor, noise: float | None) -> Tensor:
-    """`skimage.restoration.wiener`: ĥ* / (|ĥ|² + balance |Laplacian|²), balance = (noise / DETAIL)², for every channel."""
+    """`skimage.restoration.wiener`: ĥ* / (|ĥ|² + balance |Laplacian|²), balance = (noise / DETAIL)² or FAINTEST, for every channel."""
     balance = max(((UNTOLD if noise is None else noise) / DETAIL) ** 2, FAINTEST)
     method: Callable[..., NDArray[np.float64]] = wiener
     return deconvolved(y, kernel, partial(method, balance=balance, clip=False))

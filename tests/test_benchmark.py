@@ -1,0 +1,227 @@
+"""The benchmark: its numbers are those of the images it wrote, a second run does nothing again, and its intervals are Student's."""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import pyarrow.parquet as parquet
+import pytest
+import run_support as run
+import torch
+from PIL import Image
+from scipy import stats
+
+from priorsolve.baselines import BASELINES
+from priorsolve.benchmark import Benchmark
+from priorsolve.cli import main
+from priorsolve.components import RecipeError
+from priorsolve.effort import passes
+from priorsolve.metrics import METRICS
+from priorsolve.operators import Downsample
+from priorsolve.priors import Prior
+from priorsolve.restoration import Options, Run
+from priorsolve.sheet import BOX, GAP
+from priorsolve.solvers import Latent, Staged
+from priorsolve.summary import Mean, Score, interval, summarised
+from priorsolve.variants import read_variants
+
+SMALL = """\
+operator:
+  - downsample: {factor: 4, kernel: area}
+noise:
+  - gaussian: {sigma: 0.05}
+prior: digiface64
+solver:
+  - latent: {steps: 2, restarts: 2, candidates: 3}
+  - latent: {space: features@1, steps: 1}
+"""
+
+
+def command(tmp_path: Path, *more: str, count: int = 3) -> list[str]:
+    """The benchmark of two recipes, one of them in two variants, of three photos."""
+    hole, small = run.recipe_file(tmp_path / "hole"), run.recipe_file(tmp_path / "small", SMALL)
+    photos = run.photos(tmp_path / "in", count)
+    recipes = [f"hole={hole}", f"longer={hole}?solver.steps=3&solver.candidates=5", f"small={small}"]
+    return ["benchmark", *recipes, "--photos", str(photos), "--out", str(tmp_path / "out"), "--metric", "psnr", "--metric", "ssim", *more]
+
+
+def image(path: Path) -> torch.Tensor:
+    return torch.from_numpy(np.asarray(Image.open(path)).copy()).permute(2, 0, 1)[None].float() / 255
+
+
+def rows(out: Path, name: str = "table") -> dict[tuple[Any, ...], dict[str, Any]]:
+    keys = ("recipe", "method") if name == "table" else ("recipe", "method", "photo")
+    return {tuple(row[key] for key in keys): row for row in parquet.read_table(out / f"{name}.parquet").to_pylist()}
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_the_table_is_what_the_images_say(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+    assert main(command(tmp_path)) == 0
+    said = capfd.readouterr()
+    assert "biharmonic" in said.out
+    table, single = rows(out), rows(out, "per_photo")
+    assert list(table) == [
+        *[("hole", "latent"), ("longer", "latent")],
+        *[("hole", name) for name in ("copy", "biharmonic", "tv", "pinv")],
+        ("small", "latent + latent"),
+        *[("small", name) for name in ("copy", "bicubic", "lanczos", "pinv")],
+    ]
+    assert len(single) == 3 * len(table)
+    for (recipe, method), line in table.items():
+        folder = out / recipe / "baselines" / method if method in BASELINES else out / recipe
+        for key in ("psnr", "ssim"):
+            values = [
+                float(METRICS[key](image(folder / "images" / name), image(out / recipe / "originals" / name)))
+                for name in ("00.png", "01.png", "02.png")
+            ]
+            assert values == [single[recipe, method, name][key] for name in ("00.png", "01.png", "02.png")]
+            assert line[key] == pytest.approx(np.mean(values), abs=1e-9)
+            assert line[f"{key}_ci95"] == pytest.approx(stats.t.interval(0.95, 2, 0, stats.sem(values))[1], rel=1e-9)
+        assert line["n"] == 3
+        assert (line["passes"] == 0) == (method in BASELINES)
+    # the measurement that was written is the one that everything was judged by, but for its 8 bits
+    for method in ("latent + latent", "bicubic"):
+        folder = out / "small" / ("baselines/bicubic" if method == "bicubic" else "")
+        y = image(out / "small" / "measurements" / "01.png")
+        residual = Downsample(4, "area").A(image(folder / "images" / "01.png")) - y
+        assert single["small", method, "01.png"]["misfit"] == pytest.approx(float(residual.square().mean().sqrt()), abs=1.5e-3)
+    assert single["hole", "tv", "00.png"]["misfit"] < 1e-6  # known pixels are kept, to the last of 8 bits
+    with (out / "table.csv").open() as stream:
+        assert [float(row["psnr"]) for row in csv.DictReader(stream)] == [line["psnr"] for line in table.values()]
+    markdown = (out / "table.md").read_text()
+    tv = table["hole", "tv"]
+    assert f"| hole | tv | 3 | {tv['psnr']:.2f} ± {tv['psnr_ci95']:.2f} | " in markdown
+    assert "data range 1" in markdown
+    with Image.open(out / "sheet-hole.png") as hole, Image.open(out / "sheet-small.png") as small:
+        assert hole.width - small.width == BOX + GAP  # original, measurement, two recipes and four baselines, beside one recipe fewer
+    assert not (out / "sheet-longer.png").exists()  # it poses the same problem as `hole`
+
+    def never(*_: object, **__: object) -> NoReturn:
+        raise AssertionError("it was done before")
+
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.parent.name in ("images", "records")}
+    monkeypatch.setattr(Run, "_batch", never)
+    for name in ("biharmonic", "bicubic"):
+        monkeypatch.setitem(BASELINES, name, type(BASELINES[name])(name, BASELINES[name].applies, never))
+    assert main(command(tmp_path, "--quiet")) == 0
+    assert capfd.readouterr().out == ""
+    assert rows(out) == table
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_failures_limits_and_what_is_missing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    arguments = command(tmp_path, "--no-baselines")
+    (tmp_path / "in" / "01.png").write_text("no picture")
+    out = tmp_path / "out"
+    assert main([*arguments, "--limit", "1"]) == 0
+    assert main([*arguments, "--limit", "1"]) == 0  # not one more each time
+    assert {key[2] for key in rows(out, "per_photo")} == {"00.png"}
+    assert rows(out)["hole", "latent"]["psnr_ci95"] is None
+    capfd.readouterr()
+    assert main(arguments) == 1
+    assert "3 results are missing" in capfd.readouterr().err
+    assert {row["n"] for row in rows(out).values()} == {2}
+    assert main([argument for argument in arguments if argument != "--no-baselines"]) == 1
+    assert "failed: 01.png: tv: " in capfd.readouterr().err
+    assert rows(out)["hole", "tv"]["n"] == 2
+
+
+@pytest.mark.usefixtures("digiface64")
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["inpaint", "inpaint"], ["two recipes are called inpaint", "other=inpaint"]),
+        (["inpaint?solver.0.steps=5"], ["needs a name", "mine=inpaint?solver.0.steps=5"]),
+        (["a/b=inpaint"], ["'a/b' cannot name a folder", "mine=inpaint"]),
+        (["tv=inpaint"], ["tv is the name of a baseline", "my-tv=RECIPE"]),
+        (["mine=inpant"], ["inpant", "did you mean 'inpaint'"]),
+        (["mine=inpaint?solver.9.steps=5"], ["solver.9.steps=5", "no component 9"]),
+        (["inpaint", "--metric", "pnsr"], ["'pnsr'", "did you mean 'psnr'"]),
+        (["inpaint", "--photos", "nowhere"], ["no such file or folder: nowhere"]),
+    ],
+)
+def test_bad_input_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], arguments: list[str], told: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["benchmark", *arguments]) == 2
+    said = capfd.readouterr()
+    assert (said.out, said.err.count("\n")) == ("", 1)
+    assert all(words in said.err for words in told), said.err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_a_missing_package_is_told_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanting = BASELINES["copy"]
+    monkeypatch.setitem(BASELINES, "copy", type(wanting)("copy", wanting.applies, wanting.restore, needs="no_such_module"))
+    bench = Benchmark(
+        read_variants([run.recipe_file(tmp_path)]), [run.photos(tmp_path / "in", 1)], tmp_path / "out", Options(), metrics=["psnr"]
+    )
+    with pytest.raises(ValueError, match=r"copy needs no_such_module.*priorsolve\[benchmark\].*--no-baselines"):
+        bench.baseline_work()
+
+
+def test_variants(tmp_path: Path) -> None:
+    path = run.recipe_file(tmp_path)
+    first, second, third = read_variants([path, f"quick={path}?solver.steps=5&seed=7", "presets-x=inpaint"], ["seed=3"])
+    assert [first.name, second.name, third.name] == ["recipe", "quick", "presets-x"]
+    assert (first.recipe.seed, second.recipe.seed, third.recipe.seed) == (3, 7, 3)
+    assert second.recipe.solver[0]["latent"]["steps"] == 5
+    odd = tmp_path / "a?b=c.yaml"
+    odd.write_text(run.QUICK)
+    with pytest.raises(RecipeError, match="cannot name a folder"):  # it is the file, not a variant of `a`
+        read_variants([str(odd)])
+
+
+@pytest.mark.parametrize("count", [2, 5, 32])
+def test_the_interval_is_students(count: int) -> None:
+    values = np.random.default_rng(count).normal(20, 3, count).tolist()
+    low, high = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    found = interval(values)
+    assert found.half is not None
+    assert (found.mean - found.half, found.mean + found.half) == pytest.approx((low, high))
+
+
+def test_intervals_that_are_not_known() -> None:
+    assert interval([3.0]) == Mean(3.0, None)
+    assert interval([3.0, math.inf]) == Mean(math.inf, None)
+    assert interval([2.0, 2.0]) == Mean(2.0, 0.0)
+    with pytest.raises(ValueError, match="nothing to take the mean of"):
+        interval([])
+
+
+def test_lines_are_by_recipe_and_method() -> None:
+    scores = [Score(recipe, method, photo, {"psnr": value}) for recipe, method, photo, value in
+              [("a", "x", "1", 1.0), ("a", "y", "1", 2.0), ("a", "x", "2", 3.0), ("b", "x", "1", 7.0)]]  # fmt: skip
+    assert [(line.recipe, line.method, line.n, line.means["psnr"].mean) for line in summarised(scores)] == [
+        ("a", "x", 2, 2.0),
+        ("a", "y", 1, 2.0),
+        ("b", "x", 1, 7.0),
+    ]
+
+
+def test_passes_are_counted_pictures(digiface64: Prior, monkeypatch: pytest.MonkeyPatch) -> None:
+    solver = Latent(digiface64, steps=8, restarts=4, candidates=10)
+    counted = {True: 0, False: 0}
+    draw = Prior.decode
+
+    def counting(self: Prior, codes: torch.Tensor, *rest: Any, **more: Any) -> torch.Tensor:
+        counted[codes.requires_grad] += len(codes)
+        return draw(self, codes, *rest, **more)
+
+    y = Downsample(4).A(digiface64.decode(digiface64.sample(1, torch.Generator().manual_seed(0))))
+    monkeypatch.setattr(Prior, "decode", counting)
+    assert solver(y, Downsample(4)).steps.tolist() == [8]
+    assert passes(solver, 8) == counted[True] + 10 == 10 + 3 * 4 + 3 * 2 + 2  # halved after steps 2 and 5
+    assert counted[False] == 10 + 1 + 1  # the candidates, a look at the last step's picture, and the answer: the latter two do not count
+    second = Latent(digiface64, steps=5, restarts=4, candidates=10)
+    assert passes(Staged([solver, second]), 8 + 5) == passes(solver, 8) + 5
+    assert passes(Staged([solver, second]), 8 + 2) == passes(solver, 8) + 2
+    assert passes(Latent(digiface64, steps=0, restarts=4, candidates=1), 0) == 4
