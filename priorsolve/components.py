@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, create_model
 
 from priorsolve.losses import Loss, Mixture
+from priorsolve.losses.base import Fetches
 from priorsolve.registry import BUILTIN, Kind, component, did_you_mean
 
 SUPPLIED: dict[Kind, frozenset[str]] = {
@@ -83,13 +84,21 @@ def _check_one_loss(given: Any, where: str) -> Any:
 
 
 def build_loss(given: Any, where: str) -> Loss:
-    """The loss that a checked spec describes. Raises RecipeError naming `where` when a constructor refuses a value."""
+    """The loss that a checked spec describes, its weights on this machine.
+
+    Raises:
+        RecipeError: a constructor refuses a value; names `where`.
+        FetchError: its weights cannot be had.
+    """
     parts: list[tuple[Loss, float]] = []
     for index, spec in enumerate(given if isinstance(given, list) else [given]):
         ((name, settings),) = ({spec: {}} if isinstance(spec, str) else spec).items()
         place = f"{where}[{index}]" if isinstance(given, list) else where
         own = {key: value for key, value in settings.items() if key != "weight"}
-        parts.append((build("losses", name, own, place), settings.get("weight", 1.0)))
+        loss = build("losses", name, own, place)
+        if isinstance(loss, Fetches):
+            loss.fetch()  # now, and not when the first photos have been read
+        parts.append((loss, settings.get("weight", 1.0)))
     return parts[0][0] if len(parts) == 1 and parts[0][1] == 1 else Mixture(parts)
 
 

@@ -24,6 +24,8 @@ class Metric:
     range: tuple[float, float]
     needs_reference: bool
     function: Callable[[Images, Images | None], PerImage]
+    fetch: Callable[[], None] = lambda: None
+    """Have the files that it needs on this machine, before a run and not after it. Raises FetchError."""
 
     def __call__(self, images: Images, reference: Images | None = None) -> PerImage:
         if images.ndim != 4:
@@ -72,11 +74,29 @@ def ssim(images: Images, reference: Images | None) -> PerImage:
     return torch.tensor(scores, dtype=torch.float64)
 
 
+def lpips(images: Images, reference: Images | None) -> PerImage:
+    """How different two pictures look to people: LPIPS v0.1 of AlexNet's features (Zhang et al. 2018), 0 for equal images.
+
+    Pictures below 64 pixels are enlarged to 64. Raises ValueError for pictures of other than 1 or 3 channels, FetchError without weights.
+    """
+    assert reference is not None
+    from priorsolve.losses.lpips import LPIPS  # needs weights, which few runs ask for
+
+    return LPIPS("alex")(images.float(), reference.float(), torch.ones_like(images, dtype=torch.float32))
+
+
+def _fetch_lpips() -> None:
+    from priorsolve.losses.lpips import LPIPS
+
+    LPIPS("alex").fetch()
+
+
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
         Metric("psnr", higher_is_better=True, range=(0.0, math.inf), needs_reference=True, function=psnr),
         Metric("ssim", higher_is_better=True, range=(-1.0, 1.0), needs_reference=True, function=ssim),
+        Metric("lpips", higher_is_better=False, range=(0.0, math.inf), needs_reference=True, function=lpips, fetch=_fetch_lpips),
     )
 }
 """The metrics by name."""

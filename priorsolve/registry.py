@@ -26,6 +26,8 @@ BUILTIN: Mapping[Kind, Mapping[str, str]] = {
         "gaussian_sensing": "priorsolve.operators.sensing:GaussianSensing",
         "fast_sensing": "priorsolve.operators.sensing:FastSensing",
         "jpeg": "priorsolve.operators.jpeg:JPEG",
+        "pillow_resize": "priorsolve.operators.pillow:PillowResize",
+        "pillow_jpeg": "priorsolve.operators.pillow:PillowJPEG",
         "quantize": "priorsolve.operators.quantize:Quantize",
         "clip": "priorsolve.operators.clip:Clip",
         "identity": "priorsolve.operators.base:Identity",
@@ -51,6 +53,9 @@ BUILTIN: Mapping[Kind, Mapping[str, str]] = {
         "dead_zone": "priorsolve.losses.pixel:DeadZone",
         "multi_resolution": "priorsolve.losses.pyramid:MultiResolution",
         "laplacian_pyramid": "priorsolve.losses.pyramid:LaplacianPyramid",
+        "lpips": "priorsolve.losses.lpips:LPIPS",
+        "vgg_features": "priorsolve.losses.features:VGGFeatures",
+        "discriminator_features": "priorsolve.losses.features:discriminator_features",
     },
 }
 

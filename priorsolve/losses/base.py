@@ -25,6 +25,14 @@ class Prepares(Protocol):
         """The loss with its measurement settled."""
 
 
+@runtime_checkable
+class Fetches(Protocol):
+    """A loss that needs files which may not be on this machine yet."""
+
+    def fetch(self) -> None:
+        """Have them on this machine. Raises FetchError."""
+
+
 def prepared(loss: Loss, measured: Measurements, where: Tensor) -> Distance:
     """The loss with its measurement settled, whether or not it can prepare itself."""
     if isinstance(loss, Prepares):

