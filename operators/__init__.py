@@ -9,6 +9,7 @@ from priorsolve.operators.holes import Holes
 from priorsolve.operators.jpeg import JPEG
 from priorsolve.operators.laws import check_laws, dot_test
 from priorsolve.operators.mask import Mask, join_masks
+from priorsolve.operators.pillow import PillowJPEG, PillowResize
 from priorsolve.operators.quantize import Quantize
 from priorsolve.operators.sensing import FastSensing, GaussianSensing
 
@@ -27,6 +28,8 @@ __all__ = [
     "LinearOperator",
     "Mask",
     "Operator",
+    "PillowJPEG",
+    "PillowResize",
     "Quantize",
     "check_laws",
     "compose",

@@ -63,7 +63,7 @@ class Benchmark:
         metrics: Sequence[str] | None = None,
     ) -> None:
         self.out, self._baselines = out, baselines
-        self.metrics = tuple(name for name in USUAL if name in METRICS) if metrics is None else tuple(metrics)
+        self.metrics = USUAL if metrics is None else tuple(metrics)
         for name in self.metrics:
             if name not in METRICS:
                 raise ValueError(f"no metric is called {name!r}; {did_you_mean(name, METRICS)}")
@@ -154,7 +154,7 @@ class Benchmark:
             square = (problem.operator.A(image) - problem.y[None]).square() * where
         values["misfit"] = float((square.sum() / where.expand_as(square).sum().clamp_min(1)).sqrt())
         values["seconds"] = record.seconds
-        values["passes"] = 0.0 if place.entry is None else float(passes(place.entry.run.prepare()[0], record.steps))
+        values["passes"] = 0.0 if place.entry is None else float(passes(place.entry.run.prepare().solver, record.steps))
         return values
 
     def _row(self, contest: Contest, photo: Photo) -> Row:

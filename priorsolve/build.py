@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import torch
 
@@ -63,38 +64,63 @@ def build_solver(recipe: Recipe, prior: Prior) -> Solver | Staged:
     return stages[0] if len(stages) == 1 else Staged(stages)
 
 
+def build_operators(recipe: Recipe, image_shape: Shape, device: torch.device, dtype: torch.dtype) -> tuple[Operators, Operators]:
+    """What makes measurements, and what solvers use: the same but where the recipe names a surrogate. Raises RecipeError."""
+    true = Operators(recipe, image_shape, device, dtype)
+    solving = Operators(recipe, image_shape, device, dtype, "surrogate") if recipe.surrogate else true
+    if solving.out_shape != true.out_shape:
+        raise RecipeError(f"surrogate: makes measurements of shape {solving.out_shape}, and the operator {true.out_shape}")
+    if recipe.output.consistency:
+        solving.check_consistent()
+    return true, solving
+
+
 class Operators:
     """The recipe's operators for pictures of one shape. Parts that serve every photo are built once.
+
+    Args:
+        key: `operator`, or `surrogate` for those that solvers use in its place.
 
     Raises:
         RecipeError: an operator refuses its arguments or the shape that reaches it; a part other than a mask differs from photo to photo.
     """
 
-    def __init__(self, recipe: Recipe, image_shape: Shape, device: torch.device, dtype: torch.dtype) -> None:
-        self._recipe, self._device, self._dtype = recipe, device, dtype
+    def __init__(
+        self,
+        recipe: Recipe,
+        image_shape: Shape,
+        device: torch.device,
+        dtype: torch.dtype,
+        key: Literal["operator", "surrogate"] = "operator",
+    ) -> None:
+        self._specs: list[dict[str, dict[str, object]]] = getattr(recipe, key)
+        self._key, self._device, self._dtype = key, device, dtype
         self._shapes: list[Shape] = []
         self._fixed: list[Operator | None] = []
         shape = image_shape
-        for index, spec in enumerate(recipe.operator):
+        for index, spec in enumerate(self._specs):
             self._shapes.append(shape)
             if is_per_photo(spec):
-                _must_be_mask(spec, index)
+                self._must_be_mask(spec, index)
                 self._fixed.append(None)
             else:
                 part = self._build(index, "", 0)
-                shape = _reached(part, shape, index)
+                shape = self._reached(part, shape, index)
                 self._fixed.append(part)
         self.image_shape, self.out_shape = image_shape, shape
-        if recipe.output.consistency and not all(part is None or isinstance(part, LinearOperator) for part in self._fixed):
-            bent = next(part for part in self._fixed if part is not None and not isinstance(part, LinearOperator))
-            raise RecipeError(f"output.consistency: needs linear operators, and {bent} is not; set output.consistency to false")
+
+    def check_consistent(self) -> None:
+        """Raises RecipeError where what was measured cannot be put back."""
+        bent = [part for part in self._fixed if part is not None and not isinstance(part, LinearOperator)]
+        if bent:
+            raise RecipeError(f"output.consistency: needs linear operators, and {bent[0]} is not; set output.consistency to false")
 
     def of(self, stem: str, seed: int) -> list[Operator]:
         """The parts for one photo, in order. Raises RecipeError, such as for its mask that is missing."""
         parts = []
         for index, fixed in enumerate(self._fixed):
             part = self._build(index, stem, seed) if fixed is None else fixed
-            _reached(part, self._shapes[index], index)
+            self._reached(part, self._shapes[index], index)
             parts.append(part)
         return parts
 
@@ -109,25 +135,23 @@ class Operators:
         return compose(joined).to(self._device, self._dtype)
 
     def _build(self, index: int, stem: str, seed: int) -> Operator:
-        ((name, given),) = rendered(self._recipe.operator[index], stem, seed).items()
-        part: Operator = build("operators", name, given, f"operator[{index}]")
+        ((name, given),) = rendered(self._specs[index], stem, seed).items()
+        part: Operator = build("operators", name, given, f"{self._key}[{index}]")
         if not isinstance(part, Sensing):
             return part
         try:
             return part.for_shape(self._shapes[index])
         except (ValueError, RuntimeError, MemoryError) as error:
-            raise RecipeError(f"operator[{index}].{name}: {error}") from error
+            raise RecipeError(f"{self._key}[{index}].{name}: {error}") from error
 
+    def _reached(self, part: Operator, shape: Shape, index: int) -> Shape:
+        try:
+            return part.out_shape(shape)
+        except ValueError as error:
+            raise RecipeError(f"{self._key}[{index}]: {error}") from None
 
-def _reached(part: Operator, shape: Shape, index: int) -> Shape:
-    try:
-        return part.out_shape(shape)
-    except ValueError as error:
-        raise RecipeError(f"operator[{index}]: {error}") from None
-
-
-def _must_be_mask(spec: dict[str, dict[str, object]], index: int) -> None:
-    (name,) = spec
-    factory = component("operators", name)
-    if not (inspect.isclass(factory) and issubclass(factory, Masking)):
-        raise RecipeError(f"operator[{index}].{name}: only a mask can differ from photo to photo; leave {{stem}} and {{seed}} out")
+    def _must_be_mask(self, spec: dict[str, dict[str, object]], index: int) -> None:
+        (name,) = spec
+        factory = component("operators", name)
+        if not (inspect.isclass(factory) and issubclass(factory, Masking)):
+            raise RecipeError(f"{self._key}[{index}].{name}: only a mask can differ from photo to photo; leave {{stem}} and {{seed}} out")

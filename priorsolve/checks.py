@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from priorsolve.build import Operators, build_noise, build_solver, image_shape_of
+from priorsolve.build import build_noise, build_operators, build_solver, image_shape_of
 from priorsolve.measuring import photo_seed
 from priorsolve.operators.base import Operator
 from priorsolve.operators.laws import TOLERANCE, laws
@@ -31,7 +31,7 @@ def is_checkpoint(path: Path) -> bool:
 def check_recipe(recipe: Recipe) -> tuple[dict[str, Any], bool]:
     """What the recipe does, and whether its operator keeps the laws. Nothing is downloaded where the zoo knows the prior's size."""
     shape = image_shape_of(recipe)
-    operators = Operators(recipe, shape, torch.device("cpu"), torch.float32)
+    operators, _ = build_operators(recipe, shape, torch.device("cpu"), torch.float32)
     noise = build_noise(recipe)
     facts: dict[str, Any] = {"recipe": recipe.dump().rstrip()}
     if recipe.prior not in ZOO or cached_path(recipe.prior).is_file():

@@ -1,8 +1,8 @@
-"""Put back what was measured."""
+"""What was measured, and what is made of the answer: put back, or compared."""
 
 from __future__ import annotations
 
-from priorsolve.operators.base import LinearOperator
+from priorsolve.operators.base import LinearOperator, Operator
 from priorsolve.types import Images, Measurements
 
 
@@ -15,3 +15,11 @@ def put_back(x: Images, y: Measurements, operator: LinearOperator) -> Images:
     """
     known = operator.support(x.new_ones(operator.batch or 1, *x.shape[1:]))
     return x + operator.lift((y - operator.A(x)) * known)
+
+
+def surrogate_notes(x: Images, true: Operator, surrogate: Operator) -> list[str]:
+    """A sentence for each picture: how far a solver's stand-in is from the operator that it stands for, there."""
+    where = true.support(x.new_ones(true.batch or 1, *x.shape[1:]))
+    squares = ((true.A(x) - surrogate.A(x)).square() * where).flatten(1).sum(1)
+    off = (squares / where.expand(len(x), *where.shape[1:]).flatten(1).sum(1)).sqrt().tolist()
+    return [f"the surrogate is off by {size:.2g} (root mean square) from the operator, on the restored picture" for size in off]

@@ -77,7 +77,7 @@ class Contest:
     @cached_property
     def operators(self) -> Operators:
         """On the CPU in float32, where the baselines work and everything is judged."""
-        return Operators(self.first.recipe, self.first.run.prepare()[1].image_shape, torch.device("cpu"), torch.float32)
+        return Operators(self.first.recipe, self.first.run.prepare().operators.image_shape, torch.device("cpu"), torch.float32)
 
     def pose(self, photo: Photo) -> tuple[Tensor, Problem]:
         """The clean picture (C, H, W) and its measurement, as the runs made it. Raises PhotoError and RecipeError."""
@@ -130,7 +130,7 @@ def contests(entries: Sequence[Entry], photos: Sequence[Photo], *, with_baseline
     """The recipes by the problem that they pose, in the order met. Raises what `Run.prepare` raises."""
     groups: dict[tuple[str, Shape], list[Entry]] = {}
     for entry in entries:
-        key = (_posed(entry.recipe).fingerprint(), entry.run.prepare()[1].image_shape)
+        key = (_posed(entry.recipe).fingerprint(), entry.run.prepare().operators.image_shape)
         groups.setdefault(key, []).append(entry)
     return [Contest(tuple(group), tuple(photos), with_baselines) for group in groups.values()]
 

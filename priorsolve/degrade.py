@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from priorsolve.build import Operators, build_noise, image_shape_of
+from priorsolve.build import Operators, build_noise, build_operators, image_shape_of
 from priorsolve.images import PhotoError, measurement_suffix, write_measurement
 from priorsolve.measuring import measure, photo_seed, photograph, stem
 from priorsolve.operators.noise import Noise
@@ -40,7 +40,7 @@ def degrade(recipe: Recipe, photos: Sequence[Path], out: Path, *, exact: bool = 
         raise ValueError(f"{out} holds the photos themselves; choose another folder with --out")
     found = without_results(find_photos(photos), photos, [out])
     noise = build_noise(recipe)
-    operators = Operators(recipe, image_shape_of(recipe), torch.device("cpu"), torch.float32)
+    operators, _ = build_operators(recipe, image_shape_of(recipe), torch.device("cpu"), torch.float32)
     suffix = ".npy" if exact else measurement_suffix(operators.out_shape)
     names = output_names(found, "png") if suffix == ".png" else {photo.name: photo.name + ".npy" for photo in found}
     refuse_overwriting(found, out, names.values())

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
-from scipy import special
-from torch import Tensor
 
+from priorsolve.bulk import Bulk
 from priorsolve.operators.base import Operator
 from priorsolve.priors.base import Prior
 from priorsolve.recipe import Recipe
@@ -19,15 +17,15 @@ WITHIN = 0.1
 """A residual this near to the noise, relative to it, is the noise."""
 NEAR = 2.0
 """A residual up to this many times the one on the prior's own picture says nothing against the prior."""
-_NUMBERS, _FEWEST, _MOST = 8_000_000, 16, 512
 _OTHER = 0x9E3779B97F4A7C15
 
 
-def diagnose(solution: Solution, index: int, prior: Prior, *, noise: float | None = None, limit: float | None = None) -> tuple[str, ...]:
+def diagnose(solution: Solution, index: int, bulk: Bulk, *, noise: float | None = None, limit: float | None = None) -> tuple[str, ...]:
     """One sentence each: fit, what limits it (where `limit` is given), and how far each code is from what the prior draws.
 
     Args:
         index: which of the solution's images.
+        bulk: the prior's.
         noise: known standard deviation of the measurement's noise, in its units; `known_noise` of the recipe.
         limit: what the same solver reaches on a picture that the prior can draw: `limit_of`.
     """
@@ -36,8 +34,8 @@ def diagnose(solution: Solution, index: int, prior: Prior, *, noise: float | Non
     if limit is not None:
         sentences.append(bottleneck(residual, limit, noise))
     for space, codes in solution.codes.items():
-        if space in prior.spaces and space != "noise":  # noise maps and tuned weights are no codes
-            sentences.append(distance(prior, codes[index : index + 1], space).sentence(space))
+        if bulk.knows(space):
+            sentences.append(bulk.distance(codes[index : index + 1], space).sentence(space))
     return tuple(sentences)
 
 
@@ -76,52 +74,6 @@ def limit_of(solver: Callable[..., Solution], operator: Operator, prior: Prior, 
     with torch.no_grad():
         y = own.A(prior.decode(prior.sample(1, torch.Generator().manual_seed((seed ^ _OTHER) % 2**63))))
     return float(solver(y, own, seeds=[seed]).residual[0])
-
-
-@dataclass(frozen=True)
-class Distance:
-    """A code's distance from the prior's middle in units of its samples' spread; 99 % of them are within `typical`, none beyond `far`."""
-
-    value: float
-    typical: float
-    far: float
-
-    def sentence(self, space: str) -> str:
-        if self.far == math.inf:
-            return f"typical: only the direction of {space} counts"
-        facts = f"{space} is {self.value:.2f} of the prior's spread from its middle, 99 of 100 samples are within {self.typical:.2f}"
-        if self.value <= self.far:
-            return f"{'typical' if self.value <= self.typical else 'unusual'}: {facts}"
-        return f"far outside what the prior was trained on: {facts}; details may be invented"
-
-
-@torch.no_grad()
-def distance(prior: Prior, code: Tensor, space: str) -> Distance:
-    """The distance of one code (1, ...) of `space`: |z|/√n with the chi-square quantiles in z, else measured on samples of the prior.
-
-    Outside z each number is taken in units of its standard deviation (in features, its channel's). The whitening behind p_n is no
-    measure for w: halfway to w̄, where faces are most typical, its distance is large.
-    """
-    if space == "z":
-        if next(iter(prior.spaces)) == "z" and _only_direction(prior):
-            return Distance(0, 0, math.inf)
-        n = code.numel()
-        typical, far = (math.sqrt(float(special.chdtri(n, tail)) / n) for tail in (1e-2, 1e-6))
-        return Distance(float(code.norm()) / math.sqrt(n), typical, far)
-    count = min(max(_NUMBERS // code.numel(), _FEWEST), _MOST)
-    samples = prior.sample(count, torch.Generator().manual_seed(0), space)
-    pooled = (0, 2, 3) if samples.ndim == 4 else (0,)
-    middle, spread = samples.mean(pooled, keepdim=True), samples.std(pooled, keepdim=True)
-    spread = spread.clamp_min(1e-2 * float(samples.std()))  # a number that never changes has none
-    own, theirs = (((x - middle) / spread).flatten(1).square().mean(1).sqrt() for x in (code.to(samples), samples))
-    typical = float(theirs.quantile(0.99))
-    return Distance(float(own), typical, 1.5 * typical)
-
-
-def _only_direction(prior: Prior) -> bool:
-    """Whether the network normalises z, as StyleGANs and PGGANs do."""
-    z = prior.sample(1, torch.Generator().manual_seed(0))
-    return torch.allclose(prior.decode(z), prior.decode(2 * z), atol=1e-3, rtol=0)
 
 
 def known_noise(recipe: Recipe) -> float | None:

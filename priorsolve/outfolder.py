@@ -5,10 +5,34 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from priorsolve.files import TEMPORARY, write_atomically
 from priorsolve.photos import Photo
+
+FOLDERS = ("images", "measurements", "originals", "spread")
+"""Where a run writes pictures."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a photo's results go, as paths below the output folder: the measurement is a picture or an array."""
+
+    restored: str
+    picture: str
+    array: str
+    clean: str
+    spread: str
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((self.restored, self.picture, self.array, self.clean, self.spread))
+
+
+def places_of(name: str) -> Places:
+    """The places of a photo whose restored image is called `name`."""
+    picture, array = _suffixed(name, ".png"), _suffixed(name, ".npy")
+    return Places(f"images/{name}", f"measurements/{picture}", f"measurements/{array}", f"originals/{picture}", f"spread/{picture}")
 
 
 def check_writable(out: Path) -> None:
@@ -83,6 +107,10 @@ def working_in(out: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def _suffixed(name: str, suffix: str) -> str:
+    return name if name.lower().endswith(suffix) else name + suffix
 
 
 def _within(path: str, folder: str) -> bool:

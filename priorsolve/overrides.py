@@ -13,7 +13,7 @@ import yaml
 from priorsolve import yamlfile
 from priorsolve.components import RecipeError
 
-LISTS = ("operator", "noise", "solver")
+LISTS = ("operator", "surrogate", "noise", "solver")
 
 
 def override(given: dict[Any, Any], overrides: Sequence[str]) -> dict[Any, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from priorsolve import yamlfile
 from priorsolve.components import RecipeError, arguments, check, explain, first_of
@@ -36,7 +36,9 @@ Spec = Annotated[dict[str, dict[str, Any]], BeforeValidator(_as_spec)]
 """One component: its recipe name and its arguments."""
 Specs = Annotated[list[Spec], BeforeValidator(_as_list)]
 
-KINDS: dict[str, Kind] = {"operator": "operators", "noise": "noises", "solver": "solvers"}
+KINDS: dict[str, Kind] = {"operator": "operators", "surrogate": "operators", "noise": "noises", "solver": "solvers"}
+OPERATORS = ("operator", "surrogate")
+"""The keys that hold operators, in which `{stem}` and `{seed}` may stand."""
 
 
 class Output(BaseModel):
@@ -63,12 +65,16 @@ class Recipe(BaseModel):
 
     task: str = ""
     operator: Specs
+    surrogate: Specs = []
+    """What solvers use in the operator's place: a differentiable stand-in for one without a gradient, such as a real JPEG file."""
     noise: Specs = []
     prior: str
     solver: Specs
     metrics: list[str] = ["psnr", "ssim"]
     output: Output = Output()
     seed: int = 0
+    samples: Annotated[int, Field(ge=1)] = 1
+    """How many solutions of each photo to compare, for the map of what is uncertain; the first is the answer."""
 
     @classmethod
     def load(cls, source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -121,7 +127,11 @@ class Recipe(BaseModel):
         Masks that are named after the photo count with the photo's own file.
         """
         parts = self.model_dump(include={"operator", "noise", "solver", "seed"}) | self.output.model_dump(include={"format", "consistency"})
-        parts["operator"] = [_with_content(rendered(spec, stem, seed)) for spec in self.operator]
+        for key in OPERATORS:
+            if specs := getattr(self, key):
+                parts[key] = [_with_content(rendered(spec, stem, seed)) for spec in specs]
+        if self.samples != 1:
+            parts["samples"] = self.samples
         parts["prior"] = [self.prior, ZOO[self.prior].sha256] if self.prior in ZOO else _content(self.prior)
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -143,7 +153,7 @@ class Recipe(BaseModel):
             for index, spec in enumerate(getattr(self, key)):
                 ((name, given),) = spec.items()
                 where = f"{key}[{index}]"
-                varying = key == "operator" and is_per_photo(spec)
+                varying = key in OPERATORS and is_per_photo(spec)
                 try:
                     complete = check(kind, name, rendered(spec, "stem", 0)[name] if varying else given, where)
                 except RecipeError as error:

@@ -37,7 +37,11 @@ class Record:
     input_size: tuple[int, int] | None = None
     output_size: tuple[int, int] | None = None
     seconds: float = 0.0
+    diagnosis: tuple[str, ...] = ()
+    """A sentence each: how well it fits, and whether the prior knows such pictures."""
     image: str | None = None
+    spread: str | None = None
+    """The map of what is uncertain, where several solutions were compared: white is a standard deviation of 0.25 or more."""
     measurement: str | None = None
     original: str | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -142,14 +146,14 @@ def _maybe(kind: Any) -> Any:
 
 _KINDS: dict[str, Any] = {
     **dict.fromkeys(("name", "fingerprint", "reason", "stopped"), _text),
-    **dict.fromkeys(("image", "measurement", "original"), _maybe(_text)),
+    **dict.fromkeys(("image", "spread", "measurement", "original"), _maybe(_text)),
     **dict.fromkeys(("input_size", "output_size"), _maybe(_size)),
     "status": _status,
     "seed": _maybe(_whole),
     "misfit": _maybe(_number),
     "steps": _whole,
     "seconds": _number,
-    "notes": lambda value: tuple(_text(note) for note in value),
+    **dict.fromkeys(("notes", "diagnosis"), lambda value: tuple(_text(note) for note in value)),
     "metrics": lambda value: {_text(key): _number(number) for key, number in value.items()},
     "versions": lambda value: {_text(key): _text(version) for key, version in value.items()},
 }

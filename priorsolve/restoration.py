@@ -16,19 +16,31 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from priorsolve.build import DTYPES, Operators, build_noise, build_prior, build_solver, device_called
+from priorsolve.build import DTYPES, Operators, build_noise, build_operators, build_prior, build_solver, device_called
+from priorsolve.bulk import Bulk
 from priorsolve.components import RecipeError
-from priorsolve.consistency import put_back
+from priorsolve.consistency import put_back, surrogate_notes
+from priorsolve.diagnosis import diagnose, known_noise
 from priorsolve.images import Framing, PhotoError, measurement_suffix, write_image, write_measurement
 from priorsolve.measuring import covered, measure, measured_where, observe, photo_seed, photograph, stem
 from priorsolve.metrics import METRICS
 from priorsolve.operators.base import LinearOperator, Operator
-from priorsolve.outfolder import check_writable, refuse_overwriting, unwritable, without_results, working_in, write_recipe
+from priorsolve.outfolder import (
+    FOLDERS,
+    Places,
+    check_writable,
+    places_of,
+    refuse_overwriting,
+    unwritable,
+    without_results,
+    working_in,
+    write_recipe,
+)
 from priorsolve.photos import Photo, find_photos, output_names
 from priorsolve.recipe import Recipe, is_per_photo
 from priorsolve.records import Record, pending, read_record, record_path, write_record
+from priorsolve.sampling import Samples, solve_several
 from priorsolve.solvers import OnStep, Solution, Solver, Staged
-from priorsolve.solvers.fit import solve_fitting
 
 
 @dataclass(frozen=True)
@@ -89,14 +101,35 @@ def restore(
 
 
 @dataclass(frozen=True)
+class Tools:
+    """What the recipe names, built; `solving` are the operators that the solver uses."""
+
+    solver: Solver | Staged
+    operators: Operators
+    solving: Operators
+    bulk: Bulk
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What was found for a batch: `images` are those that are written, `notes` one for each."""
+
+    solution: Solution
+    images: Tensor
+    samples: Samples | None
+    notes: Sequence[str]
+
+
+@dataclass(frozen=True)
 class _Job:
-    """One photo, read: its measurement, its operator's parts, and the clean image where it was degraded."""
+    """One photo, read: its measurement, the parts of its operator and of the solver's, and the clean image where it was degraded."""
 
     photo: Photo
     seed: int
     fingerprint: str
     y: Tensor
     parts: list[Operator]
+    solving: list[Operator]
     clean: Tensor | None
     framing: Framing | None
 
@@ -112,7 +145,7 @@ class Run:
         self.device, self.dtype = device_called(options.device), DTYPES[options.dtype]
         self.noise = build_noise(recipe)
         check_writable(out)
-        found = without_results(find_photos(photos), photos, [out / "images", out / "measurements", out / "originals", out / "sheet.png"])
+        found = without_results(find_photos(photos), photos, [*(out / folder for folder in FOLDERS), out / "sheet.png"])
         self.names = output_names(found, recipe.output.format)
         refuse_overwriting(found, out, (place for photo in found for place in self._places(photo)))
         if options.shard is not None:
@@ -123,14 +156,14 @@ class Run:
         kept = (read_record(record_path(out, name)) for name in {photo.name for photo in found} - {photo.name for photo in self.todo})
         self.before = Counter(record.status for record in kept if record is not None)
         self._fits = options.batch_size
-        self._tools: tuple[Solver | Staged, Operators] | None = None
+        self._tools: Tools | None = None
 
-    def prepare(self, on_download: Callable[[int, int], None] | None = None) -> tuple[Solver | Staged, Operators]:
+    def prepare(self, on_download: Callable[[int, int], None] | None = None) -> Tools:
         """Load the prior, fetching it if need be, and build what the recipe names, so that its errors come before any work."""
         if self._tools is None:
             prior = build_prior(self.recipe, self.device, self.dtype, on_download)
-            operators = Operators(self.recipe, tuple(prior.image_shape), self.device, self.dtype)
-            self._tools = build_solver(self.recipe, prior), operators
+            operators, solving = build_operators(self.recipe, tuple(prior.image_shape), self.device, self.dtype)
+            self._tools = Tools(build_solver(self.recipe, prior), operators, solving, Bulk(prior))
             write_recipe(self.out, self.recipe.dump())
         return self._tools
 
@@ -138,80 +171,106 @@ class Run:
         """Do what is left, batch by batch."""
         if not self.todo:
             return
-        solver, operators = self.prepare(on_download)
+        tools = self.prepare(on_download)
         size = self.options.batch_size
         with working_in(self.out):
             for first in range(0, len(self.todo), size):
-                yield from self._batch(self.todo[first : first + size], solver, operators, on_step)
+                yield from self._batch(self.todo[first : first + size], tools, on_step)
 
-    def _batch(self, photos: Sequence[Photo], solver: Solver | Staged, operators: Operators, on_step: OnStep | None) -> Iterator[Record]:
+    def _batch(self, photos: Sequence[Photo], tools: Tools, on_step: OnStep | None) -> Iterator[Record]:
         jobs = []
         for photo in photos:
             try:
-                jobs.append(self._read(photo, operators))
+                jobs.append(self._read(photo, tools))
             except Exception as error:  # noqa: BLE001 (whatever it is, it must not stop the other photos)
                 yield self._fail(photo, error)
-        yield from self._solve(jobs, solver, operators, on_step)
+        yield from self._solve(jobs, tools, on_step)
 
-    def _solve(self, jobs: Sequence[_Job], solver: Solver | Staged, operators: Operators, on_step: OnStep | None) -> Iterator[Record]:
+    def _solve(self, jobs: Sequence[_Job], tools: Tools, on_step: OnStep | None) -> Iterator[Record]:
         """Solve together; where that fails, each by itself, so that the culprit is found and named."""
         if not jobs:
             return
         start = time.perf_counter()
         try:
-            operator = operators.join([job.parts for job in jobs])
             y = torch.stack([job.y for job in jobs]).to(self.device, self.dtype)
-            seeds = [job.seed for job in jobs]
-            solution, self._fits = solve_fitting(solver, y, operator, seeds=seeds, on_step=on_step, batch=self._fits)
-            images = self._finish(solution, y, operator)
+            found = self._found(jobs, y, tools, on_step)
         except Exception as error:  # noqa: BLE001 (as above)
             if len(jobs) == 1:
                 yield self._fail(jobs[0].photo, error)
             else:
                 for job in jobs:
-                    yield from self._solve([job], solver, operators, on_step)
+                    yield from self._solve([job], tools, on_step)
             return
         seconds = (time.perf_counter() - start) / len(jobs)
         for index, job in enumerate(jobs):
             try:
-                if not images[index].isfinite().all():
-                    raise RecipeError(f"no finite picture was found: {solution.stopped[index].value}")
-                record = self._keep(job, images[index], solution, index, seconds)
+                record = self._keep(job, found, index, seconds, tools.bulk)
             except Exception as error:  # noqa: BLE001 (as above)
                 record = self._fail(job.photo, error)
             yield record
 
-    def _read(self, photo: Photo, operators: Operators) -> _Job:
-        seed = photo_seed(self.recipe.seed, photo.name)
+    def _read(self, photo: Photo, tools: Tools) -> _Job:
+        seed, operators = photo_seed(self.recipe.seed, photo.name), tools.operators
         parts = operators.of(stem(photo.name), seed)
+        solving = parts if tools.solving is operators else tools.solving.of(stem(photo.name), seed)
         fingerprint = self._fingerprint(photo)
         if not self.options.degrade:
             observed, framing = observe(photo.path, operators.out_shape)
             operator = operators.join([parts])
             y = covered(observed.to(self.device, self.dtype)[None], operator, is_picture=framing is not None)
             y = y * measured_where(operator, y.new_empty(1, *operators.image_shape))
-            return _Job(photo, seed, fingerprint, y[0], parts, None, framing)
+            return _Job(photo, seed, fingerprint, y[0], parts, solving, None, framing)
         clean, framing = photograph(photo.path, operators.image_shape)
         clean = clean.to(self.device, self.dtype)
         y = measure(clean[None], operators.join([parts]), self.noise, [seed])[0]
-        return _Job(photo, seed, fingerprint, y, parts, clean, framing)
+        return _Job(photo, seed, fingerprint, y, parts, solving, clean, framing)
 
-    def _finish(self, solution: Solution, y: Tensor, operator: Operator) -> Tensor:
-        if self.recipe.output.consistency and isinstance(operator, LinearOperator):
-            return put_back(solution.images, y, operator)
-        return solution.images
+    def _found(self, jobs: Sequence[_Job], y: Tensor, tools: Tools, on_step: OnStep | None) -> _Found:
+        """Solve, put back what was measured, and say how far the surrogate was off."""
+        operator = tools.solving.join([job.solving for job in jobs])
+        where = measured_where(operator, y.new_empty(len(y), *tools.operators.image_shape))
 
-    def _keep(self, job: _Job, image: Tensor, solution: Solution, index: int, seconds: float) -> Record:
+        def finish(solution: Solution) -> Tensor:
+            if self.recipe.output.consistency and isinstance(operator, LinearOperator):
+                return put_back(solution.images, y, operator)
+            return solution.images
+
+        solution, samples, self._fits = solve_several(
+            tools.solver,
+            y,
+            operator,
+            self.recipe.samples,
+            noise=self.noise,
+            where=where,
+            seeds=[job.seed for job in jobs],
+            finish=finish,
+            on_step=on_step,
+            batch=self._fits,
+        )
+        images, notes = finish(solution), [""] * len(jobs)
+        if tools.solving is not tools.operators:
+            notes = surrogate_notes(images, tools.operators.join([job.parts for job in jobs]), operator)
+        return _Found(solution, images, samples, notes)
+
+    def _keep(self, job: _Job, found: _Found, index: int, seconds: float, bulk: Bulk) -> Record:
         """Write everything, the record last: it is the promise that the rest is there. An older promise goes first."""
+        image, solution = found.images[index], found.solution
+        if not image.isfinite().all():
+            raise RecipeError(f"no finite picture was found: {solution.stopped[index].value}")
         record_path(self.out, job.photo.name).unlink(missing_ok=True)
-        restored, picture, array, clean = self._places(job.photo)
-        measured = picture if measurement_suffix(tuple(job.y.shape)) == ".png" else array
-        write_image(self.out / restored, image)
+        places = self._places(job.photo)
+        measured = places.picture if measurement_suffix(tuple(job.y.shape)) == ".png" else places.array
+        write_image(self.out / places.restored, image)
         write_measurement(self.out / measured, job.y)
         metrics = {}
         if job.clean is not None:
-            write_image(self.out / clean, job.clean)
+            write_image(self.out / places.clean, job.clean)
             metrics = {key: _digits(METRICS[key](image[None], job.clean[None])) for key in self.recipe.metrics}
+        if found.samples is not None:
+            write_image(self.out / places.spread, (4 * found.samples.spread[index])[None])
+            if job.clean is not None:
+                metrics["coverage"] = _digits(found.samples.coverage(job.clean.expand_as(found.images))[index])
+        framed = job.framing.sentences() if job.framing else ()
         record = Record(
             name=job.photo.name,
             status="done",
@@ -221,14 +280,16 @@ class Run:
             steps=int(solution.steps[index]),
             stopped=solution.stopped[index].value,
             metrics=metrics,
-            notes=job.framing.sentences() if job.framing else (),
+            notes=(*framed, *filter(None, [found.notes[index]])),
+            diagnosis=diagnose(solution, index, bulk, noise=known_noise(self.recipe)),
             input_size=job.framing.original if job.framing else None,
             output_size=(int(image.shape[-2]), int(image.shape[-1])),
             seconds=round(seconds, 3),
             versions=_versions(),
-            image=restored,
+            image=places.restored,
+            spread=places.spread if found.samples is not None else None,
             measurement=measured,
-            original=clean if job.clean is not None else None,
+            original=places.clean if job.clean is not None else None,
         )
         write_record(self.out, record)
         return record
@@ -244,11 +305,8 @@ class Run:
             write_record(self.out, record)
         return record
 
-    def _places(self, photo: Photo) -> tuple[str, str, str, str]:
-        """Where the photo's restored image, its measurement as a picture or else as an array, and the clean original go."""
-        name = self.names[photo.name]
-        picture = _suffixed(name, ".png")
-        return f"images/{name}", f"measurements/{picture}", f"measurements/{_suffixed(name, '.npy')}", f"originals/{picture}"
+    def _places(self, photo: Photo) -> Places:
+        return places_of(self.names[photo.name])
 
     def _fingerprint(self, photo: Photo) -> str:
         if self._shared_fingerprint is not None:
@@ -267,10 +325,6 @@ def _reason(error: Exception) -> str:
         return f"{error.strerror}: {error.filename}"
     text = " ".join(str(error.reason if isinstance(error, PhotoError) else error).split())
     return text if isinstance(error, PhotoError | RecipeError | MemoryError) and text else f"{type(error).__name__}: {text}"
-
-
-def _suffixed(name: str, suffix: str) -> str:
-    return name if name.lower().endswith(suffix) else name + suffix
 
 
 def _digits(value: Tensor) -> float:

@@ -8,6 +8,9 @@ from priorsolve.components import arguments
 from priorsolve.recipe import KINDS, Recipe
 from priorsolve.registry import Kind, names
 
+EMPTY = ("noise", "surrogate")
+"""Lists that may be empty."""
+
 
 def recipe_schema() -> dict[str, Any]:
     """The schema (draft 2020-12), with the arguments of every operator, noise, solver and loss that is installed."""
@@ -19,8 +22,8 @@ def recipe_schema() -> dict[str, Any]:
         definitions[key] = {"anyOf": _options(kind, definitions)}
         one = {"$ref": f"#/$defs/{key}"}
         described = schema["properties"][key]
-        choices = [one, {"type": "array", "items": one, **({} if key == "noise" else {"minItems": 1})}]
-        none = [{"type": "null"}] if key == "noise" else []
+        choices = [one, {"type": "array", "items": one, **({} if key in EMPTY else {"minItems": 1})}]
+        none = [{"type": "null"}] if key in EMPTY else []
         schema["properties"][key] = {"title": described.get("title", key), "anyOf": choices + none}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 

@@ -179,9 +179,7 @@ def test_a_run_that_cannot_be_leaves_no_folder(tmp_path: Path, changes: dict[str
 
 def test_the_size_that_fitted_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
-    from priorsolve import restore as _  # noqa: F401 (the module, for the line below)
-
-    module = sys.modules["priorsolve.restoration"]
+    module = sys.modules["priorsolve.sampling"]
     real = module.solve_fitting
 
     def short_of_memory(*given: object, batch: int, **options: object) -> object:
@@ -194,7 +192,7 @@ def test_the_size_that_fitted_is_remembered(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_one_that_breaks_the_solver_does_not_take_its_batch_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = sys.modules["priorsolve.restoration"]
+    module = sys.modules["priorsolve.sampling"]
     real = module.solve_fitting
 
     def picky(solver: object, y: torch.Tensor, *given: object, **options: object) -> object:

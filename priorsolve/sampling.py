@@ -1,0 +1,83 @@
+"""Several solutions of the same photos: where they agree the answer is known, where they differ it is guessed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from priorsolve.operators.base import Operator
+from priorsolve.operators.noise import Noise
+from priorsolve.solvers import OnStep, Solution, Solver, Staged, Step
+from priorsolve.solvers.fit import solve_fitting
+from priorsolve.types import Images, Measurements, PerImage
+
+
+@dataclass(frozen=True)
+class Samples:
+    """k pictures of each photo.
+
+    Each solves the measurement with its noise drawn once more, from another start.
+
+    Source: Bardsley et al., "Randomize-then-optimize", 2014.
+    """
+
+    images: Tensor
+    """(B, k, C, H, W); the first of each photo is the answer."""
+
+    @property
+    def spread(self) -> Tensor:
+        """(B, H, W) the standard deviation of each pixel over the k pictures, root mean square of the channels."""
+        spread: Tensor = self.images.var(1).mean(1).sqrt()
+        return spread
+
+    def coverage(self, clean: Images) -> PerImage:
+        """The share of values of the clean pictures within two standard deviations of the mean: 0.95 where the spread is honest."""
+        low = self.images.mean(1) - 2 * self.images.std(1)
+        high = self.images.mean(1) + 2 * self.images.std(1)
+        covered: PerImage = ((clean >= low) & (clean <= high)).float().flatten(1).mean(1)
+        return covered
+
+
+def solve_several(
+    solver: Solver | Staged,
+    y: Measurements,
+    operator: Operator,
+    k: int,
+    *,
+    noise: Noise | None,
+    where: Tensor,
+    seeds: Sequence[int],
+    finish: Callable[[Solution], Images],
+    on_step: OnStep | None = None,
+    batch: int,
+) -> tuple[Solution, Samples | None, int]:
+    """The first solution, all k pictures (None for k = 1), and the batch that fits. The first is what k = 1 gives.
+
+    Args:
+        noise: drawn once more for each solution but the first, where something was measured; None leaves `y` as it is.
+        where: (B, ...) 1 where something was measured.
+        finish: from a solution to the pictures that are kept.
+    """
+    first, batch = solve_fitting(solver, y, operator, seeds=seeds, on_step=_part(on_step, 0, k), batch=batch)
+    if k == 1:
+        return first, None, batch
+    pictures = [finish(first)]
+    for i in range(1, k):
+        own = [(seed + i * _STRIDE) % 2**48 for seed in seeds]
+        again = y if noise is None else noise(y, rng=[torch.Generator().manual_seed(seed) for seed in own], where=where)
+        solution, batch = solve_fitting(solver, again, operator, seeds=own, on_step=_part(on_step, i, k), batch=batch)
+        pictures.append(finish(solution))
+    return first, Samples(torch.stack(pictures, 1)), batch
+
+
+def _part(on_step: OnStep | None, i: int, k: int) -> OnStep | None:
+    if on_step is None or k == 1:
+        return on_step
+    tell = on_step
+    return lambda step: tell(Step(i * step.steps + step.index, k * step.steps, step.misfit, step.active))
+
+
+_STRIDE = 0x9E3779B97F4A

@@ -1,0 +1,88 @@
+"""What real software makes of pictures, and the stand-ins that solvers use for it."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import run_support as run
+import torch
+from PIL import Image
+
+from priorsolve.components import RecipeError
+from priorsolve.operators import JPEG, Downsample, PillowJPEG, PillowResize
+from priorsolve.recipe import Recipe
+from priorsolve.restoration import Options, restore
+from priorsolve.solvers import Latent
+
+
+def pictures() -> tuple[list[Image.Image], torch.Tensor]:
+    made = [run.picture(index) for index in range(2)]
+    return made, torch.stack([torch.from_numpy(np.array(one)).permute(2, 0, 1) / 255 for one in made])
+
+
+def test_resize_is_pillows() -> None:
+    made, x = pictures()
+    y = PillowResize(4, "lanczos").A(x)
+    expected = [np.array(one.resize((16, 16), Image.Resampling.LANCZOS)) for one in made]
+    assert torch.equal((y * 255).round().to(torch.uint8), torch.from_numpy(np.stack(expected)).permute(0, 3, 1, 2))
+    assert (y - Downsample(4, "lanczos").A(x)).abs().max() <= 1.01 / 255  # the stand-in is off by rounding alone
+
+
+def test_jpeg_is_libjpegs() -> None:
+    made, x = pictures()
+    y = PillowJPEG(30).A(x)
+    for one, measured in zip(made, y, strict=True):
+        stream = io.BytesIO()
+        one.save(stream, "JPEG", quality=30)
+        assert torch.equal((measured * 255).round().to(torch.uint8), torch.from_numpy(np.array(Image.open(stream))).permute(2, 0, 1))
+    assert (y - JPEG(30).A(x)).square().mean().sqrt() < 0.02
+
+
+def test_grey_pictures() -> None:
+    x = pictures()[1][:, :1]
+    assert PillowResize(2).A(x).shape == (2, 1, 32, 32)
+    assert PillowJPEG(50).A(x).shape == (2, 1, 64, 64)
+
+
+@pytest.mark.parametrize("wrong", [lambda: PillowResize(0), lambda: PillowResize(2, "wide"), lambda: PillowJPEG(0)])  # type: ignore[arg-type]
+def test_wrong_settings(wrong: object) -> None:
+    assert callable(wrong)
+    with pytest.raises(ValueError, match=r"Pillow(Resize|JPEG): "):
+        wrong()
+
+
+def test_a_solver_cannot_follow_it(digiface64: object) -> None:
+    x = pictures()[1]
+    with pytest.raises(ValueError, match="no gradient"):
+        Latent(digiface64, steps=1, restarts=1, candidates=1)(PillowResize(4).A(x), PillowResize(4))  # type: ignore[arg-type]
+
+
+SURROGATE = {"operator": {"pillow_resize": {"factor": 4}}, "surrogate": {"downsample": {"factor": 4}}}
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_a_recipe_measures_with_the_one_and_solves_with_the_other(tmp_path: Path) -> None:
+    (record,) = restore(run.quick(**SURROGATE), run.photos(tmp_path / "in", 1), tmp_path / "out", Options(degrade=True))
+    assert record.status == "done", record.reason
+    assert record.measurement is not None
+    shown = np.array(Image.open(tmp_path / "out" / record.measurement))
+    assert np.array_equal(shown, np.array(run.picture(0).resize((16, 16), Image.Resampling.BICUBIC)))
+    (note,) = record.notes
+    assert note.startswith("the surrogate is off by 0.00")
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_a_surrogate_counts_for_the_fingerprint_and_survives_a_dump(tmp_path: Path) -> None:
+    recipe = run.quick(**SURROGATE)
+    assert recipe.fingerprint() != run.quick(operator=SURROGATE["operator"]).fingerprint()
+    assert Recipe.load(run.recipe_file(tmp_path, recipe.dump())).fingerprint() == recipe.fingerprint()
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_shapes_must_agree(tmp_path: Path) -> None:
+    wrong = run.quick(operator={"pillow_resize": {"factor": 4}}, surrogate={"downsample": {"factor": 2}})
+    with pytest.raises(RecipeError, match="surrogate: makes measurements of shape"):
+        list(restore(wrong, run.photos(tmp_path / "in", 1), tmp_path / "out", Options(degrade=True)))

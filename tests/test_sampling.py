@@ -1,0 +1,102 @@
+"""Several solutions of one photo: the first is the answer, their spread is what is not known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import run_support as run
+import torch
+from PIL import Image
+
+from priorsolve.operators import Mask
+from priorsolve.operators.noise import Gaussian
+from priorsolve.priors.linear import LinearPrior
+from priorsolve.restoration import Options, restore
+from priorsolve.sampling import Samples, solve_several
+from priorsolve.solvers import Langevin, Latent
+from priorsolve.types import Images
+
+
+def toy() -> LinearPrior:
+    rng = torch.Generator().manual_seed(0)
+    return LinearPrior(torch.randn(48, 6, generator=rng, dtype=torch.float64), torch.zeros(48, dtype=torch.float64), (3, 4, 4))
+
+
+def test_the_spread_of_randomized_solutions_is_the_estimators_own() -> None:
+    """Least squares with noise σ drawn once more: the codes' covariance is σ²·(WᵀW)⁻¹ on what was measured."""
+    prior, sigma, k = toy(), 0.1, 200
+    known = torch.ones(4, 4)
+    known[:2, :2] = 0
+    operator = Mask(known).double()
+    y = operator.A(prior.decode(torch.zeros(1, 6, dtype=torch.float64)))
+    solver = Latent(prior, steps=25, restarts=1, candidates=1, optimiser="lbfgs", lr=1.0, decay="none", warmup=0)
+
+    def finish(solution: object) -> Images:
+        return solution.images  # type: ignore[attr-defined, no-any-return]
+
+    _, samples, _ = solve_several(
+        solver,
+        y,
+        operator,
+        k,
+        noise=Gaussian(sigma),
+        where=operator.support(torch.ones(1, 3, 4, 4, dtype=torch.float64)),
+        seeds=[3],
+        finish=finish,
+        batch=8,
+    )
+    assert samples is not None
+    W = (prior.decode(torch.eye(6, dtype=torch.float64)) - prior.decode(torch.zeros(1, 6, dtype=torch.float64))).flatten(1).T
+    seen = known.expand(3, 4, 4).flatten().bool()
+    covariance = sigma**2 * W @ torch.linalg.inv(W[seen].T @ W[seen]) @ W.T
+    expected = covariance.diagonal().view(3, 4, 4).mean(0).sqrt()
+    measured = samples.images[:, 1:].var(1).mean(1).sqrt()[0]
+    assert (measured / expected - 1).abs().max() < 0.25  # 200 samples: the deviation of a deviation is 5 %, and 16 are looked at
+
+
+def test_langevin_has_the_posteriors_covariance() -> None:
+    """p(z | y) of a linear prior is normal: covariance (I + WᵀAᵀAW/σ²)⁻¹, mean that times WᵀAᵀy/σ²."""
+    prior, sigma = toy(), 1.0
+    truth = torch.randn(1, 6, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    known = torch.ones(4, 4)
+    known[:3] = 0
+    operator = Mask(known).double()
+    y = operator.A(prior.decode(truth))
+    count = 600
+    solver = Langevin(prior, noise=sigma, steps=150, lr=0.1, candidates=1)
+    codes = solver(y.expand(count, -1, -1, -1), operator, seeds=list(range(count))).codes["z"]
+    W = (prior.decode(torch.eye(6, dtype=torch.float64)) - prior.decode(torch.zeros(1, 6, dtype=torch.float64))).flatten(1).T
+    A = known.expand(3, 4, 4).flatten().double()
+    covariance = torch.linalg.inv(torch.eye(6) + (W * A[:, None]).T @ W / sigma**2)
+    offset = (y - operator.A(prior.decode(torch.zeros(1, 6, dtype=torch.float64)))).flatten()
+    mean = covariance @ (W.T @ offset) / sigma**2
+    deviation = covariance.diagonal().sqrt()
+    assert ((codes.mean(0) - mean) / deviation).abs().max() < 0.2
+    assert (codes.std(0) / deviation - 1).abs().max() < 0.15
+
+
+def test_coverage_is_the_share_within_two_deviations() -> None:
+    rng = torch.Generator().manual_seed(0)
+    images = torch.randn(1, 500, 3, 8, 8, generator=rng)
+    clean = torch.randn(1, 3, 8, 8, generator=rng)
+    assert float(Samples(images).coverage(clean)) == pytest.approx(0.954, abs=0.04)
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_a_run_with_samples_has_the_same_answer_and_a_map(tmp_path: Path) -> None:
+    photo = run.photos(tmp_path / "in", 2)
+    noise = [{"gaussian": {"sigma": 0.05}}]
+    alone = list(restore(run.quick(noise=noise), photo, tmp_path / "one", Options(degrade=True)))
+    several = list(restore(run.quick(noise=noise, samples=3), photo, tmp_path / "three", Options(degrade=True)))
+    for one, three in zip(alone, several, strict=True):
+        assert one.image is not None
+        assert three.image is not None
+        assert three.spread is not None
+        assert (tmp_path / "one" / one.image).read_bytes() == (tmp_path / "three" / three.image).read_bytes()
+        spread = np.array(Image.open(tmp_path / "three" / three.spread))
+        assert spread.shape == (64, 64)
+        assert spread[24:40, 24:40].mean() > spread[:8, :8].mean()  # the hole is guessed, the rest was measured
+        assert 0 < three.metrics["coverage"] <= 1
+        assert one.fingerprint != three.fingerprint
