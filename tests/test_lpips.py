@@ -65,10 +65,11 @@ def test_features_are_the_originals(shared: Path, real: None) -> None:
     shift, scale = torch.tensor([-0.030, -0.088, -0.188]).view(1, 3, 1, 1), torch.tensor([0.458, 0.448, 0.450]).view(1, 3, 1, 1)
     picture = (expected["pair0_a_uint8"].float() / 127.5 - 1 - shift) / scale
     for net, layer, name in (("alex", "relu1", "feature_alex_1"), ("vgg", "relu1_2", "feature_vgg_3")):
-        (found,) = backbone(net, picture.device, picture.dtype)(picture, [layer])  # type: ignore[arg-type]
+        (found,) = backbone(net, picture.device, picture.dtype)(picture, [layer])
         assert torch.allclose(found[:, :8], expected[f"{name}_of_pair0_a"], atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # the package calls torchvision as it once was
 def test_the_lpips_package_says_the_same(real: None) -> None:
     try:
         import lpips
@@ -82,7 +83,7 @@ def test_the_lpips_package_says_the_same(real: None) -> None:
         original.net.load_state_dict(slices)
         with torch.no_grad():
             expected = original(e, y, normalize=True).flatten()
-        assert torch.allclose(LPIPS(net)(e, y, where), expected, atol=1e-6)  # type: ignore[arg-type]
+        assert torch.allclose(LPIPS(net)(e, y, where), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(("name", "loss"), [("alex", LPIPS()), ("alex, 96", LPIPS(size=96)), *VGG])
@@ -112,7 +113,7 @@ def test_a_black_picture_has_a_gradient(real: None) -> None:
     assert all((found == 0).all() for found in network(torch.rand(1, 3, 64, 64), ["relu1_2", "relu5_3"]))
     e = torch.zeros(1, 3, 64, 64, requires_grad=True)
     for net in ("alex", "vgg"):
-        loss = LPIPS(net)  # type: ignore[arg-type]
+        loss = LPIPS(net)
         (gradient,) = torch.autograd.grad(loss(e, torch.ones_like(e), torch.ones_like(e)).sum(), e)
         assert gradient.isfinite().all()
 

@@ -126,6 +126,11 @@ def test_the_fingerprint_is_of_content(tmp_path: Path) -> None:
     assert printed(prior="a.pth") != first
 
 
+def test_every_metric_may_be_asked_for(tmp_path: Path) -> None:
+    assert Recipe.parse({**GOOD, "metrics": ["psnr", "ssim", "lpips"]}).metrics == ["psnr", "ssim", "lpips"]
+    assert Recipe.parse(GOOD).metrics == ["psnr", "ssim"]  # the usual ones need no download
+
+
 def test_a_prior_beside_the_recipe_or_in_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "work").mkdir()
     (tmp_path / "recipes").mkdir()
