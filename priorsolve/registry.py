@@ -45,6 +45,7 @@ BUILTIN: Mapping[Kind, Mapping[str, str]] = {
         "pulse": "priorsolve.solvers.pulse:Pulse",
         "langevin": "priorsolve.solvers.langevin:Langevin",
         "layerwise": "priorsolve.solvers.layerwise:Layerwise",
+        "tuned": "priorsolve.solvers.tuned:Tuned",
     },
     "losses": {
         "l2": "priorsolve.losses.pixel:L2",

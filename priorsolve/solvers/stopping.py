@@ -19,6 +19,7 @@ class Stop(Enum):
     plateau = "no progress for a while"
     diverged = "the loss became infinite or not a number; try a smaller learning rate"
     exact = "inverted exactly, layer by layer"
+    quality = "the misfit fell below the level that was asked for"
 
 
 STOPS = tuple(Stop)
@@ -34,11 +35,13 @@ class Rules:
             residual reaches it (Morozov's discrepancy principle); fitting further would fit the noise.
         plateau: stop after this many steps without a relative gain of `gain` in the objective.
         gain: the smallest relative gain that counts as progress.
+        target: stop when the objective, misfit and penalties, is at or below this: good enough.
     """
 
     noise: float | None = None
     plateau: int | None = None
     gain: float = 1e-3
+    target: float | None = None
 
 
 @dataclass
@@ -75,4 +78,6 @@ class Watch:
             verdict = torch.where(step - self.since >= rules.plateau, STOPS.index(Stop.plateau), verdict)
         if rules.noise is not None:
             verdict = torch.where(residual <= rules.noise, STOPS.index(Stop.noise), verdict)
+        if rules.target is not None:
+            verdict = torch.where(objective <= rules.target, STOPS.index(Stop.quality), verdict)
         return torch.where(alive, verdict, STOPS.index(Stop.diverged))

@@ -1,0 +1,190 @@
+"""Tuning: beside the code the generator's weights move too, each photo's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+from priorsolve.losses import Loss, l2
+from priorsolve.penalties import Penalty, check_penalties, penalties_of
+from priorsolve.priors.base import Prior
+from priorsolve.solvers.base import Solver
+from priorsolve.solvers.checks import at_least, known_space, one_of, positive, shares
+from priorsolve.solvers.drawing import carried
+from priorsolve.solvers.optimisers import Optimiser, make_optimiser
+from priorsolve.solvers.solution import Solution
+from priorsolve.solvers.starts import best_sampled
+from priorsolve.solvers.steps import Decay, Schedule, Variables
+from priorsolve.solvers.stopping import Rules
+from priorsolve.solvers.target import Measured
+from priorsolve.solvers.task import At, Task
+from priorsolve.solvers.weights import PREFIX, carried_weights, copies, tunable, tuned_picture
+from priorsolve.types import Codes, Images, PerImage
+
+Mover = Literal["adam", "sgd", "momentum", "rmsprop"]
+_NORMAL = ("z", "z+c")
+
+
+@dataclass(frozen=True)
+class Tuned(Solver):
+    """Deep generative prior: `min loss(A(G_θ(z)), y)` over the code z and the weights θ of G's leading blocks, for each photo its own.
+
+    One stage of it; a list of them unfreezes the blocks front to back, each stage going on where the one before ended: weights that
+    it does not unfreeze itself stay as they were tuned. The prior itself is never changed: every photo begins at its weights, and what
+    became of them is in `solution.codes` as `weights:<parameter>`. Memory: six copies of the tuned weights for every photo.
+
+    Args:
+        prior: the generator, in eval mode, normalising with its stored statistics; not folded, so that rates mean what was published.
+        space: where the code lives; the prior's first space if left out.
+        steps: updates.
+        blocks: how many leading blocks of `prior.blocks` move. Left out, every parameter of the prior does.
+        weights_lr: the weights' learning rate, as it stands.
+        block_ratio: block i moves at weights_lr · block_ratioⁱ.
+        lr: the code's learning rate, as it stands; 0 holds the code.
+        tune_class: in z+c, move the class too, and not z alone.
+        optimiser: adam, sgd, momentum (0.9) or rmsprop.
+        beta1: Adam's first decay rate; DGP's has no momentum.
+        warmup, decay, decay_share: the shape of both rates over the steps.
+        candidates: sampled codes of which the best begins, judged in the measurement with the weights as they are in the prior.
+        start_loss: judges the candidates; `loss` if left out.
+        sample_std: the standard deviation of the sampled z, in z and z+c.
+        restarts: so many of the candidates are followed, each with its own weights.
+        nll: weight of mean z²/2, in z and z+c (where the class is no part of it).
+        penalties: of the code, weights by name, as in `latent`.
+        noise, plateau: as in `latent`.
+        stop_at: an image stops once its loss (penalties included) is at or below this.
+        loss: what compares A(G(z)) with y.
+        seed: for images that are given none.
+
+    Source: Pan et al., "Exploiting Deep Generative Prior for Versatile Image Restoration and Manipulation", ECCV 2020, §3.2.
+    """
+
+    prior: Prior
+    space: str | None = None
+    steps: int = 200
+    blocks: int | None = None
+    weights_lr: float = 5e-5
+    block_ratio: float = 1.0
+    lr: float = 1e-3
+    tune_class: bool = False
+    optimiser: Mover = "adam"
+    beta1: float = 0.0
+    warmup: float = 0.0
+    decay: Decay = "none"
+    decay_share: float = 1.0
+    candidates: int = 500
+    start_loss: Loss | None = None
+    sample_std: float = 1.0
+    restarts: int = 1
+    nll: float = 0.0
+    penalties: Mapping[str, float] | None = None
+    noise: float | None = None
+    plateau: int | None = None
+    stop_at: float | None = None
+    loss: Loss = l2
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.space is not None:
+            known_space(self.prior, self.space)
+        at_least(self, steps=0, restarts=1, candidates=1, weights_lr=0, lr=0, block_ratio=0, nll=0)
+        positive(self, "noise", "plateau", "stop_at", "sample_std")
+        one_of(self, decay=Decay, optimiser=Mover)
+        shares(self, "warmup", "decay_share", "beta1")
+        check_penalties(self.prior, self._space, self.penalties or {})
+        if self.blocks is not None and not 1 <= self.blocks <= len(self.prior.blocks):
+            raise ValueError(f"blocks is {self.blocks}; {self.prior} has {len(self.prior.blocks)}: give 1 to {len(self.prior.blocks)}")
+        if not self.weights_lr and not self.lr:
+            raise ValueError("weights_lr and lr are both 0, so nothing would move; raise one of them")
+        for name, value, neutral in (("nll", self.nll, 0.0), ("sample_std", self.sample_std, 1.0)):
+            if value != neutral and self._space not in _NORMAL:
+                raise ValueError(f"{name} is {value}, which is for codes of z and z+c; leave it out in {self._space!r}")
+        if self.tune_class and self._space != "z+c":
+            raise ValueError(f"tune_class: codes of {self._space!r} have no class; leave it out, or use the space 'z+c'")
+
+    @property
+    def schedule(self) -> Schedule:
+        """Of both rates; the rates themselves are the variables' units."""
+        return Schedule(1.0, self.warmup, self.decay, self.decay_share)
+
+    @property
+    def rules(self) -> Rules:
+        return Rules(noise=self.noise, plateau=self.plateau, target=self.stop_at)
+
+    def fresh_optimiser(self) -> Optimiser:
+        return make_optimiser(self.optimiser, self.beta1)
+
+    def ready(self) -> Prior:
+        return self.prior
+
+    def begin(self, prior: Prior, measured: Measured, seeds: Sequence[int], start: Solution | None) -> Task:
+        codes, restarts = self._codes(prior, measured, seeds, start)
+        earlier = {} if start is None else carried_weights(prior, start.codes)
+        moved = tunable(prior, codes, self.blocks, self.block_ratio) if self.weights_lr else {}
+        weights = copies(prior, moved, len(codes[self._space])) | earlier
+        like = codes[self._space]
+        units = {PREFIX + name: like.new_tensor(self.weights_lr * share) for name, share in moved.items()}
+        variables = codes | weights
+        held = (set(variables) - set(units) - {self._space}) | ({self._space} if not self.lr else set())
+        return TunedSearch(
+            variables=variables,
+            spread=units | {self._space: self._code_unit(like)},
+            restarts=restarts,
+            held=frozenset(held),
+            prior=prior,
+            space=self._space,
+            nll=self.nll,
+            penalties=penalties_of(prior, self._space, self.penalties or {}),
+        )
+
+    def _codes(self, prior: Prior, measured: Measured, seeds: Sequence[int], start: Solution | None) -> tuple[Variables, int]:
+        """Where the codes begin, (rows, ...) by space, and how many rows an image has."""
+        like = next(prior.parameters())
+        if start is not None:
+            return {name: code.to(like, copy=True) for name, code in carried(prior, start.codes, self._space).items()}, 1
+        judge = self.loss if self.start_loss is None else self.start_loss
+        folded, space = prior.folded(), self._space
+        codes = best_sampled(folded, space, measured, seeds, judge, candidates=self.candidates, best=self.restarts, kept=self._narrowed)
+        return {space: codes}, self.restarts
+
+    def _narrowed(self, codes: Codes, seeds: Sequence[int]) -> Codes:
+        """Sampled codes with the spread asked for."""
+        return codes if self.sample_std == 1 else codes * self._z(codes, inside=self.sample_std, outside=1.0)
+
+    def _code_unit(self, like: Tensor) -> Tensor:
+        if self._space == "z+c" and not self.tune_class:
+            return self._z(like, inside=self.lr, outside=0.0)
+        return like.new_tensor(self.lr)
+
+    def _z(self, like: Tensor, inside: float, outside: float) -> Tensor:
+        """A factor for each of a code's numbers: one for those of z, one for the class."""
+        factor = like.new_full(like.shape[1:], outside)
+        factor[: self.prior.spaces["z"][0]] = inside
+        return factor
+
+    @property
+    def _space(self) -> str:
+        return self.space or next(iter(self.prior.spaces))
+
+
+@dataclass(kw_only=True)
+class TunedSearch(Task):
+    """A code in `space`, what an earlier solver found beside it, and weights, (rows, *shape), by `weights:<parameter>`."""
+
+    prior: Prior
+    space: str
+    nll: float = 0.0
+    penalties: Sequence[tuple[float, Penalty]] = ()
+
+    def draw(self, variables: Variables, at: At) -> Images:
+        return tuned_picture(self.prior, variables)
+
+    def penalty(self, variables: Variables, at: At) -> PerImage:
+        codes = variables[self.space]
+        total = sum((weight * penalty(codes) for weight, penalty in self.penalties), start=codes.new_zeros(len(codes)))
+        if self.nll:
+            total = total + self.nll * codes[:, : self.prior.spaces["z"][0]].square().mean(1) / 2
+        return total

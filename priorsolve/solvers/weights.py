@@ -1,0 +1,108 @@
+"""Weights that move: every row of a batch draws with its own copy of some of the generator's parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from priorsolve.priors.base import Prior
+from priorsolve.solvers.drawing import picture
+from priorsolve.solvers.steps import Variables
+from priorsolve.types import Images
+
+PREFIX = "weights:"
+"""What a variable's name begins with that is a parameter; the parameter's own name follows."""
+
+
+def tunable(prior: Prior, codes: Mapping[str, Tensor], blocks: int | None = None, ratio: float = 1.0) -> dict[str, float]:
+    """The parameters of the leading `blocks` that pictures of `codes` depend on, each with its share of the learning rate.
+
+    A parameter of block i has the share `ratio`ⁱ. With None for `blocks`, every parameter of the prior: those too that are in no
+    block, such as styles' affine maps; their share is 1.
+
+    Args:
+        codes: by space, of one row or more; the first is looked at.
+
+    Raises:
+        ValueError: the pictures depend on none of them.
+    """
+    place = {id(parameter): i for i, block in reversed([*enumerate(prior.blocks)]) for parameter in block.parameters()}
+    last = len(prior.blocks) if blocks is None else blocks
+    depths = {name: place.get(id(parameter), 0 if blocks is None else last) for name, parameter in prior.named_parameters()}
+    own = {name: prior.get_parameter(name).detach().requires_grad_() for name, depth in depths.items() if depth < last}
+    with torch.enable_grad():
+        drawn = _Drawing(prior).drawn({name: code[:1].detach() for name, code in codes.items()}, own)
+        gradients = torch.autograd.grad(drawn.sum(), [*own.values()], allow_unused=True) if drawn.requires_grad else [None] * len(own)
+    shares = {name: ratio ** depths[name] for name, gradient in zip(own, gradients, strict=True) if gradient is not None}
+    if not shares:
+        raise ValueError(
+            f"{prior}: a picture of codes in {' and '.join(codes)} depends on no weight of the first {last} blocks; "
+            "unfreeze more blocks, or use a space before them"
+        )
+    return shares
+
+
+def copies(prior: Prior, names: Iterable[str], rows: int) -> Variables:
+    """The parameters as the prior has them, once for every row: (rows, *shape)."""
+    parameters = {name: prior.get_parameter(name).detach() for name in names}
+    return {PREFIX + name: parameter.expand(rows, *parameter.shape).clone() for name, parameter in parameters.items()}
+
+
+def carried_weights(prior: Prior, variables: Mapping[str, Tensor]) -> Variables:
+    """The weights that an earlier solver tuned, copied.
+
+    Raises:
+        ValueError: the prior has no such parameter, or one of another shape.
+    """
+    known, weights = dict(prior.named_parameters()), parted(variables)[1]
+    for name, value in weights.items():
+        own = tuple(known[name].shape) if name in known else "none"
+        if own != tuple(value.shape[1:]):
+            raise ValueError(
+                f"{prior}: was given tuned weights {name} of shape {tuple(value.shape[1:])} and has {own}; use the prior they were tuned of"
+            )
+    return {PREFIX + name: value.to(known[name], copy=True) for name, value in weights.items()}
+
+
+def tuned_picture(prior: Prior, variables: Mapping[str, Tensor]) -> Images:
+    """The pictures of codes by space (rows, ...), each row drawn with its own `weights:…` (rows, *shape); the others are shared.
+
+    One pass for all rows: a convolution with weights of their own runs as one convolution in groups, and layers whose weights are
+    shared see all rows as a batch.
+    """
+    codes, weights = parted(variables)
+    if not weights:
+        return picture(prior, codes)
+    drawing = _Drawing(prior)
+
+    def row(codes: Variables, weights: Variables) -> Tensor:
+        return drawing.drawn({name: code[None] for name, code in codes.items()}, weights)[0]
+
+    images: Images = vmap(row)(codes, weights)
+    return images
+
+
+def parted(variables: Mapping[str, Tensor]) -> tuple[Variables, Variables]:
+    """The codes by space, and the weights by parameter name."""
+    codes = {name: value for name, value in variables.items() if not name.startswith(PREFIX)}
+    weights = {name.removeprefix(PREFIX): value for name, value in variables.items() if name.startswith(PREFIX)}
+    return codes, weights
+
+
+class _Drawing(nn.Module):
+    """`picture` as a module, so that torch can exchange the prior's parameters for the time of one call."""
+
+    def __init__(self, prior: Prior) -> None:
+        super().__init__()
+        self.prior = prior
+
+    def drawn(self, codes: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> Images:
+        """The pictures of these codes, drawn with these weights."""
+        images: Images = functional_call(self, {f"prior.{name}": weight for name, weight in weights.items()}, (codes,))
+        return images
+
+    def forward(self, codes: Mapping[str, Tensor]) -> Images:
+        return picture(self.prior, codes)
