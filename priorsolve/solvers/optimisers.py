@@ -117,10 +117,12 @@ class LBFGS(Optimiser):
     def __init__(self, memory: int = 10) -> None:
         self.memory = memory
         self.pairs: list[tuple[Tensor, Tensor, Tensor]] = []
+        self.size: Tensor | None = None
         self.last: tuple[Tensor, Tensor] | None = None
 
     def keep(self, rows: Tensor) -> None:
         self.pairs = [(s[rows], y[rows], r[rows]) for s, y, r in self.pairs]
+        self.size = None if self.size is None else self.size[rows]
         self.last = None if self.last is None else (self.last[0][rows], self.last[1][rows])
 
     def move(self, variables: Variables, gradients: Variables, step: int, lr: float, scale: Variables) -> Variables:
@@ -130,9 +132,11 @@ class LBFGS(Optimiser):
         g = torch.cat([gradients[name].flatten(1) for name in names], 1) * unit
         if self.last is not None:
             s, y = x - self.last[0], g - self.last[1]
-            curvature = (s * y).sum(1, keepdim=True)
-            good = curvature > 1e-10 * y.square().sum(1, keepdim=True)
+            curvature, square = (s * y).sum(1, keepdim=True), y.square().sum(1, keepdim=True)
+            good = curvature > 1e-10 * square
             self.pairs = [*self.pairs, (s, y, torch.where(good, 1 / curvature, 0))][-self.memory :]
+            # the newest pair that tells of curvature sets the scale
+            self.size = torch.where(good, curvature / square, torch.ones_like(curvature) if self.size is None else self.size)
         self.last = (x.clone(), g.clone())
         direction = -self._inverse_hessian_times(g)
         if step == 0:
@@ -152,8 +156,7 @@ class LBFGS(Optimiser):
             a = r * (s * q).sum(1, keepdim=True)
             q = q - a * y
             kept.append(a)
-        for _, y, r in self.pairs[-1:]:  # the newest pair sets the scale
-            q = torch.where(r > 0, q / (r * y.square().sum(1, keepdim=True)).clamp_min(1e-30), q)
+        q = q if self.size is None else q * self.size
         for (s, y, r), a in zip(self.pairs, reversed(kept), strict=True):
             b = r * (y * q).sum(1, keepdim=True)
             q = q + s * (a - b)
