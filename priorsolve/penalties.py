@@ -62,13 +62,14 @@ def noise_autocorrelation(maps: Tensor, shapes: Sequence[tuple[int, int]]) -> Pe
 def mahalanobis(prior: Prior, space: str) -> Penalty:
     """`mean p_n²` of the codes: 1 for typical ones, more for unusual ones.
 
-    Styles are whitened as in Zhu et al. 2020, codes of other spaces divided by their spread.
+    Styles are whitened as in Zhu et al. 2020, codes of other spaces divided by their spread around their mean.
     """
-    if space in ("w", "w+") and "w" in prior.spaces:
+    if space in ("w", "w+", "w++"):
         whitening = whitening_of(prior)
         return lambda codes: whitening.whitened(codes).square().flatten(1).mean(1)
     samples = prior.sample(256, torch.Generator().manual_seed(0), space)
-    centre, spread = samples.mean(0), samples.std().clamp_min(1e-12)
+    centre = samples.mean(0)
+    spread = (samples - centre).std().clamp_min(1e-12)
     return lambda codes: ((codes - centre) / spread).square().flatten(1).mean(1)
 
 

@@ -1,0 +1,254 @@
+"""Penalties and projections against their formulas written the long way, loops and all."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from laws_support import few
+from prior_support import STYLED, made
+from torch import Tensor
+
+from priorsolve.latents import gaussian_penalty, normal_hash, to_l1_ball
+from priorsolve.penalties import (
+    PENALTIES,
+    check_penalties,
+    colinearity,
+    geocross,
+    layer_spread,
+    mahalanobis,
+    noise_autocorrelation,
+    penalties_of,
+    whitening_of,
+)
+from priorsolve.priors import LinearPrior
+
+
+def drawn(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).double()
+
+
+# -- penalties -------------------------------------------------------------------------------------------------------------------------
+
+
+def test_gaussian_is_the_squared_length() -> None:
+    codes = drawn(3, 2, 4)
+    expected = [sum(float(number) ** 2 for number in code.flatten()) for code in codes]
+    torch.testing.assert_close(gaussian_penalty(codes), torch.tensor(expected).double())
+
+
+def test_layer_spread_is_the_mean_square_around_the_layers_mean() -> None:
+    codes = drawn(2, 5, 3)
+    for code, value in zip(codes, layer_spread(codes), strict=True):
+        mean = sum(code) / 5
+        assert float(value) == pytest.approx(sum(float((layer - mean).square().sum()) for layer in code) / 15)
+    assert layer_spread(codes[:, :1].repeat(1, 5, 1)).abs().max() < 1e-20
+
+
+def published_geocross(code: Tensor) -> float:
+    """PULSE's `_loss_geocross`, pair by pair: 2·atan2(‖u − v‖, ‖u + v‖) of unit vectors, squared, times n, over 8, averaged."""
+    layers, n = code.shape
+    total = 0.0
+    for i in range(layers):
+        for j in range(layers):
+            u, v = code[i] / code[i].norm(), code[j] / code[j].norm()
+            a, b = math.sqrt(float((u - v).square().sum()) + 1e-9), math.sqrt(float((u + v).square().sum()) + 1e-9)
+            total += n * (2 * math.atan2(a, b)) ** 2
+    return total / layers**2 / 8
+
+
+def test_geocross_is_pulses() -> None:
+    codes = drawn(3, 5, 7)
+    found = geocross(codes)
+    assert found.tolist() == pytest.approx([published_geocross(code) for code in codes], rel=1e-6)
+    assert float(found.min()) > 0.1
+    # directions count, lengths do not
+    same = drawn(1, 1, 7) * torch.tensor([1.0, 2, 5]).view(1, 3, 1)
+    assert float(geocross(same)) < 1e-8
+    opposite = torch.stack([drawn(7), -drawn(7)])[None]
+    assert float(geocross(opposite)) == pytest.approx(7 * math.pi**2 / 8 / 2, rel=1e-3)  # half of the pairs are of a code with itself
+
+
+def test_geocross_has_a_finite_gradient_where_layers_agree() -> None:
+    leaf = drawn(1, 1, 7).repeat(1, 4, 1).requires_grad_()
+    (gradient,) = torch.autograd.grad(geocross(leaf).sum(), leaf)
+    assert bool(gradient.isfinite().all())
+
+
+def test_colinearity_is_one_minus_the_cosine_over_all_pairs() -> None:
+    codes = drawn(3, 4, 6)
+    for code, value in zip(codes, colinearity(codes), strict=True):
+        cosines = [float(a @ b / (a.norm() * b.norm())) for a in code for b in code]
+        assert float(value) == pytest.approx(sum(abs(1 - cosine) for cosine in cosines))
+    assert float(colinearity(drawn(1, 1, 6) * torch.tensor([1.0, 2, 5]).view(1, 3, 1))) < 1e-12
+
+
+def test_noise_autocorrelation_is_the_projectors() -> None:
+    """StyleGAN2's projector, pixel by pixel: neighbours to the left and above, around the edge, at every size down to 8."""
+    shapes = [(4, 4), (8, 8), (16, 16), (32, 32)]
+    maps = drawn(2, sum(height * width for height, width in shapes)) + 0.1
+
+    def expected(row: Tensor) -> float:
+        total, place = 0.0, 0
+        for height, width in shapes:
+            level = row[place : place + height * width].view(height, width)
+            place += height * width
+            while True:
+                size = level.shape[0]
+                pixels = level.tolist()
+                across = sum(pixels[i][j] * pixels[i][j - 1] for i in range(size) for j in range(size)) / size**2
+                down = sum(pixels[i][j] * pixels[i - 1][j] for i in range(size) for j in range(size)) / size**2
+                total += across**2 + down**2
+                if size <= 8:
+                    break
+                level = (level[::2, ::2] + level[1::2, ::2] + level[::2, 1::2] + level[1::2, 1::2]) / 4
+        return total
+
+    assert noise_autocorrelation(maps, shapes).tolist() == pytest.approx([expected(row) for row in maps], rel=1e-9)
+
+
+def test_noise_autocorrelation_knows_white_from_smooth() -> None:
+    white = drawn(1, 64 * 64)
+    smooth = torch.nn.functional.avg_pool2d(drawn(1, 1, 66, 66), 3, 1).flatten(1)
+    smooth = smooth / smooth.std()
+    assert float(noise_autocorrelation(white, [(64, 64)])) < 0.05
+    assert float(noise_autocorrelation(smooth, [(64, 64)])) > 0.5
+
+
+@pytest.mark.parametrize("name", STYLED)
+def test_mahalanobis_is_about_one_for_the_priors_own_styles(name: str) -> None:
+    prior = made(name)
+    w = prior.sample(2000, torch.Generator().manual_seed(7), "w")
+    far = w.mean(0) + 3 * (w - w.mean(0))
+    penalty = mahalanobis(prior, "w")
+    if not hasattr(prior, "whitening"):  # one that came with the checkpoint was measured on other codes
+        assert float(penalty(w).mean()) == pytest.approx(1, abs=0.15)
+    assert float(penalty(far).mean()) > 2 * float(penalty(w).mean())
+    wplus = w[:5, None].repeat(1, 4, 1)
+    torch.testing.assert_close(mahalanobis(prior, "w+")(wplus), penalty(w[:5]), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["stylegan2-skip", "stylegan2-classes", "dcgan", "biggan"])
+def test_mahalanobis_is_about_one_in_every_space(name: str) -> None:
+    prior = made(name)
+    for space in prior.spaces:
+        if space == "z" and prior.n_classes:
+            continue  # needs a label, so that no solver moves it
+        codes = prior.sample(400, torch.Generator().manual_seed(7), space)
+        values = mahalanobis(prior, space)(codes)
+        assert values.shape == (400,)
+        assert float(values.mean()) == pytest.approx(1, abs=0.25), space
+
+
+def test_whitening_of_gives_uncorrelated_coordinates() -> None:
+    prior = made("stylegan2-skip")
+    w = prior.sample(4000, torch.Generator().manual_seed(9), "w")
+    whitened = whitening_of(prior).whitened(w)
+    deviations = whitening_of(prior).deviations
+    assert bool((deviations.diff() <= 0).all()), "largest first"
+    torch.testing.assert_close(torch.cov(whitened.T), torch.eye(5), atol=0.15, rtol=0)
+    torch.testing.assert_close(whitening_of(prior).coloured(whitened), w, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", PENALTIES)
+def test_a_penalty_is_a_number_of_each_image_by_itself(name: str) -> None:
+    prior = made("stylegan2-skip")
+    ((weight, penalty),) = penalties_of(prior, "w+", {name: 0.5, "gaussian" if name != "gaussian" else "mahalanobis": 0.0})
+    assert weight == 0.5
+    codes = drawn(4, *prior.spaces["w+"]).float()
+    whole = penalty(codes)
+    assert whole.shape == (4,)
+    torch.testing.assert_close(torch.cat([penalty(code[None]) for code in codes]), whole)
+    assert len({round(value, 4) for value in whole.tolist()}) == 4
+
+
+def test_wrong_penalties_are_refused() -> None:
+    prior = made("stylegan2-skip")
+    with pytest.raises(ValueError, match="no penalty is called 'ridge'; known: gaussian"):
+        check_penalties(prior, "z", {"ridge": 1.0})
+    with pytest.raises(ValueError, match="penalties.gaussian is nan"):
+        check_penalties(prior, "z", {"gaussian": math.nan})
+    for space in ("z", "w", "w++", "s", "features@2"):
+        with pytest.raises(ValueError, match="compares layers, and codes of"):
+            check_penalties(prior, space, {"geocross": 1.0})
+    check_penalties(prior, "w+", dict.fromkeys(PENALTIES, 1.0))
+
+
+# -- the l1 ball -----------------------------------------------------------------------------------------------------------------------
+
+
+def nearest_by_bisection(code: Tensor, radius: float) -> Tensor:
+    """The soft threshold at which the size is the radius, found by halving."""
+    if float(code.abs().sum()) <= radius:
+        return code
+    low, high = 0.0, float(code.abs().max())
+    for _ in range(200):
+        middle = (low + high) / 2
+        low, high = (middle, high) if float((code.abs() - middle).clamp_min(0).sum()) > radius else (low, middle)
+    return code.sign() * (code.abs() - high).clamp_min(0)
+
+
+numbers = st.floats(-5, 5, allow_nan=False).map(lambda value: round(value, 3))
+
+
+@given(st.lists(st.lists(numbers, min_size=6, max_size=6), min_size=1, max_size=4), st.floats(0.05, 12))
+@few
+def test_the_l1_ball_gives_the_nearest_point(rows: list[list[float]], radius: float) -> None:
+    codes = torch.tensor(rows).double()
+    found = to_l1_ball(codes.view(-1, 2, 3), radius).flatten(1)
+    expected = torch.stack([nearest_by_bisection(code, radius) for code in codes])
+    torch.testing.assert_close(found, expected, atol=1e-9, rtol=0)
+    assert float(found.abs().sum(1).max()) <= radius + 1e-9
+    torch.testing.assert_close(to_l1_ball(found, radius), found, atol=1e-12, rtol=0)
+    inside = codes.abs().sum(1) <= radius
+    assert torch.equal(found[inside], codes[inside])
+
+
+def test_nothing_in_the_ball_is_nearer() -> None:
+    code, radius = drawn(1, 8) * 2, 3.0
+    found = to_l1_ball(code, radius)
+    others = drawn(5000, 8, seed=1)
+    others = others * (
+        radius * torch.rand(5000, 1, generator=torch.Generator().manual_seed(2)).double() / others.abs().sum(1, keepdim=True)
+    )
+    assert float((others - code).norm(dim=1).min()) > float((found - code).norm())
+    # the way to any point of a convex set makes no sharp angle with the way back to the code
+    assert float(((others - found) @ (code - found).T).max()) <= 1e-9
+    assert torch.equal(to_l1_ball(code, 0.0), torch.zeros(1, 8).double())
+    torch.testing.assert_close(to_l1_ball(code, torch.tensor(radius)), found)
+
+
+# -- random numbers of one's own -------------------------------------------------------------------------------------------------------
+
+
+def test_hashed_normal_numbers_are_normal() -> None:
+    drawn = torch.stack([normal_hash(torch.arange(40), step, 51) for step in range(50)])  # (step, seed, place): 102 000 numbers
+    n = drawn.numel()
+    assert abs(float(drawn.mean())) < 4 / n**0.5
+    assert abs(float(drawn.square().mean()) - 1) < 4 * (2 / n) ** 0.5
+    assert abs(float(drawn.pow(3).mean())) < 4 * (15 / n) ** 0.5
+    assert abs(float(drawn.pow(4).mean()) - 3) < 4 * (96 / n) ** 0.5
+    for axis in range(3):
+        a, b = drawn.narrow(axis, 0, drawn.shape[axis] - 1), drawn.narrow(axis, 1, drawn.shape[axis] - 1)
+        assert abs(float((a * b).mean())) < 4 / a.numel() ** 0.5
+    # both numbers of a pair come from the same two draws
+    pairs, odd = drawn[:, :, :26], drawn[:, :, 26:]
+    assert abs(float((pairs[:, :, :25] * odd).mean())) < 4 / odd.numel() ** 0.5
+    assert bool(drawn.isfinite().all())
+
+
+def test_hashed_normal_numbers_are_of_each_row_alone() -> None:
+    seeds = torch.tensor([3, 2**62, -5])
+    whole = normal_hash(seeds, 4, 7)
+    assert torch.equal(normal_hash(seeds[1:2], 4, 7), whole[1:2])
+    assert torch.equal(normal_hash(seeds.flip(0), 4, 7), whole.flip(0))
+    assert not torch.equal(normal_hash(seeds, 5, 7), whole)
+
+
+def test_a_linear_prior_has_its_code_as_it_is() -> None:
+    prior = LinearPrior.random(6, (3, 4, 4))
+    codes = prior.sample(4000, torch.Generator().manual_seed(1))
+    assert float(mahalanobis(prior, "z")(codes).mean()) == pytest.approx(1, abs=0.15)
