@@ -169,7 +169,7 @@ def test_wrong_penalties_are_refused() -> None:
     prior = made("stylegan2-skip")
     with pytest.raises(ValueError, match="no penalty is called 'ridge'; known: gaussian"):
         check_penalties(prior, "z", {"ridge": 1.0})
-    with pytest.raises(ValueError, match="penalties.gaussian is nan"):
+    with pytest.raises(ValueError, match=r"penalties\.gaussian is nan"):
         check_penalties(prior, "z", {"gaussian": math.nan})
     for space in ("z", "w", "w++", "s", "features@2"):
         with pytest.raises(ValueError, match="compares layers, and codes of"):
