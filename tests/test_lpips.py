@@ -22,7 +22,9 @@ from priorsolve.losses.lpips import LPIPS
 from priorsolve.losses.pictures import View
 from priorsolve.losses.weights import SOURCES, heads_of, weights_of
 from priorsolve.metrics import METRICS
-from priorsolve.priors import BigGANDiscriminator, CheckpointError, DownloadError, FetchError, WrongFileError, read_state
+from priorsolve.operators.holes import Holes
+from priorsolve.priors import BigGANDiscriminator, CheckpointError, DownloadError, FetchError, Prior, WrongFileError, read_state
+from priorsolve.solvers.latent import Latent
 
 VGG = [("lpips", LPIPS("vgg", resolutions=3)), ("vgg_features", VGGFeatures(("relu1_2", "relu2_2"), power=2))]
 
@@ -326,3 +328,16 @@ def test_heads_are_the_ones_that_were_published(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(SOURCES, "vgg", replace(SOURCES["vgg"], heads_sha256="0" * 64))
     with pytest.raises(WrongFileError, match=r"pip install --force-reinstall lpips==0\.1\.4"):
         heads_of("vgg")
+
+
+def test_an_answer_does_not_depend_on_its_neighbours(digiface64: Prior, real: None) -> None:
+    """One row is left of each single photo in the end, three of the batch: torch must not round them differently."""
+    images = digiface64.decode(digiface64.sample(3, torch.Generator().manual_seed(5), "z"), "z").detach()
+    operator = Holes(boxes=[[0.3, 0.3, 0.7, 0.7]])
+    y = operator.A(images)
+    solver = Latent(digiface64, steps=8, restarts=2, candidates=2, loss=Mixture([(l1, 1.0), (LPIPS("vgg", resolutions=2), 0.5)]))
+    together = solver(y, operator, seeds=[1, 2, 3])
+    for i in range(3):
+        alone = solver(y[i : i + 1], operator, seeds=[i + 1])
+        assert (alone.images - together.images[i]).abs().max() < 1e-5
+        assert alone.misfit.item() == pytest.approx(together.misfit[i].item(), rel=1e-5)

