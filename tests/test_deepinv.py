@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from priorsolve.operators import JPEG, Downsample, FastSensing, GaussianSensing, Gray, Identity, Operator, Quantize, gaussian_blur
 from priorsolve.operators.noise import Chain, Gaussian, Noise, Poisson, SaltPepper
-from priorsolve.priors import LinearPrior
+from priorsolve.priors import LinearPrior, Prior
 from priorsolve.solvers import Latent, Staged
 
 deepinv: Any = pytest.importorskip("deepinv", reason='deepinv is not installed; run: pip install "deepinv>=0.5"')
@@ -58,6 +60,16 @@ PHYSICS: dict[str, Callable[[slice], Any]] = {
     "denoising": lambda images: theirs.Denoising(theirs.GaussianNoise(0.02, rng=rng())),
 }
 """A physics of deepinv's for the images of a batch, with parameters of their own where it has them."""
+
+
+def test_the_documentation_runs(digiface64: Prior) -> None:
+    """Its deepinv block is marked `py`, so that tests/test_docs.py leaves it to this file."""
+    page = (Path(__file__).resolve().parent.parent / "docs" / "library.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```py\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
+    scope: dict[str, Any] = {}
+    exec(compile(block, "docs/library.md", "exec"), scope)
+    assert scope["solution"].images.shape == scope["images"].shape == (2, 3, 64, 64)
+    assert scope["physics"](scope["images"]).shape == (2, 1, 32, 32)
 
 
 # -- their physics, our solvers --------------------------------------------------------------------------------------------------------
