@@ -95,12 +95,16 @@ class Multicode(Solver):
         drawn = best_sampled(prior, space, measured, seeds, self.loss, candidates=self.candidates, best=n)
         drawn = drawn.view(measured.count, n, *prior.spaces[space])
         mix = unit.new_full((measured.count, n, prior.spaces[deep][0]), 1 / n)
-        if start is not None:  # its code first, the others ready to help
+        if start is not None and _shapes(start.codes) == (drawn.shape, mix.shape):  # another round of the same
+            drawn, mix = (start.codes[name].to(unit, copy=True) for name in ("codes", "mix"))
+        elif start is not None:  # its code first, the others ready to help
             drawn[:, 0] = carried(prior, start.codes, space)[space]
             mix[:, 0], mix[:, 1:] = 1, 0
+        rates = {"codes": self.lr, "mix": self.mix_lr}
         return _Mixture(
             variables={"codes": drawn, "mix": mix},
             spread={"codes": self.lr * unit, "mix": unit.new_tensor(self.mix_lr / n)},
+            held=frozenset(name for name, rate in rates.items() if not rate),
             prior=prior,
             space=space,
             deep=deep,
@@ -117,6 +121,10 @@ class Multicode(Solver):
         if not deep:
             raise ValueError(f"{self.prior}: has no features inside, so codes cannot be mixed there; use latent")
         return deep[len(deep) // 2] if self.block is None else f"features@{self.block}"
+
+
+def _shapes(codes: Mapping[str, Tensor]) -> tuple[torch.Size | None, ...]:
+    return tuple(codes[name].shape if name in codes else None for name in ("codes", "mix"))
 
 
 @dataclass(kw_only=True)

@@ -22,6 +22,8 @@ from priorsolve.solvers.target import Measured
 from priorsolve.solvers.task import At, Task
 from priorsolve.types import Images, PerImage
 
+_STYLES = ("w", "w+", "w++")
+
 
 @dataclass(frozen=True)
 class Projector(Solver):
@@ -29,7 +31,7 @@ class Projector(Solver):
 
     Args:
         prior: a generator with noise maps.
-        space: the code's: w, or w+ for rosinality's variant; it begins in the middle of the prior.
+        space: the code's: w, w+ for rosinality's variant, or w++; it begins in the middle of the prior.
         steps: updates.
         lr: Adam's learning rate, raw: it is the same for the code and the maps.
         warmup: share of the steps over which the rate rises.
@@ -57,6 +59,8 @@ class Projector(Solver):
         at_least(self, steps=0, lr=0, jitter=0, whiteness=0)
         shares(self, "warmup", "decay_share")
         known_space(self.prior, self.space)
+        if self.space not in _STYLES:
+            raise ValueError(f"space is {self.space!r}; it must be one of {', '.join(_STYLES)}")
         if not self.prior.noise_size:
             raise ValueError(f"{self.prior}: has no noise maps; use latent in {self.space!r}")
 
@@ -67,14 +71,14 @@ class Projector(Solver):
     def begin(self, prior: Prior, measured: Measured, seeds: Sequence[int], start: Solution | None) -> Task:
         one = prior.spread(self.space).clamp_min(1e-12)
         if start is None:
-            codes = repeated(prior.centre(self.space), measured.count)
+            codes = {self.space: repeated(prior.centre(self.space), measured.count)}
         else:
-            codes = carried(prior, start.codes, self.space)[self.space].to(one, copy=True)
+            codes = {name: code.to(one, copy=True) for name, code in carried(prior, start.codes, self.space).items()}
         samples = prior.sample(4096, torch.Generator().manual_seed(0), "w")
         sigma = (samples - samples.mean(0)).square().sum(1).mean().sqrt()
-        maps = normal_hash(row_seeds(seeds, 1, one.device), 0, prior.noise_size).to(one)
+        drawn = normal_hash(row_seeds(seeds, 1, one.device), 0, prior.noise_size).to(one)
         return _Shaken(
-            variables={self.space: codes, "noise": maps},
+            variables={self.space: codes[self.space], "noise": codes.get("noise", drawn)},
             spread={self.space: one.new_ones(()), "noise": one.new_ones(())},
             prior=prior,
             space=self.space,

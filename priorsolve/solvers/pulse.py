@@ -13,7 +13,7 @@ from priorsolve.penalties import geocross
 from priorsolve.priors.base import Prior
 from priorsolve.solvers.base import Solver
 from priorsolve.solvers.checks import at_least, one_of, positive
-from priorsolve.solvers.drawing import picture
+from priorsolve.solvers.drawing import carried, picture
 from priorsolve.solvers.proxy import Proxy
 from priorsolve.solvers.solution import Solution
 from priorsolve.solvers.steps import Decay, Schedule, Variables
@@ -77,15 +77,17 @@ class Pulse(Solver):
         if self.same_code:
             drawn = drawn[:, :1].repeat(1, layers, 1)
         proxy = Proxy.of(prior)
-        if start is not None and "w+" in start.codes:
-            drawn = proxy.whitened(start.codes["w+"].to(drawn))
+        maps = normal_hash(own, 1, prior.noise_size).to(drawn)
+        if start is not None:
+            codes = carried(prior, start.codes, "w+")
+            drawn = proxy.whitened(codes["w+"].to(drawn))
+            maps = codes.get("noise", prior.noise_maps().expand_as(maps)).to(drawn)
         one = drawn.new_ones(())
         moving = sum(height * width for height, width in prior.noise_shapes[: self.moving_maps])
-        maps = normal_hash(own, 1, prior.noise_size).to(drawn)
         variables = {"z+": drawn, "maps": maps[:, :moving], "rest": maps[:, moving:]}
         variables = {name: value for name, value in variables.items() if value.shape[1]}
         sizes = [height * width for height, width in prior.noise_shapes[: self.moving_maps]]
-        return _Sphere(
+        search = _Sphere(
             variables=variables,
             spread={"z+": one, "maps": one},
             held=frozenset({"rest"} & set(variables)),
@@ -94,6 +96,8 @@ class Pulse(Solver):
             weight=self.geocross,
             sizes=sizes,
         )
+        search.variables = search.project(variables, At(0, self.steps, own))
+        return search
 
 
 @dataclass(kw_only=True)

@@ -1,0 +1,219 @@
+"""Every solver on every family of priors: it runs and each image is by itself, or it is refused for a reason that is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import pytest
+import test_decoders
+import torch
+from prior_support import made
+from solvers_support import difference, random_mask, rows
+from torch import Tensor
+
+from priorsolve.operators.base import Identity
+from priorsolve.operators.mask import Mask
+from priorsolve.priors import Prior
+from priorsolve.priors.decoders import Decoder
+from priorsolve.solvers import (
+    Langevin,
+    Latent,
+    Layered,
+    Multicode,
+    Projector,
+    Pulse,
+    Solver,
+    Staged,
+    load_solution,
+    picture,
+    save_solution,
+)
+
+CHAINS = ["linear", "decoder", "dcgan", "conditional-dcgan", "pggan", "biggan", "biggan-deep"]
+STYLES = ["stylegan2-skip", "stylegan2-classes", "stylegan3", "mobilestylegan"]
+CONDITIONAL = ["conditional-dcgan", "biggan", "biggan-deep", "stylegan2-classes"]
+FAMILIES = [*CHAINS, *STYLES]
+
+
+@cache
+def prior_of(family: str) -> Prior:
+    return Decoder.from_state(test_decoders.mlp()) if family == "decoder" else made(family)
+
+
+def latent(prior: Prior, space: str | None = None) -> Latent:
+    """Two restarts, of which one is dropped after the first step."""
+    return Latent(prior, space=space, steps=2, restarts=2, candidates=3)
+
+
+SOLVERS: Mapping[str, Callable[[Prior], Solver | Staged]] = {
+    "multicode": lambda prior: Multicode(prior, codes=2, steps=2, candidates=3),
+    "multicode-w+": lambda prior: Multicode(prior, codes=2, steps=2, candidates=3, space="w+"),
+    "layered": lambda prior: Layered(prior, 2, steps=2, radius=3.0),
+    "projector": lambda prior: Projector(prior, steps=2),
+    "projector-w+": lambda prior: Projector(prior, space="w+", steps=2),
+    "pulse": lambda prior: Pulse(prior, steps=2),
+    "langevin": lambda prior: Langevin(prior, noise=0.3, steps=2, candidates=2),
+    "latent, layered": lambda prior: Staged([latent(prior), Layered(prior, 2, steps=2)]),
+    "latent, noise": lambda prior: Staged([latent(prior), latent(prior, "noise")]),
+}
+LATENT = {f"latent@{space}": space for family in FAMILIES for space in prior_of(family).spaces}
+CASES = [(family, name) for family in FAMILIES for name in (*(f"latent@{space}" for space in prior_of(family).spaces), *SOLVERS)]
+
+NO_SPACE, NO_STYLES = "is not one of the prior's: z", r"has no styles w\+, only z.*; use latent with sphere"
+NO_MAPS = "has no noise maps; use latent in 'w"
+CHAIN = {"multicode-w+": NO_SPACE, "projector": NO_SPACE, "projector-w+": NO_SPACE, "pulse": NO_STYLES, "latent, noise": NO_SPACE}
+REFUSED: Mapping[str, Mapping[str, str]] = {
+    **dict.fromkeys(CHAINS, CHAIN),
+    "linear": CHAIN
+    | {"multicode": "has no features inside, so codes cannot be mixed", "layered": NO_SPACE, "latent, layered": "'features@2' is not one"},
+    **dict.fromkeys(CONDITIONAL, CHAIN | {"latent@z": "codes in 'z' need a label"}),
+    "stylegan2-classes": {"latent@z": "no map from 'z\\+c' back to 'z'"},
+    "stylegan3": {"projector": NO_MAPS, "projector-w+": NO_MAPS, "latent, noise": "'noise' is not one"},
+}
+
+
+def solver_of(family: str, name: str) -> Solver | Staged:
+    prior = prior_of(family)
+    return latent(prior, LATENT[name]) if name in LATENT else SOLVERS[name](prior)
+
+
+def problem(prior: Prior, count: int = 3) -> tuple[Mask, Tensor]:
+    """Pictures of no prior, and a mask of its own for each."""
+    operator = random_mask(count, 1, *prior.image_shape[1:])
+    return operator, operator.A(torch.rand(count, *prior.image_shape, generator=torch.Generator().manual_seed(1)))
+
+
+@pytest.mark.parametrize(("family", "name"), [case for case in CASES if case[1] not in REFUSED.get(case[0], {})])
+def test_it_runs_and_every_image_is_by_itself(family: str, name: str, tmp_path: Path) -> None:
+    prior = prior_of(family)
+    operator, y = problem(prior)
+    solver = solver_of(family, name)
+    whole = solver(y, operator, seeds=[3, 4, 5])
+    assert whole.images.shape == y.shape
+    assert bool(whole.images.isfinite().all())
+    assert whole.steps.tolist() == [solver.steps] * 3
+    assert all(len(codes) == 3 for codes in whole.codes.values())
+    part = [2, 0]
+    alone = solver(y[part], operator.select(torch.tensor(part)), seeds=[5, 3])
+    assert difference(alone, rows(whole, part)) < 1e-4
+    # the codes are all there is to know
+    torch.testing.assert_close(picture(prior, whole.codes), whole.images, atol=1e-5, rtol=0)
+    save_solution(whole, tmp_path / "solution.safetensors")
+    loaded = load_solution(tmp_path / "solution.safetensors")
+    assert torch.equal(loaded.images, whole.images)
+    assert torch.equal(picture(prior, loaded.codes), picture(prior, whole.codes))
+
+
+@pytest.mark.parametrize(("family", "name"), [(family, name) for family in REFUSED for name in REFUSED[family]])
+def test_what_a_prior_cannot_do_is_told(family: str, name: str) -> None:
+    operator, y = problem(prior_of(family))
+    with pytest.raises(ValueError, match=REFUSED[family][name]):
+        solver_of(family, name)(y, operator)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_same_seeds_give_the_same_bits(family: str) -> None:
+    prior = prior_of(family)
+    operator, y = problem(prior)
+    for name in ("latent, layered", "multicode", "langevin", "projector", "pulse"):
+        if name not in REFUSED.get(family, {}):
+            one, two = (solver_of(family, name)(y, operator, seeds=[3, 4, 5]) for _ in range(2))
+            assert torch.equal(one.images, two.images), name
+            assert torch.equal(one.history, two.history), name
+
+
+SEEDED = {"latent": latent, **{name: SOLVERS[name] for name in ("multicode", "projector", "pulse", "langevin")}}
+
+
+@pytest.mark.parametrize("name", SEEDED)
+def test_another_seed_is_another_search(name: str) -> None:
+    prior = prior_of("stylegan2-skip")
+    y = problem(prior, 1)[1].expand(2, -1, -1, -1)
+    solution = SEEDED[name](prior)(y, Identity(), seeds=[3, 4])
+    assert float((solution.images[0] - solution.images[1]).abs().max()) > 1e-3
+
+
+STOPPING: Mapping[str, Callable[[Prior], Solver]] = {
+    "multicode": lambda prior: Multicode(prior, codes=2, steps=13, candidates=3, noise=0.1),
+    "layered": lambda prior: Layered(prior, 2, steps=13, noise=0.1),
+    "pulse": lambda prior: Pulse(prior, steps=13, noise=0.1),
+    "latent-lbfgs": lambda prior: Latent(prior, space="w+", steps=13, restarts=3, candidates=4, optimiser="lbfgs", noise=0.1),
+    "latent-momentum": lambda prior: Latent(prior, space="w+", steps=13, restarts=3, candidates=4, optimiser="momentum", noise=0.1),
+}
+
+
+@pytest.mark.parametrize("name", STOPPING)
+def test_an_image_that_is_done_leaves_and_the_others_do_not_notice(name: str) -> None:
+    prior = prior_of("mobilestylegan")
+    operator, y = problem(prior)
+    operator.known[1] = 0  # nothing was measured, so that whatever is drawn explains it
+    solver = STOPPING[name](prior)
+    whole = solver(operator.A(y), operator, seeds=[3, 4, 5])
+    assert whole.steps.tolist() == [13, 0, 13]
+    part = [2, 0]
+    alone = solver(operator.A(y)[part], operator.select(torch.tensor(part)), seeds=[5, 3])
+    assert difference(alone, rows(whole, part)) < 1e-4
+
+
+# -- one after another -----------------------------------------------------------------------------------------------------------------
+
+GOES_ON: Mapping[str, Callable[[Prior], tuple[Solver, Solver]]] = {
+    "w+, layered": lambda prior: (latent(prior, "w+"), Layered(prior, 2, steps=2)),
+    "z, layered": lambda prior: (latent(prior, "z"), Layered(prior, 3, steps=2)),
+    "layered, layered": lambda prior: (Layered(prior, 2, steps=2), Layered(prior, 3, steps=2)),
+    "z, w+": lambda prior: (latent(prior, "z"), latent(prior, "w+")),
+    "w+, noise": lambda prior: (latent(prior, "w+"), latent(prior, "noise")),
+    "pulse, pulse": lambda prior: (Pulse(prior, steps=4), Pulse(prior, steps=4)),
+    "pulse, noise": lambda prior: (Pulse(prior, steps=4), latent(prior, "noise")),
+    "multicode, multicode": lambda prior: (Multicode(prior, codes=2, steps=2), Multicode(prior, codes=2, steps=2, seed=1)),
+    "multicode, layered": lambda prior: (Multicode(prior, codes=2, block=2, steps=2), Layered(prior, 3, steps=2)),
+    "projector, noise": lambda prior: (Projector(prior, steps=4), latent(prior, "noise")),
+    "z, langevin": lambda prior: (latent(prior, "z"), Langevin(prior, noise=0.3, steps=2)),
+}
+
+
+@pytest.mark.parametrize("family", ["stylegan2-skip", "mobilestylegan"])
+@pytest.mark.parametrize("name", GOES_ON)
+def test_a_stage_begins_with_the_picture_of_the_one_before(family: str, name: str) -> None:
+    prior = prior_of(family)
+    operator, y = problem(prior)
+    first, second = GOES_ON[name](prior)
+    before = first(y, operator)
+    after = second(y, operator, start=before)
+    torch.testing.assert_close(after.history[0], before.misfit, rtol=1e-4, atol=1e-5)
+
+
+def test_pulse_begins_at_any_style() -> None:
+    """On the sphere, which the styles found before need not lie on."""
+    prior = prior_of("stylegan2-skip")
+    operator, y = problem(prior)
+    start = latent(prior, "w")(y, operator)
+    plain, continued = (Pulse(prior, steps=0)(y, operator, start=begin) for begin in (None, start))
+    assert float((plain.images - continued.images).abs().max()) > 1e-2
+    again = Pulse(prior, steps=0)(y, operator, start=continued)
+    torch.testing.assert_close(again.codes["w+"], continued.codes["w+"], rtol=1e-4, atol=1e-4)
+    features = Layered(prior, 3, steps=0)(y, operator)
+    alone = replace(features, codes={"features@3": features.codes["features@3"]})
+    with pytest.raises(ValueError, match=r"no way to 'w\+'"):
+        Pulse(prior, steps=0)(y, operator, start=alone)
+
+
+@pytest.mark.parametrize("space", ["z", "s", "noise", "features@2"])
+def test_the_projector_shakes_styles_only(space: str) -> None:
+    with pytest.raises(ValueError, match=r"space is '.*'; it must be one of w, w\+, w\+\+"):
+        Projector(prior_of("stylegan2-skip"), space=space)
+
+
+@pytest.mark.parametrize("rate", ["lr", "mix_lr"])
+@pytest.mark.parametrize("optimiser", ["adam", "lbfgs"])
+def test_a_rate_of_nothing_holds_codes_or_weights(rate: str, optimiser: str) -> None:
+    prior = prior_of("dcgan")
+    operator, y = problem(prior)
+    begin = Multicode(prior, codes=2, steps=0)(y, operator)
+    moved = Multicode(prior, codes=2, steps=3, optimiser=optimiser, **{rate: 0.0})(y, operator)  # type: ignore[arg-type]
+    held, free = ("codes", "mix") if rate == "lr" else ("mix", "codes")
+    assert torch.equal(moved.codes[held], begin.codes[held])
+    assert float((moved.codes[free] - begin.codes[free]).abs().max()) > 1e-6
