@@ -46,6 +46,7 @@ BUILTIN: Mapping[Kind, Mapping[str, str]] = {
         "langevin": "priorsolve.solvers.langevin:Langevin",
         "layerwise": "priorsolve.solvers.layerwise:Layerwise",
         "tuned": "priorsolve.solvers.tuned:Tuned",
+        "pivotal": "priorsolve.solvers.pivotal:Pivotal",
     },
     "losses": {
         "l2": "priorsolve.losses.pixel:L2",

@@ -14,9 +14,10 @@ from priorsolve.operators.base import Identity
 from priorsolve.operators.mask import Mask
 from priorsolve.priors import Prior
 from priorsolve.solvers import Latent, Staged
+from priorsolve.solvers.optimisers import Adam
 from priorsolve.solvers.stopping import Stop
 from priorsolve.solvers.tuned import Tuned
-from priorsolve.solvers.weights import tunable, tuned_picture
+from priorsolve.solvers.weights import LeanAdam, tunable, tuned_picture
 
 N = SHAPE[0] * SHAPE[1] * SHAPE[2]
 
@@ -214,6 +215,26 @@ def test_restarts_have_weights_of_their_own_and_the_best_is_kept() -> None:
     several = Tuned(prior, steps=5, candidates=6, restarts=3)(y, Identity())
     assert bool((several.misfit <= alone.misfit * (1 + 1e-5)).all())
     assert several.codes["weights:_blocks.0.1.weight"].shape[0] == 2
+
+
+@pytest.mark.parametrize("beta1", [0.0, 0.9])
+def test_the_lean_adam_moves_as_the_plain_one(beta1: float) -> None:
+    rng = torch.Generator().manual_seed(0)
+    start = {"z": torch.randn(3, 4, generator=rng), "weights:a": torch.randn(3, 5, 2, generator=rng)}
+    scale = {"z": torch.tensor([1.0, 1.0, 0.0, 2.0]), "weights:a": torch.tensor(0.3)}
+    lean, plain, moved, expected = LeanAdam(beta1), Adam(beta1, epsilon=1e-8), start, start
+    for step in range(4):
+        gradients = {name: torch.randn(value.shape, generator=rng) for name, value in moved.items()}
+        before = {name: value.clone() for name, value in moved.items()}
+        after = lean.move(moved, gradients, step, 0.1, scale)
+        assert all(torch.equal(before[name], moved[name]) for name in before), "the old values are still needed"
+        moved, expected = after, plain.move(expected, gradients, step, 0.1, scale)
+        torch.testing.assert_close(moved, expected)
+        if step == 1:
+            rows = torch.tensor([2, 0])
+            lean.keep(rows)
+            plain.keep(rows)
+            moved, expected = ({name: value[rows] for name, value in each.items()} for each in (moved, expected))
 
 
 # -- what makes no sense ---------------------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from priorsolve.solvers.steps import Decay, Schedule, Variables
 from priorsolve.solvers.stopping import Rules
 from priorsolve.solvers.target import Measured
 from priorsolve.solvers.task import At, Task
-from priorsolve.solvers.weights import PREFIX, carried_weights, copies, tunable, tuned_picture
+from priorsolve.solvers.weights import PREFIX, LeanAdam, carried_weights, copies, tunable, tuned_picture
 from priorsolve.types import Codes, Images, PerImage
 
 Mover = Literal["adam", "sgd", "momentum", "rmsprop"]
@@ -115,7 +115,7 @@ class Tuned(Solver):
         return Rules(noise=self.noise, plateau=self.plateau, target=self.stop_at)
 
     def fresh_optimiser(self) -> Optimiser:
-        return make_optimiser(self.optimiser, self.beta1)
+        return LeanAdam(self.beta1) if self.optimiser == "adam" else make_optimiser(self.optimiser, self.beta1)
 
     def ready(self) -> Prior:
         return self.prior

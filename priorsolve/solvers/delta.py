@@ -1,0 +1,75 @@
+"""What tuning made of a prior for one photo, as a small file: the tuned weights and the codes, nothing of the rest."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from priorsolve.files import write_atomically
+from priorsolve.priors.base import Prior
+from priorsolve.priors.errors import CheckpointError
+from priorsolve.solvers.solution import Solution
+from priorsolve.solvers.weights import parted
+
+_KIND = "priorsolve.delta"
+_FAMILY = "priorsolve.delta.family"
+
+
+def save_delta(prior: Prior, solution: Solution, index: int, path: str | Path) -> None:
+    """Write image `index`'s codes and tuned weights to a safetensors file that `load_delta` reads with the same prior; whole or not at all.
+
+    Args:
+        prior: what the solver tuned, unchanged since; its fingerprint is written beside the tensors.
+        solution: of `tuned` or `pivotal`, or of a list that ends with one.
+
+    Raises:
+        ValueError: nothing was tuned, or there is no such image.
+        OSError: the folder cannot be written.
+    """
+    if not 0 <= index < len(solution.images):
+        raise ValueError(f"there is no image {index} in a solution of {len(solution.images)}; count from 0")
+    if not parted(solution.codes)[1]:
+        raise ValueError("the solution has no tuned weights; its codes are all there is, so save those")
+    tensors = {name: value[index].detach().cpu().contiguous() for name, value in solution.codes.items()}
+    write_atomically(Path(path), save(tensors, {"format": "pt", _KIND: fingerprint(prior), _FAMILY: str(prior)}))
+
+
+def load_delta(prior: Prior, path: str | Path) -> tuple[Prior, dict[str, Tensor]]:
+    """A copy of `prior` with the file's tuned weights, and the codes (1, ...) by space: together they draw the photo's picture.
+
+    Raises:
+        CheckpointError: no such file, not one of `save_delta`'s, or one of another prior.
+    """
+    path = Path(path)
+    try:
+        with safe_open(path, "pt") as file:
+            about = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: cannot be read as tuned weights ({' '.join(str(error).split())})") from None
+    if _KIND not in about:
+        raise CheckpointError(f"{path}: holds no tuned weights of save_delta; load a whole generator with load_prior")
+    if about[_KIND] != fingerprint(prior):
+        raise CheckpointError(f"{path}: was tuned of another prior, a {about.get(_FAMILY)}, than this {prior}; load that prior first")
+    codes, weights = parted(tensors)
+    tuned = copy.deepcopy(prior)
+    for name, value in weights.items():
+        parameter = tuned.get_parameter(name)
+        with torch.no_grad():
+            parameter.copy_(value)
+    return tuned, {name: code[None].to(next(prior.parameters())) for name, code in codes.items()}
+
+
+def fingerprint(prior: nn.Module) -> str:
+    """sha256 over every tensor of the prior: name, shape, type and bytes."""
+    digest = hashlib.sha256()
+    for name, value in sorted(prior.state_dict().items()):
+        digest.update(f"{name} {tuple(value.shape)} {value.dtype}\n".encode())
+        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes() if value.numel() else b"")
+    return digest.hexdigest()

@@ -1,0 +1,144 @@
+"""Pivotal tuning: the code stays where an earlier solver found it, and all weights move until the picture is right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from priorsolve.latents import uniform_hash
+from priorsolve.losses import Loss, l2
+from priorsolve.priors.base import Prior
+from priorsolve.solvers.base import Solver
+from priorsolve.solvers.checks import at_least, positive, shares
+from priorsolve.solvers.drawing import picture, style_of
+from priorsolve.solvers.optimisers import Optimiser
+from priorsolve.solvers.solution import Solution
+from priorsolve.solvers.steps import Schedule, Variables
+from priorsolve.solvers.stopping import Rules
+from priorsolve.solvers.target import Measured
+from priorsolve.solvers.task import At, Task
+from priorsolve.solvers.tuned import TunedSearch
+from priorsolve.solvers.weights import PREFIX, LeanAdam, carried_weights, copies, tunable, tuned_picture
+from priorsolve.types import Codes, PerImage
+
+_POOL = 256
+_HALF = 0.5
+"""ψ: sampled codes are moved so far from the prior's middle."""
+
+
+@dataclass(frozen=True)
+class Pivotal(Solver):
+    """Pivotal tuning inversion: `min loss(A(G_θ(c)), y)` over all weights θ, around a code c that stays; a later stage of a list.
+
+    Each photo has its own weights, as in `tuned`. The prior itself is never changed.
+
+    Args:
+        prior: the generator.
+        steps: updates of the weights.
+        lr: their learning rate, as it stands (Adam).
+        beta1: Adam's first decay rate.
+        stop_at: an image stops once its loss (locality included) is at or below this; 0.06 was published for LPIPS.
+        locality: weight of keeping pictures of nearby codes as the prior draws them; 0 leaves it out, which nearly halves the time.
+        distance: how far from the pivot those codes are, towards codes sampled with ψ = 0.5, one a step.
+        locality_loss: compares those pictures.
+        noise, plateau: as in `latent`.
+        loss: what compares A(G(c)) with y.
+        seed: for images that are given none; draws the nearby codes.
+
+    Source: Roich, Mokady, Bermano & Cohen-Or, "Pivotal Tuning for Latent-based Editing of Real Images", ACM TOG 2022, §3.2 and §3.3.
+    """
+
+    prior: Prior
+    steps: int = 350
+    lr: float = 3e-4
+    beta1: float = 0.9
+    stop_at: float | None = None
+    locality: float = 0.0
+    distance: float = 30.0
+    locality_loss: Loss = l2
+    noise: float | None = None
+    plateau: int | None = None
+    loss: Loss = l2
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        at_least(self, steps=0, locality=0)
+        positive(self, "lr", "stop_at", "distance", "noise", "plateau")
+        shares(self, "beta1")
+
+    @property
+    def schedule(self) -> Schedule:
+        return Schedule(self.lr, 0.0, "none")
+
+    @property
+    def rules(self) -> Rules:
+        return Rules(noise=self.noise, plateau=self.plateau, target=self.stop_at)
+
+    def fresh_optimiser(self) -> Optimiser:
+        return LeanAdam(self.beta1)
+
+    def ready(self) -> Prior:
+        return self.prior
+
+    def begin(self, prior: Prior, measured: Measured, seeds: Sequence[int], start: Solution | None) -> Task:
+        if start is None:
+            raise ValueError("pivotal: needs a code to stay at; make it a later stage, after latent, or pass start")
+        like = next(prior.parameters())
+        codes = {name: code.to(like, copy=True) for name, code in start.codes.items() if name in prior.spaces}
+        space = style_of(prior, codes)
+        if space is None:
+            raise ValueError(
+                f"pivotal: the start has {', '.join(codes) or 'no codes of this prior'}, and no code to stay at; start from latent"
+            )
+        moved = tunable(prior, codes)
+        weights = copies(prior, moved, measured.count) | carried_weights(prior, start.codes)
+        unit = like.new_ones(())
+        nearby = None
+        if self.locality:
+            sampled = prior.sample(_POOL, torch.Generator().manual_seed(0), space)
+            nearby = Nearby(self, prior, space, torch.lerp(prior.centre(space), sampled, _HALF))
+        return PivotalSearch(
+            variables=codes | weights,
+            spread={PREFIX + name: unit for name in moved},
+            held=frozenset({*codes, *weights} - {PREFIX + name for name in moved}),
+            prior=prior,
+            space=space,
+            nearby=nearby,
+        )
+
+
+@dataclass(frozen=True)
+class Nearby:
+    """What pictures of codes near the pivot should stay like. `sampled` are codes of `space`, ψ from its middle."""
+
+    solver: Pivotal
+    prior: Prior
+    space: str
+    sampled: Codes
+
+    def cost(self, variables: Variables, at: At) -> PerImage:
+        """How far the tuned generator is from the prior at one code for each row, which depends on its seed and the step alone."""
+        pivot = variables[self.space]
+        place = (uniform_hash(at.seeds, at.step, 1)[:, 0] * len(self.sampled)).long()
+        away = self.sampled[place] - pivot
+        length = away.flatten(1).norm(dim=1).clamp_min(1e-12).view(-1, *[1] * (pivot.ndim - 1))
+        there = pivot + self.solver.distance * away / length
+        weights = {name: value for name, value in variables.items() if name.startswith(PREFIX)}
+        with torch.no_grad():
+            before = picture(self.prior, {self.space: there})
+        after = tuned_picture(self.prior, {self.space: there, **weights})
+        return self.solver.locality_loss(after, before, torch.ones_like(before))
+
+
+@dataclass(kw_only=True)
+class PivotalSearch(TunedSearch):
+    """As `TunedSearch`, with the cost of leaving the prior near the pivot."""
+
+    nearby: Nearby | None
+
+    def penalty(self, variables: Variables, at: At) -> PerImage:
+        total: Tensor = super().penalty(variables, at)
+        return total if self.nearby is None else total + self.nearby.solver.locality * self.nearby.cost(variables, at)

@@ -1,0 +1,131 @@
+"""One photo's tuned weights as a file, and pivotal tuning, after which one wants to keep them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from prior_support import made
+from safetensors.torch import save_file
+from solvers_support import difference, random_mask, rows
+from test_tuned import measured
+
+from priorsolve.operators.base import Identity
+from priorsolve.priors.errors import CheckpointError
+from priorsolve.solvers import Latent, Solution, Staged
+from priorsolve.solvers.delta import load_delta, save_delta
+from priorsolve.solvers.drawing import picture
+from priorsolve.solvers.pivotal import Pivotal
+from priorsolve.solvers.stopping import Stop
+from priorsolve.solvers.tuned import Tuned
+from priorsolve.solvers.weights import tuned_picture
+
+
+def pivot(name: str = "stylegan2-skip", space: str | None = "w", count: int = 2) -> Solution:
+    prior = made(name)
+    return Latent(prior, space=space, steps=3, restarts=1, candidates=4)(measured(prior, count), Identity())
+
+
+# -- files -----------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "space"), [("dcgan", "z"), ("biggan", "z+c"), ("mobilestylegan", "w+"), ("stylegan2-resnet", "w")])
+def test_a_file_gives_the_photos_picture_again(name: str, space: str, tmp_path: Path) -> None:
+    prior = made(name)
+    stages = [Tuned(prior, space=space, steps=3, blocks=k, candidates=2, weights_lr=1e-3) for k in (2, 3)]
+    solution = Staged(stages)(measured(prior, 2), Identity())
+    for index in (0, 1):
+        save_delta(prior, solution, index, tmp_path / "one.safetensors")
+        tuned, codes = load_delta(made(name), tmp_path / "one.safetensors")
+        for key, value in codes.items():
+            assert torch.equal(value[0], solution.codes[key][index])
+        with torch.no_grad():
+            torch.testing.assert_close(picture(tuned, codes)[0], solution.images[index], atol=2e-6, rtol=1e-6)
+            assert float((picture(prior, codes)[0] - solution.images[index]).abs().max()) > 1e-4, "nothing was tuned"
+        for key, parameter in tuned.named_parameters():
+            tuned_to = solution.codes.get(f"weights:{key}")
+            assert torch.equal(parameter, prior.get_parameter(key) if tuned_to is None else tuned_to[index])
+
+
+def test_only_what_was_tuned_is_in_the_file(tmp_path: Path) -> None:
+    prior = made("dcgan")
+    solution = Tuned(prior, steps=1, blocks=1, candidates=1)(measured(prior, 1), Identity())
+    save_delta(prior, solution, 0, tmp_path / "one.safetensors")
+    numbers = sum(parameter.numel() for parameter in prior.blocks[0].parameters()) + 7
+    assert 4 * numbers < (tmp_path / "one.safetensors").stat().st_size < 4 * numbers + 1500
+
+
+def test_a_file_of_another_prior_is_refused_in_a_line(tmp_path: Path) -> None:
+    prior, path = made("dcgan"), tmp_path / "one.safetensors"
+    solution = Tuned(prior, steps=1, candidates=1)(measured(prior, 1), Identity())
+    save_delta(prior, solution, 0, path)
+    other = made("dcgan")
+    with torch.no_grad():
+        next(other.parameters()).add_(1)
+    with pytest.raises(CheckpointError, match=r"one.safetensors: was tuned of another prior, a DCGAN.*load that prior first"):
+        load_delta(other, path)
+    save_file({"z": torch.zeros(1)}, path)
+    with pytest.raises(CheckpointError, match="holds no tuned weights of save_delta"):
+        load_delta(prior, path)
+    path.write_text("nonsense")
+    with pytest.raises(CheckpointError, match="cannot be read as tuned weights"):
+        load_delta(prior, path)
+    with pytest.raises(ValueError, match="there is no image 1 in a solution of 1"):
+        save_delta(prior, solution, 1, path)
+    plain = Latent(prior, steps=0)(measured(prior, 1), Identity())
+    with pytest.raises(ValueError, match="no tuned weights"):
+        save_delta(prior, plain, 0, path)
+
+
+# -- pivotal tuning --------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("locality", [0.0, 0.5])
+@pytest.mark.parametrize(("name", "space"), [("stylegan2-skip", "w"), ("mobilestylegan", "w+"), ("dcgan", "z")])
+def test_the_code_stays_and_batches_equal_singles(name: str, space: str, locality: float) -> None:
+    prior = made(name)
+    operator = random_mask(2, 1, *prior.image_shape[1:])
+    y, found = operator.A(measured(prior, 2)), pivot(name, space)
+    solver = Pivotal(prior, steps=5, locality=locality, distance=1.0)
+    whole = solver(y, operator, start=found, seeds=[3, 4])
+    assert torch.equal(whole.codes[space], found.codes[space])
+    assert bool((whole.misfit < Pivotal(prior, steps=0)(y, operator, start=found).misfit).all())
+    for i in (0, 1):
+        single = solver(y[[i]], operator.select(torch.tensor([i])), start=rows(found, [i]), seeds=[3 + i])
+        assert difference(single, rows(whole, [i])) < 1e-4
+
+
+def test_locality_keeps_other_pictures_as_they_were() -> None:
+    prior = made("stylegan2-skip")
+    y, found = measured(prior, 1), pivot(count=1)
+    codes = prior.sample(8, torch.Generator().manual_seed(9), "w")
+    changes = []
+    for locality in (0.0, 1.0):
+        solution = Pivotal(prior, steps=60, lr=1e-3, locality=locality, distance=2.0)(y, Identity(), start=found)
+        own = {name: value.repeat(8, *[1] * (value.ndim - 1)) for name, value in solution.codes.items() if name.startswith("weights:")}
+        with torch.no_grad():
+            changes.append(float((tuned_picture(prior, {"w": codes, **own}) - prior.decode(codes, "w")).square().mean()))
+    assert changes[1] < 0.7 * changes[0]
+
+
+def test_it_stops_at_the_quality_asked_for() -> None:
+    prior = made("stylegan2-skip")
+    y, found = measured(prior, 2), pivot()
+    free = Pivotal(prior, steps=30)(y, Identity(), start=found)
+    level = 1.001 * float(free.history[2].max())
+    solution = Pivotal(prior, steps=30, stop_at=level)(y, Identity(), start=found)
+    assert solution.stopped == (Stop.quality,) * 2
+    assert float(solution.misfit.max()) <= level
+    assert int(solution.steps.max()) <= 20
+
+
+def test_pivotal_needs_a_pivot() -> None:
+    prior = made("dcgan")
+    with pytest.raises(ValueError, match="needs a code to stay at; make it a later stage, after latent, or pass start"):
+        Pivotal(prior)(measured(prior, 1), Identity())
+    inside = Latent(prior, space="features@1", steps=0)(measured(prior, 1), Identity())
+    with pytest.raises(ValueError, match="the start has features@1, and no code to stay at"):
+        Pivotal(prior)(measured(prior, 1), Identity(), start=inside)
+    with pytest.raises(ValueError, match="distance is 0; it must be above 0"):
+        Pivotal(prior, distance=0)
