@@ -19,7 +19,8 @@ from priorsolve.registry import component
 from priorsolve.solvers import Solver, Staged
 from priorsolve.types import Shape
 
-DTYPES = {"float32": torch.float32, "float64": torch.float64}
+DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
+"""What codes, measurements and losses are in."""
 
 
 def device_called(name: str) -> torch.device:

@@ -30,7 +30,7 @@ def restore(
     set_: Sets = None,
     degrade: Annotated[bool, typer.Option("--degrade", help="The photos are clean: degrade them first and compare with them.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "auto",
-    dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
+    dtype: Annotated[str, typer.Option(help="float32, float64, or bfloat16: the network while searching.")] = "float32",
     seed: Seed = None,
     batch_size: Annotated[int, typer.Option(help="Photos solved side by side.")] = 16,
     limit: Annotated[int | None, typer.Option(help="At most this many photos.")] = None,

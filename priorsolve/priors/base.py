@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -27,6 +29,9 @@ class Prior(nn.Module, ABC):
     there, start there, or unfreeze the blocks front to back, on any prior. Generators that add noise to their features have the
     space `noise` too: all of their maps, end to end, of which N(0, I) is natural.
     """
+
+    computes: torch.dtype | None = None
+    """What the network computes in while gradients are taken, where not in its parameters' type: see `computing`."""
 
     @property
     @abstractmethod
@@ -82,6 +87,20 @@ class Prior(nn.Module, ABC):
         """An equal prior that is cheaper to run while its weights stay frozen (normalisations folded into convolutions)."""
         return self
 
+    def computing(self, dtype: torch.dtype | None) -> Self:
+        """The same prior, weights shared, whose network computes in `dtype` (bfloat16, float16) while gradients are taken.
+
+        Codes, pictures and gradients keep the parameters' type, and without gradients, as for the pictures that are kept, nothing changes.
+        """
+        other = copy(self)
+        other.computes = dtype
+        return other
+
+    def _precision(self) -> contextlib.AbstractContextManager[object]:
+        if self.computes is None or not torch.is_grad_enabled():
+            return contextlib.nullcontext()
+        return torch.autocast(next(self.parameters()).device.type, self.computes)
+
     def sample(self, n: int, rng: torch.Generator, space: str | None = None) -> Codes:
         """`n` codes (n, *spaces[space]) as the prior distributes them; the same for the same `rng` on every device."""
         first = next(iter(self.spaces))
@@ -133,7 +152,9 @@ class Prior(nn.Module, ABC):
         self._check(codes, space)
         if isinstance(noise, Tensor):
             self._check_noise(noise, len(codes), space)
-        return self._decode(codes, space, label, noise)
+        with self._precision():
+            images = self._decode(codes, space, label, noise)
+        return images.to(codes.dtype)
 
     def map(self, codes: Codes, *, source: str, target: str, label: Tensor | None = None, truncation: float = 1.0) -> Codes:
         """Codes of `target` that draw the same pictures as `codes` of `source`. Raises ValueError where there is no map."""
@@ -141,7 +162,11 @@ class Prior(nn.Module, ABC):
         self._check_space(target)
         if source != target and "noise" in (source, target):
             raise ValueError(f"{self}: no map from {source!r} to {target!r}; noise maps go beside a code, as decode(…, noise=maps)")
-        return codes if source == target else self._map(codes, source, target, label, truncation)
+        if source == target:
+            return codes
+        with self._precision():
+            mapped = self._map(codes, source, target, label, truncation)
+        return mapped.to(codes.dtype)
 
     def _check_space(self, space: str) -> None:
         if space not in self.spaces:

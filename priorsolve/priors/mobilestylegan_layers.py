@@ -140,6 +140,12 @@ class First(nn.Module):
         return y
 
 
+def mixed(x: Tensor, weight: Tensor) -> Tensor:
+    """A 1×1 convolution (O, C, 1, 1) of x (B, C, H, W), as the matrix product that it is: on CPUs that is quicker."""
+    product: Tensor = torch.matmul(weight.flatten(1), x.flatten(2)).view(len(x), -1, *x.shape[2:])
+    return product
+
+
 @final
 class Separable(nn.Module):
     """3×3 on each channel, then 1×1 across them, then `Finish`.
@@ -154,7 +160,7 @@ class Separable(nn.Module):
 
     def forward(self, x: Tensor, noise: Tensor | None, style: Tensor | None = None) -> Tensor:
         x = F.conv2d(x, self.depthwise, padding=1, groups=x.shape[1])
-        x = F.conv2d(x, self.pointwise) if style is None else convolved(x, self.pointwise, style)
+        x = mixed(x, self.pointwise) if style is None else convolved(x, self.pointwise, style)
         y: Tensor = self.finish(x, noise)
         return y
 

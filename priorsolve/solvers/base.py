@@ -63,7 +63,7 @@ class Solver(ABC):
 
     def ready(self) -> Prior:
         """The prior as it is run: folded, since its weights stay as they are."""
-        return self.prior.folded()
+        return self.prior.folded().computing(self.prior.computes)
 
     def __call__(
         self,

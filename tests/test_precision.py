@@ -1,0 +1,50 @@
+"""A network that computes in bfloat16 while codes are searched: nearly the same gradients, and the pictures that are kept as ever."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import run_support as run
+import torch
+
+from priorsolve.operators import Downsample
+from priorsolve.priors import Prior
+from priorsolve.restoration import Options, restore
+from priorsolve.solvers import Latent
+
+
+def test_only_passes_with_gradients_are_in_bfloat16(digiface64: Prior) -> None:
+    half = digiface64.computing(torch.bfloat16)
+    z = digiface64.sample(2, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert torch.equal(half.decode(z), digiface64.decode(z))
+    leaf, same = z.clone().requires_grad_(), z.clone().requires_grad_()
+    rough, exact = half.decode(leaf), digiface64.decode(same)
+    assert rough.dtype == torch.float32
+    assert not torch.equal(rough, exact)
+    assert (rough - exact).abs().max() < 0.1
+    (a,) = torch.autograd.grad(rough.square().sum(), leaf)
+    (b,) = torch.autograd.grad(exact.square().sum(), same)
+    assert a.dtype == torch.float32
+    assert torch.nn.functional.cosine_similarity(a, b).min() > 0.99
+    assert digiface64.computes is None
+
+
+def test_a_solver_ends_nearly_as_well(digiface64: Prior) -> None:
+    operator = Downsample(4)
+    y = operator.A(digiface64.decode(digiface64.sample(2, torch.Generator().manual_seed(9)))).detach()
+    exact = Latent(digiface64, steps=60, restarts=1, candidates=8)(y, operator)
+    rough = Latent(digiface64.computing(torch.bfloat16), steps=60, restarts=1, candidates=8)(y, operator)
+    assert (rough.residual / exact.residual - 1).abs().max() < 0.25
+    with torch.no_grad():
+        assert torch.allclose(rough.images, digiface64.decode(rough.codes["z"]), atol=1e-5)
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_an_option_of_a_run(tmp_path: Path) -> None:
+    photo = run.photos(tmp_path / "in", 1)
+    (exact,) = restore(run.quick(), photo, tmp_path / "one")
+    (rough,) = restore(run.quick(), photo, tmp_path / "two", Options(dtype="bfloat16"))
+    assert rough.status == "done", rough.reason
+    assert rough.fingerprint == exact.fingerprint + "-bfloat16"
