@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from priorsolve.priors import Prior
 from priorsolve.recipe import Recipe
+from priorsolve.registry import BUILTIN
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
@@ -27,8 +27,9 @@ def test_links_lead_to_files(page: Path) -> None:
     assert not missing
 
 
-@pytest.mark.parametrize("name", ["docs/operators.md", "docs/library.md", "README.md"])
-def test_python_blocks_run(name: str, digiface64: Prior, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("digiface64", "ffhq128")
+@pytest.mark.parametrize("name", ["docs/operators.md", "docs/library.md", "docs/solvers.md", "README.md"])
+def test_python_blocks_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     found = blocks(ROOT / name, "python")
     assert found
@@ -41,3 +42,14 @@ def test_the_recipe_page_shows_a_recipe() -> None:
     (shown,) = blocks(ROOT / "docs" / "recipes.md", "yaml")
     recipe = Recipe.parse(yaml.safe_load(shown))
     assert recipe.output.consistency
+
+
+@pytest.mark.parametrize("number", range(len(blocks(ROOT / "docs" / "solvers.md", "yaml"))))
+def test_the_solvers_page_shows_recipes(number: int) -> None:
+    Recipe.parse(yaml.safe_load(blocks(ROOT / "docs" / "solvers.md", "yaml")[number]))
+
+
+def test_every_solver_has_a_section() -> None:
+    page = (ROOT / "docs" / "solvers.md").read_text(encoding="utf-8")
+    missing = [name for name in BUILTIN["solvers"] if f"## `{name}`" not in page or f"](#{name})" not in page]
+    assert set(missing) <= {"tuned", "pivotal"}
