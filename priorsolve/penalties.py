@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
@@ -10,12 +11,9 @@ from torch.nn import functional as F
 
 from priorsolve.latents import gaussian_penalty
 from priorsolve.priors.base import Prior
-from priorsolve.priors.whitening import Whitening
 from priorsolve.types import Codes, PerImage
 
 Penalty = Callable[[Codes], PerImage]
-
-_SAMPLES = 8192
 
 
 def layer_spread(codes: Codes) -> PerImage:
@@ -60,37 +58,17 @@ def noise_autocorrelation(maps: Tensor, shapes: Sequence[tuple[int, int]]) -> Pe
 
 
 def mahalanobis(prior: Prior, space: str) -> Penalty:
-    """`mean p_n²` of the codes: 1 for typical ones, more for unusual ones.
+    """`mean ((c − c̄)/σ)²`, c̄ and σ being the mean and spread of each number of the prior's codes (BRGM): about 1 for samples.
 
-    Styles are whitened as in Zhu et al. 2020, codes of other spaces divided by their spread around their mean.
+    Measured on samples of a fixed seed, 1024 or as many as fit in a few megabytes. Whitening by principal components would not do for
+    styles: halfway to w̄, where faces are most typical, few of its numbers are small.
     """
-    if space in ("w", "w+", "w++"):
-        whitening = whitening_of(prior)
-        return lambda codes: whitening.whitened(codes).square().flatten(1).mean(1)
-    samples = prior.sample(256, torch.Generator().manual_seed(0), space)
-    centre = samples.mean(0)
-    spread = (samples - centre).std().clamp_min(1e-12)
+    space = "w" if space in ("w+", "w++") else space
+    count = min(1024, max(16, 8_000_000 // math.prod(prior.spaces[space])))
+    samples = prior.sample(count, torch.Generator().manual_seed(0), space)
+    centre, spread = samples.mean(0), samples.std(0)
+    spread = spread.clamp_min(1e-2 * float(samples.std()))  # a number that never changes has none
     return lambda codes: ((codes - centre) / spread).square().flatten(1).mean(1)
-
-
-def whitening_of(prior: Prior) -> Whitening:
-    """The whitening of the prior's w: its own where it has one, else measured on 8192 samples of a fixed seed."""
-    own = getattr(prior, "whitening", None)
-    if isinstance(own, Whitening):
-        return own
-    w = prior.sample(_SAMPLES, torch.Generator().manual_seed(0), "w")
-    p = F.leaky_relu(w, 5.0).double()
-    variances, components = torch.linalg.eigh(torch.cov(p.T))
-    floor = 1e-4 * variances.max()  # directions in which 8192 samples show nothing
-    whitening = Whitening(w.shape[1])
-    measured = {
-        "w_mean": w.mean(0),
-        "p_mean": p.mean(0),
-        "components": components.flip(1),
-        "deviations": variances.clamp_min(floor).sqrt().flip(0),
-    }
-    whitening.load_state_dict({name: value.to(w) for name, value in measured.items()}, assign=True)
-    return whitening
 
 
 def penalties_of(prior: Prior, space: str, weights: Mapping[str, float]) -> list[tuple[float, Penalty]]:

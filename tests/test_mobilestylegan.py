@@ -80,7 +80,7 @@ def test_sizes_come_from_the_tensors(small: MobileStyleGAN) -> None:
     assert small.image_shape == (3, 32, 32)
     assert MobileStyleGAN.from_state(random_state(outputs=3)).image_shape == (3, 16, 16)
     assert dict(small.spaces) == {
-        **{"z": (8,), "w": (8,), "w+": (8, 8), "w++": (8, 16, 8), "s": (16 + 16 + 4 + 12 + 12 + 3 + 8 + 8,), "p_n": (8,)},
+        **{"z": (8,), "w": (8,), "w+": (8, 8), "w++": (8, 16, 8), "s": (16 + 16 + 4 + 12 + 12 + 3 + 8 + 8,), "p_n": (8,), "p_n+": (8, 8)},
         **{"noise": (4 * 4 + 2 * 8 * 8 + 2 * 16 * 16,)},
         **{"features@1": (16, 4, 4), "features@2": (12, 8, 8), "features@3": (8, 16, 16)},
     }
@@ -93,7 +93,7 @@ def test_a_state_makes_the_same_network_again(small: MobileStyleGAN) -> None:
     assert torch.equal(again.decode(codes(small)), small.decode(codes(small)))
 
 
-@pytest.mark.parametrize("space", ["z", "w", "w+", "w++", "s", "p_n"])
+@pytest.mark.parametrize("space", ["z", "w", "w+", "w++", "s", "p_n", "p_n+"])
 def test_every_space_draws_the_same_picture(small: MobileStyleGAN, space: str) -> None:
     z = codes(small)
     torch.testing.assert_close(small.decode(small.map(z, source="z", target=space), space), small.decode(z), atol=1e-4, rtol=0)
@@ -160,7 +160,7 @@ def test_neighbours_do_not_matter(small: MobileStyleGAN) -> None:
         torch.testing.assert_close(small.decode(batch, space), singles, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("space", ["z", "w", "w+", "w++", "s", "p_n", "features@1", "features@3"])
+@pytest.mark.parametrize("space", ["z", "w", "w+", "w++", "s", "p_n", "p_n+", "features@1", "features@3"])
 def test_gradients(space: str) -> None:
     prior = MobileStyleGAN.from_state(random_state()).double()
     code = codes(prior, 1, space).double().requires_grad_()

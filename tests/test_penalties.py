@@ -22,7 +22,6 @@ from priorsolve.penalties import (
     mahalanobis,
     noise_autocorrelation,
     penalties_of,
-    whitening_of,
 )
 from priorsolve.priors import LinearPrior
 
@@ -124,8 +123,7 @@ def test_mahalanobis_is_about_one_for_the_priors_own_styles(name: str) -> None:
     w = prior.sample(2000, torch.Generator().manual_seed(7), "w")
     far = w.mean(0) + 3 * (w - w.mean(0))
     penalty = mahalanobis(prior, "w")
-    if not hasattr(prior, "whitening"):  # one that came with the checkpoint was measured on other codes
-        assert float(penalty(w).mean()) == pytest.approx(1, abs=0.15)
+    assert float(penalty(w).mean()) == pytest.approx(1, abs=0.15)
     assert float(penalty(far).mean()) > 2 * float(penalty(w).mean())
     wplus = w[:5, None].repeat(1, 4, 1)
     torch.testing.assert_close(mahalanobis(prior, "w+")(wplus), penalty(w[:5]), rtol=1e-5, atol=1e-6)
@@ -140,17 +138,8 @@ def test_mahalanobis_is_about_one_in_every_space(name: str) -> None:
         codes = prior.sample(400, torch.Generator().manual_seed(7), space)
         values = mahalanobis(prior, space)(codes)
         assert values.shape == (400,)
-        assert float(values.mean()) == pytest.approx(1, abs=0.25), space
-
-
-def test_whitening_of_gives_uncorrelated_coordinates() -> None:
-    prior = made("stylegan2-skip")
-    w = prior.sample(4000, torch.Generator().manual_seed(9), "w")
-    whitened = whitening_of(prior).whitened(w)
-    deviations = whitening_of(prior).deviations
-    assert bool((deviations.diff() <= 0).all()), "largest first"
-    torch.testing.assert_close(torch.cov(whitened.T), torch.eye(5), atol=0.15, rtol=0)
-    torch.testing.assert_close(whitening_of(prior).coloured(whitened), w, atol=1e-4, rtol=1e-4)
+        alive = (codes.std(0) > 1e-2 * codes.std()).float().mean()  # numbers that never change cost nothing
+        assert float(values.mean()) == pytest.approx(float(alive), abs=0.25), space
 
 
 @pytest.mark.parametrize("name", PENALTIES)

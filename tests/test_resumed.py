@@ -94,7 +94,7 @@ def test_the_centre_of_every_space_draws_one_picture(name: str) -> None:
     assert float(centres["z"].abs().max()) == 0
     if name in STYLED:
         middle = prior.decode(centres["w"], "w")
-        same = prior.spaces.keys() - {"z", "z+c", "p_n"}
+        same = prior.spaces.keys() - {"z", "z+c", "p_n", "p_n+"}
     else:
         middle, same = prior.decode(centres[first]), prior.spaces.keys() - {"z"}
     for space in same:

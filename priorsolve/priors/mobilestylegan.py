@@ -29,7 +29,7 @@ class MobileStyleGAN(Styled):
       the first convolution's, then upsampling's and the two convolutions' of every layer, then the head's.
     - `w++` (L, F, n): one w for each output filter of each modulation, F being the most that one has; the others use the first rows.
     - `s` (S,): the styles themselves, one number per modulated channel, in that order.
-    - `p_n` (n,): whitened w, see `Whitening`; |p_n|² measures how unusual a code is.
+    - `p_n` (n,): whitened w, see `Whitening`; |p_n|² measures how unusual a code is. `p_n+` (L, n): whitened w+.
     - `noise` (M,): all noise maps, in units of each layer's strength, beside the styles of w̄ or of the codes given to `resumed`.
     - `features@k` (C, H, W): what enters block k ≥ 1. The later blocks' styles are those of w̄, or of the codes given to `resumed`.
 
@@ -49,7 +49,7 @@ class MobileStyleGAN(Styled):
         width, (channels, side) = styles.weight.shape[1], first.input.shape[:2]
         spaces: dict[str, Shape] = {
             **{"z": (width,), "w": (width,), "w+": (len(styles.sizes), width), "w++": (len(styles.sizes), self.filters, width)},
-            **{"s": (sum(styles.sizes),), "p_n": (width,), "noise": (self.noise_size,)},
+            **{"s": (sum(styles.sizes),), "p_n": (width,), "p_n+": (len(styles.sizes), width), "noise": (self.noise_size,)},
         }
         for k, layer in enumerate(layers):
             spaces[f"features@{k + 1}"] = (channels, side, side)
@@ -160,6 +160,8 @@ class MobileStyleGAN(Styled):
             return self._run(codes, _depth(source), _depth(target), self._styles(codes, source), "const")
         if source == "p_n":
             codes, source = self.whitening.coloured(codes), "w"
+        elif source == "p_n+":
+            codes, source = self.whitening.coloured(codes), "w+"
         elif source == "z":
             codes, source = self.mapping(codes), "w"
         if target == "z" or (target in order and order.index(target) < order.index(source)) or (target == "p_n" and source != "w"):
@@ -172,9 +174,11 @@ class MobileStyleGAN(Styled):
             return codes
         if target == "p_n":
             return self.whitening.whitened(codes)
-        if target in ("w+", "w++"):
+        if target in ("w+", "w++", "p_n+"):
+            if source not in ("w", "w+"):
+                raise ValueError(back)
             wplus = codes if source == "w+" else codes[:, None].repeat(1, len(self.styles.sizes), 1)
-            return wplus if target == "w+" else self._per_filter(wplus)
+            return wplus if target == "w+" else self._per_filter(wplus) if target == "w++" else self.whitening.whitened(wplus)
         styles = self._styles(codes, source)
         return torch.cat(styles, 1) if target == "s" else self._run(codes, 0, _depth(target), styles, "const")
 
@@ -184,6 +188,8 @@ class MobileStyleGAN(Styled):
             codes, space = self._going_on(codes)
         if space in ("z", "p_n"):
             codes = self._map(codes, space, "w", None, 1.0)
+        elif space == "p_n+":
+            codes = self.whitening.coloured(codes)
         if space == "w++":
             return self.styles.each(codes, self._filters)
         return list(torch.split(codes if space == "s" else self.styles(codes), self.styles.sizes, 1))

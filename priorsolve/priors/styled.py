@@ -48,7 +48,8 @@ class Styled(Prior):
         other = copy(self)
         other._buffers = dict(self._buffers)
         if not space.startswith(("w", "s")):
-            codes, space = self.map(codes, source=space, target="w"), "w"
+            target = "w" if codes.ndim == 2 else "w+"
+            codes, space = self.map(codes, source=space, target=target), target
         other._later, other._later_space = codes, space
         return other
 
@@ -74,7 +75,7 @@ class Styled(Prior):
         if space == "z+c":
             size = self.spaces["z"][0]
             zeros[:, size:] = self.embed(zeros.new_full((1, self.n_classes), 1 / self.n_classes))
-        if space in (first, "z", "p_n"):
+        if space in (first, "z", "p_n", "p_n+"):
             return zeros
         if space == "w":
             return self.w_mean.mean(0, keepdim=True)
