@@ -20,7 +20,7 @@ def passes(solver: Solver | Staged, steps: int) -> int:
         rows = getattr(stage, "restarts", 1) if place == 0 else 1
         if place == 0:
             total += max(getattr(stage, "candidates", 0), rows if hasattr(stage, "candidates") else 0)
-        halvings = frozenset(stage.halve_at)
+        halvings = frozenset(getattr(stage, "halve_at", ()))
         for step in range(spent):
             total += rows
             rows = (rows + 1) // 2 if step in halvings else rows

@@ -129,7 +129,8 @@ class Recipe(BaseModel):
         parts = self.model_dump(include={"operator", "noise", "solver", "seed"}) | self.output.model_dump(include={"format", "consistency"})
         for key in OPERATORS:
             if specs := getattr(self, key):
-                parts[key] = [_with_content(rendered(spec, stem, seed)) for spec in specs]
+                parts[key] = _with_content([rendered(spec, stem, seed) for spec in specs])
+        parts["solver"] = _with_content(self.solver)
         if self.samples != 1:
             parts["samples"] = self.samples
         parts["prior"] = [self.prior, ZOO[self.prior].sha256] if self.prior in ZOO else _content(self.prior)
@@ -224,8 +225,11 @@ def _with_prior_file(given: dict[Any, Any], folder: Path) -> dict[Any, Any]:
     return given
 
 
-def _with_content(spec: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    return {name: {k: _content(v) if k == "file" and v else v for k, v in given.items()} for name, given in spec.items()}
+def _with_content(given: Any) -> Any:
+    """The data with the content of files, wherever they stand, in the place of their paths."""
+    if isinstance(given, dict):
+        return {key: _content(value) if key == "file" and isinstance(value, str) else _with_content(value) for key, value in given.items()}
+    return [_with_content(item) for item in given] if isinstance(given, list) else given
 
 
 def _content(path: str) -> str:

@@ -162,6 +162,9 @@ class Run:
     def prepare(self, on_download: Callable[[int, int], None] | None = None) -> Tools:
         """Load the prior, fetching it if need be, and build what the recipe names, so that its errors come before any work."""
         if self._tools is None:
+            if self.options.degrade:
+                for metric in self.recipe.metrics:
+                    METRICS[metric].fetch()
             prior = build_prior(self.recipe, self.device, self.dtype, on_download)
             prior = prior.computing(torch.bfloat16 if self.options.dtype == "bfloat16" else None)
             operators, solving = build_operators(self.recipe, tuple(prior.image_shape), self.device, self.dtype)

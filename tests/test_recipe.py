@@ -174,3 +174,13 @@ def test_the_schema_takes_what_recipes_take() -> None:
         with pytest.raises(RecipeError):
             Recipe.parse(bad)
         assert not validator.is_valid(bad), bad
+
+
+def test_the_content_of_a_file_counts_wherever_it_stands(tmp_path: Path) -> None:
+    weights = tmp_path / "d.pth"
+    weights.write_bytes(b"one")
+    loss = {"discriminator_features": {"file": str(weights)}}
+    recipe = Recipe.parse({"operator": "gray", "prior": "digiface64", "solver": {"latent": {"loss": loss}}})
+    before = recipe.fingerprint()
+    weights.write_bytes(b"two")
+    assert recipe.fingerprint() != before
