@@ -17,6 +17,7 @@ ONE: Mapping[Kind, str] = {"operators": "operator", "noises": "noise", "solvers"
 BUILTIN: Mapping[Kind, Mapping[str, str]] = {
     "operators": {
         "mask": "priorsolve.operators.holes:Holes",
+        "lines": "priorsolve.operators.lines:Lines",
         "downsample": "priorsolve.operators.downsample:Downsample",
         "gray": "priorsolve.operators.gray:Gray",
         "gaussian_blur": "priorsolve.operators.blur:gaussian_blur",
@@ -28,6 +29,7 @@ BUILTIN: Mapping[Kind, Mapping[str, str]] = {
         "jpeg": "priorsolve.operators.jpeg:JPEG",
         "pillow_resize": "priorsolve.operators.pillow:PillowResize",
         "pillow_jpeg": "priorsolve.operators.pillow:PillowJPEG",
+        "photons": "priorsolve.operators.photons:FixedPhotons",
         "quantize": "priorsolve.operators.quantize:Quantize",
         "clip": "priorsolve.operators.clip:Clip",
         "identity": "priorsolve.operators.base:Identity",
@@ -36,6 +38,7 @@ BUILTIN: Mapping[Kind, Mapping[str, str]] = {
         "gaussian": "priorsolve.operators.noise:Gaussian",
         "poisson": "priorsolve.operators.noise:Poisson",
         "salt_pepper": "priorsolve.operators.noise:SaltPepper",
+        "photons": "priorsolve.operators.photons:Photons",
     },
     "solvers": {
         "latent": "priorsolve.solvers.latent:Latent",

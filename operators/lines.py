@@ -1,0 +1,72 @@
+"""Inpainting behind straight strokes, as many as asked for."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from random import Random
+
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
+
+from priorsolve.operators.mask import Masking
+from priorsolve.types import Shape
+
+_FINE = 4
+
+
+class Lines(Masking):
+    """Holes along straight strokes from one corner region of the picture to another (Poirier-Ginter & Lalonde 2023, benchmark).
+
+    y = m·x          Aᵀ y = m·y          A† y = y / m where m > 0, else 0
+
+    Each coordinate of an end lies in the outer thirds, [0, ⅓] or [⅔, 1]. Drawn four times finer and averaged, so that edges are soft.
+    The lines are planned on a unit square: a seed gives the same picture at any size.
+
+    Args:
+        count: how many strokes, 1 or more; published levels are 1, 5, 9, 13 and 17.
+        width: a stroke's, as a fraction of the picture's side √(height × width).
+        seed: of the random ends.
+
+    Raises:
+        ValueError: `count` is below 1, or `width` is not above 0 and below 1.
+    """
+
+    def __init__(self, count: int, width: float = 0.08, seed: int = 0) -> None:
+        super().__init__()
+        if count < 1:
+            raise ValueError(f"Lines: count is how many strokes there are, 1 or more, got {count}")
+        if not 0 < width < 1:
+            raise ValueError(f"Lines: width is a fraction of the picture's side, between 0 and 1, got {width}")
+        self.count, self.width, self.seed = count, width, seed
+
+    def extra_repr(self) -> str:
+        return f"count={self.count}, width={self.width}, seed={self.seed}"
+
+    def out_shape(self, in_shape: Shape) -> Shape:
+        if len(in_shape) != 3:
+            raise self._refuse("(B, C, H, W)", in_shape)
+        return in_shape
+
+    def _known_for(self, like: Tensor) -> Tensor:
+        known: Tensor = _known(self.count, self.width, self.seed, *like.shape[-2:])
+        return known.to(like)
+
+
+@lru_cache(maxsize=64)
+def _known(count: int, width: float, seed: int, height: int, across: int) -> Tensor:
+    """1 where no stroke passes, (1, 1, H, W)."""
+    with torch.inference_mode(False):  # a tensor made in inference mode would break the next training step that meets it
+        rng = Random(seed)
+        y, x = torch.meshgrid(torch.arange(_FINE * height) + 0.5, torch.arange(_FINE * across) + 0.5, indexing="ij")
+        x, y = x / (_FINE * across), y / (_FINE * height)
+        side = (height * across) ** 0.5
+        holes = torch.zeros(1, 1, _FINE * height, _FINE * across)
+        for _ in range(count):
+            a, b = ([rng.choice((0, 2 / 3)) + rng.random() / 3 for _ in range(2)] for _ in range(2))
+            dx, dy = (b[0] - a[0]) * across, (b[1] - a[1]) * height
+            px, py = (x - a[0]) * across, (y - a[1]) * height
+            along = ((px * dx + py * dy) / max(dx * dx + dy * dy, 1e-12)).clamp(0, 1)
+            distance = (px - along * dx).square() + (py - along * dy).square()
+            holes[0, 0][distance <= (width * side / 2) ** 2] = 1
+        return 1 - avg_pool2d(holes, _FINE)
