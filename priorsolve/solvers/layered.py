@@ -5,22 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from priorsolve.latents import to_l1_ball
 from priorsolve.losses import Loss, l2
+from priorsolve.penalties import geocross
 from priorsolve.priors.base import Prior
 from priorsolve.solvers.base import Solver
 from priorsolve.solvers.checks import at_least, known_space, one_of, positive, shares
 from priorsolve.solvers.drawing import carried, needs_style, picture, repeated, style_of
+from priorsolve.solvers.latent import Unit
 from priorsolve.solvers.optimisers import Optimiser, OptimiserName, make_optimiser
 from priorsolve.solvers.proxy import Proxy
+from priorsolve.solvers.pulse import sized
 from priorsolve.solvers.solution import Solution
 from priorsolve.solvers.steps import Decay, Schedule, Variables
 from priorsolve.solvers.stopping import Rules
 from priorsolve.solvers.target import Measured
 from priorsolve.solvers.task import At, Task
-from priorsolve.types import Images
+from priorsolve.types import Images, PerImage
 
 
 @dataclass(frozen=True)
@@ -35,11 +39,14 @@ class Layered(Solver):
         block: k; the variable is a code of `features@k`.
         steps: updates.
         optimiser: adam, sgd, momentum, rmsprop, normalised or lbfgs (generator surgery).
-        lr: the learning rate, in units of the features' spread (and of each style's).
+        lr: the learning rate, in units of the features' spread (and of each style's); with `unit: raw` as it stands.
+        unit: spread or raw.
         style_lr: the later styles' rate as a share of `lr`; 0 holds them.
         radius: keep the features within this ℓ1 distance of where the round began, in units of their spread; left out, anywhere. A
             ball as large as a tenth of their count lets each move by a tenth of the spread on average.
         sphere: keep every style's code, whitened as PULSE does, at its own length.
+        geocross: weight of the angle between the layers' whitened styles (ILO: 0.01).
+        moving_maps: how many of the noise maps move, from the first on, each kept at length √n; 0 holds all.
         warmup: share of the steps over which the rate rises.
         decay: how it falls to 0: cosine, linear, cycle or none.
         decay_share: share of the steps over which it falls.
@@ -57,9 +64,12 @@ class Layered(Solver):
     steps: int = 100
     optimiser: OptimiserName = "adam"
     lr: float = 0.05
+    unit: Unit = "spread"
     style_lr: float = 1.0
     radius: float | None = None
     sphere: bool = True
+    geocross: float = 0.0
+    moving_maps: int = 0
     warmup: float = 0.05
     decay: Decay = "cosine"
     decay_share: float = 0.75
@@ -69,11 +79,13 @@ class Layered(Solver):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        at_least(self, steps=0, lr=0, style_lr=0)
+        at_least(self, steps=0, lr=0, style_lr=0, geocross=0, moving_maps=0)
         positive(self, "radius", "noise", "plateau")
         shares(self, "warmup", "decay_share")
-        one_of(self, decay=Decay, optimiser=OptimiserName)
+        one_of(self, decay=Decay, optimiser=OptimiserName, unit=Unit)
         known_space(self.prior, self._deep)
+        if self.geocross and not needs_style(self.prior):
+            raise ValueError(f"geocross compares layers' styles, and {self.prior} has none; leave it out")
 
     @property
     def schedule(self) -> Schedule:
@@ -91,7 +103,8 @@ class Layered(Solver):
         unit = prior.spread(deep).clamp_min(1e-12)
         codes = {deep: repeated(prior.centre(deep), measured.count)} if start is None else carried(prior, start.codes, deep)
         variables: Variables = {deep: codes[deep].to(unit, copy=True), "from": codes[deep].to(unit, copy=True)}
-        held, spreads, proxy = {"from", "lengths"}, {deep: unit}, None
+        one = unit.new_ones(())
+        held, spreads, proxy = {"from", "lengths", "rest"}, {deep: unit if self.unit == "spread" else one, "maps": one}, None
         if needs_style(prior):
             wplus = prior.centre("w+").expand(measured.count, -1, -1) if start is None else _wplus(prior, codes)
             proxy = Proxy.of(prior)
@@ -99,19 +112,23 @@ class Layered(Solver):
             variables["lengths"] = variables["z+"].norm(dim=-1, keepdim=True)
             spreads["z+"] = unit.new_tensor(self.style_lr)
             held |= set() if self.style_lr else {"z+"}
-        if "noise" in codes:
-            variables["noise"] = codes["noise"].to(unit, copy=True)
-            held.add("noise")
+        sizes = [height * width for height, width in prior.noise_shapes[: self.moving_maps]]
+        if "noise" in codes or sizes:
+            maps = codes.get("noise", prior.noise_maps().expand(measured.count, -1)).to(unit, copy=True)
+            parts = {"maps": maps[:, : sum(sizes)], "rest": maps[:, sum(sizes) :]}
+            variables |= {name: part for name, part in parts.items() if part.shape[1]}
         radius = None if self.radius is None else self.radius * unit
         return _Round(
             variables=variables,
             spread=spreads,
-            held=frozenset(held),
+            held=frozenset(held & variables.keys()),
             prior=prior,
             deep=deep,
             proxy=proxy,
             radius=radius,
             sphere=self.sphere,
+            weight=self.geocross,
+            sizes=sizes,
         )
 
     @property
@@ -121,19 +138,26 @@ class Layered(Solver):
 
 @dataclass(kw_only=True)
 class _Round(Task):
-    """`features@k`, `from`, where they began, `z+`, whitened styles, and `lengths`, theirs at the start, and `noise` maps."""
+    """`features@k`, `from`, where they began, `z+`, whitened styles, `lengths`, theirs at the start, noise `maps` that move, `rest`."""
 
     prior: Prior
     deep: str
     proxy: Proxy | None
     radius: Tensor | None
     sphere: bool
+    weight: float
+    sizes: list[int]
 
     def draw(self, variables: Variables, at: At) -> Images:
         return picture(self.prior, self.codes(variables))
 
+    def penalty(self, variables: Variables, at: At) -> PerImage:
+        return self.weight * geocross(variables["z+"]) if self.weight else super().penalty(variables, at)
+
     def project(self, variables: Variables, at: At) -> Variables:
         moved = dict(variables)
+        if "maps" in moved:
+            moved["maps"] = torch.cat([sized(part) for part in torch.split(moved["maps"], self.sizes, 1)], 1)
         if self.radius is not None:
             moved[self.deep] = moved["from"] + to_l1_ball(moved[self.deep] - moved["from"], self.radius)
         if self.sphere and "z+" in moved and "z+" not in self.held:
@@ -141,7 +165,8 @@ class _Round(Task):
         return moved
 
     def codes(self, variables: Variables) -> Variables:
-        found = {name: variables[name] for name in (self.deep, "noise") if name in variables}
+        maps = [variables[name] for name in ("maps", "rest") if name in variables]
+        found = {self.deep: variables[self.deep], **({"noise": torch.cat(maps, 1)} if maps else {})}
         return found if self.proxy is None else {**found, "w+": self.proxy.coloured(variables["z+"])}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 
@@ -12,7 +13,7 @@ from priorsolve.losses import Loss, l2
 from priorsolve.penalties import geocross
 from priorsolve.priors.base import Prior
 from priorsolve.solvers.base import Solver
-from priorsolve.solvers.checks import at_least, one_of, positive
+from priorsolve.solvers.checks import at_least, one_of, positive, shares
 from priorsolve.solvers.drawing import carried, picture
 from priorsolve.solvers.proxy import Proxy
 from priorsolve.solvers.solution import Solution
@@ -21,6 +22,8 @@ from priorsolve.solvers.stopping import Rules
 from priorsolve.solvers.target import Measured
 from priorsolve.solvers.task import At, Task
 from priorsolve.types import Images, PerImage
+
+Crossed = Literal["w", "z"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,9 @@ class Pulse(Solver):
         steps: updates.
         lr: Adam's learning rate; codes and maps are standard normal.
         decay: how the rate goes: `cycle` is PULSE's "linear1cycledrop".
+        warmup, decay_share: of the other decays, as in `latent`; ILO's first round is `cosine` with 0.05 and 0.75.
         geocross: weight of the angle between the layers' styles; the data term's weight is 1 (PULSE: 100 and 0.05, which is 1 and 0.0005).
+        cross_on: whether that angle is between the styles, w, or between the codes that they are made of, z (ILO).
         moving_maps: how many of the noise maps move, from the first on; the others keep the values drawn for them.
         same_code: begin with the same code for every layer ("tile latent").
         noise: known standard deviation of the measurement's noise: an image stops when its residual reaches it. PULSE stops pulling at
@@ -48,7 +53,10 @@ class Pulse(Solver):
     steps: int = 100
     lr: float = 0.4
     decay: Decay = "cycle"
+    warmup: float = 0.0
+    decay_share: float = 1.0
     geocross: float = 0.0005
+    cross_on: Crossed = "w"
     moving_maps: int = 5
     same_code: bool = False
     noise: float | None = None
@@ -58,13 +66,14 @@ class Pulse(Solver):
     def __post_init__(self) -> None:
         at_least(self, steps=0, lr=0, geocross=0, moving_maps=0)
         positive(self, "noise")
-        one_of(self, decay=Decay)
+        shares(self, "warmup", "decay_share")
+        one_of(self, decay=Decay, cross_on=Crossed)
         if "w+" not in self.prior.spaces:
             raise ValueError(f"{self.prior}: has no styles w+, only {', '.join(self.prior.spaces)}; use latent with sphere: true")
 
     @property
     def schedule(self) -> Schedule:
-        return Schedule(self.lr, 0.0, self.decay)
+        return Schedule(self.lr, self.warmup, self.decay, self.decay_share)
 
     @property
     def rules(self) -> Rules:
@@ -94,6 +103,7 @@ class Pulse(Solver):
             prior=prior,
             proxy=proxy,
             weight=self.geocross,
+            cross_on=self.cross_on,
             sizes=sizes,
         )
         search.variables = search.project(variables, At(0, self.steps, own))
@@ -107,18 +117,19 @@ class _Sphere(Task):
     prior: Prior
     proxy: Proxy
     weight: float
+    cross_on: Crossed
     sizes: list[int]
 
     def draw(self, variables: Variables, at: At) -> Images:
         return picture(self.prior, self.codes(variables))
 
     def penalty(self, variables: Variables, at: At) -> PerImage:
-        return self.weight * geocross(self.proxy.coloured(variables["z+"]))
+        return self.weight * geocross(self.proxy.coloured(variables["z+"]) if self.cross_on == "w" else variables["z+"])
 
     def project(self, variables: Variables, at: At) -> Variables:
-        moved = {**variables, "z+": _sized(variables["z+"])}
+        moved = {**variables, "z+": sized(variables["z+"])}
         if "maps" in moved:
-            moved["maps"] = torch.cat([_sized(part) for part in torch.split(variables["maps"], self.sizes, 1)], 1)
+            moved["maps"] = torch.cat([sized(part) for part in torch.split(variables["maps"], self.sizes, 1)], 1)
         return moved
 
     def codes(self, variables: Variables) -> Variables:
@@ -127,7 +138,7 @@ class _Sphere(Task):
         return {"w+": self.proxy.coloured(variables["z+"]), **noise}
 
 
-def _sized(vectors: torch.Tensor) -> torch.Tensor:
+def sized(vectors: torch.Tensor) -> torch.Tensor:
     """At length √n, that of a standard normal vector of n numbers."""
     length: torch.Tensor = vectors.norm(dim=-1, keepdim=True)
     sized: torch.Tensor = vectors * (vectors.shape[-1] ** 0.5 / length.clamp_min(1e-12))
