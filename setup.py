@@ -35,7 +35,7 @@ setup(
     ],
     package_data={
         "priorsolve": ["py.typed"],
-        "priorsolve.recipes": ["*.yaml"],
+        "priorsolve.recipes": ["*.yaml", "presets/*.yaml"],
         "priorsolve.data": ["heads/*", "samples/*", "masks/*"],
     },
     install_requires=[

@@ -29,20 +29,24 @@ def is_checkpoint(path: Path) -> bool:
 
 
 def check_recipe(recipe: Recipe) -> tuple[dict[str, Any], bool]:
-    """What the recipe does, and whether its operator keeps the laws. Nothing is downloaded where the zoo knows the prior's size."""
+    """What the recipe does, and whether what its solvers see through keeps the laws: the operator, or the surrogate in its place.
+
+    Nothing is downloaded where the zoo knows the prior's size.
+    """
     shape = image_shape_of(recipe)
-    operators, _ = build_operators(recipe, shape, torch.device("cpu"), torch.float32)
+    operators, solving = build_operators(recipe, shape, torch.device("cpu"), torch.float32)
     noise = build_noise(recipe)
     facts: dict[str, Any] = {"recipe": recipe.dump().rstrip()}
     if recipe.prior not in ZOO or cached_path(recipe.prior).is_file():
         facts["solver"] = f"fits the prior, {build_solver(recipe, load_prior(recipe.prior)).steps} steps"
     else:
         facts["solver"] = f"not checked before the prior is here: priorsolve fetch {recipe.prior}"
-    if any(map(is_per_photo, recipe.operator)):
+    if any(map(is_per_photo, [*recipe.operator, *recipe.surrogate])):
         facts |= {"operator": "one for each photo; the laws are checked where masks are read", "fingerprint": "one for each photo"}
         return facts, True
-    operator = operators.join([operators.of("", photo_seed(recipe.seed, ""))])
-    facts |= {"operator": repr(operator), "shapes": f"{shape} -> {operators.out_shape}", "noise": repr(noise) if noise else "none"}
+    true, operator = (each.join([each.of("", photo_seed(recipe.seed, ""))]) for each in (operators, solving))
+    facts |= {"operator": repr(true)} | ({"surrogate": repr(operator)} if recipe.surrogate else {})
+    facts |= {"shapes": f"{shape} -> {operators.out_shape}", "noise": repr(noise) if noise else "none"}
     errors = {name: law(operator, shape, batch=2) for name, law in _laws(operator).items()}
     facts |= {
         f"law: {name}": f"{'holds' if ok else 'BROKEN'} (off by {error:.1e})" for name, error in errors.items() for ok in [_ok(error)]

@@ -13,18 +13,19 @@ from priorsolve.data import samples
 from priorsolve.recipe import Recipe, builtin_recipes
 from priorsolve.restoration import Options, restore
 
+TASKS = sorted(name for name in builtin_recipes() if "/" not in name)  # presets name priors of their own: see test_presets.py
 QUICK = ["solver.0.steps=2", "solver.1.steps=2", "solver.0.restarts=1", "solver.0.candidates=2"]
 
 
 @pytest.mark.usefixtures("ffhq128")
-@pytest.mark.parametrize("name", sorted(builtin_recipes()))
+@pytest.mark.parametrize("name", TASKS)
 def test_it_passes_its_check(name: str) -> None:
     facts, passed = check_recipe(Recipe.load(name))
     assert passed, facts
 
 
 @pytest.mark.usefixtures("ffhq128")
-@pytest.mark.parametrize("name", sorted(builtin_recipes()))
+@pytest.mark.parametrize("name", TASKS)
 def test_it_runs(tmp_path: Path, name: str) -> None:
     (record,) = restore(Recipe.load(name, QUICK), samples()[0], tmp_path, Options(degrade=True))
     assert (record.status, record.reason, record.steps) == ("done", "", 4)

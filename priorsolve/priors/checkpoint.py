@@ -61,6 +61,11 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         size = path.stat().st_size
         with path.open("rb") as file:
             head = file.read(512)
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"{path}: cannot be read ({error.strerror}); check the path (docs/formats.md says where published files are), "
+            "or take another prior, as --set prior=ffhq128 does for a recipe"
+        ) from None
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror or error}); check the path") from None
     try:
