@@ -120,6 +120,22 @@ def test_pictures_of_copied_weights_are_the_priors_own_in_every_space(name: str)
             torch.testing.assert_close(tuned_picture(prior, {**codes, **own}), prior.decode(codes[space], space), atol=2e-5, rtol=0)
 
 
+def test_style_priors_on_the_cpu_draw_a_row_exactly_as_alone() -> None:
+    prior = made("mobilestylegan")
+    solution = Tuned(prior, steps=3, candidates=3)(measured(prior, 3), Identity())
+    for i in range(3):
+        own = {name: value[[i]] for name, value in solution.codes.items()}
+        with torch.no_grad():
+            assert torch.equal(tuned_picture(prior, own)[0], tuned_picture(prior, solution.codes)[i])
+
+
+def test_a_real_prior_with_weights_of_its_own_for_each_photo(digiface64: Prior) -> None:
+    operator = random_mask(3, 1, 64, 64)
+    y, solver = operator.A(measured(digiface64, 3)), Tuned(digiface64, steps=8, blocks=2, candidates=4)
+    whole = solver(y, operator)
+    assert difference(solver(y[[1]], operator.select(torch.tensor([1]))), rows(whole, [1])) < 1e-4
+
+
 def test_each_row_draws_with_its_own_weights() -> None:
     prior = made("dcgan")
     codes = prior.sample(1, torch.Generator().manual_seed(1)).repeat(2, 1)
