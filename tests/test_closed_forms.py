@@ -83,15 +83,15 @@ def test_latent_is_least_squares_and_with_a_penalty_ridge_regression(settings: d
 
 
 def test_mahalanobis_in_z_is_ridge_regression_around_the_mean_of_its_samples() -> None:
-    """The penalty's centre and spread are those of 256 samples, so that the answer is known up to them."""
+    """The penalty's centre and spreads are those of 1024 samples, so that the answer is known up to them."""
     prior, weight = linear(), 1e-2
     y = pictures(1)
-    samples = prior.sample(256, torch.Generator().manual_seed(0), "z")
+    samples = prior.sample(1024, torch.Generator().manual_seed(0), "z")
     centre = samples.mean(0)
-    variance = (samples - centre).var()
+    variance = samples.var(0)
     found = Latent(prior, steps=30, restarts=1, candidates=8, penalties={"mahalanobis": weight}, **LBFGS)(y, Identity()).codes["z"][0]
     matrix, right, n = prior.weight, y.flatten() - prior.bias, prior.bias.numel()
-    pull = weight / (variance * len(centre)) * torch.eye(len(centre)).double()
+    pull = torch.diag(weight / (variance * len(centre)))
     expected = torch.linalg.solve(matrix.T @ matrix / n + pull, matrix.T @ right / n + pull @ centre)
     assert float((found - expected).abs().max()) < 1e-5
 

@@ -13,6 +13,8 @@ from priorsolve.types import Codes, Images
 
 def picture(prior: Prior, codes: Mapping[str, Tensor]) -> Images:
     """The pictures of codes by space: one code, with `noise` maps beside it, or features with the style for the later blocks."""
+    if any(name.startswith("weights:") for name in codes):
+        raise ValueError("these codes are drawn with weights of their own; use priorsolve.solvers.weights.tuned_picture")
     deep, style = _deepest(codes), style_of(prior, codes)
     maps = {"noise": codes["noise"]} if "noise" in codes else {}
     if deep is not None:
@@ -29,6 +31,8 @@ def carried(prior: Prior, codes: Mapping[str, Tensor], space: str) -> Variables:
     Raises:
         ValueError: no map leads there.
     """
+    if any(name.startswith("weights:") for name in codes):
+        raise ValueError("the start has tuned weights, which only `tuned` and `pivotal` go on with; put other solvers before them")
     codes = {name: value for name, value in codes.items() if name in prior.spaces}
     if space in codes:
         return dict(codes)

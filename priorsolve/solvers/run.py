@@ -191,4 +191,7 @@ class Run:
 
 
 def _where(condition: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """Rows of `a` where the condition holds, else of `b`; what is the same either way, such as what is held, is not copied."""
+    if a is b:
+        return a
     return torch.where(condition.view(-1, *[1] * (a.ndim - 1)), a, b)

@@ -21,7 +21,7 @@ from priorsolve.solvers.steps import Decay, Schedule, Variables
 from priorsolve.solvers.stopping import Rules
 from priorsolve.solvers.target import Measured
 from priorsolve.solvers.task import At, Task
-from priorsolve.solvers.weights import PREFIX, LeanAdam, carried_weights, copies, tunable, tuned_picture
+from priorsolve.solvers.weights import PREFIX, LeanAdam, carried_weights, copies, parted, tunable, tuned_picture
 from priorsolve.types import Codes, Images, PerImage
 
 Mover = Literal["adam", "sgd", "momentum", "rmsprop"]
@@ -144,7 +144,7 @@ class Tuned(Solver):
         """Where the codes begin, (rows, ...) by space, and how many rows an image has."""
         like = next(prior.parameters())
         if start is not None:
-            return {name: code.to(like, copy=True) for name, code in carried(prior, start.codes, self._space).items()}, 1
+            return {name: code.to(like, copy=True) for name, code in carried(prior, parted(start.codes)[0], self._space).items()}, 1
         judge = self.loss if self.start_loss is None else self.start_loss
         folded, space = prior.folded(), self._space
         codes = best_sampled(folded, space, measured, seeds, judge, candidates=self.candidates, best=self.restarts, kept=self._narrowed)
