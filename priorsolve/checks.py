@@ -37,7 +37,7 @@ def check_recipe(recipe: Recipe) -> tuple[dict[str, Any], bool]:
     operators, solving = build_operators(recipe, shape, torch.device("cpu"), torch.float32)
     noise = build_noise(recipe)
     facts: dict[str, Any] = {"recipe": recipe.dump().rstrip()}
-    if recipe.prior not in ZOO or cached_path(recipe.prior).is_file():
+    if recipe.prior not in ZOO or cached_path(recipe.prior).exists():
         facts["solver"] = f"fits the prior, {build_solver(recipe, load_prior(recipe.prior)).steps} steps"
     else:
         facts["solver"] = f"not checked before the prior is here: priorsolve fetch {recipe.prior}"

@@ -129,6 +129,7 @@ def benchmark(
     baselines: Annotated[bool, typer.Option("--baselines/--no-baselines", help="Compare with classical methods.")] = True,
     metric: Annotated[list[str] | None, typer.Option("--metric", help="Only these metrics; left out, psnr, ssim and lpips.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "auto",
+    dtype: Annotated[str, typer.Option(help="float32, float64, or bfloat16: the network while searching.")] = "float32",
     seed: Seed = None,
     batch_size: Annotated[int, typer.Option(help="Photos solved side by side.")] = 16,
     limit: Annotated[int | None, typer.Option(help="Only the first photos, at most this many.")] = None,
@@ -151,7 +152,7 @@ def benchmark(
     from priorsolve.variants import read_variants
 
     keep_freed_memory()
-    options = Options(device=device, batch_size=batch_size, limit=limit)
+    options = Options(device=device, dtype=dtype, batch_size=batch_size, limit=limit)
     variants = read_variants(recipes, [*(set_ or []), *([] if seed is None else [f"seed={seed}"])])
     bench = Benchmark(variants, photos or samples(), out, options, baselines=baselines, metrics=metric)
     for entry in bench.entries:

@@ -16,9 +16,10 @@ def passes(solver: Solver | Staged, steps: int) -> int:
     for place, stage in enumerate(stages):
         spent = min(left, stage.steps) if place < len(stages) - 1 else left
         left -= spent
-        # a later stage begins at one solution: it samples nothing and follows one code
-        rows = getattr(stage, "restarts", 1) if place == 0 else 1
-        if place == 0:
+        # a later stage begins at one solution, others in the middle of the prior: they sample nothing and follow one code
+        sampled = place == 0 and getattr(stage, "begin_at", "sampled") == "sampled"
+        rows = getattr(stage, "restarts", 1) if sampled else 1
+        if sampled:
             total += max(getattr(stage, "candidates", 0), rows if hasattr(stage, "candidates") else 0)
         halvings = frozenset(getattr(stage, "halve_at", ()))
         for step in range(spent):
