@@ -6,7 +6,7 @@ import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from copy import copy
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -153,7 +153,11 @@ class Prior(nn.Module, ABC):
         if isinstance(noise, Tensor):
             self._check_noise(noise, len(codes), space)
         with self._precision():
-            images = self._decode(codes, space, label, noise)
+            if self._parted(codes, label):
+                own = ((self._of_row(i, len(codes)), codes[i : i + 1], _row(label, i), _row(noise, i)) for i in range(len(codes)))
+                images = torch.cat([prior._decode(code, space, of, maps) for prior, code, of, maps in own])
+            else:
+                images = self._decode(codes, space, label, noise)
         return images.to(codes.dtype)
 
     def map(self, codes: Codes, *, source: str, target: str, label: Tensor | None = None, truncation: float = 1.0) -> Codes:
@@ -165,8 +169,24 @@ class Prior(nn.Module, ABC):
         if source == target:
             return codes
         with self._precision():
-            mapped = self._map(codes, source, target, label, truncation)
+            if self._parted(codes, label) and target.startswith("features@"):
+                own = ((self._of_row(i, len(codes)), codes[i : i + 1], _row(label, i)) for i in range(len(codes)))
+                mapped = torch.cat([prior._map(code, source, target, of, truncation) for prior, code, of in own])
+            else:
+                mapped = self._map(codes, source, target, label, truncation)
         return mapped.to(codes.dtype)
+
+    @property
+    def row_by_row(self) -> bool:
+        """Whether pictures of a batch are drawn one after another, so that each is to the last bit what it is alone."""
+        return False
+
+    def _parted(self, codes: Codes, label: Tensor | None) -> bool:
+        return self.row_by_row and len(codes) > 1 and (label is None or len(label) == len(codes))
+
+    def _of_row(self, i: int, n: int) -> Prior:
+        """The prior for row `i` of `n`, where it holds something of each."""
+        return self
 
     def _check_space(self, space: str) -> None:
         if space not in self.spaces:
@@ -190,3 +210,8 @@ class Prior(nn.Module, ABC):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({'×'.join(map(str, self.image_shape))})"
+
+
+def _row(value: Any, i: int) -> Any:
+    """Row `i` of a tensor that has one for each; one for all, a mode or None as it is."""
+    return value[i : i + 1] if isinstance(value, Tensor) and len(value) > 1 else value

@@ -53,6 +53,21 @@ class Styled(Prior):
         other._later, other._later_space = codes, space
         return other
 
+    @property
+    def row_by_row(self) -> bool:
+        """On the CPU: a batch saves nothing there, and what it rounds otherwise many steps make visible."""
+        return self.w_mean.device.type == "cpu"
+
+    def _of_row(self, i: int, n: int) -> Self:
+        if self._later is None or len(self._later) == 1:
+            return self
+        if len(self._later) != n:
+            raise ValueError(f"{self}: {n} codes, but resumed from {len(self._later)}; give as many, or one for all")
+        other = copy(self)
+        other._buffers = dict(self._buffers)
+        other._later = self._later[i : i + 1]
+        return other
+
     def _going_on(self, codes: Codes) -> tuple[Codes, str]:
         """What gives the blocks after features, or beside noise maps, their styles, and its space; 1 row or as many as `codes`."""
         if self._later is None:

@@ -11,7 +11,6 @@ from torch.func import functional_call, vmap
 from torch.optim.adam import adam
 
 from priorsolve.priors.base import Prior
-from priorsolve.priors.styled import Styled
 from priorsolve.solvers.drawing import picture
 from priorsolve.solvers.optimisers import Adam, Optimiser
 from priorsolve.solvers.steps import Variables
@@ -75,7 +74,7 @@ def tuned_picture(prior: Prior, variables: Mapping[str, Tensor]) -> Images:
     """The pictures of codes by space (rows, ...), each row drawn with its own `weights:…` (rows, *shape); the others are shared.
 
     One pass for all rows: a convolution with weights of their own runs as one convolution in groups, and layers whose weights are
-    shared see all rows as a batch. Style priors on the CPU draw row by row instead, see `_row_by_row`.
+    shared see all rows as a batch. Style priors on the CPU draw row by row instead, as everywhere.
     """
     codes, weights = parted(variables)
     if not weights:
@@ -85,20 +84,11 @@ def tuned_picture(prior: Prior, variables: Mapping[str, Tensor]) -> Images:
     def row(codes: Variables, weights: Variables) -> Tensor:
         return drawing.drawn({name: code[None] for name, code in codes.items()}, weights)[0]
 
-    if count and _row_by_row(prior):
+    if count and prior.row_by_row:
         each = [[{name: value[i] for name, value in group.items()} for group in (codes, weights)] for i in range(count)]
         return torch.stack([row(*own) for own in each])
     images: Images = vmap(row)(codes, weights)
     return images
-
-
-def _row_by_row(prior: Prior) -> bool:
-    """Whether rows are drawn one after another: style priors on the CPU.
-
-    Their work is in large features, of which a batch saves nothing (docs/performance.md), and convolutions in groups round otherwise
-    than a single one, which Adam without momentum makes visible within ten steps. Row by row each picture is exactly what it is alone.
-    """
-    return isinstance(prior, Styled) and next(prior.parameters()).device.type == "cpu"
 
 
 def parted(variables: Mapping[str, Tensor]) -> tuple[Variables, Variables]:
