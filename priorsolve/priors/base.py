@@ -154,7 +154,7 @@ class Prior(nn.Module, ABC):
             self._check_noise(noise, len(codes), space)
         with self._precision():
             if self._parted(codes, label):
-                own = ((self._of_row(i, len(codes)), codes[i : i + 1], _row(label, i), _row(noise, i)) for i in range(len(codes)))
+                own = ((self._of_row(i, len(codes)), _row(codes, i), _row(label, i), _row(noise, i)) for i in range(len(codes)))
                 images = torch.cat([prior._decode(code, space, of, maps) for prior, code, of, maps in own])
             else:
                 images = self._decode(codes, space, label, noise)
@@ -170,7 +170,7 @@ class Prior(nn.Module, ABC):
             return codes
         with self._precision():
             if self._parted(codes, label) and target.startswith("features@"):
-                own = ((self._of_row(i, len(codes)), codes[i : i + 1], _row(label, i)) for i in range(len(codes)))
+                own = ((self._of_row(i, len(codes)), _row(codes, i), _row(label, i)) for i in range(len(codes)))
                 mapped = torch.cat([prior._map(code, source, target, of, truncation) for prior, code, of in own])
             else:
                 mapped = self._map(codes, source, target, label, truncation)
@@ -182,7 +182,7 @@ class Prior(nn.Module, ABC):
         return False
 
     def _parted(self, codes: Codes, label: Tensor | None) -> bool:
-        return self.row_by_row and len(codes) > 1 and (label is None or len(label) == len(codes))
+        return self.row_by_row and len(codes) > 0 and (label is None or len(label) == len(codes))
 
     def _of_row(self, i: int, n: int) -> Prior:
         """The prior for row `i` of `n`, where it holds something of each."""
@@ -213,5 +213,7 @@ class Prior(nn.Module, ABC):
 
 
 def _row(value: Any, i: int) -> Any:
-    """Row `i` of a tensor that has one for each; one for all, a mode or None as it is."""
-    return value[i : i + 1] if isinstance(value, Tensor) and len(value) > 1 else value
+    """Row `i` of a tensor, or its only one; a mode or None as it is. Copied, since where and how it lay changes what is rounded."""
+    if not isinstance(value, Tensor):
+        return value
+    return value[min(i, len(value) - 1)][None].clone(memory_format=torch.contiguous_format)

@@ -65,7 +65,7 @@ class Styled(Prior):
             raise ValueError(f"{self}: {n} codes, but resumed from {len(self._later)}; give as many, or one for all")
         other = copy(self)
         other._buffers = dict(self._buffers)
-        other._later = self._later[i : i + 1]
+        other._later = self._later[i : i + 1].clone(memory_format=torch.contiguous_format)
         return other
 
     def _going_on(self, codes: Codes) -> tuple[Codes, str]:
