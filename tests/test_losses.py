@@ -135,7 +135,7 @@ def test_a_target_prepares_a_loss_once() -> None:
         assert torch.equal(target.misfit(estimate, l2), l2(estimate, measured, where))
     mixture = Mixture([(loss, 1.0), (l2, 1.0)])
     assert torch.equal(target.misfit(estimate, mixture), target.misfit(estimate, mixture))
-    assert len(calls) == 2  # once for the loss itself, once inside the mixture
+    assert len(calls) == 2 * len(measured)  # for each image once for the loss itself, once inside the mixture
 
 
 @pytest.mark.parametrize(

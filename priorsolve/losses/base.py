@@ -34,10 +34,21 @@ class Fetches(Protocol):
 
 
 def prepared(loss: Loss, measured: Measurements, where: Tensor) -> Distance:
-    """The loss with its measurement settled, whether or not it can prepare itself."""
+    """The loss with its measurement settled, whether or not it can prepare itself.
+
+    On the CPU, where networks round a batch otherwise than its images, a loss that prepares looks at one image after another.
+    """
     if isinstance(loss, Prepares):
-        return loss.against(measured, where)
+        if len(measured) < 2 or measured.device.type != "cpu":
+            return loss.against(measured, where)
+        each = [loss.against(_row(measured, i), _row(where, i)) for i in range(len(measured))]
+        return lambda estimate: torch.cat([distance(_row(estimate, i)) for i, distance in enumerate(each)])
     return lambda estimate: loss(estimate, measured, where)
+
+
+def _row(values: Tensor, i: int) -> Tensor:
+    """Row `i` in memory of its own: how it lay changes what is rounded."""
+    return values[i : i + 1].clone(memory_format=torch.contiguous_format)
 
 
 def mean_where(values: Tensor, where: Tensor) -> PerImage:
