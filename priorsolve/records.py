@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +13,8 @@ from priorsolve.files import is_temporary, write_atomically
 from priorsolve.photos import Photo
 
 Status = Literal["done", "failed"]
+HISTORY = 50
+"""Values of the misfit's history that are kept."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class Record:
     measurement: str | None = None
     original: str | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
+    history: tuple[float, ...] = ()
+    """The misfit from the start of the search to its end, at most `HISTORY` values at even distances."""
 
 
 def record_path(out: Path, name: str) -> Path:
@@ -100,6 +104,13 @@ def pending(
             yield photo
 
 
+def thinned(history: Sequence[float]) -> tuple[float, ...]:
+    """At most `HISTORY` of the values, at even distances, the first and the last among them."""
+    if len(history) <= HISTORY:
+        return tuple(history)
+    return tuple(history[round(i * (len(history) - 1) / (HISTORY - 1))] for i in range(HISTORY))
+
+
 def _plain(value: Any) -> Any:
     """JSON has no infinity, which the PSNR of equal images is: such numbers are written as words."""
     if isinstance(value, float) and not math.isfinite(value):
@@ -153,6 +164,7 @@ _KINDS: dict[str, Any] = {
     "misfit": _maybe(_number),
     "steps": _whole,
     "seconds": _number,
+    "history": lambda value: tuple(_number(misfit) for misfit in value),
     **dict.fromkeys(("notes", "diagnosis"), lambda value: tuple(_text(note) for note in value)),
     "metrics": lambda value: {_text(key): _number(number) for key, number in value.items()},
     "versions": lambda value: {_text(key): _text(version) for key, version in value.items()},

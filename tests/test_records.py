@@ -1,5 +1,6 @@
 """Records survive the disk, and what is not whole is not done."""
 
+import itertools
 import json
 import math
 from dataclasses import fields
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from priorsolve.files import write_atomically
 from priorsolve.photos import Photo
-from priorsolve.records import _KINDS, Record, pending, read_record, read_records, record_path, write_record
+from priorsolve.records import _KINDS, HISTORY, Record, pending, read_record, read_records, record_path, thinned, write_record
 
 text = st.text(st.characters(exclude_categories=[]), max_size=20)  # lone surrogates too: what an undecodable file name becomes
 number = st.floats(allow_nan=False)
@@ -36,6 +37,7 @@ record = st.builds(
     measurement=st.none() | text,
     original=st.none() | text,
     versions=st.dictionaries(text, text, max_size=3),
+    history=st.lists(number, max_size=3).map(tuple),
 )
 
 
@@ -61,6 +63,20 @@ def test_nan_comes_back_and_unknown_fields_are_skipped(tmp_path: Path) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), "from_the_future": [1]}))
     assert read_record(path) is not None
     assert [record.name for record in read_records(tmp_path)] == ["a.png"]
+
+
+def test_an_old_record_has_no_history(tmp_path: Path) -> None:
+    path = write_record(tmp_path, Record("a.png", "done", "f", history=(1.0, 0.5)))
+    old = {key: value for key, value in json.loads(path.read_text()).items() if key != "history"}
+    path.write_text(json.dumps(old))
+    assert read_record(path) == Record("a.png", "done", "f")
+
+
+def test_a_long_history_keeps_its_ends() -> None:
+    assert thinned([3.0, 1.0]) == (3.0, 1.0)
+    long = thinned(range(1001))
+    assert (len(long), long[0], long[-1]) == (HISTORY, 0, 1000)
+    assert {b - a for a, b in itertools.pairwise(long)} <= {20, 21}
 
 
 @pytest.mark.parametrize(
