@@ -1,0 +1,106 @@
+"""What the solver finds for jobs, side by side, and what is to be said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from priorsolve.build import Operators
+from priorsolve.bulk import Bulk
+from priorsolve.components import RecipeError
+from priorsolve.consistency import put_back, surrogate_notes
+from priorsolve.diagnosis import diagnose, known_noise
+from priorsolve.jobs import Job
+from priorsolve.measuring import measured_where
+from priorsolve.operators.base import LinearOperator
+from priorsolve.operators.noise import Noise
+from priorsolve.recipe import Recipe
+from priorsolve.sampling import Samples, solve_several
+from priorsolve.solvers import OnStep, Solution, Solver, Staged
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What the recipe names, built; `solving` are the operators that the solver uses."""
+
+    recipe: Recipe
+    solver: Solver | Staged
+    operators: Operators
+    solving: Operators
+    noise: Noise | None
+    bulk: Bulk
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One job's: the picture, (C, H, W), and how it was found. `spread` (H, W) and `coverage` where several solutions were compared."""
+
+    image: Tensor
+    misfit: float
+    steps: int
+    stopped: str
+    diagnosis: tuple[str, ...]
+    note: str
+    spread: Tensor | None
+    coverage: float | None
+
+    def checked(self) -> Answer:
+        """Itself. Raises RecipeError where no picture was found."""
+        if not self.image.isfinite().all():
+            raise RecipeError(f"no finite picture was found: {self.stopped}")
+        return self
+
+
+def solve_jobs(tools: Tools, jobs: Sequence[Job], on_step: OnStep | None, *, batch: int) -> tuple[list[Answer], int]:
+    """An answer for each job, with what was measured put back, and how many of at most `batch` fitted in memory at once."""
+    y = torch.stack([job.y for job in jobs])
+    operator = tools.solving.join([job.solving for job in jobs])
+    where = measured_where(operator, y.new_empty(len(y), *tools.operators.image_shape))
+
+    def finish(solution: Solution) -> Tensor:
+        if tools.recipe.output.consistency and isinstance(operator, LinearOperator):
+            return put_back(solution.images, y, operator)
+        return solution.images
+
+    solution, samples, batch = solve_several(
+        tools.solver,
+        y,
+        operator,
+        tools.recipe.samples,
+        noise=tools.noise,
+        where=where,
+        seeds=[job.seed for job in jobs],
+        finish=finish,
+        on_step=on_step,
+        batch=batch,
+    )
+    images, notes = finish(solution), [""] * len(jobs)
+    if tools.solving is not tools.operators:
+        notes = surrogate_notes(images, tools.operators.join([job.parts for job in jobs]), operator)
+    coverage = _coverage(samples, jobs)
+    noise = known_noise(tools.recipe)
+    answers = [
+        Answer(
+            image=images[index],
+            misfit=float(solution.misfit[index]),
+            steps=int(solution.steps[index]),
+            stopped=solution.stopped[index].value,
+            diagnosis=diagnose(solution, index, tools.bulk, noise=noise),
+            note=notes[index],
+            spread=None if samples is None else samples.spread[index],
+            coverage=coverage[index],
+        )
+        for index in range(len(jobs))
+    ]
+    return answers, batch
+
+
+def _coverage(samples: Samples | None, jobs: Sequence[Job]) -> list[float | None]:
+    """Of each job whose original is known."""
+    clean = [job.clean for job in jobs if job.clean is not None]
+    if samples is None or len(clean) < len(jobs):
+        return [None] * len(jobs)
+    return [float(share) for share in samples.coverage(torch.stack(clean))]
