@@ -18,6 +18,7 @@ from priorsolve.measuring import measured_where
 from priorsolve.operators.base import LinearOperator
 from priorsolve.operators.noise import Noise
 from priorsolve.recipe import Recipe
+from priorsolve.records import thinned
 from priorsolve.sampling import Samples, solve_several
 from priorsolve.solvers import OnStep, Solution, Solver, Staged
 
@@ -40,6 +41,7 @@ class Answer:
 
     image: Tensor
     misfit: float
+    history: tuple[float, ...]
     steps: int
     stopped: str
     diagnosis: tuple[str, ...]
@@ -86,6 +88,7 @@ def solve_jobs(tools: Tools, jobs: Sequence[Job], on_step: OnStep | None, *, bat
         Answer(
             image=images[index],
             misfit=float(solution.misfit[index]),
+            history=thinned(solution.history[:, index].tolist()),
             steps=int(solution.steps[index]),
             stopped=solution.stopped[index].value,
             diagnosis=diagnose(solution, index, tools.bulk, noise=noise),

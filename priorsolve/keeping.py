@@ -59,6 +59,7 @@ class Keeper:
             fingerprint=work.fingerprint,
             seed=work.seed,
             misfit=digits(answer.misfit),
+            history=tuple(map(digits, answer.history)),
             steps=answer.steps,
             stopped=answer.stopped,
             metrics=metrics,
