@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -37,7 +37,8 @@ class Tools:
 
 @dataclass(frozen=True)
 class Answer:
-    """One job's: the picture, (C, H, W), and how it was found. `spread` (H, W) and `coverage` where several solutions were compared."""
+    """One job's: the picture, (C, H, W), and how it was found. `spread` (H, W) where several solutions were compared,
+    and how honest it is where the original is known."""
 
     image: Tensor
     misfit: float
@@ -47,7 +48,7 @@ class Answer:
     diagnosis: tuple[str, ...]
     note: str
     spread: Tensor | None
-    coverage: float | None
+    calibration: Mapping[str, float]
 
     def checked(self) -> Answer:
         """Itself. Raises RecipeError where no picture was found."""
@@ -82,7 +83,7 @@ def solve_jobs(tools: Tools, jobs: Sequence[Job], on_step: OnStep | None, *, bat
     images, notes = finish(solution), [""] * len(jobs)
     if tools.solving is not tools.operators:
         notes = surrogate_notes(images, tools.operators.join([job.parts for job in jobs]), operator)
-    coverage = _coverage(samples, jobs)
+    calibration = _calibration(samples, jobs)
     noise = known_noise(tools.recipe)
     answers = [
         Answer(
@@ -94,16 +95,17 @@ def solve_jobs(tools: Tools, jobs: Sequence[Job], on_step: OnStep | None, *, bat
             diagnosis=diagnose(solution, index, tools.bulk, noise=noise),
             note=notes[index],
             spread=None if samples is None else samples.spread[index],
-            coverage=coverage[index],
+            calibration=calibration[index],
         )
         for index in range(len(jobs))
     ]
     return answers, batch
 
 
-def _coverage(samples: Samples | None, jobs: Sequence[Job]) -> list[float | None]:
+def _calibration(samples: Samples | None, jobs: Sequence[Job]) -> list[Mapping[str, float]]:
     """Of each job whose original is known."""
     clean = [job.clean for job in jobs if job.clean is not None]
     if samples is None or len(clean) < len(jobs):
-        return [None] * len(jobs)
-    return [float(share) for share in samples.coverage(torch.stack(clean))]
+        return [{}] * len(jobs)
+    found = samples.calibration(torch.stack(clean))
+    return [{name: float(values[index]) for name, values in found.items()} for index in range(len(jobs))]

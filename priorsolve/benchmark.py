@@ -6,6 +6,7 @@ made again from the photo, exactly, by the recipe's operator, noise and seeds.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -33,6 +34,8 @@ from priorsolve.variants import Variant
 SHOWN = 8
 """Photos on a sheet."""
 USUAL = ("psnr", "ssim", "lpips")
+CALIBRATION = ("coverage", "spread_to_error")
+"""What records say of the spread where a recipe draws samples."""
 
 
 class Benchmark:
@@ -152,6 +155,8 @@ class Benchmark:
         with torch.no_grad():
             where = measured_where(problem.operator, image)
             square = (problem.operator.A(image) - problem.y[None]).square() * where
+        if any(entry.recipe.samples > 1 for entry in self.entries):
+            values |= {name: record.metrics.get(name, math.nan) for name in CALIBRATION}
         values["misfit"] = float((square.sum() / where.expand_as(square).sum().clamp_min(1)).sqrt())
         values["seconds"] = record.seconds
         values["passes"] = 0.0 if place.entry is None else float(passes(place.entry.run.prepare().solver, record.steps))

@@ -50,8 +50,7 @@ class Keeper:
             metrics = {key: digits(float(METRICS[key](image[None], job.clean[None]))) for key in self.metrics}
         if answer.spread is not None:
             write_image(self.out / places.spread, (4 * answer.spread)[None])
-        if answer.coverage is not None:
-            metrics["coverage"] = digits(answer.coverage)
+        metrics |= {key: digits(value) for key, value in answer.calibration.items()}
         framed = work.framing.sentences() if work.framing else ()
         record = Record(
             name=work.photo.name,

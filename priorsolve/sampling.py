@@ -33,12 +33,19 @@ class Samples:
         spread: Tensor = self.images.var(1).mean(1).sqrt()
         return spread
 
-    def coverage(self, clean: Images) -> PerImage:
-        """The share of values of the clean pictures within two standard deviations of the mean: 0.95 where the spread is honest."""
-        low = self.images.mean(1) - 2 * self.images.std(1)
-        high = self.images.mean(1) + 2 * self.images.std(1)
-        covered: PerImage = ((clean >= low) & (clean <= high)).float().flatten(1).mean(1)
-        return covered
+    def calibration(self, clean: Images) -> dict[str, PerImage]:
+        """How honest the spread is against the clean pictures, by name.
+
+        `coverage` is the share of values within two standard deviations of the mean: 0.95 where many honest samples were drawn, less
+        for few (0.83 of four). `spread_to_error` is the spread's root mean square over that of the mean's error: 1 where honest and
+        many (√(k / (k + 1)) of k), below where the samples agree on something false.
+        """
+        mean, spread = self.images.mean(1), self.images.std(1)
+        error = (clean - mean).abs()
+        return {
+            "coverage": (error <= 2 * spread).float().flatten(1).mean(1),
+            "spread_to_error": spread.square().flatten(1).mean(1).sqrt() / error.square().flatten(1).mean(1).sqrt().clamp_min(1e-12),
+        }
 
 
 def solve_several(

@@ -123,6 +123,8 @@ def write_tables(out: Path, scores: Sequence[Score], caption: str) -> list[Line]
 
 
 def _said(key: str, value: Mean) -> str:
+    if math.isnan(value.mean):  # a column that is not this method's
+        return "–"
     digits = {"psnr": 2, "seconds": 3, "passes": 0, "misfit": 4}.get(key, 3)
     mean = f"{value.mean:.{digits}f}"
     return mean if value.half is None else f"{mean} ± {value.half:.{digits}f}"

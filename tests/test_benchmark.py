@@ -105,7 +105,7 @@ def test_the_table_is_what_the_images_say(tmp_path: Path, capfd: pytest.CaptureF
         raise AssertionError("it was done before")
 
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.parent.name in ("images", "records")}
-    monkeypatch.setattr(Run, "_batch", never)
+    monkeypatch.setattr(Run, "_solve", never)
     for name in ("biharmonic", "bicubic"):
         monkeypatch.setitem(BASELINES, name, type(BASELINES[name])(name, BASELINES[name].applies, never))
     assert main(command(tmp_path, "--quiet")) == 0
@@ -225,3 +225,20 @@ def test_passes_are_counted_pictures(digiface64: Prior, monkeypatch: pytest.Monk
     assert passes(Staged([solver, second]), 8 + 5) == passes(solver, 8) + 5
     assert passes(Staged([solver, second]), 8 + 2) == passes(solver, 8) + 2
     assert passes(Latent(digiface64, steps=0, restarts=4, candidates=1), 0) == 4
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_recipes_that_draw_samples_are_judged_by_their_spread_too(tmp_path: Path) -> None:
+    hole = run.recipe_file(tmp_path / "hole")
+    recipes = [f"once={hole}", f"thrice={hole}?samples=3"]
+    photos = str(run.photos(tmp_path / "in", 2))
+    assert (
+        main(["benchmark", *recipes, "--photos", photos, "--out", str(tmp_path / "out"), "--metric", "psnr", "--no-baselines", "-q"]) == 0
+    )
+    table = rows(tmp_path / "out")
+    several = next(row for (recipe, _), row in table.items() if recipe == "thrice")
+    single = next(row for (recipe, _), row in table.items() if recipe == "once")
+    assert 0 < several["coverage"] <= 1
+    assert several["spread_to_error"] > 0
+    assert math.isnan(single["coverage"])
+    assert "| – | – |" in (tmp_path / "out" / "table.md").read_text(encoding="utf-8")

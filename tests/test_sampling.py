@@ -77,11 +77,17 @@ def test_langevin_has_the_posteriors_covariance() -> None:
     assert (codes.std(0) / deviation - 1).abs().max() < 0.15
 
 
-def test_coverage_is_the_share_within_two_deviations() -> None:
+def test_samples_that_are_as_far_off_as_the_original_are_honest() -> None:
     rng = torch.Generator().manual_seed(0)
-    images = torch.randn(1, 500, 3, 8, 8, generator=rng)
-    clean = torch.randn(1, 3, 8, 8, generator=rng)
-    assert float(Samples(images).coverage(clean)) == pytest.approx(0.954, abs=0.04)
+    clean = torch.randn(2, 3, 8, 8, generator=rng)
+    few = Samples(torch.randn(2, 4, 3, 8, 8, generator=rng)).calibration(clean)
+    many = Samples(torch.randn(2, 500, 3, 8, 8, generator=rng)).calibration(clean)
+    assert many["coverage"].tolist() == pytest.approx([0.954] * 2, abs=0.04)
+    assert few["coverage"].tolist() == pytest.approx([0.828] * 2, abs=0.06)  # Student's t with three degrees of freedom
+    assert many["spread_to_error"].tolist() == pytest.approx([1.0] * 2, abs=0.12)
+    assert few["spread_to_error"].tolist() == pytest.approx([(4 / 5) ** 0.5] * 2, abs=0.12)
+    sure = Samples(clean[:, None].expand(2, 4, 3, 8, 8) + 0.1).calibration(clean)
+    assert sure["coverage"].tolist() == sure["spread_to_error"].tolist() == [0, 0]
 
 
 @pytest.mark.usefixtures("digiface64")
@@ -99,4 +105,5 @@ def test_a_run_with_samples_has_the_same_answer_and_a_map(tmp_path: Path) -> Non
         assert spread.shape == (64, 64)
         assert spread[24:40, 24:40].mean() > spread[:8, :8].mean()  # the hole is guessed, the rest was measured
         assert 0 < three.metrics["coverage"] <= 1
+        assert three.metrics["spread_to_error"] > 0
         assert one.fingerprint != three.fingerprint
