@@ -29,6 +29,7 @@ setup(
         "priorsolve.solvers",
         "priorsolve.baselines",
         "priorsolve.interop",
+        "priorsolve.report",
         "priorsolve.operators",
         "priorsolve.recipes",
         "priorsolve.data",
@@ -36,6 +37,7 @@ setup(
     package_data={
         "priorsolve": ["py.typed"],
         "priorsolve.recipes": ["*.yaml", "presets/*.yaml"],
+        "priorsolve.report": ["page.*"],
         "priorsolve.data": ["heads/*", "samples/*", "masks/*"],
     },
     install_requires=[
@@ -65,6 +67,7 @@ setup(
             "deepinv>=0.5",
             "PyWavelets>=1.6",
             "scikit-learn>=1.5",
+            "playwright>=1.48",
         ],
         "dev": ["ruff==0.17.6", "mypy==2.4.1", "import-linter==2.16", "pre-commit>=4", "build>=1.2", "types-PyYAML"],
     },

@@ -257,12 +257,12 @@ def convert(
 
 @app.command()
 def report(folder: Annotated[Path, typer.Argument(help="A run's output folder.")], quiet: Quiet = False) -> None:
-    """Rebuild sheet.png and results.parquet from a run's records."""
+    """Rebuild report.html, sheet.png and results.parquet from a run's records."""
     from priorsolve.report import write_report
 
     write_report(folder)
     if not quiet:
-        typer.echo(f"{folder / 'sheet.png'}, {folder / 'results.parquet'}")
+        typer.echo(str(folder / "report.html"))
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -53,8 +53,8 @@ def recipe_file(folder: Path, text: str = QUICK) -> str:
 
 
 def files(out: Path) -> dict[str, bytes]:
-    """Every file below `out`, hidden ones too, but for what holds times: records and results.parquet."""
-    paths = [path for path in out.rglob("*") if path.is_file() and path.suffix not in (".json", ".parquet")]
+    """Every file below `out`, hidden ones too, but for what holds times: records and the report."""
+    paths = [path for path in out.rglob("*") if path.is_file() and path.suffix not in (".json", ".parquet", ".html")]
     return {path.relative_to(out).as_posix(): path.read_bytes() for path in paths}
 
 

@@ -1,0 +1,42 @@
+"""A run's summary, rebuilt from its output folder alone: `report.html`, `sheet.png` and `results.parquet`."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+from priorsolve.files import write_atomically
+from priorsolve.records import Record, read_records
+from priorsolve.report.pages import page
+from priorsolve.report.pictures import shown
+from priorsolve.report.table import results
+from priorsolve.report.words import value
+from priorsolve.sheet import Row, write_sheet
+
+SHOWN = 40
+"""Photos on the sheet."""
+
+
+def write_report(out: Path, *, sheet: bool = True) -> None:
+    """Write `report.html`, `results.parquet` (one row per record) and, where any photo is done, `sheet.png` into `out`.
+
+    Equal records and images give equal files. Raises ValueError when `out` holds no records.
+    """
+    records = list(read_records(out))
+    if not records:
+        raise ValueError(f"no records in {out}: it is not the output folder of a run, or nothing was restored yet")
+    write_atomically(out / "results.parquet", results(records))
+    write_atomically(out / "report.html", page(out, records))
+    done = [record for record in records if record.status == "done"]
+    failed = len(records) - len(done)
+    rows = [row for record in itertools.islice(done, SHOWN) if (row := _row(out, record)).pictures]
+    if rows and sheet:
+        hidden = max(0, len(done) - SHOWN)
+        write_sheet(out / "sheet.png", rows, limit=SHOWN, total=len(rows) + hidden, remark=f"{failed} failed" if failed else "")
+
+
+def _row(out: Path, record: Record) -> Row:
+    places = {"measurement": record.measurement, "restored": record.image, "original": record.original}
+    pictures = {column: picture for column, place in places.items() if place and (picture := shown(out / place, 384)) is not None}
+    said = (f"{name} {value(name, number)}" if name != "psnr" else value(name, number) for name, number in sorted(record.metrics.items()))
+    return Row(record.name, pictures, " · ".join(said))

@@ -1,0 +1,85 @@
+"""What the report says of the whole run, as HTML."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+import yaml
+
+from priorsolve.files import legible
+from priorsolve.priors import ZOO
+from priorsolve.records import Record
+from priorsolve.report.words import duration, value
+from priorsolve.yamlfile import parse
+
+
+def heading(recipe: str) -> str:
+    """What the run was for: the recipe's task."""
+    return legible(str(_read(recipe).get("task") or "a restoration run"))
+
+
+def medians(records: Sequence[Record]) -> dict[str, float]:
+    """The median of each metric, over the photos that have it."""
+    names = sorted({name for record in records for name in record.metrics})
+    return {name: statistics.median(_numbers(records, name) or [math.nan]) for name in names}
+
+
+def stats(records: Sequence[Record]) -> str:
+    """The few numbers at the top."""
+    count = Counter(record.status for record in records)
+    shown = [("restored", f"{count['done']:,}", "")]
+    if count["failed"]:
+        shown.append(("failed", f"{count['failed']:,}", ' class="failed"'))
+    shown += [(f"median {name}", value(name, number), "") for name, number in medians(records).items()]
+    shown.append(("solving", duration(sum(record.seconds for record in records)), ""))
+    return "".join(f"<div{kind}><dt>{escape(legible(label))}</dt><dd>{escape(number)}</dd></div>" for label, number, kind in shown)
+
+
+def about(records: Sequence[Record], recipe: str) -> str:
+    """Prior and licence, what took how long, versions, and the recipe itself."""
+    seconds = [record.seconds for record in records if record.seconds]
+    rows = {"prior": _prior(_read(recipe).get("prior"))}
+    if seconds:
+        rows["time"] = f"{duration(sum(seconds))} for all photos, {statistics.median(seconds):.3g} s for the median one"
+    for name in sorted({name for record in records for name in record.metrics}):
+        numbers = _numbers(records, name) or [math.nan]
+        rows[name] = " · ".join(
+            f"{word} {value(name, number)}"
+            for word, number in (("median", statistics.median(numbers)), ("lowest", min(numbers)), ("highest", max(numbers)))
+        )
+    versions = Counter(" · ".join(f"{name} {number}" for name, number in record.versions.items()) for record in records)
+    rows["versions"] = "; ".join(text for text in sorted(versions) if text)
+    rows["recipes"] = ", ".join(sorted({record.fingerprint for record in records})[:3])
+    listed = "".join(f"<div><dt>{_safe(key)}</dt><dd>{_safe(text)}</dd></div>" for key, text in rows.items() if text)
+    told = f'<pre tabindex="0" role="region" aria-label="Recipe">{_safe(recipe.rstrip())}</pre>' if recipe else ""
+    return f'<dl class="facts">{listed}</dl>{told}'
+
+
+def _prior(given: Any) -> str:
+    """The prior's name and the licence that binds its pictures."""
+    name = next(iter(given), "") if isinstance(given, Mapping) else given
+    if name in ZOO:
+        return f"{name}, {ZOO[name].licence}. {ZOO[name].note}"
+    return f"{name}: a checkpoint of your own, under the licence that it came with" if name else ""
+
+
+def _numbers(records: Sequence[Record], name: str) -> list[float]:
+    found = (record.metrics.get(name) for record in records)
+    return [number for number in found if number is not None and not math.isnan(number)]
+
+
+def _read(recipe: str) -> Mapping[str, Any]:
+    try:
+        read = parse(recipe)
+    except yaml.YAMLError:  # a folder that somebody edited still has its photos
+        return {}
+    return read if isinstance(read, Mapping) else {}
+
+
+def _safe(text: str) -> str:
+    return escape(legible(text))

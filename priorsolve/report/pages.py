@@ -1,0 +1,110 @@
+"""`report.html`: one file with everything in it, that can be mailed and opens without a network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from priorsolve.files import legible
+from priorsolve.records import Record
+from priorsolve.report.about import about, heading, medians, stats
+from priorsolve.report.pictures import Size, embedded, size_for
+
+PICTURED = 10_000
+"""Photos whose pictures are in the file; those beyond are listed, and link to their files."""
+
+
+def page(out: Path, records: Sequence[Record]) -> bytes:
+    """The report on these records as HTML; pictures are read below `out`. Equal records and pictures give equal bytes."""
+    size = size_for(len(records))
+    style, script = _part("page.css"), _part("page.js")
+    recipe = _recipe(out)
+    parts = {
+        "policy": f"default-src 'none'; img-src data:; style-src {_allowed(style)}; script-src {_allowed(script)}; "
+        "base-uri 'none'; form-action 'none'",
+        "style": style,
+        "script": script,
+        "title": escape(heading(recipe)),
+        "stats": stats(records),
+        "about": about(records, recipe),
+        "photos": _json({"photos": [_entry(record) for record in records], "medians": medians(records)}),
+    }
+    head, tail = re.sub(r"\{\{(\w+)\}\}", lambda mark: parts.get(mark[1], mark[0]), _part("page.html")).split("{{details}}")
+    with ThreadPoolExecutor() as pool:  # Pillow works on several cores at once
+        blocks = pool.map(lambda index: _block(out, index, records[index], size), range(len(records)))
+        return _joined([head, *blocks, tail])
+
+
+def _entry(record: Record) -> dict[str, Any]:
+    """What the gallery filters and sorts by."""
+    entry = {"name": record.name, "status": record.status, "stopped": record.stopped, "reason": record.reason}
+    return {**entry, "misfit": record.misfit, "metrics": dict(sorted(record.metrics.items()))}
+
+
+def _block(out: Path, index: int, record: Record, size: Size) -> str:
+    """What is shown of one photo, asleep in the page until it is looked at."""
+    places = {"measurement": record.measurement, "restored": record.image, "original": record.original, "spread": record.spread}
+    given = {kind: place for kind, place in places.items() if place}
+    found = {kind: embedded(out, place, size) for kind, place in given.items()} if index < PICTURED else {}
+    details = {
+        "pictures": {kind: picture for kind, picture in found.items() if picture},
+        "files": {kind: legible(place) for kind, place in given.items() if not found.get(kind)},
+        "history": record.history,
+        "diagnosis": record.diagnosis,
+        "notes": record.notes,
+        "facts": {
+            "steps": record.steps or None,
+            "seconds": record.seconds or None,
+            "photo": record.input_size and "{1}×{0}".format(*record.input_size),
+            "result": record.output_size and "{1}×{0}".format(*record.output_size),
+            "seed": None if record.seed is None else str(record.seed),
+            "recipe": record.fingerprint,
+            **record.versions,
+        },
+    }
+    return f'<script type="application/json" id="photo-{index}">{_json(details)}</script>\n'
+
+
+def _recipe(out: Path) -> str:
+    try:
+        return (out / "recipe.yaml").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _part(name: str) -> str:
+    return (files("priorsolve.report") / name).read_text(encoding="utf-8")
+
+
+def _allowed(code: str) -> str:
+    """The one piece of code that the browser may run, by its checksum: whatever a photo's name says, it cannot become code."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()}'"
+
+
+def _json(data: Any) -> str:
+    """JSON that can stand inside an element: without `<`, so that nothing in it ends the element, and in ASCII."""
+    return json.dumps(_plain(data), separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no infinity: it is written as a word."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {legible(str(key)): _plain(item) for key, item in value.items()}
+    if isinstance(value, str):
+        return legible(value)
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _joined(parts: Iterable[str]) -> bytes:
+    return b"".join(part.encode() for part in parts)
