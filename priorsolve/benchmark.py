@@ -106,7 +106,7 @@ class Benchmark:
         work = []
         for contest in self.contests:
             for baseline, place in zip(contest.baselines, contest.places[len(contest.entries) :], strict=True):
-                todo = pending(self.photos, place.folder, contest.fingerprint, retry_failed=True)
+                todo, _ = pending(self.photos, place.folder, contest.fingerprint, retry_failed=True)
                 work += [(contest, baseline, photo) for photo in todo]
         return work
 

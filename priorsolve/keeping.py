@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -18,22 +19,22 @@ from priorsolve.images import PhotoError, measurement_suffix, write_image, write
 from priorsolve.jobs import Work
 from priorsolve.metrics import METRICS
 from priorsolve.outfolder import Places, places_of, unwritable
-from priorsolve.photos import Photo
+from priorsolve.photos import Photo, output_name
 from priorsolve.records import Record, record_path, write_record
 
 
 @dataclass(frozen=True)
 class Keeper:
-    """Writes photos' results below `out`: `names` are those of the restored images, `fingerprint` tells a photo's present one."""
+    """Writes photos' results below `out`: `format` is the recipe's for restored images, `fingerprint` tells a photo's present one."""
 
     out: Path
-    names: Mapping[str, str]
+    format: Literal["same", "png"]
     metrics: Sequence[str]
     fingerprint: Callable[[Photo], str]
 
     def places(self, photo: Photo) -> Places:
         """Where the photo's results go."""
-        return places_of(self.names[photo.name])
+        return places_of(output_name(photo.name, self.format))
 
     def keep(self, work: Work, answers: Sequence[Answer], seconds: float) -> Record:
         """Write everything, the record last: it is the promise that the rest is there. An older promise goes first."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from priorsolve.claims import Shard, claimed
 from priorsolve.files import TEMPORARY, write_atomically
 from priorsolve.photos import Photo
 
@@ -89,24 +90,21 @@ def refuse_overwriting(photos: Iterable[Photo], out: Path, targets: Iterable[str
 
 
 @contextlib.contextmanager
-def working_in(out: Path) -> Iterator[None]:
-    """Be one of the runs at work in the folder. The first one there removes what a killed run left half-written."""
-    try:
-        import fcntl
-    except ImportError:  # Windows: what is left over stays, hidden
+def working_in(out: Path, shard: Shard | None = None) -> Iterator[None]:
+    """Be the run that does these photos. One that is alone in the folder removes what a killed run left half-written.
+
+    Raises FolderBusyError where another run does them, ValueError when the folder cannot be written.
+    """
+    with contextlib.ExitStack() as held:
+        try:
+            alone = held.enter_context(claimed(out, shard))
+        except OSError as error:
+            raise unwritable(out, error.strerror or error) from None
+        for place, _, names in os.walk(out) if alone else ():
+            for name in names:
+                if name.startswith(".") and name.endswith(TEMPORARY):
+                    Path(place, name).unlink(missing_ok=True)
         yield
-        return
-    handle = os.open(out, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):  # others are at work, or the disk knows no locks
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            for left in out.rglob(f".*{TEMPORARY}"):
-                left.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_SH)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _suffixed(name: str, suffix: str) -> str:

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import time
-from collections import Counter
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
 
-from priorsolve.answers import Answer, Tools, solve_jobs
+from priorsolve.answers import Tools
 from priorsolve.build import DTYPES, build_noise, build_operators, build_prior, build_solver, device_called
 from priorsolve.bulk import Bulk
-from priorsolve.jobs import Job, Reader, Work
+from priorsolve.claims import refuse_where_busy
+from priorsolve.jobs import Reader
 from priorsolve.keeping import Keeper
 from priorsolve.measuring import photo_seed, stem
 from priorsolve.metrics import METRICS
-from priorsolve.outfolder import FOLDERS, check_writable, refuse_overwriting, without_results, working_in, write_recipe
+from priorsolve.outfolder import FOLDERS, check_writable, places_of, refuse_overwriting, without_results, working_in, write_recipe
 from priorsolve.photos import Photo, find_photos, output_names
 from priorsolve.recipe import Recipe, is_per_photo
-from priorsolve.records import Record, pending, read_record, record_path
+from priorsolve.records import Record, pending
 from priorsolve.solvers import OnStep
+from priorsolve.workbench import Stop, Workbench
 
 
 @dataclass(frozen=True)
@@ -91,114 +92,88 @@ class Run:
 
     def __init__(self, recipe: Recipe, photos: Sequence[Path], out: Path, options: Options) -> None:
         self.recipe, self.out, self.options = recipe, out, options
-        self.device, self.dtype = device_called(options.device), DTYPES[options.dtype]
         self.noise = build_noise(recipe)
         check_writable(out)
         found = without_results(find_photos(photos), photos, [*(out / folder for folder in FOLDERS), out / "sheet.png"])
         self.names = output_names(found, recipe.output.format)
-        self._keeper = Keeper(out, self.names, recipe.metrics, self._fingerprint)
-        refuse_overwriting(found, out, (place for photo in found for place in self._keeper.places(photo)))
+        refuse_overwriting(found, out, (place for name in self.names.values() for place in places_of(name)))
         if options.shard is not None:
             found = found[options.shard[0] :: options.shard[1]]
-        self._shared_fingerprint = None if any(map(is_per_photo, recipe.operator)) else self._mark(recipe.fingerprint())
-        todo = pending(found, out, self._fingerprint, retry_failed=options.retry_failed, overwrite=options.overwrite)
-        self.todo = list(islice(todo, options.limit))
-        kept = (read_record(record_path(out, name)) for name in {photo.name for photo in found} - {photo.name for photo in self.todo})
-        self.before = Counter(record.status for record in kept if record is not None)
-        self._fits = options.batch_size
-        self._tools: Tools | None = None
+        fingerprint = Fingerprint(recipe, options)
+        todo, self.before = pending(found, out, fingerprint, retry_failed=options.retry_failed, overwrite=options.overwrite)
+        self.todo = todo[: options.limit]
+        if self.todo:
+            refuse_where_busy(out, options.shard)
+        self._equipment: Equipment | None = None
 
     def prepare(self, on_download: Callable[[int, int], None] | None = None) -> Tools:
         """Load the prior, fetching it if need be, and build what the recipe names, so that its errors come before any work."""
-        if self._tools is None:
-            if self.options.degrade:
-                for metric in self.recipe.metrics:
-                    METRICS[metric].fetch()
-            prior = build_prior(self.recipe, self.device, self.dtype, on_download)
-            prior = prior.computing(torch.bfloat16 if self.options.dtype == "bfloat16" else None)
-            operators, solving = build_operators(self.recipe, tuple(prior.image_shape), self.device, self.dtype)
-            self._tools = Tools(self.recipe, build_solver(self.recipe, prior), operators, solving, self.noise, Bulk(prior))
-            write_recipe(self.out, self.recipe.dump())
-        return self._tools
+        if self._equipment is None:
+            self._equipment = equip(self.recipe, self.out, self.options, on_download)
+        return self._equipment.tools
 
-    def records(self, on_step: OnStep | None = None, on_download: Callable[[int, int], None] | None = None) -> Iterator[Record]:
-        """Do what is left: photos give jobs, jobs are solved in batches, and a photo is kept once all of its own are solved."""
+    def records(
+        self, on_step: OnStep | None = None, on_download: Callable[[int, int], None] | None = None, stop: Stop = lambda: False
+    ) -> Iterator[Record]:
+        """Do what is left, until `stop` says so. Raises FolderBusyError when another run began on it meanwhile."""
         if not self.todo:
             return
-        tools, size = self.prepare(on_download), self.options.batch_size
-        reader = Reader(self.recipe, tools.operators, tools.solving, self.noise, self.options.degrade, self.device, self.dtype)
-        with working_in(self.out):
-            waiting: list[_Turn] = []
-            for photo in self.todo:
-                try:
-                    opened = _Open(reader.read(photo, self._fingerprint(photo)))
-                except Exception as error:  # noqa: BLE001 (whatever it is, it must not stop the other photos)
-                    yield self._keeper.fail(photo, error)
-                    continue
-                waiting += [_Turn(opened, job) for job in opened.work.jobs]
-                while len(waiting) >= size:
-                    yield from self._solve(waiting[:size], tools, on_step)
-                    del waiting[:size]
-            yield from self._solve(waiting, tools, on_step)
+        self.prepare(on_download)
+        assert self._equipment is not None
+        with self.at_work():
+            yield from self._equipment.workbench.records(self.todo, on_step, stop)
 
-    def _solve(self, turns: Sequence[_Turn], tools: Tools, on_step: OnStep | None) -> Iterator[Record]:
-        """Solve together; where that fails, each by itself, so that the culprit is found and named."""
-        turns = [turn for turn in turns if not turn.open.failed]
-        if not turns:
-            return
-        start = time.perf_counter()
-        try:
-            answers, self._fits = solve_jobs(tools, [turn.job for turn in turns], on_step, batch=self._fits)
-        except Exception as error:  # noqa: BLE001 (as above)
-            if len(turns) == 1:
-                turns[0].open.failed = True
-                yield self._keeper.fail(turns[0].open.work.photo, error)
-            else:
-                for turn in turns:
-                    yield from self._solve([turn], tools, on_step)
-            return
-        seconds = (time.perf_counter() - start) / len(turns)
-        for turn, answer in zip(turns, answers, strict=True):
-            turn.open.answers.append(answer)
-            turn.open.seconds += seconds
-            if turn.open.is_answered:
-                yield self._keep(turn.open)
+    @contextlib.contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Hold the folder against other runs, with this run's recipe in it."""
+        with working_in(self.out, self.options.shard):
+            write_recipe(self.out, self.recipe.dump())
+            yield
 
-    def _keep(self, done: _Open) -> Record:
-        try:
-            return self._keeper.keep(done.work, done.answers, done.seconds)
-        except Exception as error:  # noqa: BLE001 (as above)
-            return self._keeper.fail(done.work.photo, error)
 
-    def _fingerprint(self, photo: Photo) -> str:
-        if self._shared_fingerprint is not None:
-            return self._shared_fingerprint
-        seed = photo_seed(self.recipe.seed, photo.name)
-        return self._mark(self.recipe.fingerprint(stem(photo.name), seed))
+@dataclass(frozen=True)
+class Fingerprint:
+    """Tells a photo's present fingerprint: the recipe's, with those options that change the answer."""
 
-    def _mark(self, fingerprint: str) -> str:
-        """The fingerprint with those options that change the answer."""
+    recipe: Recipe
+    options: Options
+
+    def __call__(self, photo: Photo) -> str:
+        if not any(map(is_per_photo, self.recipe.operator)):
+            return self._of_all
+        return self._marked(self.recipe.fingerprint(stem(photo.name), photo_seed(self.recipe.seed, photo.name)))
+
+    @cached_property
+    def _of_all(self) -> str:
+        return self._marked(self.recipe.fingerprint())
+
+    def _marked(self, fingerprint: str) -> str:
         of_type = "" if self.options.dtype == "float32" else f"-{self.options.dtype}"
         return fingerprint + ("-degraded" if self.options.degrade else "") + of_type
 
 
-@dataclass
-class _Open:
-    """A photo whose jobs are being solved, in their order."""
-
-    work: Work
-    answers: list[Answer] = field(default_factory=list)
-    seconds: float = 0.0
-    failed: bool = False
-
-    @property
-    def is_answered(self) -> bool:
-        return len(self.answers) == len(self.work.jobs)
-
-
 @dataclass(frozen=True)
-class _Turn:
-    """One job of a photo."""
+class Equipment:
+    """What a recipe needs on one device, built."""
 
-    open: _Open
-    job: Job
+    tools: Tools
+    workbench: Workbench
+
+
+def equip(recipe: Recipe, out: Path, options: Options, on_download: Callable[[int, int], None] | None = None) -> Equipment:
+    """Load the prior, fetching it if need be, and build what the recipe names, for photos that are kept below `out`.
+
+    Raises RecipeError, ValueError, CheckpointError or FetchError.
+    """
+    device, dtype, noise = device_called(options.device), DTYPES[options.dtype], build_noise(recipe)
+    if options.degrade:
+        for metric in recipe.metrics:
+            METRICS[metric].fetch()
+    prior = build_prior(recipe, device, dtype, on_download)
+    prior = prior.computing(torch.bfloat16 if options.dtype == "bfloat16" else None)
+    operators, solving = build_operators(recipe, tuple(prior.image_shape), device, dtype)
+    tools = Tools(recipe, build_solver(recipe, prior), operators, solving, noise, Bulk(prior))
+    reader = Reader(recipe, operators, solving, noise, options.degrade, device, dtype)
+    fingerprint = Fingerprint(recipe, options)
+    keeper = Keeper(out, recipe.output.format, recipe.metrics, fingerprint)
+    return Equipment(tools, Workbench(tools, reader, keeper, fingerprint, options.batch_size))

@@ -121,7 +121,9 @@ def test_pending(tmp_path: Path) -> None:
     write_atomically(record_path(tmp_path, "damaged"), b"{")
 
     def todo(**options: bool) -> list[str]:
-        return [photo.name for photo in pending(photos, tmp_path, lambda photo: "now", **options)]
+        left, stands = pending(photos, tmp_path, lambda photo: "now", **options)
+        assert len(left) + stands.total() == len(photos)
+        return [photo.name for photo in left]
 
     assert todo() == ["new", "gone", "other", "damaged"]
     assert todo(retry_failed=True) == ["new", "gone", "failed", "other", "damaged"]
