@@ -15,6 +15,7 @@ from priorsolve.operators.mask import Mask
 from priorsolve.priors import Prior
 from priorsolve.solvers import Latent, Staged
 from priorsolve.solvers.optimisers import Adam
+from priorsolve.solvers.run import _improved
 from priorsolve.solvers.stopping import Stop
 from priorsolve.solvers.tuned import Tuned
 from priorsolve.solvers.weights import LeanAdam, tunable, tuned_picture
@@ -251,6 +252,39 @@ def test_the_lean_adam_moves_as_the_plain_one(beta1: float) -> None:
             lean.keep(rows)
             plain.keep(rows)
             moved, expected = ({name: value[rows] for name, value in each.items()} for each in (moved, expected))
+
+
+@pytest.mark.parametrize("name", ["dcgan", "biggan"])
+def test_weights_of_many_rows_are_tuned_in_their_own_type(name: str) -> None:
+    prior = made(name)
+    y = measured(prior, 2)
+    exact, half = (Tuned(each, steps=2, candidates=2)(y, Identity()) for each in (prior, prior.computing(torch.bfloat16)))
+    assert difference(exact, half) < 1e-6
+
+
+def test_what_a_stage_begins_with_stays_as_it_was() -> None:
+    """The best may be the moving tensors themselves, and its rows are exchanged in place: nobody else's may change by that."""
+    prior = made("dcgan")
+    y = measured(prior, 3)
+    found = Tuned(prior, steps=2, candidates=2)(y, Identity())
+    before = {name: value.clone() for name, value in found.codes.items()}
+    for solver in (Tuned(prior, steps=25, weights_lr=0.02), Tuned(prior, steps=25, optimiser="sgd", weights_lr=1e-3)):
+        later = solver(y, Identity(), start=found)
+        assert all(torch.equal(found.codes[name], value) for name, value in before.items())
+        assert bool((later.misfit <= found.misfit).all())
+        with torch.no_grad():
+            torch.testing.assert_close(tuned_picture(prior, later.codes), later.images)
+            torch.testing.assert_close((later.images - y).square().flatten(1).mean(1), later.misfit)
+
+
+def test_the_best_takes_only_the_rows_that_are_better() -> None:
+    value, best = torch.ones(3, 2), torch.zeros(3, 2)
+    better = torch.tensor([False, True, False])
+    assert _improved(best, value, torch.ones(3, dtype=torch.bool)) is value
+    assert _improved(best, best, better) is best
+    assert torch.equal(_improved(best, value, ~better & better), torch.zeros(3, 2))
+    torch.testing.assert_close(_improved(best, value, better), torch.tensor([[0.0, 0], [1, 1], [0, 0]]))
+    assert torch.equal(value, torch.ones(3, 2))
 
 
 # -- what makes no sense ---------------------------------------------------------------------------------------------------------------

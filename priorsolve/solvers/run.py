@@ -42,10 +42,10 @@ class Run:
         variables = task.variables
         like = next(iter(variables.values()))
         count, device = measured.count, like.device
-        # one per row
-        self.variables = variables
+        # one per row; what an optimiser gave is never changed, so the best may be the same tensors
+        self.variables = {name: value.clone() for name, value in variables.items()}
         self.gradients: Variables = {}
-        self.best = {name: value.clone() for name, value in variables.items()}
+        self.best = dict(self.variables)
         self.objective, self.misfit, self.residual = (measured.y.new_full((count * self.restarts,), torch.inf) for _ in range(3))
         self.finite, self.moving = (torch.ones(count * self.restarts, dtype=torch.bool, device=device) for _ in range(2))
         self.seeds = row_seeds(seeds, self.restarts, device)
@@ -92,7 +92,7 @@ class Run:
         misfit, objective = misfit.detach(), objective.detach()
         self.finite = objective.isfinite()
         better = (self.finite if self.plan.keeps_last else objective < self.objective) & self.moving
-        self.best = {name: _where(better, self.variables[name], best) for name, best in self.best.items()}
+        self.best = {name: _improved(best, self.variables[name], better) for name, best in self.best.items()}
         self.objective = torch.where(better, objective, self.objective)
         self.misfit = torch.where(better, misfit, self.misfit)
         rules = self.plan.rules
@@ -173,9 +173,10 @@ class Run:
         self.final_verdict[self.images], self.final_steps[self.images] = self.verdict, self.steps
 
     def _keep(self, rows: Tensor) -> None:
-        self.variables = {name: value[rows] for name, value in self.variables.items()}
+        before = self.variables
+        self.variables = {name: value[rows] for name, value in before.items()}
         self.gradients = {name: value[rows] for name, value in self.gradients.items()}
-        self.best = {name: value[rows] for name, value in self.best.items()}
+        self.best = {name: self.variables[name] if best is before[name] else best[rows] for name, best in self.best.items()}
         self.optimiser.keep(rows)
         self.objective, self.misfit, self.residual = self.objective[rows], self.misfit[rows], self.residual[rows]
         self.finite, self.moving, self.seeds = self.finite[rows], self.moving[rows], self.seeds[rows]
@@ -192,6 +193,15 @@ class Run:
 
 def _where(condition: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """Rows of `a` where the condition holds, else of `b`; what is the same either way, such as what is held, is not copied."""
-    if a is b:
+    if a is b or (condition.device.type == "cpu" and bool(condition.all())):  # elsewhere looking would wait for the device
         return a
     return torch.where(condition.view(-1, *[1] * (a.ndim - 1)), a, b)
+
+
+def _improved(best: Tensor, value: Tensor, better: Tensor) -> Tensor:
+    """`best` with the rows of `value` that are better. On the CPU no others are copied: a row may be a network's weights."""
+    if best is value or best.device.type != "cpu" or bool(better.all()):
+        return _where(better, value, best)
+    for row in better.nonzero().flatten().tolist():  # in place: as it is not `value`, nobody else has it any more
+        best[row] = value[row]
+    return best

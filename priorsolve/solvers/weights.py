@@ -13,6 +13,7 @@ from torch.optim.adam import adam
 from priorsolve.priors.base import Prior
 from priorsolve.solvers.drawing import picture
 from priorsolve.solvers.optimisers import Adam, Optimiser
+from priorsolve.solvers.products import Products
 from priorsolve.solvers.steps import Variables
 from priorsolve.types import Images
 
@@ -73,18 +74,20 @@ def carried_weights(prior: Prior, variables: Mapping[str, Tensor]) -> Variables:
 def tuned_picture(prior: Prior, variables: Mapping[str, Tensor]) -> Images:
     """The pictures of codes by space (rows, ...), each row drawn with its own `weights:…` (rows, *shape); the others are shared.
 
-    One pass for all rows: a convolution with weights of their own runs as one convolution in groups, and layers whose weights are
-    shared see all rows as a batch. Style priors on the CPU draw row by row instead, as everywhere.
+    One pass for all rows: a convolution with weights of their own runs as one convolution in groups, or on small maps as products,
+    and layers whose weights are shared see all rows as a batch. Style priors on the CPU draw row by row instead, as everywhere.
     """
     codes, weights = parted(variables)
     if not weights:
         return picture(prior, codes)
-    drawing, count = _Drawing(prior), len(next(iter(weights.values())))
+    count, by_row = len(next(iter(weights.values()))), prior.row_by_row
+    # under vmap torch's autocast casts what enters a convolution, and its weights not: so there all is in the parameters' type
+    drawing = _Drawing(prior if by_row else prior.computing(None))
 
     def row(codes: Variables, weights: Variables) -> Tensor:
         return drawing.drawn({name: code[None] for name, code in codes.items()}, weights)[0]
 
-    if count and prior.row_by_row:
+    if count and by_row:
         each = [[{name: value[i] for name, value in group.items()} for group in (codes, weights)] for i in range(count)]
         return torch.stack([row(*own) for own in each])
     images: Images = vmap(row)(codes, weights)
@@ -120,11 +123,12 @@ class LeanAdam(Optimiser):
         moved = self.plain.move(variables, codes, step, lr, scale)
         for name in gradients.keys() - codes.keys():
             gradient, value = gradients[name], variables[name].clone()
-            for moments in (self.first, self.second):
+            for moments in (self.first, self.second) if self.plain.beta1 else (self.second,):
                 if name not in moments:
                     moments[name] = torch.zeros_like(gradient)
+            # without momentum the first moment is the gradient itself
             adam(
-                *([value], [gradient], [self.first[name]], [self.second[name]], []),
+                *([value], [gradient], [self.first.get(name, gradient)], [self.second[name]], []),
                 [torch.tensor(float(step), device=value.device)],
                 fused=True,
                 amsgrad=False,
@@ -148,7 +152,8 @@ class _Drawing(nn.Module):
 
     def drawn(self, codes: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> Images:
         """The pictures of these codes, drawn with these weights."""
-        images: Images = functional_call(self, {f"prior.{name}": weight for name, weight in weights.items()}, (codes,))
+        with Products(weights.values()):
+            images: Images = functional_call(self, {f"prior.{name}": weight for name, weight in weights.items()}, (codes,))
         return images
 
     def forward(self, codes: Mapping[str, Tensor]) -> Images:
