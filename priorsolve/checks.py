@@ -15,7 +15,7 @@ from priorsolve.operators.laws import TOLERANCE, laws
 from priorsolve.priors import ZOO, Prior, cached_path, fetch, load_prior
 from priorsolve.priors.checkpoint import FOLDER
 from priorsolve.priors.load import load_file
-from priorsolve.recipe import Recipe, builtin_recipes, is_per_photo
+from priorsolve.recipe import Recipe, builtin_recipes
 from priorsolve.types import Shape
 
 _RECIPES = (".yaml", ".yml")
@@ -41,7 +41,7 @@ def check_recipe(recipe: Recipe) -> tuple[dict[str, Any], bool]:
         facts["solver"] = f"fits the prior, {build_solver(recipe, load_prior(recipe.prior)).steps} steps"
     else:
         facts["solver"] = f"not checked before the prior is here: priorsolve fetch {recipe.prior}"
-    if any(map(is_per_photo, [*recipe.operator, *recipe.surrogate])):
+    if operators.vary or solving.vary:
         facts |= {"operator": "one for each photo; the laws are checked where masks are read", "fingerprint": "one for each photo"}
         return facts, True
     true, operator = (each.join([each.of("", photo_seed(recipe.seed, ""))]) for each in (operators, solving))

@@ -127,8 +127,9 @@ def explain(error: ValidationError, where: str, model: type[BaseModel]) -> str:
     place = where + "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys)
     if first["type"] == "extra_forbidden":
         for key in keys[:-1]:
-            inner = model.model_fields[str(key)].annotation
-            model = inner if inspect.isclass(inner) and issubclass(inner, BaseModel) else model
+            of = model.model_fields[str(key)].annotation
+            inner = [part for part in (typing.get_args(of) or [of]) if inspect.isclass(part) and issubclass(part, BaseModel)]
+            model = inner[0] if inner else model
         return f"{place}: unknown key; {did_you_mean(str(keys[-1]), model.model_fields)}"
     if first["type"] == "missing":
         return f"{place}: this key is required"

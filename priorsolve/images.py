@@ -23,6 +23,7 @@ __all__ = [
     "read_framed",
     "read_image",
     "read_measurement",
+    "read_photo",
     "write_image",
     "write_measurement",
 ]
@@ -86,6 +87,13 @@ def read_framed(path: Path, size: tuple[int, int], channels: Literal[1, 3] = 3) 
         resized = True
     image = _tensor(finish(picture, notes), channels)
     return image, Framing(original, size, box, resized, tuple(notes))
+
+
+def read_photo(path: Path, channels: Literal[1, 3] = 3) -> tuple[Tensor, tuple[str, ...]]:
+    """The whole photo, upright: (channels, H, W), float32 in [0, 1], and what was lost on the way. The rest as `read_framed`."""
+    picture, _, notes = open_picture(path)
+    image = _tensor(finish(picture, notes), channels)
+    return image, tuple(notes)
 
 
 def _cover(height: int, width: int, rows: int, columns: int) -> tuple[int, int]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from priorsolve.build import Operators
-from priorsolve.images import Framing
+from priorsolve.damage import Damage
+from priorsolve.framing import cut
 from priorsolve.measuring import covered, measure, measured_where, observe, photo_seed, photograph, stem
 from priorsolve.operators.base import Operator
+from priorsolve.operators.mask import Mask
 from priorsolve.operators.noise import Noise
 from priorsolve.photos import Photo
 from priorsolve.recipe import Recipe
+from priorsolve.scenes import Scene, Source, framed
 
 
 @dataclass(frozen=True)
@@ -29,13 +32,20 @@ class Job:
 
 @dataclass(frozen=True)
 class Work:
-    """A photo, read: the jobs that it gives, and how it was framed. `fingerprint` is of what was read."""
+    """A photo, read: the jobs that it gives, and how it was framed. `fingerprint` is of what was read.
+
+    `original` is the photo's (height, width), where it is one; `scene` what makes one picture of the answers, where it is not the
+    answer itself; `labels` say for each job where it is.
+    """
 
     photo: Photo
     fingerprint: str
     seed: int
     jobs: tuple[Job, ...]
-    framing: Framing | None
+    original: tuple[int, int] | None
+    notes: tuple[str, ...]
+    scene: Scene | None = None
+    labels: tuple[str, ...] = ("",)
 
 
 @dataclass(frozen=True)
@@ -55,13 +65,44 @@ class Reader:
         seed = photo_seed(self.recipe.seed, photo.name)
         parts = self.operators.of(stem(photo.name), seed)
         solving = parts if self.solving is self.operators else self.solving.of(stem(photo.name), seed)
+        if self.recipe.frame.kind != "center":
+            return self._read_frames(photo, fingerprint, seed, parts, solving)
         operator = self.operators.join([parts])
         if self.degrade:
             clean, framing = photograph(photo.path, self.operators.image_shape)
             clean = clean.to(self.device, self.dtype)
             y = measure(clean[None], operator, self.noise, [seed])[0]
-            return Work(photo, fingerprint, seed, (Job(seed, y, parts, solving, clean),), framing)
+            return Work(photo, fingerprint, seed, (Job(seed, y, parts, solving, clean),), framing.original, framing.sentences())
         observed, given = observe(photo.path, self.operators.out_shape)
-        y = covered(observed.to(self.device, self.dtype)[None], operator, is_picture=given is not None)
-        y = y * measured_where(operator, y.new_empty(1, *self.operators.image_shape))
-        return Work(photo, fingerprint, seed, (Job(seed, y[0], parts, solving, None),), given)
+        y = self._measured(observed, operator, is_picture=given is not None)
+        original, notes = (given.original, given.sentences()) if given else (None, ())
+        return Work(photo, fingerprint, seed, (Job(seed, y, parts, solving, None),), original, notes)
+
+    def _measured(self, observed: Tensor, operator: Operator, *, is_picture: bool) -> Tensor:
+        y = covered(observed.to(self.device, self.dtype)[None], operator, is_picture=is_picture)
+        return (y * measured_where(operator, y.new_empty(1, *self.operators.image_shape)))[0]
+
+    def _read_frames(self, photo: Photo, fingerprint: str, seed: int, parts: list[Operator], solving: list[Operator]) -> Work:
+        """A job for each frame in which there is something to do."""
+        damage, keeps = Damage(parts, self.operators.image_shape), self.recipe.output.consistency
+        source = Source(photo.path, self.operators.out_shape[0], damage, self.noise, seed, self.degrade)
+        scene, shot, notes, labels = framed(source, self.recipe.frame, keeps=keeps)
+        frames = [patch.frame for patch in scene.patches]
+        own = damage.framed(frames, scene.size)
+        solvers = own if solving is parts else Damage(solving, self.operators.image_shape).framed(frames, scene.size)
+        jobs, kept = [], []
+        for index, frame in enumerate(frames):
+            if keeps and damage.only_holes and all(bool((part.known == 1).all()) for part in own[index] if isinstance(part, Mask)):
+                continue  # nothing is missing here
+            operator = self.operators.join([own[index]])
+            seen = cut(shot.measured, frame.scaled(1 / damage.factor), (self.operators.out_shape[1], self.operators.out_shape[2]))
+            y = self._measured(seen, operator, is_picture=not self.degrade)
+            clean = None if shot.clean is None else cut(shot.clean, frame, scene.tile).to(self.device, self.dtype)
+            jobs.append(Job((seed + index * _STRIDE) % 2**48, y, own[index], solvers[index], clean))
+            kept.append(index)
+        scene = replace(scene, patches=tuple(scene.patches[index] for index in kept))
+        height, width = shot.measured.shape[-2:]
+        return Work(photo, fingerprint, seed, tuple(jobs), (height, width), notes, scene, tuple(labels[index] for index in kept))
+
+
+_STRIDE = 0x9E3779B97F4B

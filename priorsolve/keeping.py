@@ -8,19 +8,25 @@ import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from statistics import mean
 from typing import Literal
 
 import torch
 
 from priorsolve.answers import Answer
 from priorsolve.components import RecipeError
+from priorsolve.composing import pictures_of
+from priorsolve.files import write_atomically
 from priorsolve.images import PhotoError, measurement_suffix, write_image, write_measurement
-from priorsolve.jobs import Work
+from priorsolve.jobs import Job, Work
 from priorsolve.metrics import METRICS
 from priorsolve.outfolder import Places, places_of, unwritable
 from priorsolve.photos import Photo, output_name
 from priorsolve.records import Record, record_path, write_record
+
+FEW = 32
+"""Frames of one photo that are told of one by one."""
 
 
 @dataclass(frozen=True)
@@ -38,41 +44,40 @@ class Keeper:
 
     def keep(self, work: Work, answers: Sequence[Answer], seconds: float) -> Record:
         """Write everything, the record last: it is the promise that the rest is there. An older promise goes first."""
-        (job,), (answer,) = work.jobs, answers
-        image = answer.checked().image
+        made = pictures_of(work, [answer.checked() for answer in answers])
         record_path(self.out, work.photo.name).unlink(missing_ok=True)
         places = self.places(work.photo)
-        measured = places.picture if measurement_suffix(tuple(job.y.shape)) == ".png" else places.array
-        write_image(self.out / places.restored, image)
-        write_measurement(self.out / measured, job.y)
-        metrics = {}
-        if job.clean is not None:
-            write_image(self.out / places.clean, job.clean)
-            metrics = {key: digits(float(METRICS[key](image[None], job.clean[None]))) for key in self.metrics}
-        if answer.spread is not None:
-            write_image(self.out / places.spread, (4 * answer.spread)[None])
-        metrics |= {key: digits(value) for key, value in answer.calibration.items()}
-        framed = work.framing.sentences() if work.framing else ()
+        measured = places.picture if measurement_suffix(tuple(made.measured.shape)) == ".png" else places.array
+        if made.copied is not None and made.copied.suffix.lower() == PurePosixPath(places.restored).suffix.lower():
+            write_atomically(self.out / places.restored, made.copied.read_bytes())
+        else:
+            write_image(self.out / places.restored, made.restored)
+        write_measurement(self.out / measured, made.measured)
+        if made.clean is not None:
+            write_image(self.out / places.clean, made.clean)
+        if made.spread is not None:
+            write_image(self.out / places.spread, 4 * made.spread)
+        worst = max(answers, key=lambda answer: answer.misfit, default=None)
         record = Record(
             name=work.photo.name,
             status="done",
             fingerprint=work.fingerprint,
             seed=work.seed,
-            misfit=digits(answer.misfit),
-            history=tuple(map(digits, answer.history)),
-            steps=answer.steps,
-            stopped=answer.stopped,
-            metrics=metrics,
-            notes=(*framed, *filter(None, [answer.note])),
-            diagnosis=answer.diagnosis,
-            input_size=work.framing.original if work.framing else None,
-            output_size=(int(image.shape[-2]), int(image.shape[-1])),
+            misfit=None if worst is None else digits(worst.misfit),
+            history=() if worst is None else tuple(map(digits, worst.history)),
+            steps=max((answer.steps for answer in answers), default=0),
+            stopped="" if worst is None else worst.stopped,
+            metrics=_judged(work.jobs, answers, self.metrics),
+            notes=(*work.notes, *_said(work, answers)),
+            diagnosis=tuple(_labelled(work, index, line) for index, answer in enumerate(answers[:FEW]) for line in answer.diagnosis),
+            input_size=work.original,
+            output_size=(int(made.restored.shape[-2]), int(made.restored.shape[-1])),
             seconds=round(seconds, 3),
             versions=_versions(),
             image=places.restored,
-            spread=places.spread if answer.spread is not None else None,
+            spread=places.spread if made.spread is not None else None,
             measurement=measured,
-            original=places.clean if job.clean is not None else None,
+            original=places.clean if made.clean is not None else None,
         )
         write_record(self.out, record)
         return record
@@ -87,6 +92,30 @@ class Keeper:
                 (self.out / place).unlink(missing_ok=True)
             write_record(self.out, record)
         return record
+
+
+def _judged(jobs: Sequence[Job], answers: Sequence[Answer], metrics: Sequence[str]) -> dict[str, float]:
+    """Each metric's mean over the jobs, where the originals are known: on the prior's own pictures, not the whole photo."""
+    judged = {}
+    clean = [(answer, job.clean) for answer, job in zip(answers, jobs, strict=True) if job.clean is not None]
+    for key in metrics if clean else ():
+        judged[key] = digits(mean(float(METRICS[key](answer.image[None], original[None])) for answer, original in clean))
+    for key in answers[0].calibration if answers else ():
+        judged[key] = digits(mean(answer.calibration[key] for answer in answers))
+    return judged
+
+
+def _said(work: Work, answers: Sequence[Answer]) -> list[str]:
+    """Where each frame is and how well it fits, and what there is to note of it."""
+    if len(answers) > FEW:
+        return []
+    found = [f"{label}: misfit {digits(answer.misfit):g}" for label, answer in zip(work.labels, answers, strict=False) if label]
+    return [*found, *(_labelled(work, index, answer.note) for index, answer in enumerate(answers) if answer.note)]
+
+
+def _labelled(work: Work, index: int, sentence: str) -> str:
+    """The sentence, told of its frame where there are several."""
+    return f"{work.labels[index].split(',')[0]}: {sentence}" if len(work.jobs) > 1 else sentence
 
 
 def digits(value: float) -> float:

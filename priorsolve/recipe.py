@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from priorsolve import yamlfile
 from priorsolve.components import RecipeError, arguments, check, explain, first_of
+from priorsolve.framings import Framings, Plain
 from priorsolve.metrics import METRICS
 from priorsolve.overrides import absolute, anchored, override
 from priorsolve.priors import ZOO
@@ -69,6 +70,8 @@ class Recipe(BaseModel):
     """What solvers use in the operator's place: a differentiable stand-in for one without a gradient, such as a real JPEG file."""
     noise: Specs = []
     prior: str
+    frame: Framings = Framings(center=Plain())
+    """Which part of a photo the prior draws: its centre, all of it (`aligned`), every face in it, or tiles over it."""
     solver: Specs
     metrics: list[str] = ["psnr", "ssim"]
     output: Output = Output()
@@ -133,6 +136,8 @@ class Recipe(BaseModel):
         parts["solver"] = _with_content(self.solver)
         if self.samples != 1:
             parts["samples"] = self.samples
+        if self.frame.kind != "center":
+            parts["frame"] = self.frame.model_dump()
         parts["prior"] = [self.prior, ZOO[self.prior].sha256] if self.prior in ZOO else _content(self.prior)
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from priorsolve.components import arguments
+from priorsolve.framings import Framings
 from priorsolve.recipe import KINDS, Recipe
 from priorsolve.registry import Kind, names
 
@@ -25,6 +26,9 @@ def recipe_schema() -> dict[str, Any]:
         choices = [one, {"type": "array", "items": one, **({} if key in EMPTY else {"minItems": 1})}]
         none = [{"type": "null"}] if key in EMPTY else []
         schema["properties"][key] = {"title": described.get("title", key), "anyOf": choices + none}
+    definitions["Framings"] |= {"minProperties": 1, "maxProperties": 1}
+    named = {"enum": list(Framings.model_fields)}
+    schema["properties"]["frame"] = {"title": "Frame", "default": "center", "anyOf": [named, {"$ref": "#/$defs/Framings"}]}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 

@@ -116,16 +116,16 @@ class Workbench:
         except Exception as error:  # noqa: BLE001 (as above)
             return self._keeper.fail(ended.photo, error)
 
-    def _batches(self, photos: Iterable[Photo], reading: ThreadPoolExecutor) -> Iterator[tuple[list[Failed], list[Turn]]]:
-        """Batches of jobs in the photos' order, with the photos that could not be read on the way."""
+    def _batches(self, photos: Iterable[Photo], reading: ThreadPoolExecutor) -> Iterator[tuple[list[Ended], list[Turn]]]:
+        """Batches of jobs in the photos' order, with the photos on the way that could not be read, or leave nothing to solve."""
         left = iter(photos)
         ahead = deque(reading.submit(self.read, photo) for photo in islice(left, 2 * self._size))
-        unread: list[Failed] = []
+        unread: list[Ended] = []
         turns: list[Turn] = []
         while ahead:
             ended = ahead.popleft().result()
             ahead.extend(reading.submit(self.read, photo) for photo in islice(left, 1))
-            if isinstance(ended, Failed):
+            if isinstance(ended, Failed) or not ended.work.jobs:
                 unread.append(ended)
             else:
                 turns += [(ended, job) for job in ended.work.jobs]

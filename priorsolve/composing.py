@@ -1,0 +1,50 @@
+"""From answers to the pictures that are kept of a photo."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from priorsolve.answers import Answer
+from priorsolve.jobs import Work
+from priorsolve.scenes import Scene
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """(C, H, W) each, at the photo's size: `spread` (1, H, W) and `clean` where there are such; `copied` is a photo that stays as it is."""
+
+    restored: Tensor
+    measured: Tensor
+    clean: Tensor | None
+    spread: Tensor | None
+    copied: Path | None = None
+
+
+def pictures_of(work: Work, answers: Sequence[Answer]) -> Pictures:
+    """The pictures of a photo whose jobs all have their answers. Raises PhotoError where a large photo cannot be read again."""
+    if work.scene is not None:
+        return _composed(work.scene, answers)
+    (job,), (answer,) = work.jobs, answers
+    return Pictures(answer.image, job.y, job.clean, None if answer.spread is None else answer.spread[None])
+
+
+def _composed(scene: Scene, answers: Sequence[Answer]) -> Pictures:
+    shot, damage = scene.source.shoot(), scene.source.damage
+    restored = scene.compose(shot, [answer.image for answer in answers])
+    known = damage.known(scene.size)
+    shown = shot.measured
+    if known is not None and not scene.source.degrade:
+        shown = shown * (known[:, :: damage.factor, :: damage.factor] > 0)
+    spreads = [answer.spread for answer in answers if answer.spread is not None]
+    untouched = not answers and damage.factor == 1 and not scene.source.degrade
+    return Pictures(
+        restored,
+        shown,
+        shot.clean,
+        scene.spread(spreads) if spreads else None,
+        copied=scene.source.path if untouched else None,
+    )
