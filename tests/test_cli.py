@@ -167,7 +167,7 @@ def test_ctrl_c_ends_in_one_line_and_the_next_run_goes_on(tmp_path: Path) -> Non
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
-    assert (process.returncode, out) == (1, "")
+    assert (process.returncode, out) == (130, "")
     assert err == "priorsolve: stopped; what is done is kept, run the same command to go on\n"
     assert 1 <= len(run.records(tmp_path / "out")) < 4
 

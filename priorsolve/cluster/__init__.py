@@ -1,0 +1,35 @@
+"""Photos on many workers, by Ray: each holds the prior, the driver hands out batches, and a worker that dies is replaced.
+
+Actors rather than Ray Data: what is to be done about a batch that killed its worker (its photos one by one, the culprit named) is ours
+to say, and every record is on the disk before it is told, so nothing hangs on Ray's memory of what was done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from priorsolve.cluster.crew import Crew, crew
+from priorsolve.cluster.ray import Cluster, ClusterError
+from priorsolve.recipe import Recipe
+from priorsolve.records import Record
+from priorsolve.restoration import Options, Run
+
+__all__ = ["Cluster", "ClusterError", "Crew", "crew", "restore_on"]
+
+
+def restore_on(
+    cluster: Cluster, recipe: Recipe, photos: Sequence[str | Path], out: str | Path, options: Options | None = None
+) -> Iterator[Record]:
+    """As `priorsolve.restore`, on a cluster: the same pictures and records, told in the order in which they are done.
+
+    Raises as that does, and ClusterError.
+    """
+    return _records(Run(recipe, [Path(photo) for photo in photos], Path(out), options or Options()), cluster)
+
+
+def _records(run: Run, cluster: Cluster) -> Iterator[Record]:
+    if run.todo:
+        with crew(run, cluster) as made:
+            made.prepare()
+            yield from made.records()
