@@ -58,7 +58,12 @@ def own_claim(shard: Shard | None) -> Claim:
 
 def refuse_where_busy(out: Path, shard: Shard | None) -> None:
     """Raise FolderBusyError where a run is at work on photos that a run of this shard would do."""
-    _refuse(out, own_claim(shard), [claim for claim, path in _claims(out) if _alive(claim, path)])
+    _refuse(out, own_claim(shard), at_work(out))
+
+
+def at_work(out: Path) -> list[Claim]:
+    """The claims of all runs that live."""
+    return [claim for claim, path in _claims(out) if _alive(claim, path)]
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from pathlib import Path
 from priorsolve.claims import Shard, claimed
 from priorsolve.files import TEMPORARY, write_atomically
 from priorsolve.photos import Photo
+from priorsolve.plan import forget_plans
 
 FOLDERS = ("images", "measurements", "originals", "spread")
 """Where a run writes pictures."""
@@ -91,7 +92,7 @@ def refuse_overwriting(photos: Iterable[Photo], out: Path, targets: Iterable[str
 
 @contextlib.contextmanager
 def working_in(out: Path, shard: Shard | None = None) -> Iterator[None]:
-    """Be the run that does these photos. One that is alone in the folder removes what a killed run left half-written.
+    """Be the run that does these photos. One that is alone in the folder removes old plans, and what a killed run left half-written.
 
     Raises FolderBusyError where another run does them, ValueError when the folder cannot be written.
     """
@@ -100,6 +101,8 @@ def working_in(out: Path, shard: Shard | None = None) -> Iterator[None]:
             alone = held.enter_context(claimed(out, shard))
         except OSError as error:
             raise unwritable(out, error.strerror or error) from None
+        if alone:
+            forget_plans(out)
         for place, _, names in os.walk(out) if alone else ():
             for name in names:
                 if name.startswith(".") and name.endswith(TEMPORARY):

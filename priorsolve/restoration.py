@@ -20,6 +20,7 @@ from priorsolve.measuring import photo_seed, stem
 from priorsolve.metrics import METRICS
 from priorsolve.outfolder import FOLDERS, check_writable, places_of, refuse_overwriting, without_results, working_in, write_recipe
 from priorsolve.photos import Photo, find_photos, output_names
+from priorsolve.plan import Plan, write_plan
 from priorsolve.recipe import Recipe, is_per_photo
 from priorsolve.records import Record, pending
 from priorsolve.solvers import OnStep
@@ -128,6 +129,7 @@ class Run:
         """Hold the folder against other runs, with this run's recipe in it."""
         with working_in(self.out, self.options.shard):
             write_recipe(self.out, self.recipe.dump())
+            write_plan(self.out, Plan(len(self.todo), self.before["done"], self.before["failed"]), self.options.shard)
             yield
 
 
