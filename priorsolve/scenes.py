@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from priorsolve.damage import Damage
 from priorsolve.framing import Box, Frame, Patch, Rounded, Whole, cut, cut_known, filled, find_faces, lay, paste, tile_frames
@@ -17,6 +18,9 @@ from priorsolve.framing.colour import halo, matched, with_chroma
 from priorsolve.framings import Faces, Framings, Tiles
 from priorsolve.images import PhotoError, read_photo
 from priorsolve.operators.noise import Noise
+
+FINE = 4
+"""Holes are filled at no more than so many times the prior's resolution, and enlarged from there."""
 
 
 @dataclass(frozen=True)
@@ -94,9 +98,11 @@ class _Composer:
         self.base = measured if len(measured) == 3 else measured.expand(3, -1, -1)
         self.seen = [cut(self.base, patch.frame, scene.tile) for patch in scene.patches]
         self.changes = [self._change(index) for index in range(len(images))]
+        self.fills = [self._fill(index) for index in range(len(images))] if scene.keeps and self.known is not None else []
 
     def composed(self) -> Tensor:
-        return paste(self.base, self.scene.patches, self._draw)
+        holes = 1 - self.known if self.fills and self.known is not None else None
+        return paste(self.base, self.scene.patches, self._draw, holes=holes)
 
     def _change(self, index: int) -> Tensor:
         """What the answer adds to what the frame saw of the photo; nothing in holes, and where it is not to be kept, all of it."""
@@ -105,6 +111,15 @@ class _Composer:
         if self.scene.keeps:
             return (image - seen) * known
         return image if self.grey else matched(image, seen, known * _border(self.scene.tile))
+
+    def _fill(self, index: int) -> Tensor:
+        """What goes into holes: the answer, moved smoothly so that it meets what is known around them."""
+        assert self.known is not None
+        frame, (height, width) = self.scene.patches[index].frame, self.scene.tile
+        fine = min(max(round(frame.size[0] / height), 1), FINE)
+        size = height * fine, width * fine
+        answer = interpolate(self.images[index][None], size=size, mode="bicubic", align_corners=False)[0]
+        return answer + filled(cut(self.base, frame, size) - answer, cut_known(self.known, frame, size))
 
     def _draw(self, index: int, box: Box) -> Tensor:
         if not (self.scene.keeps and self.grey):
@@ -126,7 +141,7 @@ class _Composer:
         if self.known is None:
             return kept
         known = box.of(self.known)
-        return known * kept + (1 - known) * _laid(self.images[index], frame, box)
+        return known * kept + (1 - known) * _laid(self.fills[index], frame, box)
 
 
 def framed(source: Source, how: Framings, *, keeps: bool) -> tuple[Scene, Shot, tuple[str, ...], tuple[str, ...]]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from priorsolve.framing.frame import Frame, centres
-from priorsolve.framing.windows import Window
+from priorsolve.framing.windows import Whole, Window
 
 STRIP = 1 << 20
 """Pixels that are worked on at once."""
@@ -44,10 +44,6 @@ class Patch(NamedTuple):
     frame: Frame
     window: Window
 
-    def weights(self, box: Box) -> Tensor:
-        """(height, width) of the box."""
-        return self.window(self.frame.from_photo(centres(*box.size, top=box.top, left=box.left))).float()
-
     def strips(self, height: int, width: int) -> list[Box]:
         """What the frame covers of a photo of this size, from top to bottom."""
         left, top, right, bottom = self.frame.box
@@ -57,20 +53,29 @@ class Patch(NamedTuple):
         return [Box(whole.left, row, whole.right, min(row + rows, whole.bottom)) for row in starts]
 
 
-def paste(base: Tensor, patches: Sequence[Patch], draw: Callable[[int, Box], Tensor]) -> Tensor:
+def paste(base: Tensor, patches: Sequence[Patch], draw: Callable[[int, Box], Tensor], *, holes: Tensor | None = None) -> Tensor:
     """The photo, (C, H, W), with `draw(i, box)`, (C, height, width), blended in as the window of patch i says.
 
     Where windows overlap and add up to more than 1 they share. Where none reaches, the photo stays as it is to the last bit.
+
+    Args:
+        holes: (1, H, W) where the photo shows nothing, 1, a patch counts in full up to its edges.
     """
     height, width = base.shape[-2:]
     total = base.new_zeros(height, width)
+
+    def weights(patch: Patch, box: Box) -> Tensor:
+        at = patch.frame.from_photo(centres(*box.size, top=box.top, left=box.left))
+        weight = patch.window(at).to(base)
+        return weight if holes is None else torch.maximum(weight, box.of(holes)[0] * Whole()(at).to(base))
+
     for patch in patches:
         for box in patch.strips(height, width):
-            box.of(total).add_(patch.weights(box).to(base))
+            box.of(total).add_(weights(patch, box))
     result = base.clone()
     for index, patch in enumerate(patches):
         for box in patch.strips(height, width):
-            weights = patch.weights(box).to(base) / box.of(total).clamp_min(1)
-            if bool(torch.any(weights > 0)):
-                box.of(result).add_(weights * (draw(index, box) - box.of(base)))
+            share = weights(patch, box) / box.of(total).clamp_min(1)
+            if bool(torch.any(share > 0)):
+                box.of(result).add_(share * (draw(index, box) - box.of(base)))
     return result
