@@ -265,8 +265,20 @@ def convert(
 
 
 @app.command()
-def report(folder: Annotated[Path, typer.Argument(help="A run's output folder.")], quiet: Quiet = False) -> None:
+def report(
+    folder: Annotated[Path, typer.Argument(help="A run's output folder.")],
+    watch: Annotated[bool, typer.Option("--watch", help="Show how far a run in progress is, until it ends or Ctrl-C.")] = False,
+    quiet: Quiet = False,
+) -> None:
     """Rebuild report.html, sheet.png and results.parquet from a run's records."""
+    if watch:
+        from rich.console import Console
+
+        from priorsolve.report.watch import watch as watch_run
+
+        with contextlib.suppress(KeyboardInterrupt):
+            watch_run(folder, Console(highlight=False, emoji=False))
+        return
     from priorsolve.report import write_report
 
     write_report(folder)

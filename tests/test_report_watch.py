@@ -1,0 +1,139 @@
+"""A run in progress, seen from its folder alone."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import run_support as run
+from rich.console import Console
+
+from priorsolve.claims import claimed
+from priorsolve.cli import main
+from priorsolve.outfolder import working_in
+from priorsolve.plan import Plan, read_plans, write_plan
+from priorsolve.records import Record, read_record, record_path, write_record
+from priorsolve.report import progress as looking
+from priorsolve.report.progress import Onlooker
+from priorsolve.report.watch import table, watch
+
+
+def written(out: Path, name: str, at: float, **changes: object) -> None:
+    """A record, written at this time."""
+    facts: dict[str, object] = {"status": "done", "misfit": 0.5, "metrics": {"psnr": 20.0}, **changes}
+    os.utime(write_record(out, Record(name, fingerprint="f", **facts)), (at, at))  # type: ignore[arg-type]
+
+
+def planned(out: Path, plan: Plan, at: float, shard: tuple[int, int] | None = None) -> None:
+    write_plan(out, plan, shard)
+    name = "run.json" if shard is None else f"run-{shard[0]}-of-{shard[1]}.json"
+    os.utime(out / name, (at, at))
+
+
+def text(*things: object) -> str:
+    file = io.StringIO()
+    Console(file=file, width=120).print(*things)
+    return file.getvalue()
+
+
+def test_counts_rate_and_time_left(tmp_path: Path) -> None:
+    written(tmp_path, "before.png", 500)
+    planned(tmp_path, Plan(todo=8, done=1), 1000)
+    for number in range(3):
+        written(tmp_path, f"sub/{number}.png", 1002 + 2 * number)
+    written(tmp_path, "bad.png", 1008, status="failed", reason="an empty file (0 bytes)", metrics={}, misfit=None)
+    with claimed(tmp_path, None):
+        onlooker = Onlooker(tmp_path)
+        seen = onlooker.look()
+        assert (seen.done, seen.failed, seen.total, seen.running) == (4, 1, 9, True)
+        assert seen.rate == pytest.approx(0.5)
+        assert seen.left == pytest.approx(8)
+        assert [record.name for record in seen.latest] == ["bad.png", "sub/2.png", "sub/1.png", "sub/0.png"]
+        drawn = text(table(seen))
+        for words in ("4 done", "1 failed", "of 9", "2 s a photo", "8 s left", "20.0 dB", "an empty file (0 bytes)"):
+            assert words in drawn
+        for number in range(3, 7):
+            written(tmp_path, f"sub/{number}.png", 1010)
+        assert onlooker.look().done == 8
+    assert "the run is over" in text(table(onlooker.look()))
+
+
+def test_shards_are_seen_together_and_a_new_run_begins_anew(tmp_path: Path) -> None:
+    with working_in(tmp_path, (0, 2)), working_in(tmp_path, (1, 2)):
+        planned(tmp_path, Plan(3), 1000, (0, 2))
+        planned(tmp_path, Plan(2), 1001, (1, 2))
+        written(tmp_path, "a.png", 1003)
+        seen = Onlooker(tmp_path).look()
+        assert (seen.done, seen.total) == (1, 5)
+    onlooker = Onlooker(tmp_path)
+    assert onlooker.look().total == 5
+    with working_in(tmp_path):
+        assert read_plans(tmp_path) == []
+        planned(tmp_path, Plan(4, done=1), 2000)
+        seen = onlooker.look()
+        assert (seen.done, seen.total, seen.latest, seen.rate) == (1, 5, (), None)
+
+
+def test_only_new_records_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def reading(path: Path) -> Record | None:
+        read.append(path.name)
+        return read_record(path)
+
+    monkeypatch.setattr(looking, "read_record", reading)
+    for number in range(5):
+        written(tmp_path, f"{number}.png", 10)
+    record_path(tmp_path, "damaged.png").write_text("{")
+    onlooker = Onlooker(tmp_path)
+    assert onlooker.look().done == 5
+    assert len(read) == 6
+    written(tmp_path, "new.png", 11)
+    assert onlooker.look().done == 6
+    assert read[6:] == ["new.png.json"]
+    monkeypatch.setattr(looking, "AT_ONCE", 4)
+    again = Onlooker(tmp_path)
+    assert again.look().behind
+    assert [again.look().done for _ in range(2)] == [6, 6]
+
+
+def test_a_run_is_watched_from_another_process_until_it_ends(tmp_path: Path) -> None:
+    run.photos(tmp_path / "in", 3)
+    recipe = run.recipe_file(tmp_path)
+    command = [
+        sys.executable,
+        "-m",
+        "priorsolve",
+        "restore",
+        recipe,
+        str(tmp_path / "in"),
+        "--batch-size",
+        "1",
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    with subprocess.Popen([*command, "--quiet"], cwd=Path(__file__).parent.parent) as process:
+        until = time.monotonic() + 120
+        while not read_plans(tmp_path / "out") and process.poll() is None and time.monotonic() < until:
+            time.sleep(0.05)
+        drawn = io.StringIO()
+        end = watch(tmp_path / "out", Console(file=drawn, width=120), seconds=0.1)
+        assert (end.done, end.failed, end.total, end.running) == (3, 0, 3, False)
+        assert process.wait(60) == 0
+    assert "the run is over" in drawn.getvalue()
+    assert (tmp_path / "out" / "report.html").is_file()
+
+
+def test_a_folder_without_a_run_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", "--watch", str(tmp_path)]) == 2
+    assert "no run in" in capsys.readouterr().err
+    written(tmp_path, "a[red].png", 10)
+    assert main(["report", "--watch", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert "1 done" in out
+    assert "a[red].png" in out
