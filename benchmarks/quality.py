@@ -1,9 +1,10 @@
-"""How well the recipes restore real faces, beside latent optimization in z and classical methods: the tables of docs/quality.md.
+"""How well the recipes restore real faces, beside other solvers, another prior and classical methods: the tables of docs/quality.md.
 
     python benchmarks/quality.py PHOTOS OUT [LIMIT [TASK...]]
 
-Every task is one `priorsolve benchmark` into a folder of its own below OUT, so that it can be stopped and gone on with; photos are clean
-and face the camera as in FFHQ. LIMIT is how many photos of the folder, by name. Prints Markdown.
+Every task is one `priorsolve benchmark` or more into folders of its own below OUT, so that it can be stopped and gone on with; photos are
+clean and face the camera as in FFHQ. LIMIT is how many photos of the folder, by name; tables that take many hours stop at fewer.
+Prints Markdown.
 """
 
 from __future__ import annotations
@@ -15,30 +16,65 @@ from machine import describe
 
 from priorsolve.cli import main as priorsolve
 
-Z = "solver=[{latent: {space: z, steps: 100, restarts: 1}}]"
 HOLE = "operator=[{mask: {boxes: [[0.3125, 0.3125, 0.6875, 0.6875]]}}]"
+WORN = "operator=[gray, {downsample: {factor: 4}}, {mask: {strokes: medium}}]"
 TASKS = {
-    "hole48": ("a hole of 48×48", [f"hole48=inpaint?{HOLE}", f"hole48-latent-z=inpaint?{HOLE}&{Z}"]),
-    "inpaint": ("scribbles", ["inpaint"]),
-    "upscale": ("8× larger", ["upscale", f"upscale-latent-z=upscale?{Z}"]),
-    "up16": ("16× larger", ["up16=upscale?operator.0.downsample.factor=16"]),
-    "colorize": ("colours", ["colorize", f"colorize-latent-z=colorize?{Z}"]),
-    "deblur": ("a Gaussian blur of σ = 2 with noise of 0.02", ["deblur"]),
-    "old-photo": ("grey, soft and scratched", ["old-photo"]),
-    "sense": ("compressed sensing, 5 %", ["sense"]),
+    "hole48": ("A hole of 48×48 in the middle of the face", f"inpaint?{HOLE}", 32),
+    "upscale": ("8× larger, from 16×16", "upscale?", 32),
+    "colorize": ("Colours", "colorize?", 32),
+    "inpaint": ("Scribbles", "inpaint?", 16),
+    "up16": ("16× larger, from 8×8", "upscale?operator.0.downsample.factor=16", 16),
+    "deblur": ("A Gaussian blur of σ = 2, noise of 0.02", "deblur?", 16),
+    "old-photo": ("Grey, soft and scratched", "old-photo?", 16),
+    "worn": ("Grey, 4× smaller and under strokes", f"old-photo?{WORN}", 16),
+    "sense2": ("Compressed sensing, 2 %: 983 random numbers of 49 152", "sense?operator.0.fast_sensing.ratio=0.02", 16),
+    "sense": ("Compressed sensing, 5 %", "sense?", 16),
+    "sense10": ("Compressed sensing, 10 %", "sense?operator.0.fast_sensing.ratio=0.1", 16),
 }
-"""Name -> what it is, and the recipes that are compared."""
+"""Name -> what it is, the recipe with its changes, and on how many photos; the prior is ffhq128."""
+
+Z = "solver=[{latent: {space: z, steps: 100, restarts: 1}}]"
+BESIDE = ("hole48", "upscale", "colorize")
+"""The tasks that latent optimization in z is compared in, on all photos."""
+
+SMALL = {
+    "hole24": ("A hole of 24×24", f"inpaint?{HOLE}"),
+    "upscale4": ("4× larger, from 16×16", "upscale?operator.0.downsample.factor=4"),
+    "colours64": ("Colours", "colorize?"),
+    "identity": ("Nothing missing: how near the prior comes to a photo", "inpaint?operator=[identity]&output.consistency=false"),
+    "sense500": ("500 Gaussian measurements of 12 288", "sense?operator=[{gaussian_sensing: {m: 500, seed: 0}}]&noise=[]"),
+}
+"""Tasks at 64×64 with digiface64, 16 photos, by every kind of solver."""
+
+SOLVERS = {
+    "z": "[{latent: {space: z, steps: 200}}]",
+    "multicode": "[{multicode: {codes: 20, block: 3, steps: 200}}]",
+    "tuned": "[{latent: {space: z, steps: 100}}, {tuned: {steps: 300, weights_lr: 5.0e-4, lr: 0.01, decay: cosine}}]",
+    "layered": "[{latent: {space: z, steps: 100}}, {layered: {block: 2, steps: 100}}]",
+}
+
+
+def contest(title: str, recipes: list[str], photos: str, out: Path, limit: int, *options: str) -> bool:
+    """One benchmark and its table; whether it failed."""
+    common = ["--photos", photos, "--out", str(out), "--limit", str(limit), "--quiet", *options]
+    failed = priorsolve(["benchmark", *recipes, *common]) != 0
+    print(f"## {title}\n\n{(out / 'table.md').read_text(encoding='utf-8')}", flush=True)
+    return failed
 
 
 def main(photos: str, out: Path, limit: str = "1000", *tasks: str) -> int:
     """Run the tasks, all by default, and print their tables."""
-    print(f"{describe()}; network in bfloat16 while searching\n")
+    print(f"{describe()}; ffhq128 in bfloat16 while searching\n")
     failed = 0
-    for name in tasks or TASKS:
-        title, recipes = TASKS[name]
-        options = ["--photos", photos, "--out", str(out / name), "--limit", limit, "--dtype", "bfloat16", "--batch-size", "4"]
-        failed += priorsolve(["benchmark", *recipes, *options, "--quiet"]) != 0
-        print(f"## {title}\n\n{(out / name / 'table.md').read_text(encoding='utf-8')}")
+    for name in tasks or (*TASKS, *SMALL):
+        if name in TASKS:
+            title, recipe, count = TASKS[name]
+            recipes = [f"{name}={recipe}"] + ([f"{name}-latent-z={recipe}&{Z}"] if name in BESIDE else [])
+            options = ("--dtype", "bfloat16", "--batch-size", "4")
+        else:
+            (title, recipe), count, options = SMALL[name], 16, ()
+            recipes = [f"{name}-{solver}={recipe}&prior=digiface64&solver={chain}" for solver, chain in SOLVERS.items()]
+        failed += contest(title, recipes, photos, out / name, min(count, int(limit)), *options)
     return failed
 
 
