@@ -25,28 +25,34 @@ def heading(recipe: str) -> str:
 
 def medians(records: Sequence[Record]) -> dict[str, float]:
     """The median of each metric, over the photos that have it."""
-    names = sorted({name for record in records for name in record.metrics})
-    return {name: statistics.median(_numbers(records, name) or [math.nan]) for name in names}
+    return {name: statistics.median(_numbers(records, name) or [math.nan]) for name in _metrics(records)}
+
+
+def licence(recipe: str) -> str:
+    """The prior's name, and what binds its pictures, in a line."""
+    name = _prior(recipe)
+    return f"prior {name}, {_bound(name)}" if name else ""
 
 
 def stats(records: Sequence[Record]) -> str:
     """The few numbers at the top."""
     count = Counter(record.status for record in records)
-    shown = [("restored", f"{count['done']:,}", "")]
+    shown = {"restored": f"{count['done']:,}"}
     if count["failed"]:
-        shown.append(("failed", f"{count['failed']:,}", ' class="failed"'))
-    shown += [(f"median {name}", value(name, number), "") for name, number in medians(records).items()]
-    shown.append(("solving", duration(sum(record.seconds for record in records)), ""))
-    return "".join(f"<div{kind}><dt>{escape(legible(label))}</dt><dd>{escape(number)}</dd></div>" for label, number, kind in shown)
+        shown["failed"] = f'<button type="button" id="show-failed" title="Show them">{count["failed"]:,}</button>'
+    shown |= {f"median {name}": value(name, number) for name, number in medians(records).items()}
+    shown["solving"] = duration(sum(record.seconds for record in records))
+    return "".join(f"<div><dt>{_safe(label)}</dt><dd>{number}</dd></div>" for label, number in shown.items())
 
 
 def about(records: Sequence[Record], recipe: str) -> str:
     """Prior and licence, what took how long, versions, and the recipe itself."""
     seconds = [record.seconds for record in records if record.seconds]
-    rows = {"prior": _prior(_read(recipe).get("prior"))}
+    name = _prior(recipe)
+    rows = {"prior": f"{name}, {_bound(name)}. {ZOO[name].note if name in ZOO else ''}"} if name else {}
     if seconds:
         rows["time"] = f"{duration(sum(seconds))} for all photos, {statistics.median(seconds):.3g} s for the median one"
-    for name in sorted({name for record in records for name in record.metrics}):
+    for name in _metrics(records):
         numbers = _numbers(records, name) or [math.nan]
         rows[name] = " · ".join(
             f"{word} {value(name, number)}"
@@ -60,12 +66,18 @@ def about(records: Sequence[Record], recipe: str) -> str:
     return f'<dl class="facts">{listed}</dl>{told}'
 
 
-def _prior(given: Any) -> str:
-    """The prior's name and the licence that binds its pictures."""
-    name = next(iter(given), "") if isinstance(given, Mapping) else given
-    if name in ZOO:
-        return f"{name}, {ZOO[name].licence}. {ZOO[name].note}"
-    return f"{name}: a checkpoint of your own, under the licence that it came with" if name else ""
+def _prior(recipe: str) -> str:
+    given = _read(recipe).get("prior") or ""
+    return str(next(iter(given), "") if isinstance(given, Mapping) else given)
+
+
+def _bound(prior: str) -> str:
+    return f"licence: {ZOO[prior].licence}" if prior in ZOO else "a checkpoint of your own, under the licence that it came with"
+
+
+def _metrics(records: Sequence[Record]) -> list[str]:
+    """Their names, in the order met."""
+    return list(dict.fromkeys(name for record in records for name in record.metrics))
 
 
 def _numbers(records: Sequence[Record], name: str) -> list[float]:

@@ -67,14 +67,14 @@ function find() {
 function tile(photo) {
   const [key] = JSON.parse(byId("sort").value);
   const shown = key === "name" ? "psnr" in photo.metrics ? "psnr" : "misfit" : key;
-  const remark = photo.status === "failed" ? "failed" : said(shown, value(photo, shown));
+  const remark = photo.status === "failed" ? photo.reason : said(shown, value(photo, shown));
   const pictures = details(photo.index).pictures;
   const picture = pictures.restored ?? pictures.measurement;
   const face = element("span", { class: "face" });
   if (photo.status === "failed") face.append("failed");
   else if (picture) face.append(image(picture, ""));
   const label = `${photo.name}, ${photo.status === "failed" ? `failed: ${photo.reason}` : `${shown} ${remark}`}`;
-  const made = element("div", { class: `tile ${photo.status}`, role: "option", tabindex: -1, "aria-label": label, title: photo.name, "data-index": photo.index });
+  const made = element("div", { class: `tile ${photo.status}`, role: "option", tabindex: -1, "aria-label": label, title: photo.status === "failed" ? `${photo.name}: ${photo.reason}` : photo.name, "data-index": photo.index });
   made.append(face, element("span", { class: "label" }, photo.name.split("/").pop()), element("span", { class: "remark" }, remark));
   return made;
 }
@@ -128,10 +128,14 @@ function columns() {
 
 // ---- one photo
 
-function image(picture, alt) {
+function image(picture, alt, result) {
   const made = element("img", { src: picture.src, alt, width: picture.width, height: picture.height, draggable: "false" });
-  made.classList.toggle("plain", Math.max(picture.width, picture.height) <= 64); // each measured pixel can be seen
+  made.classList.toggle("plain", plain(picture, result));
   return made;
+}
+
+function plain(picture, result) { // each measured pixel is to be seen
+  return Math.max(picture.width, picture.height) <= 32 || picture.width < (result?.width ?? 0);
 }
 
 function choose(index) {
@@ -151,15 +155,15 @@ function choose(index) {
 }
 
 function comparison(photo, pictures) {
-  const kinds = ["measurement", "original"].filter((kind) => pictures[kind]);
+  const kinds = ["measurement", "original", "spread"].filter((kind) => pictures[kind]);
   const kind = kinds.includes(view.against) ? view.against : kinds[0];
   byId("slider").hidden = !pictures.restored;
   byId("slider").classList.toggle("single", !kind);
   byId("against").hidden = kinds.length < 2 || !pictures.restored;
   if (!pictures.restored) return;
-  layer(byId("after"), pictures.restored, `${photo.name}, restored`);
+  layer(byId("after"), pictures.restored, `${photo.name}, restored`, pictures.restored);
   if (!kind) return byId("before").removeAttribute("src");
-  layer(byId("before"), pictures[kind], `${photo.name}, ${kind}`);
+  layer(byId("before"), pictures[kind], `${photo.name}, ${kind}`, pictures.restored);
   byId("before-tag").textContent = kind;
   const choices = kinds.map((each) => {
     const button = element("input", { type: "radio", name: "against", value: each });
@@ -172,11 +176,11 @@ function comparison(photo, pictures) {
   slide(view.at);
 }
 
-function layer(place, picture, alt) {
+function layer(place, picture, alt, result) {
   place.src = picture.src;
   place.alt = alt;
-  place.classList.toggle("plain", Math.max(picture.width, picture.height) <= 64);
-  if (place.id === "after") byId("slider").style.aspectRatio = `${picture.width} / ${picture.height}`;
+  place.classList.toggle("plain", plain(picture, result));
+  byId("slider").style.aspectRatio = `${result.width} / ${result.height}`;
 }
 
 function slide(at) {
@@ -192,7 +196,7 @@ function slide(at) {
 function strip({ pictures, files }) {
   const items = Object.entries(pictures).map(([kind, picture]) => {
     const face = element("a", { href: picture.file, target: "_blank", rel: "noopener", title: "Open the file, where it lies beside this page" });
-    face.append(image(picture, `${kind}, opens the file at its full size`));
+    face.append(image(picture, `${kind}, opens the file at its full size`, pictures.restored));
     return element("li", {}, face, element("span", {}, kind));
   });
   const others = Object.entries(files).map(([kind, file]) => element("li", { class: "other" }, element("code", {}, file), element("span", {}, kind)));
@@ -268,6 +272,11 @@ byId("previous").addEventListener("click", () => move(-1, false));
 byId("next").addEventListener("click", () => move(1, false));
 byId("earlier").addEventListener("click", () => (view.page--, gallery()));
 byId("later").addEventListener("click", () => (view.page++, gallery()));
+byId("show-failed")?.addEventListener("click", () => {
+  byId("query").value = byId("stopped").value = "";
+  byId("status").value = "failed";
+  find();
+});
 byId("filters").addEventListener("input", find);
 byId("filters").addEventListener("submit", (event) => event.preventDefault());
 byId("tiles").addEventListener("click", (event) => {

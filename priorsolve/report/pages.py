@@ -16,7 +16,7 @@ from typing import Any
 
 from priorsolve.files import legible
 from priorsolve.records import Record
-from priorsolve.report.about import about, heading, medians, stats
+from priorsolve.report.about import about, heading, licence, medians, stats
 from priorsolve.report.pictures import Size, embedded, size_for
 
 PICTURED = 10_000
@@ -34,6 +34,7 @@ def page(out: Path, records: Sequence[Record]) -> bytes:
         "style": style,
         "script": script,
         "title": escape(heading(recipe)),
+        "prior": escape(licence(recipe)),
         "stats": stats(records),
         "about": about(records, recipe),
         "photos": _json({"photos": [_entry(record) for record in records], "medians": medians(records)}),
@@ -47,7 +48,7 @@ def page(out: Path, records: Sequence[Record]) -> bytes:
 def _entry(record: Record) -> dict[str, Any]:
     """What the gallery filters and sorts by."""
     entry = {"name": record.name, "status": record.status, "stopped": record.stopped, "reason": record.reason}
-    return {**entry, "misfit": record.misfit, "metrics": dict(sorted(record.metrics.items()))}
+    return {**entry, "misfit": record.misfit, "metrics": record.metrics}
 
 
 def _block(out: Path, index: int, record: Record, size: Size) -> str:
