@@ -23,6 +23,9 @@ PREFIX, SUFFIX = ".run-", ".json"
 BEAT_SECONDS, STALE_SECONDS = 20.0, 120.0
 """How often a run renews its claim, and how old a claim of another machine must be to count as a dead run's."""
 
+_held: set[str] = set()
+"""The files of the claims that this process holds. One that it could not remove is not among them."""
+
 
 class FolderBusyError(ValueError):
     """Another run is at work on the same photos in the same folder."""
@@ -73,6 +76,7 @@ def claimed(out: Path, shard: Shard | None) -> Iterator[bool]:
     Raises FolderBusyError as `refuse_where_busy` does.
     """
     claim, path = own_claim(shard), out / f"{PREFIX}{uuid.uuid4().hex[:16]}{SUFFIX}"
+    _held.add(path.name)
     try:
         out.mkdir(parents=True, exist_ok=True)
         with _one_at_a_time(out):
@@ -87,7 +91,8 @@ def claimed(out: Path, shard: Shard | None) -> Iterator[bool]:
         with _renewed(path, claim):
             yield not others
     finally:
-        with contextlib.suppress(OSError):  # a disk that is gone: it dies with us
+        _held.discard(path.name)
+        with contextlib.suppress(OSError):  # a disk that is gone: what is left counts as dead
             path.unlink(missing_ok=True)
 
 
@@ -118,7 +123,7 @@ def _claims(out: Path) -> list[tuple[Claim, Path]]:
 def _alive(claim: Claim, path: Path) -> bool:
     """On this machine the process itself tells; of another one only the claim's age."""
     if claim.machine == _machine() and os.name == "posix":
-        return _born(claim.pid) == claim.born
+        return _born(claim.pid) == claim.born and (claim.pid != os.getpid() or path.name in _held)
     with contextlib.suppress(OSError):
         return _now(path.parent) - path.stat().st_mtime < STALE_SECONDS
     return False  # it was withdrawn meanwhile

@@ -53,6 +53,7 @@ def restore(
     from priorsolve import console
     from priorsolve.data import samples
     from priorsolve.memory import keep_freed_memory
+    from priorsolve.outfolder import unwritable
     from priorsolve.report import write_report
     from priorsolve.restoration import Options, Run
     from priorsolve.stopping import Stopping
@@ -84,7 +85,10 @@ def restore(
             failed += record.status == "failed"
             restored += record.status == "done"
     if any((out / "records").rglob("*.json")):
-        write_report(out, sheet=loaded.output.sheet)
+        try:
+            write_report(out, sheet=loaded.output.sheet)
+        except OSError as error:
+            raise unwritable(out, error.strerror or error) from None
     if not quiet and not as_json:
         counts = {
             "restored": restored,

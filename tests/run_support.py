@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -62,3 +68,31 @@ def records(out: Path) -> dict[str, dict[str, Any]]:
     """Every record without its time, by the photo's name."""
     read = [json.loads(path.read_text()) for path in (out / "records").rglob("*.json")]
     return {each["name"]: {key: value for key, value in each.items() if key != "seconds"} for each in read}
+
+
+def command(*arguments: str) -> subprocess.Popen[str]:
+    """The command line in a process, and a process group, of its own."""
+    here = Path(__file__).resolve().parent.parent
+    return subprocess.Popen(
+        [sys.executable, "-m", "priorsolve", *arguments],
+        cwd=here,
+        env={**os.environ, "PYTHONPATH": str(here)},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=_heard,
+    )
+
+
+def _heard() -> None:
+    """A shell starts its background jobs deaf to Ctrl-C, and they pass it on; a person's shell does not."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def wait_for(true: Callable[[], object], seconds: float = 100) -> None:
+    """Raise AssertionError unless it becomes true."""
+    until = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < until, "it did not happen"
+        time.sleep(0.01)

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -155,21 +154,6 @@ def test_help_is_quick_and_needs_no_torch() -> None:
     assert "restore" in said.stdout
     assert torch_there == "False"
     assert float(seconds) < 1.5  # of one core, on a busy machine; it takes 0.3
-
-
-@pytest.mark.usefixtures("digiface64")
-def test_ctrl_c_ends_in_one_line_and_the_next_run_goes_on(tmp_path: Path) -> None:
-    run.photos(tmp_path / "in", 12)
-    arguments = restore(tmp_path, "--quiet", "--batch-size", "1", "--set", "solver.steps=100")
-    process = command(*arguments)
-    until = time.monotonic() + 100
-    while not run.records(tmp_path / "out") and time.monotonic() < until:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    assert (process.returncode, out) == (130, "")
-    assert err == "priorsolve: stopped; what is done is kept, run the same command to go on\n"
-    assert 1 <= len(run.records(tmp_path / "out")) < 4
 
 
 def test_a_reader_that_has_seen_enough() -> None:

@@ -220,6 +220,24 @@ def test_an_interruption_stops_pip_and_leaves_nothing(wheels: Path, tmp_path: Pa
     assert left_over() == []
 
 
+def test_a_process_killed_while_it_downloads_spoils_nothing(wheels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        use_python("exec sleep 5", tmp_path, patched)
+        asleep = sys.executable
+    script = (
+        f"import sys; from priorsolve.priors import ZOO, fetch, Entry; ZOO['toy'] = {ENTRY!r}; sys.executable = {asleep!r}; fetch('toy')"
+    )
+    root = Path(__file__).resolve().parent.parent
+    process = subprocess.Popen([sys.executable, "-c", script], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(root)})
+    until = time.monotonic() + 60
+    while not any((tmp_path / "cache").rglob("log")) and time.monotonic() < until:
+        time.sleep(0.02)
+    process.kill()
+    process.wait(30)
+    assert not cached_path("toy").exists()
+    assert fetch("toy").read_bytes() == WEIGHTS
+
+
 def test_only_old_remains_are_swept(wheels: Path) -> None:
     fetch("toy")
     old, young = (cached_path("toy").with_name(f".fetch-{name}") for name in ("old", "young"))

@@ -1,0 +1,113 @@
+"""Two runs on one folder: the second is refused and told of the first, unless they share the photos out, or the first is dead."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import run_support as run
+
+from priorsolve import claims
+from priorsolve.claims import Claim, FolderBusyError, claimed, own_claim, write_claim
+from priorsolve.cli import main
+from priorsolve.restoration import Options, Run
+
+
+def others(out: Path) -> list[Path]:
+    return list(out.glob(".run-*"))
+
+
+def claim_of(out: Path, claim: Claim, age: float = 0.0) -> Path:
+    path = out / ".run-other.json"
+    write_claim(path, claim)
+    os.utime(path, (time.time() - age,) * 2)
+    return path
+
+
+def dead_process() -> int:
+    return int(subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True).stdout)
+
+
+def test_the_second_is_refused_in_one_line_that_names_the_first(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    run.photos(tmp_path / "in", 1)
+    (tmp_path / "out").mkdir()
+    first = replace(own_claim(None), command="priorsolve restore inpaint in")
+    with claimed(tmp_path / "out", None):
+        (path,) = others(tmp_path / "out")
+        write_claim(path, first)
+        assert main(["restore", run.recipe_file(tmp_path), str(tmp_path / "in"), "--out", str(tmp_path / "out")]) == 2
+    said = capfd.readouterr().err
+    assert said.count("\n") == 1
+    assert f"in use: process {os.getpid()} on {first.host} since {time.strftime('%Y-%m-%d')}" in said
+    assert "(priorsolve restore inpaint in) does the same photos" in said
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "together"),
+    [(None, None, False), (None, (0, 2), False), ((0, 2), (1, 2), True), ((0, 2), (0, 2), False), ((0, 2), (1, 3), False)],
+)
+def test_shards_of_one_count_work_together(tmp_path: Path, first: claims.Shard | None, second: claims.Shard | None, together: bool) -> None:
+    with claimed(tmp_path, first) as alone:
+        assert alone
+        if together:
+            with claimed(tmp_path, second) as alone:
+                assert not alone
+        else:
+            with pytest.raises(FolderBusyError, match="in use"), claimed(tmp_path, second):
+                pass
+        assert len(others(tmp_path)) == 1
+    assert others(tmp_path) == []
+
+
+def test_claims_of_the_dead_go(tmp_path: Path) -> None:
+    here, elsewhere = own_claim(None), replace(own_claim(None), host="far", machine="far 1")
+    for claim, age, alive in (
+        (replace(here, pid=os.getppid(), born=claims._born(os.getppid()) or ""), 1e6, True),  # here the process tells, not the age
+        (here, 0, False),  # this very process does not hold it: it could not be removed
+        (replace(here, pid=dead_process()), 0, False),
+        (replace(here, born="another process of this number"), 0, False),
+        (elsewhere, claims.STALE_SECONDS - 30, True),
+        (elsewhere, claims.STALE_SECONDS + 30, False),
+    ):
+        path = claim_of(tmp_path, claim, age)
+        if alive:
+            with pytest.raises(FolderBusyError, match=re.escape(f"process {claim.pid} on {claim.host}")), claimed(tmp_path, None):
+                pass
+        else:
+            with claimed(tmp_path, None) as alone:
+                assert alone
+                assert not path.exists()
+    path.write_text("{")
+    with claimed(tmp_path, None):
+        pass
+
+
+def test_a_claim_is_renewed_while_it_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "BEAT_SECONDS", 0.01)
+    with claimed(tmp_path, None):
+        (path,) = others(tmp_path)
+        os.utime(path, (0, 0))
+        until = time.monotonic() + 20
+        while path.stat().st_mtime == 0 and time.monotonic() < until:
+            time.sleep(0.01)
+        assert time.time() - path.stat().st_mtime < 20
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_a_run_holds_its_claim_to_the_end_and_one_with_nothing_to_do_holds_none(tmp_path: Path) -> None:
+    first = Run(run.quick(), [run.photos(tmp_path / "in", 2)], tmp_path / "out", Options(batch_size=1))
+    records = first.records()
+    next(records)
+    with pytest.raises(FolderBusyError, match="does the same photos"):
+        Run(run.quick(), [tmp_path / "in"], tmp_path / "out", Options())
+    list(records)
+    assert others(tmp_path / "out") == []
+    with claimed(tmp_path / "out", None):
+        assert Run(run.quick(), [tmp_path / "in"], tmp_path / "out", Options()).before["done"] == 2

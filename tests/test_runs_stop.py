@@ -1,0 +1,63 @@
+"""Ctrl-C with real signals: once finishes the batch at work, twice stops at once; the next run goes on from either."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import run_support as run
+
+from priorsolve.cli import main
+from priorsolve.restoration import Options, Run
+
+pytestmark = pytest.mark.usefixtures("digiface64")
+STOPPED = "priorsolve: stopped; what is done is kept, run the same command to go on\n"
+
+
+def test_once_finishes_the_batch_and_all_that_follows_is_done_by_the_next_run(tmp_path: Path) -> None:
+    arguments = restore(tmp_path, 12, "--batch-size", "4", "--set", "solver.steps=40")
+    process = run.command(*arguments)
+    run.wait_for(lambda: bool(run.records(tmp_path / "out")))
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=100)[1]
+    assert process.returncode == 130
+    assert "finishing the batch at work; once more stops at once\n" in said
+    assert said.endswith(STOPPED)
+    kept = run.records(tmp_path / "out")
+    assert len(kept) in (4, 8)
+    assert (tmp_path / "out" / "results.parquet").is_file()
+    assert list((tmp_path / "out").rglob(".*")) == []
+    assert main([*arguments, "--quiet"]) == 0
+    assert len(run.records(tmp_path / "out")) == 12
+    assert kept.items() <= run.records(tmp_path / "out").items()
+
+
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
+def test_twice_stops_at_once(tmp_path: Path, first: signal.Signals) -> None:
+    arguments = restore(tmp_path, 2, "--batch-size", "1", "--set", "solver.steps=1000000", "--quiet")
+    process = run.command(*arguments)
+    run.wait_for(lambda: any((tmp_path / "out").glob(".run-*")))
+    process.send_signal(first)
+    time.sleep(0.3)
+    assert process.poll() is None  # the batch would take hours
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=30)[1] == STOPPED
+    assert process.returncode in (130, -signal.SIGINT)  # the latter is Python's own, where Ctrl-C meets code that is being made
+    assert list((tmp_path / "out").rglob(".*")) == []
+    assert len(Run(run.quick(), [tmp_path / "in"], tmp_path / "out", Options()).todo) == 2
+
+
+def test_sigterm_ends_as_ctrl_c_does(tmp_path: Path) -> None:
+    process = run.command(*restore(tmp_path, 40, "--batch-size", "1", "--set", "solver.steps=20", "--quiet"))
+    run.wait_for(lambda: bool(run.records(tmp_path / "out")))
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=60)[1] == STOPPED
+    assert process.returncode == 143
+    assert 1 <= len(run.records(tmp_path / "out")) < 40
+
+
+def restore(folder: Path, photos: int, *more: str) -> list[str]:
+    run.photos(folder / "in", photos)
+    return ["restore", run.recipe_file(folder), str(folder / "in"), "--out", str(folder / "out"), *more]
