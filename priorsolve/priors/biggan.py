@@ -9,7 +9,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from priorsolve.priors.biggan_layers import Conditioned, brock_attention, brock_convolution, brock_weight, modulated
+from priorsolve.priors.biggan_layers import ConditionalNorm, Conditioned, brock_attention, brock_convolution, brock_weight, modulated
 from priorsolve.priors.errors import CheckpointError
 from priorsolve.priors.layers import Growing, convolution, grown, linear
 from priorsolve.priors.tensors import Tensors
@@ -113,7 +113,7 @@ class _Start(nn.Module):
 
 
 @final
-class _Norm(nn.Module):
+class _Norm(ConditionalNorm):
     """Stored statistics, then a gain around 1 and a bias that are linear in the conditions."""
 
     mean: Tensor

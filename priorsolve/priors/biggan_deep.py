@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from priorsolve.priors.biggan_deep_plan import Plan, plan_of
-from priorsolve.priors.biggan_layers import Attention, Conditioned, modulated, torch_weight
+from priorsolve.priors.biggan_layers import Attention, ConditionalNorm, Conditioned, modulated, torch_weight
 from priorsolve.priors.errors import CheckpointError
 from priorsolve.priors.layers import Growing, convolution, grown, linear
 from priorsolve.priors.tensors import Tensors
@@ -163,7 +163,7 @@ class _Statistics(nn.Module):
 
 
 @final
-class _Norm(nn.Module):
+class _Norm(ConditionalNorm):
     """Statistics, then a gain around 1 and a bias that are linear in the conditions."""
 
     def __init__(self, tensors: Tensors, name: str, channels: int, conditions: int, plan: Plan) -> None:

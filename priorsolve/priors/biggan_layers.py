@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import final
 
@@ -87,6 +87,14 @@ def brock_convolution(tensors: Tensors, name: str, channels: int, kernel: int) -
     """The convolution `name` of ajbrock's files, with bias."""
     weight = brock_weight(tensors, name, (None, channels, kernel, kernel))
     return convolution(weight, tensors.take(f"{name}.bias", weight.shape[:1]))
+
+
+class ConditionalNorm(nn.Module, ABC):
+    """Normalises features (B, C, H, W) by stored statistics, gain and bias told by the conditions (B, n): a·x + b in each channel."""
+
+    @abstractmethod
+    def forward(self, x: Tensor, conditions: Tensor) -> Tensor:
+        """(B, C, H, W)."""
 
 
 class Conditioned(ClassConditional, ABC):

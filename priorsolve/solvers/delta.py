@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from priorsolve.files import write_atomically
 from priorsolve.priors.base import Prior
 from priorsolve.priors.errors import CheckpointError
+from priorsolve.solvers.instance import instance_normed
 from priorsolve.solvers.solution import Solution
-from priorsolve.solvers.weights import parted
+from priorsolve.solvers.weights import named, parted
 
 _KIND = "priorsolve.delta"
 _FAMILY = "priorsolve.delta.family"
@@ -58,11 +59,11 @@ def load_delta(prior: Prior, path: str | Path) -> tuple[Prior, dict[str, Tensor]
     if about[_KIND] != fingerprint(prior):
         raise CheckpointError(f"{path}: was tuned of another prior, a {about.get(_FAMILY)}, than this {prior}; load that prior first")
     codes, weights = parted(tensors)
-    tuned = copy.deepcopy(prior)
+    tuned = copy.deepcopy(instance_normed(prior, {name: value[None] for name, value in weights.items()}))
+    own = named(tuned)
     for name, value in weights.items():
-        parameter = tuned.get_parameter(name)
         with torch.no_grad():
-            parameter.copy_(value)
+            own[name].copy_(value)
     return tuned, {name: code[None].to(next(prior.parameters())) for name, code in codes.items()}
 
 

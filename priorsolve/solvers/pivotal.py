@@ -14,6 +14,7 @@ from priorsolve.priors.base import Prior
 from priorsolve.solvers.base import Solver
 from priorsolve.solvers.checks import at_least, positive, shares
 from priorsolve.solvers.drawing import picture, style_of
+from priorsolve.solvers.instance import instance_normed
 from priorsolve.solvers.optimisers import Optimiser
 from priorsolve.solvers.solution import Solution
 from priorsolve.solvers.steps import Schedule, Variables
@@ -21,7 +22,7 @@ from priorsolve.solvers.stopping import Rules
 from priorsolve.solvers.target import Measured
 from priorsolve.solvers.task import At, Task
 from priorsolve.solvers.tuned import TunedSearch
-from priorsolve.solvers.weights import PREFIX, LeanAdam, carried_weights, copies, tunable, tuned_picture
+from priorsolve.solvers.weights import PREFIX, LeanAdam, carried_weights, copies, parted, tunable, tuned_picture
 from priorsolve.types import Codes, PerImage
 
 _POOL = 256
@@ -93,8 +94,10 @@ class Pivotal(Solver):
             raise ValueError(
                 f"pivotal: the start has {', '.join(codes) or 'no codes of this prior'}, and no code to stay at; start from latent"
             )
-        moved = tunable(prior, codes)
-        weights = copies(prior, moved, measured.count) | carried_weights(prior, start.codes)
+        earlier = carried_weights(prior, start.codes)
+        drawing = instance_normed(prior, parted(earlier)[1])
+        moved = tunable(drawing, codes)
+        weights = copies(prior, moved, measured.count) | earlier
         unit = like.new_ones(())
         nearby = None
         if self.locality:
@@ -104,7 +107,7 @@ class Pivotal(Solver):
             variables=codes | weights,
             spread={PREFIX + name: unit for name in moved},
             held=frozenset({*codes, *weights} - {PREFIX + name for name in moved}),
-            prior=prior,
+            prior=drawing,
             space=space,
             nearby=nearby,
         )

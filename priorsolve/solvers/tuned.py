@@ -14,6 +14,7 @@ from priorsolve.priors.base import Prior
 from priorsolve.solvers.base import Solver
 from priorsolve.solvers.checks import at_least, known_space, one_of, positive, shares
 from priorsolve.solvers.drawing import carried
+from priorsolve.solvers.instance import batch_norms, instance_normed
 from priorsolve.solvers.optimisers import Optimiser, make_optimiser
 from priorsolve.solvers.solution import Solution
 from priorsolve.solvers.starts import best_sampled
@@ -21,7 +22,7 @@ from priorsolve.solvers.steps import Decay, Schedule, Variables
 from priorsolve.solvers.stopping import Rules
 from priorsolve.solvers.target import Measured
 from priorsolve.solvers.task import At, Task
-from priorsolve.solvers.weights import PREFIX, LeanAdam, carried_weights, copies, parted, tunable, tuned_picture
+from priorsolve.solvers.weights import PREFIX, LeanAdam, beginning_norms, carried_weights, copies, parted, tunable, tuned_picture
 from priorsolve.types import Codes, Images, PerImage
 
 Mover = Literal["adam", "sgd", "momentum", "rmsprop"]
@@ -44,7 +45,10 @@ class Tuned(Solver):
         weights_lr: the weights' learning rate, as it stands.
         block_ratio: block i moves at weights_lr · block_ratioⁱ.
         lr: the code's learning rate, as it stands; 0 holds the code.
-        tune_class: in z+c, move the class too, and not z alone.
+        tune_class: in z+c, move the class too, and not z alone, at the code's rate.
+        tune_embedding: in z+c, move the class at the weights' rate: as the row of the class embedding, one of the first block's weights.
+        instance_norm: replace BatchNorm by instance normalisation, which begins where that is and keeps its scale and shift for good;
+            BigGAN's last one stays. What only told BatchNorm its gain and bias, such as BigGAN's class, moves no picture any more.
         optimiser: adam, sgd, momentum (0.9) or rmsprop.
         beta1: Adam's first decay rate; DGP's has no momentum.
         warmup, decay, decay_share: the shape of both rates over the steps.
@@ -70,6 +74,8 @@ class Tuned(Solver):
     block_ratio: float = 1.0
     lr: float = 1e-3
     tune_class: bool = False
+    tune_embedding: bool = False
+    instance_norm: bool = False
     optimiser: Mover = "adam"
     beta1: float = 0.0
     warmup: float = 0.0
@@ -102,8 +108,15 @@ class Tuned(Solver):
         for name, value, neutral in (("nll", self.nll, 0.0), ("sample_std", self.sample_std, 1.0)):
             if value != neutral and self._space not in _NORMAL:
                 raise ValueError(f"{name} is {value}, which is for codes of z and z+c; leave it out in {self._space!r}")
-        if self.tune_class and self._space != "z+c":
-            raise ValueError(f"tune_class: codes of {self._space!r} have no class; leave it out, or use the space 'z+c'")
+        for name in ("tune_class", "tune_embedding"):
+            if getattr(self, name) and self._space != "z+c":
+                raise ValueError(f"{name}: codes of {self._space!r} have no class; leave it out, or use the space 'z+c'")
+        if self.tune_class and self.tune_embedding:
+            raise ValueError("tune_class and tune_embedding both move the class, at the code's rate and at the weights'; leave one out")
+        if self.tune_embedding and not self.weights_lr:
+            raise ValueError("tune_embedding moves the class at weights_lr, which is 0; raise that, or leave it out")
+        if self.instance_norm and not batch_norms(self.prior):
+            raise ValueError(f"instance_norm: {self.prior} has no BatchNorm over pixels that it could replace; leave it out")
 
     @property
     def schedule(self) -> Schedule:
@@ -123,18 +136,21 @@ class Tuned(Solver):
     def begin(self, prior: Prior, measured: Measured, seeds: Sequence[int], start: Solution | None) -> Task:
         codes, restarts = self._codes(prior, measured, seeds, start)
         earlier = {} if start is None else carried_weights(prior, start.codes)
-        moved = tunable(prior, codes, self.blocks, self.block_ratio) if self.weights_lr else {}
+        if self.instance_norm:
+            earlier |= beginning_norms(prior, codes | earlier)
+        drawing = instance_normed(prior, parted(earlier)[1])
+        moved = tunable(drawing, codes, self.blocks, self.block_ratio) if self.weights_lr else {}
         weights = copies(prior, moved, len(codes[self._space])) | earlier
         like = codes[self._space]
         units = {PREFIX + name: like.new_tensor(self.weights_lr * share) for name, share in moved.items()}
         variables = codes | weights
-        held = (set(variables) - set(units) - {self._space}) | ({self._space} if not self.lr else set())
+        held = set(variables) - set(units) - ({self._space} if self.lr or self.tune_embedding else set())
         return TunedSearch(
             variables=variables,
             spread=units | {self._space: self._code_unit(like)},
             restarts=restarts,
             held=frozenset(held),
-            prior=prior,
+            prior=drawing,
             space=self._space,
             nll=self.nll,
             penalties=penalties_of(prior, self._space, self.penalties or {}),
@@ -156,7 +172,7 @@ class Tuned(Solver):
 
     def _code_unit(self, like: Tensor) -> Tensor:
         if self._space == "z+c" and not self.tune_class:
-            return self._z(like, inside=self.lr, outside=0.0)
+            return self._z(like, inside=self.lr, outside=self.weights_lr if self.tune_embedding else 0.0)
         return like.new_tensor(self.lr)
 
     def _z(self, like: Tensor, inside: float, outside: float) -> Tensor:

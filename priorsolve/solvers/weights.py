@@ -12,13 +12,14 @@ from torch.optim.adam import adam
 
 from priorsolve.priors.base import Prior
 from priorsolve.solvers.drawing import picture
+from priorsolve.solvers.instance import NAME, Beginning, instance_normed
 from priorsolve.solvers.optimisers import Adam, Optimiser
 from priorsolve.solvers.products import Products
 from priorsolve.solvers.steps import Variables
 from priorsolve.types import Images
 
 PREFIX = "weights:"
-"""What a variable's name begins with that is a parameter; the parameter's own name follows."""
+"""What a variable's name begins with that is a tensor of the network; the tensor's own name there follows."""
 
 
 def tunable(prior: Prior, codes: Mapping[str, Tensor], blocks: int | None = None, ratio: float = 1.0) -> dict[str, float]:
@@ -61,7 +62,8 @@ def carried_weights(prior: Prior, variables: Mapping[str, Tensor]) -> Variables:
     Raises:
         ValueError: the prior has no such parameter, or one of another shape.
     """
-    known, weights = dict(prior.named_parameters()), parted(variables)[1]
+    weights = parted(variables)[1]
+    known = named(instance_normed(prior, weights))
     for name, value in weights.items():
         own = tuple(known[name].shape) if name in known else "none"
         if own != tuple(value.shape[1:]):
@@ -69,6 +71,30 @@ def carried_weights(prior: Prior, variables: Mapping[str, Tensor]) -> Variables:
                 f"{prior}: was given tuned weights {name} of shape {tuple(value.shape[1:])} and has {own}; use the prior they were tuned of"
             )
     return {PREFIX + name: value.to(known[name], copy=True) for name, value in weights.items()}
+
+
+def beginning_norms(prior: Prior, variables: Mapping[str, Tensor]) -> Variables:
+    """For every BatchNorm that is drawn through, what makes instance normalisation begin where it is: scale and shift, (rows, 2, C).
+
+    Args:
+        variables: the codes that are drawn, and weights, (rows, ...).
+    """
+    codes, weights = parted(variables)
+    beginning = Beginning(instance_normed(prior.computing(None), weights))
+    drawing = _Drawing(beginning.prior)
+
+    def row(codes: Variables, weights: Variables) -> Variables:
+        drawing.drawn({name: code[None] for name, code in codes.items()}, weights)
+        return dict(beginning.noted)
+
+    with torch.no_grad():
+        noted: Variables = vmap(row)(codes, weights)
+    return {PREFIX + name: value for name, value in noted.items()}
+
+
+def named(prior: Prior) -> dict[str, Tensor]:
+    """What of the prior may be a row's own, by name: parameters, and where there is instance normalisation its scale and shift."""
+    return dict(prior.named_parameters()) | {name: buffer for name, buffer in prior.named_buffers() if name.endswith(f".{NAME}")}
 
 
 def tuned_picture(prior: Prior, variables: Mapping[str, Tensor]) -> Images:
@@ -80,6 +106,7 @@ def tuned_picture(prior: Prior, variables: Mapping[str, Tensor]) -> Images:
     codes, weights = parted(variables)
     if not weights:
         return picture(prior, codes)
+    prior = instance_normed(prior, weights)
     count, by_row = len(next(iter(weights.values()))), prior.row_by_row
     # under vmap torch's autocast casts what enters a convolution, and its weights not: so there all is in the parameters' type
     drawing = _Drawing(prior if by_row else prior.computing(None))
@@ -95,7 +122,7 @@ def tuned_picture(prior: Prior, variables: Mapping[str, Tensor]) -> Images:
 
 
 def parted(variables: Mapping[str, Tensor]) -> tuple[Variables, Variables]:
-    """The codes by space, and the weights by parameter name."""
+    """The codes by space, and the weights by their names in the network."""
     codes = {name: value for name, value in variables.items() if not name.startswith(PREFIX)}
     weights = {name.removeprefix(PREFIX): value for name, value in variables.items() if name.startswith(PREFIX)}
     return codes, weights
