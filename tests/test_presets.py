@@ -146,25 +146,27 @@ def test_its_numbers_are_the_published_ones(name: str) -> None:
 DGP: dict[str, dict[str, list[Any]]] = {
     "dgp-reconstruct": {
         "steps": [200] * 5, "weights_lr": [2e-4, 2e-4, 1e-4, 1e-4, 1e-5], "lr": [1e-3, 1e-3, 1e-4, 1e-4, 1e-5], "blocks": [2, 3, 4, 5, 6],
-        "block_ratio": [1] * 5, "D": [1, 1, 1, 0.1, 0.1], "mse": [10, 10, 10, 100, 100], "last": [8] * 5, "sample_std": [0.3],
+        "block_ratio": [1] * 5, "D": [1, 1, 1, 0.1, 0.1], "mse": [10, 10, 10, 100, 100], "last": [8] * 5,
+        "sample_std": [0.3], "instance_norm": [True] * 5,
     },
     "dgp-colorize": {
         "steps": [200, 200, 300, 400, 300], "weights_lr": [5e-5] * 4 + [2e-5], "lr": [2e-3, 1e-3, 5e-4, 5e-5, 2e-5],
         "blocks": [2, 3, 4, 5, 6], "block_ratio": [0.7, 0.7, 0.8, 0.9, 1],
-        "D": [1] * 5, "mse": [0] * 5, "last": [7] * 5, "sample_std": [0.5],
+        "D": [1] * 5, "mse": [0] * 5, "last": [7] * 5, "sample_std": [0.5], "instance_norm": [False] * 5,
     },
     "dgp-upscale-d": {
         "steps": [200] * 5, "weights_lr": [5e-5, 5e-5, 2e-5, 1e-5, 1e-5], "lr": [2e-3, 1e-3, 2e-5, 1e-5, 1e-5], "blocks": [2, 3, 4, 5, 6],
-        "block_ratio": [1] * 5, "D": [1] * 5, "mse": [1] * 5, "last": [8] * 5, "sample_std": [0.3],
+        "block_ratio": [1] * 5, "D": [1] * 5, "mse": [1] * 5, "last": [8] * 5, "sample_std": [0.3], "instance_norm": [False] * 5,
     },
     "dgp-upscale-mse": {
         "steps": [200] * 5, "weights_lr": [2e-4, 2e-4, 1e-4, 1e-4, 1e-5], "lr": [1e-3, 1e-3, 1e-4, 1e-4, 1e-5], "blocks": [2, 3, 4, 5, 6],
-        "block_ratio": [1] * 5, "D": [1, 1, 1, 0.5, 0.1], "mse": [10, 10, 10, 50, 100], "last": [8] * 5, "sample_std": [0.3],
+        "block_ratio": [1] * 5, "D": [1, 1, 1, 0.5, 0.1], "mse": [10, 10, 10, 50, 100], "last": [8] * 5,
+        "sample_std": [0.3], "instance_norm": [True] * 5,
     },
     "dgp-inpaint": {
         "steps": [200] * 5, "weights_lr": [2e-4, 2e-4, 1e-4, 1e-4, 1e-5], "lr": [1e-3, 1e-3, 1e-4, 1e-4, 1e-5], "blocks": [6] * 5,
-        "block_ratio": [1] * 5, "D": [1, 1, 1, 0.1, 0.1], "mse": [10, 10, 10, 100, 100], "last": [8] * 5, "tune_class": [True] * 5,
-        "sample_std": [0.3],
+        "block_ratio": [1] * 5, "D": [1, 1, 1, 0.1, 0.1], "mse": [10, 10, 10, 100, 100], "last": [8] * 5, "tune_embedding": [True] * 5,
+        "sample_std": [0.3], "instance_norm": [True] * 5,
     },
 }  # fmt: skip
 
