@@ -9,6 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from priorsolve.answers import Answer
+from priorsolve.blending import compose, compose_spread
 from priorsolve.jobs import Work
 from priorsolve.scenes import Scene
 
@@ -34,7 +35,7 @@ def pictures_of(work: Work, answers: Sequence[Answer]) -> Pictures:
 
 def _composed(scene: Scene, answers: Sequence[Answer]) -> Pictures:
     shot, damage = scene.source.shoot(), scene.source.damage
-    restored = scene.compose(shot, [answer.image for answer in answers])
+    restored = compose(scene, shot, [answer.image for answer in answers])
     known = damage.known(scene.size)
     shown = shot.measured
     if known is not None and not scene.source.degrade:
@@ -45,6 +46,6 @@ def _composed(scene: Scene, answers: Sequence[Answer]) -> Pictures:
         restored,
         shown,
         shot.clean,
-        scene.spread(spreads) if spreads else None,
+        compose_spread(scene, spreads) if spreads else None,
         copied=scene.source.path if untouched else None,
     )

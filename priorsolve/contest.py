@@ -130,6 +130,8 @@ def contests(entries: Sequence[Entry], photos: Sequence[Photo], *, with_baseline
     """The recipes by the problem that they pose, in the order met. Raises what `Run.prepare` raises."""
     groups: dict[tuple[str, Shape], list[Entry]] = {}
     for entry in entries:
+        if entry.recipe.frame.kind != "center":
+            raise RecipeError(f"{entry.name}: frame: a benchmark compares pictures of the prior's size; use center")
         key = (_posed(entry.recipe).fingerprint(), entry.run.prepare().operators.image_shape)
         groups.setdefault(key, []).append(entry)
     return [Contest(tuple(group), tuple(photos), with_baselines) for group in groups.values()]

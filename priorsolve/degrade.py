@@ -9,12 +9,14 @@ from pathlib import Path
 import torch
 
 from priorsolve.build import Operators, build_noise, build_operators, image_shape_of
+from priorsolve.damage import Damage
 from priorsolve.images import PhotoError, measurement_suffix, write_measurement
 from priorsolve.measuring import measure, photo_seed, photograph, stem
 from priorsolve.operators.noise import Noise
 from priorsolve.outfolder import check_writable, refuse_overwriting, without_results
 from priorsolve.photos import Photo, find_photos, output_names
 from priorsolve.recipe import Recipe
+from priorsolve.shots import Source
 
 
 @dataclass(frozen=True)
@@ -50,9 +52,12 @@ def degrade(recipe: Recipe, photos: Sequence[Path], out: Path, *, exact: bool = 
 def _degrade(photo: Photo, path: Path, recipe: Recipe, operators: Operators, noise: Noise | None) -> Degraded:
     seed = photo_seed(recipe.seed, photo.name)
     try:
-        operator = operators.join([operators.of(stem(photo.name), seed)])
-        clean, _ = photograph(photo.path, operators.image_shape)
-        y = measure(clean[None], operator, noise, [seed])[0]
+        parts = operators.of(stem(photo.name), seed)
+        if recipe.frame.kind == "center":
+            clean, _ = photograph(photo.path, operators.image_shape)
+            y = measure(clean[None], operators.join([parts]), noise, [seed])[0]
+        else:  # at the photo's own size
+            y = Source(photo.path, operators.out_shape[0], Damage(parts, operators.image_shape), noise, seed, degrade=True).shoot().measured
         write_measurement(path, y)
     except Exception as error:  # noqa: BLE001 (whatever it is, it must not stop the other photos)
         return Degraded(photo.name, None, error.reason if isinstance(error, PhotoError) else " ".join(str(error).split()))

@@ -16,7 +16,8 @@ from priorsolve.operators.mask import Mask
 from priorsolve.operators.noise import Noise
 from priorsolve.photos import Photo
 from priorsolve.recipe import Recipe
-from priorsolve.scenes import Scene, Source, framed
+from priorsolve.scenes import Scene, framed
+from priorsolve.shots import Source
 
 
 @dataclass(frozen=True)

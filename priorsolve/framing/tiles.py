@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from priorsolve.framing.frame import Frame
-from priorsolve.framing.paste import Patch
-from priorsolve.framing.windows import Ramps
+from priorsolve.framing.pasting import Patch
+from priorsolve.framing.windows import Ramp, Ramps
 
 
 def tile_frames(photo: tuple[int, int], tile: tuple[int, int], overlap: float = 0.25) -> list[Patch]:
@@ -31,8 +31,15 @@ def _starts(whole: int, part: int, overlap: float) -> list[int]:
     return [round(i * (whole - part) / steps) for i in range(steps + 1)]
 
 
-def _ramps(starts: list[int], index: int, part: int) -> tuple[float, float]:
-    """Widths of the rise and the fall, in the frame's units, in which a tile is 2 wide."""
-    before = 0 if index == 0 else starts[index - 1] + part - starts[index]
-    after = 0 if index == len(starts) - 1 else starts[index] + part - starts[index + 1]
-    return 2 * before / part, 2 * after / part
+def _ramps(starts: list[int], index: int, part: int) -> tuple[Ramp, Ramp]:
+    """The rise and the fall, in the frame's units, in which a tile is 2 wide. Neighbours change over in the middle of what they share."""
+    before = None if index == 0 else _ramp(starts[index - 1], starts[index], part)
+    after = None if index == len(starts) - 1 else _ramp(starts[index], starts[index + 1], part)
+    return before, after
+
+
+def _ramp(first: int, second: int, part: int) -> tuple[float, float]:
+    """Where the ramp begins, from the edge on, and its width: no wider than a step, so that no third tile is in it."""
+    shared = first + part - second
+    width = min(shared, second - first)
+    return (shared - width) / part, 2 * width / part

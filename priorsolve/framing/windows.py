@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import torch
 from torch import Tensor
@@ -35,21 +35,25 @@ class Rounded:
         return t * t * (3 - 2 * t)
 
 
+Ramp: TypeAlias = tuple[float, float] | None
+"""How far from the edge it begins, and its width; None for no ramp."""
+
+
 @dataclass(frozen=True)
 class Ramps:
-    """1 in the middle, and straight ramps of these widths at the edges: a neighbour's ramp is the rest to 1."""
+    """1 in the middle, and straight ramps towards the edges: a neighbour's ramp is the rest to 1."""
 
-    left: float
-    right: float
-    top: float
-    bottom: float
+    left: Ramp
+    right: Ramp
+    top: Ramp
+    bottom: Ramp
 
     def __call__(self, points: Tensor) -> Tensor:
         u, v = points.unbind(-1)
         weight = _inside(points)
-        for reach, width in ((1 + u, self.left), (1 - u, self.right), (1 + v, self.top), (1 - v, self.bottom)):
-            if width:
-                weight = weight * (reach / width).clamp(0, 1)
+        for reach, ramp in ((1 + u, self.left), (1 - u, self.right), (1 + v, self.top), (1 - v, self.bottom)):
+            if ramp is not None and ramp[1]:
+                weight = weight * ((reach - ramp[0]) / ramp[1]).clamp(0, 1)
         return weight
 
 
