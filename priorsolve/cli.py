@@ -54,7 +54,7 @@ def restore(
     from priorsolve.data import samples
     from priorsolve.memory import keep_freed_memory
     from priorsolve.outfolder import unwritable
-    from priorsolve.report import write_report
+    from priorsolve.report import outdated, write_report
     from priorsolve.restoration import Options, Run
     from priorsolve.stopping import Stopping
 
@@ -84,7 +84,7 @@ def restore(
             display.record(record)
             failed += record.status == "failed"
             restored += record.status == "done"
-    if any((out / "records").rglob("*.json")):
+    if outdated(out):
         try:
             write_report(out, sheet=loaded.output.sheet)
         except OSError as error:

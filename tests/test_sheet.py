@@ -1,5 +1,6 @@
 """The contact sheet and the report, from an output folder alone."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from PIL import Image
 
 from priorsolve.images import write_image, write_measurement
 from priorsolve.records import Record, write_record
-from priorsolve.report import write_report
+from priorsolve.report import outdated, write_report
 from priorsolve.sheet import BOX, GAP, HEAD, MARGIN, Row, write_sheet
 
 
@@ -67,9 +68,19 @@ def test_report_is_rebuilt_from_the_folder_alone(tmp_path: Path) -> None:
     assert table["psnr"] == [None, 20.0, 21.0, 22.0]
     assert table["metric_name"] == [1.0, None, None, None]
     assert table["seed"][1] == str(2**64 - 1)
-    before = [(tmp_path / name).read_bytes() for name in ("sheet.png", "results.parquet")]
+    before = [(tmp_path / name).read_bytes() for name in ("report.html", "sheet.png", "results.parquet")]
     write_report(tmp_path)
-    assert before == [(tmp_path / name).read_bytes() for name in ("sheet.png", "results.parquet")]
+    assert before == [(tmp_path / name).read_bytes() for name in ("report.html", "sheet.png", "results.parquet")]
+
+
+def test_a_report_is_outdated_by_a_record_that_it_does_not_know(tmp_path: Path) -> None:
+    assert not outdated(tmp_path)
+    run(tmp_path)
+    assert outdated(tmp_path)
+    write_report(tmp_path)
+    assert not outdated(tmp_path)
+    os.utime(tmp_path / "report.html", (1, 1))
+    assert outdated(tmp_path)
 
 
 def test_a_report_of_nothing_says_so_and_one_of_failures_has_no_sheet(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
-from priorsolve.files import write_atomically
+from priorsolve.files import is_temporary, write_atomically
 from priorsolve.records import Record, read_records
 from priorsolve.report.pages import page
 from priorsolve.report.pictures import shown
@@ -33,6 +33,13 @@ def write_report(out: Path, *, sheet: bool = True) -> None:
     if rows and sheet:
         hidden = max(0, len(done) - SHOWN)
         write_sheet(out / "sheet.png", rows, limit=SHOWN, total=len(rows) + hidden, remark=f"{failed} failed" if failed else "")
+
+
+def outdated(out: Path) -> bool:
+    """Whether `out` holds a record that its `report.html` does not know yet."""
+    page = out / "report.html"
+    written = page.stat().st_mtime_ns if page.is_file() else -1
+    return any(path.stat().st_mtime_ns > written for path in (out / "records").rglob("*.json") if not is_temporary(path.name))
 
 
 def _row(out: Path, record: Record) -> Row:

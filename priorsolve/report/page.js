@@ -43,8 +43,8 @@ function value(photo, key) {
 
 function sorted(list, sort) {
   const [key, direction] = JSON.parse(sort);
-  if (key === "name") return direction > 0 ? list : list.toReversed();
-  return list.toSorted((one, other) => {
+  if (key === "name") return direction > 0 ? list : [...list].reverse();
+  return [...list].sort((one, other) => {
     const [a, b] = [value(one, key), value(other, key)];
     if (a === null || b === null) return (a === null) - (b === null); // those without a value stand last, either way
     return a === b ? 0 : (a < b ? -1 : 1) * direction;
@@ -112,6 +112,7 @@ function move(by, focus) {
   const place = view.found.findIndex((photo) => photo.index === view.index);
   const next = Math.min(Math.max(place + by, 0), view.found.length - 1);
   if (next < 0) return;
+  byId("name").setAttribute("aria-live", focus ? "off" : "polite"); // the focused photo is read out anyway
   choose(view.found[next].index);
   if (Math.floor(next / PAGE) !== view.page) {
     view.page = Math.floor(next / PAGE);
@@ -299,8 +300,9 @@ byId("tiles").addEventListener("keydown", (event) => {
 const orders = [["name, A to Z", "name", 1], ["name, Z to A", "name", -1]];
 for (const key of [...Object.keys(run.medians), "misfit"]) orders.push([`${key}, low to high`, key, 1], [`${key}, high to low`, key, -1]);
 byId("sort").replaceChildren(...orders.map(([label, ...order]) => element("option", { value: JSON.stringify(order) }, label)));
-const reasons = Map.groupBy(photos.filter((photo) => photo.stopped), (photo) => photo.stopped);
-for (const [reason, list] of reasons) byId("stopped").append(element("option", { value: reason }, `${reason} (${list.length.toLocaleString("en")})`));
+const reasons = new Map();
+for (const { stopped } of photos) if (stopped) reasons.set(stopped, (reasons.get(stopped) ?? 0) + 1);
+for (const [reason, count] of reasons) byId("stopped").append(element("option", { value: reason }, `${reason} (${count.toLocaleString("en")})`));
 byId("stopped").closest("label").hidden = reasons.size < 2;
 byId("filters").hidden = photos.length < 4;
 view.index = (photos.find((photo) => photo.status === "done") ?? photos[0]).index;
