@@ -37,10 +37,11 @@ class Tools:
 
 @dataclass(frozen=True)
 class Answer:
-    """One job's: the picture, (C, H, W), and how it was found. `spread` (H, W) where several solutions were compared,
-    and how honest it is where the original is known."""
+    """One job's: the picture, (C, H, W), `drawn` as the prior alone draws it, and how it was found. `spread` (H, W) where several
+    solutions were compared, and how honest it is where the original is known."""
 
     image: Tensor
+    drawn: Tensor
     misfit: float
     history: tuple[float, ...]
     steps: int
@@ -88,6 +89,7 @@ def solve_jobs(tools: Tools, jobs: Sequence[Job], on_step: OnStep | None, *, bat
     answers = [
         Answer(
             image=images[index],
+            drawn=solution.images[index],
             misfit=float(solution.misfit[index]),
             history=thinned(solution.history[:, index].tolist()),
             steps=int(solution.steps[index]),

@@ -35,7 +35,7 @@ def pictures_of(work: Work, answers: Sequence[Answer]) -> Pictures:
 
 def _composed(scene: Scene, answers: Sequence[Answer]) -> Pictures:
     shot, damage = scene.source.shoot(), scene.source.damage
-    restored = compose(scene, shot, [answer.image for answer in answers])
+    restored = compose(scene, shot, [answer.image for answer in answers], [answer.drawn for answer in answers])
     known = damage.known(scene.size)
     shown = shot.measured
     if known is not None and not scene.source.degrade:

@@ -48,6 +48,11 @@ class Damage:
         """Whether nothing happened to the pixels that are left."""
         return all(isinstance(part, Masking | Identity) for part in self.parts)
 
+    @property
+    def only_smaller(self) -> bool:
+        """Whether the picture was made smaller and nothing else."""
+        return self.factor > 1 and all(isinstance(part, Downsample | Identity) for part in self.parts)
+
     def known(self, size: tuple[int, int]) -> Tensor | None:
         """(1, *size): the masks of a picture of this (height, width), before it was made smaller; None where there are none."""
         known: Tensor | None = None

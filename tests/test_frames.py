@@ -1,0 +1,199 @@
+"""Whole photos through a run: every face, all of it, or tiles, laid back at the photo's own size."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import run_support as run
+import skimage.data
+from PIL import Image
+
+from priorsolve.cli import main
+from priorsolve.components import RecipeError
+from priorsolve.recipe import Recipe
+from priorsolve.records import Record
+from priorsolve.restoration import Options, restore
+from priorsolve.schema import recipe_schema
+
+pytestmark = pytest.mark.usefixtures("digiface64")
+
+DATA: Any = skimage.data
+GREY = np.array([0.299, 0.587, 0.114])
+
+
+@cache
+def pair() -> np.ndarray:
+    """(320, 620, 3): an astronaut twice, once mirrored, in front of grey."""
+    face = np.asarray(Image.fromarray(DATA.astronaut()[:300, 60:360]))
+    photo = np.full((320, 620, 3), 110, np.uint8)
+    photo[10:310, 5:305], photo[10:310, 315:615] = face, face[:, ::-1]
+    return photo
+
+
+def given(folder: Path, photo: np.ndarray, name: str = "pair.png") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(photo).save(folder / name)
+    return folder
+
+
+def done(recipe: Recipe, photos: Path, out: Path, options: Options | None = None) -> list[Record]:
+    return list(restore(recipe, photos, out, options))
+
+
+def image(out: Path, name: str = "pair.png") -> np.ndarray:
+    return np.asarray(Image.open(out / "images" / name)).astype(int)
+
+
+def test_the_holes_of_two_faces_are_filled_and_nothing_else_is_touched(tmp_path: Path) -> None:
+    photo, hole = pair().copy(), np.zeros((320, 620), np.uint8)
+    hole[100:104], hole[20:300, 160:164], hole[312:316, 5:15] = 255, 255, 255
+    photo[hole > 0] = 255
+    Image.fromarray(hole).save(tmp_path / "hole.png")
+    recipe = run.quick(operator={"mask": {"file": str(tmp_path / "hole.png")}}, frame="faces")
+    (record,) = done(recipe, given(tmp_path / "in", photo), tmp_path / "out")
+    assert record.status == "done", record.reason
+    assert record.input_size == record.output_size == (320, 620)
+    made = image(tmp_path / "out")
+    assert (made == photo)[hole == 0].all()
+    assert (made[100:104, 130:190] < 250).any()
+    assert (made == photo)[312:316, 5:15].all()  # beside the faces
+    assert [note.split(",")[0] for note in record.notes if "misfit" in note] == ["face 1 of 2", "face 2 of 2"]
+    assert any("beside the faces and stays" in note for note in record.notes)
+    assert len(record.diagnosis) >= 2
+    assert all(line.startswith("face ") for line in record.diagnosis)
+    line = slice(100, 104), slice(110, 200)
+    off, white = np.abs(made[line] - pair()[line]).mean(), (255.0 - pair()[line]).mean()
+    assert off < white / 3  # it meets what is known around it, even after two steps
+
+
+def test_batches_are_of_jobs_and_a_photo_is_what_it_is_alone(tmp_path: Path) -> None:
+    photos = given(given(tmp_path / "in", pair()), pair()[:, :310].copy(), "one.png")
+    recipe = run.quick(operator={"mask": {"boxes": [[0.0, 0.3, 1.0, 0.4]]}}, frame="faces")
+    assert [record.status for record in done(recipe, photos, tmp_path / "one", Options(batch_size=1))] == ["done"] * 2
+    assert len(done(recipe, photos, tmp_path / "two", Options(batch_size=2))) == 2
+    assert run.files(tmp_path / "one") == run.files(tmp_path / "two")
+    assert run.records(tmp_path / "one") == run.records(tmp_path / "two")
+    largest = run.quick(operator={"mask": {"boxes": [[0.0, 0.3, 1.0, 0.4]]}}, frame={"faces": {"largest": True}})
+    (record,) = done(largest, photos / "pair.png", tmp_path / "largest")
+    assert sum("misfit" in note for note in record.notes) == 1
+
+
+def test_a_photo_without_faces_fails_or_is_copied(tmp_path: Path) -> None:
+    photos = given(tmp_path / "in", DATA.coffee()[:200, :200], "cup.png")
+    (failed,) = done(run.quick(frame="faces"), photos, tmp_path / "fail")
+    assert failed.status == "failed"
+    assert "no face was found" in failed.reason
+    (copied,) = done(run.quick(frame={"faces": {"missing": "copy"}}), photos, tmp_path / "copy")
+    assert (copied.status, copied.misfit, copied.steps) == ("done", None, 0)
+    assert any("no face was found" in note for note in copied.notes)
+    assert (tmp_path / "copy/images/cup.png").read_bytes() == (photos / "cup.png").read_bytes()
+    assert done(run.quick(frame={"faces": {"missing": "copy"}}), photos, tmp_path / "copy") == []
+
+
+def test_grey_photos_keep_their_sharp_grey_values(tmp_path: Path) -> None:
+    grey = np.rint(pair() @ GREY).astype(np.uint8)
+    (record,) = done(run.quick(operator="gray", frame="faces"), given(tmp_path / "in", grey), tmp_path / "out")
+    made = image(tmp_path / "out")
+    unclipped = ((made > 0) & (made < 255)).all(-1)
+    assert np.abs(made @ GREY - grey)[unclipped].max() < 1.5
+    assert np.ptp(made[100:150, 140:180], axis=-1).max() > 8  # colours in the face
+    assert (np.ptp(made[:8], axis=-1) == 0).all()  # none beside it
+    assert "beside the faces the photo stays grey" in record.notes
+
+
+def test_small_photos_come_back_large(tmp_path: Path) -> None:
+    small = np.asarray(Image.fromarray(pair()).resize((310, 160), Image.Resampling.BICUBIC))
+    recipe = run.quick(operator={"downsample": {"factor": 4}}, frame="faces")
+    (record,) = done(recipe, given(tmp_path / "in", small), tmp_path / "out")
+    assert (record.input_size, record.output_size) == ((160, 310), (640, 1240))
+    enlarged = np.asarray(Image.fromarray(small).resize((1240, 640), Image.Resampling.LANCZOS)).astype(int)
+    made = image(tmp_path / "out")
+    assert np.abs(made - enlarged)[:16].max() <= 2  # Lanczos beside the faces, but for rounding
+    again = np.asarray(Image.fromarray(made.astype(np.uint8)).resize((310, 160), Image.Resampling.BICUBIC)).astype(int)
+    assert np.abs(again - small).mean() < 1  # scaled down it is the photo
+
+
+def test_a_photo_that_is_aligned_already_comes_back_at_its_own_size(tmp_path: Path) -> None:
+    face = DATA.astronaut()[20:260, 100:340]
+    recipe = run.quick(frame="aligned")
+    (record,) = done(recipe, given(tmp_path / "in", face, "face.png"), tmp_path / "out")
+    assert record.output_size == (240, 240)
+    made, known = image(tmp_path / "out", "face.png"), np.ones((240, 240), bool)
+    known[60:180, 60:180] = False
+    assert (made == face)[known].all()
+    assert (made != face)[~known].any()
+    (failed,) = done(recipe, given(tmp_path / "wide", pair()), tmp_path / "wide out")
+    assert "another shape than the prior's 64×64" in failed.reason
+
+
+def test_tiles_are_solved_where_something_is_missing(tmp_path: Path) -> None:
+    photo = DATA.coffee()[:150, :220]
+    recipe = run.quick(operator={"mask": {"boxes": [[100, 60, 112, 70]]}}, frame={"tiles": {"overlap": 0.2}})
+    (record,) = done(recipe, given(tmp_path / "in", photo, "cup.png"), tmp_path / "out")
+    assert record.status == "done", record.reason
+    made, hole = image(tmp_path / "out", "cup.png"), np.zeros((150, 220), bool)
+    hole[60:70, 100:112] = True
+    assert (made == photo)[~hole].all()
+    assert (made != photo)[hole].any()
+    assert "15 tiles of 64×64" in record.notes
+    assert 1 <= sum("misfit" in note for note in record.notes) <= 4
+
+
+def test_clean_photos_are_degraded_at_their_own_size(tmp_path: Path) -> None:
+    photos = given(tmp_path / "in", pair())
+    recipe = run.quick(frame="faces", operator=["gray", {"mask": {"boxes": [[0.0, 0.3, 1.0, 0.33]]}}], noise={"gaussian": {"sigma": 0.01}})
+    (record,) = done(recipe, photos, tmp_path / "out", Options(degrade=True))
+    assert record.status == "done", record.reason
+    assert record.metrics["psnr"] > 5
+    assert (np.asarray(Image.open(tmp_path / "out/originals/pair.png")) == pair()).all()
+    measured = np.asarray(Image.open(tmp_path / "out/measurements/pair.png"))
+    assert measured.shape == (320, 620)
+    assert (measured[97:105] == 0).all()
+    blur = run.quick(frame="faces", operator={"gaussian_blur": {"sigma": 2.0}}, output={})
+    (refused,) = done(blur, photos, tmp_path / "blur", Options(degrade=True))
+    assert "is for the prior's size" in refused.reason
+    (real,) = done(blur, photos, tmp_path / "real")
+    assert real.status == "done", real.reason
+    assert (image(tmp_path / "real")[:4] == pair()[:4]).all()
+
+
+def test_several_solutions_have_a_map_of_the_whole_photo(tmp_path: Path) -> None:
+    (record,) = done(run.quick(frame="faces", operator="gray", samples=2), given(tmp_path / "in", pair()), tmp_path / "out")
+    assert record.spread is not None
+    spread = np.asarray(Image.open(tmp_path / "out" / record.spread))
+    assert spread.shape == (320, 620)
+    assert spread[100:150, 140:180].max() > 0
+    assert spread[:6].max() == 0
+
+
+def test_what_no_frame_can_serve_is_refused_before_the_work(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    photos = given(tmp_path / "in", pair())
+    with pytest.raises(RecipeError, match="for operators that measure pictures"):
+        done(run.quick(operator={"gaussian_sensing": {"m": 50}}, frame="tiles"), photos, tmp_path / "out")
+    for wrong, said in (
+        ("face", "did you mean 'faces'"),
+        ({"faces": {"larges": True}}, "did you mean 'largest'"),
+        ([1], "should be center"),
+    ):
+        with pytest.raises(RecipeError, match=said):
+            run.quick(frame=wrong)
+    path = run.recipe_file(tmp_path)
+    assert main(["degrade", path, str(photos), "--out", str(tmp_path / "degraded"), "--set", "frame=tiles", "--quiet"]) == 0
+    (made,) = (tmp_path / "degraded").glob("*.png")
+    assert np.asarray(Image.open(made)).shape == (320, 620, 3)
+    assert main(["benchmark", path, str(photos), "--out", str(tmp_path / "bench"), "--set", "frame=tiles", "--quiet"]) == 2
+    assert main(["check", path, "--set", "frame.faces.missing=copy"]) == 0
+    assert "missing: copy" in capfd.readouterr().out
+
+
+def test_the_frame_is_in_the_fingerprint_the_dump_and_the_schema() -> None:
+    plain, faces = run.quick(), run.quick(frame="faces")
+    assert plain.fingerprint() == run.quick(frame="center").fingerprint() != faces.fingerprint()
+    assert faces.fingerprint() != run.quick(frame={"faces": {"largest": True}}).fingerprint()
+    assert "frame: center" in plain.dump()
+    assert "missing: fail" in faces.dump()
+    assert "faces" in recipe_schema()["properties"]["frame"]["anyOf"][0]["enum"]
