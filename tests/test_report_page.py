@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
+from PIL import Image
 from report_support import HOSTILE, browsing, done, folder, opened
 
 from priorsolve.records import Record, record_path, write_record
@@ -34,11 +37,6 @@ def division(page: Page) -> float:
 
 def shown(page: Page) -> tuple[float, float, float]:
     """The colour in the middle of the slider's left, middle and right parts, as it is drawn: the mean of red."""
-    import io
-
-    import numpy as np
-    from PIL import Image
-
     drawn = Image.open(io.BytesIO(page.locator("#slider").screenshot())).convert("RGB")
     values = np.asarray(drawn)[:, :, 0].astype(float)
     third = values.shape[1] // 3
@@ -150,6 +148,19 @@ def test_dark_mode_and_a_phone(browser: Browser, tmp_path: Path) -> None:
         assert frame["width"] == 360
         page.touchscreen.tap(frame["x"] + 90, frame["y"] + 90)
         assert page.get_by_role("slider").input_value() == "25"
+
+
+def test_a_tall_photo_fits_the_window_and_keeps_its_shape(browser: Browser, tmp_path: Path) -> None:
+    write_record(tmp_path, done(tmp_path, "tall.png", 0))
+    for place in ("images", "measurements", "originals"):
+        with Image.open(tmp_path / place / "tall.png") as square:
+            square.resize((100, 250)).save(tmp_path / place / "tall.png")
+    write_report(tmp_path)
+    with opened(browser, tmp_path / "report.html", viewport={"width": 1400, "height": 800}) as page:
+        frame = page.locator("#slider").bounding_box()
+        assert frame is not None
+        assert frame["height"] / frame["width"] == pytest.approx(2.5, rel=0.01)
+        assert frame["y"] + frame["height"] < 800
 
 
 def test_hostile_names_are_only_names(browser: Browser, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """The contact sheet and the report, from an output folder alone."""
 
+import base64
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from PIL import Image
 from priorsolve.images import write_image, write_measurement
 from priorsolve.records import Record, write_record
 from priorsolve.report import outdated, write_report
+from priorsolve.report.pictures import embedded, size_for
 from priorsolve.sheet import BOX, GAP, HEAD, MARGIN, Row, write_sheet
 
 
@@ -71,6 +74,18 @@ def test_report_is_rebuilt_from_the_folder_alone(tmp_path: Path) -> None:
     before = [(tmp_path / name).read_bytes() for name in ("report.html", "sheet.png", "results.parquet")]
     write_report(tmp_path)
     assert before == [(tmp_path / name).read_bytes() for name in ("report.html", "sheet.png", "results.parquet")]
+
+
+def test_large_pictures_are_made_small_and_small_ones_keep_their_pixels(tmp_path: Path) -> None:
+    write_image(tmp_path / "large.png", picture(900)[:, :600])
+    write_image(tmp_path / "small.png", picture(16))
+    large, small = (embedded(tmp_path, name, size_for(5000)) for name in ("large.png", "small.png"))
+    assert large is not None
+    assert small is not None
+    assert (large["width"], large["height"]) == (128, 85)
+    with Image.open(io.BytesIO(base64.b64decode(str(small["src"]).partition(",")[2]))) as kept, Image.open(tmp_path / "small.png") as given:
+        assert kept.convert("RGB").tobytes() == given.convert("RGB").tobytes()
+    assert [size_for(count).side for count in (60, 61, 501, 2001)] == [768, 256, 192, 128]
 
 
 def test_a_report_is_outdated_by_a_record_that_it_does_not_know(tmp_path: Path) -> None:

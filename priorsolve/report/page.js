@@ -181,7 +181,7 @@ function layer(place, picture, alt, result) {
   place.src = picture.src;
   place.alt = alt;
   place.classList.toggle("plain", plain(picture, result));
-  byId("slider").style.aspectRatio = `${result.width} / ${result.height}`;
+  byId("slider").style.setProperty("--ratio", result.width / result.height);
 }
 
 function slide(at) {

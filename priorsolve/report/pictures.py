@@ -27,7 +27,8 @@ class Size:
 
 def size_for(photos: int) -> Size:
     """The more photos, the smaller each of them, so that a file can still be mailed (measured in docs/report.md)."""
-    return Size(256, 85) if photos <= 500 else Size(192, 70) if photos <= 2000 else Size(128, 60)
+    tiers = {60: Size(768, 85), 500: Size(256, 85), 2000: Size(192, 70)}
+    return next((size for most, size in tiers.items() if photos <= most), Size(128, 60))
 
 
 def shown(path: Path, side: int) -> Image.Image | None:
