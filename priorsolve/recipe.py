@@ -53,6 +53,8 @@ class Output(BaseModel):
     """Put back what was measured: x + A†(y − A x)."""
     sheet: bool = True
     """Write the contact sheet."""
+    album: bool = False
+    """Bring all photos that are given colours to the chroma that they have in common, at the end of the run."""
 
 
 class Recipe(BaseModel):
@@ -136,6 +138,8 @@ class Recipe(BaseModel):
         parts["solver"] = _with_content(self.solver)
         if self.samples != 1:
             parts["samples"] = self.samples
+        if self.output.album:
+            parts["album"] = True
         if self.frame.kind != "center":
             parts["frame"] = self.frame.model_dump()
         parts["prior"] = [self.prior, ZOO[self.prior].sha256] if self.prior in ZOO else _content(self.prior)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from priorsolve.album import grey_of, share_colours
 from priorsolve.answers import Tools
 from priorsolve.build import DTYPES, build_noise, build_operators, build_prior, build_solver, device_called
 from priorsolve.bulk import Bulk
@@ -131,6 +132,8 @@ class Run:
             write_recipe(self.out, self.recipe.dump())
             write_plan(self.out, Plan(len(self.todo), self.before["done"], self.before["failed"]), self.options.shard)
             yield
+            if self.recipe.output.album:
+                share_colours(self.out, grey_of(self.recipe))
 
 
 @dataclass(frozen=True)
@@ -168,6 +171,8 @@ def equip(recipe: Recipe, out: Path, options: Options, on_download: Callable[[in
     Raises RecipeError, ValueError, CheckpointError or FetchError.
     """
     device, dtype, noise = device_called(options.device), DTYPES[options.dtype], build_noise(recipe)
+    if recipe.output.album:
+        grey_of(recipe)
     if options.degrade:
         for metric in recipe.metrics:
             METRICS[metric].fetch()

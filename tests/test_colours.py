@@ -1,0 +1,72 @@
+"""An album's photos in like colours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import run_support as run
+import torch
+from PIL import Image
+
+from priorsolve.album import FILE, chroma_of, grey_of, recoloured
+from priorsolve.components import RecipeError
+from priorsolve.operators.gray import Gray
+from priorsolve.restoration import restore
+
+ALBUM = {"consistency": True, "album": True}
+
+
+def coloured(hue: tuple[float, float, float]) -> torch.Tensor:
+    """(3, 80, 90): a grey ramp on the left, the same ramp tinted on the right."""
+    ramp = torch.linspace(0.2, 0.7, 80)[:, None].expand(3, 80, 90).clone()
+    ramp[:, :, 40:] += torch.tensor(hue).view(3, 1, 1)
+    return ramp
+
+
+def test_chroma_is_of_what_has_a_colour_and_moves_to_the_albums() -> None:
+    warm, cool = coloured((0.15, 0.02, -0.1)), coloured((0.12, 0.05, -0.1))
+    own, album = chroma_of(warm), chroma_of(cool)
+    assert own is not None
+    assert album is not None
+    assert chroma_of(coloured((0, 0, 0))) is None
+    made = recoloured(warm, own, album, Gray())
+    after = chroma_of(made)
+    assert after is not None
+    assert abs(after.a - album.a) < 0.3 * abs(own.a - album.a)
+    assert (Gray().A(made[None]) - Gray().A(warm[None])).abs().max() < 1e-5
+    assert (made - warm)[:, :, :40].abs().max() < 1e-4  # grey stays grey
+
+
+def test_a_run_shares_its_colours_once(tmp_path: Path, digiface64: object) -> None:
+    photos = run.photos(tmp_path / "in", 3)
+    recipe = run.quick(operator="gray", output=ALBUM)
+    assert len(list(restore(run.quick(operator="gray"), photos, tmp_path / "own"))) == 3
+    assert len(list(restore(recipe, photos, tmp_path / "album"))) == 3
+
+    def spread(out: str) -> float:
+        paths = sorted((tmp_path / out / "images").glob("*.png"))
+        found = [chroma_of(torch.from_numpy(np.array(Image.open(path))).permute(2, 0, 1) / 255) for path in paths]
+        return float(np.std([chroma.a for chroma in found if chroma]) + np.std([chroma.b for chroma in found if chroma]))
+
+    assert spread("album") < 0.8 * spread("own")
+    for path in (tmp_path / "own/images").glob("*.png"):
+        grey = [
+            np.asarray(Image.open(each)).astype(float) @ [0.299, 0.587, 0.114] for each in (path, tmp_path / "album/images" / path.name)
+        ]
+        assert np.median(np.abs(grey[0] - grey[1])) < 1
+    before = run.files(tmp_path / "album")
+    run.picture(7).save(photos / "late.png")
+    assert len(list(restore(recipe, photos, tmp_path / "album"))) == 1
+    after = run.files(tmp_path / "album")
+    assert {name: after[name] for name in before if name.startswith("images/")} == {
+        k: v for k, v in before.items() if k.startswith("images/")
+    }
+    assert "images/late.png" in (tmp_path / "album" / FILE).read_text()
+
+
+def test_photos_with_colours_of_their_own_keep_them() -> None:
+    with pytest.raises(RecipeError, match="gray among the operators"):
+        grey_of(run.quick(output=ALBUM))
+    assert run.quick(operator="gray", output=ALBUM).fingerprint() != run.quick(operator="gray").fingerprint()
