@@ -57,6 +57,7 @@ def test_counts_rate_and_time_left(tmp_path: Path) -> None:
         drawn = text(table(seen))
         for words in ("4 done", "1 failed", "of 9", "2 s a photo", "8 s left", "20.0 dB", "an empty file (0 bytes)"):
             assert words in drawn
+        assert [line.split()[0] for line in drawn.splitlines()[3:5]] == ["photo", "bad.png"]  # below the bar, not beside it
         for number in range(3, 7):
             written(tmp_path, f"sub/{number}.png", 1010)
         assert onlooker.look().done == 8

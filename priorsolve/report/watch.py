@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -45,7 +46,7 @@ def table(progress: Progress) -> RenderableType:
         counts.append("no run is at work here" if progress.total is None or ended < progress.total else "the run is over")
     elif progress.left is not None:
         counts.append(f"{duration(progress.left)} left")
-    bar = [] if progress.total is None else [ProgressBar(total=max(progress.total, 1), completed=ended, width=60)]
+    bar = [] if progress.total is None else [Padding(ProgressBar(total=max(progress.total, 1), completed=ended, width=60), (0, 0, 1, 0))]
     return Group(Text.from_markup("  ".join(counts)), *bar, *([_photos(progress)] if progress.latest else []))
 
 
