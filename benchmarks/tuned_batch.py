@@ -3,8 +3,8 @@
     python benchmarks/tuned_batch.py [REPEATS] [PRIOR SPACE BLOCKS ...]
 
 One solver, the same settings, the same steps and threads (torch's default, or OMP_NUM_THREADS): a photo alone, and 8 photos at once, each
-with weights of its own. They run in turns, so that what else the machine does falls on both; timed are STEPS steps, by the clock on the
-wall and by the processor time of all threads, without sampling and without the first steps. A ratio is taken of each pair of turns. The
+with weights of its own. They run in turns, so that what else the machine does falls on both; timed are STEPS steps, without sampling and
+without the first steps: of one thread the processor time, of several the clock on the wall. A ratio is taken of each pair of turns. The
 largest difference is between the two pictures of the photo, after STEPS steps from the best of 4 samples. Prints a Markdown table for
 docs/performance.md.
 """
@@ -29,21 +29,21 @@ CASES = (("digiface64", "z", 1), ("digiface64", "z", 2), ("digiface64", "z", 5),
 
 
 class Stopwatch:
-    """Notes the time on the wall and the processor's when a solver reports."""
+    """Notes the time when a solver reports: the processor's where there is one thread, which others do not disturb, else the wall's."""
 
     def __init__(self) -> None:
-        self.times: dict[int, tuple[float, float]] = {}
+        self.clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+        self.times: dict[int, float] = {}
 
     def __call__(self, step: Step) -> None:
-        self.times[step.index] = time.perf_counter(), time.process_time()
+        self.times[step.index] = self.clock()
 
-    def per_photo(self, photos: int) -> tuple[float, float]:
-        """Milliseconds of one step for one photo, on the wall and of processors."""
-        (wall, cpu), (wall_end, cpu_end) = self.times[STEPS], self.times[2 * STEPS]
-        return (wall_end - wall) / STEPS / photos * 1000, (cpu_end - cpu) / STEPS / photos * 1000
+    def per_photo(self, photos: int) -> float:
+        """Milliseconds of one step for one photo."""
+        return (self.times[2 * STEPS] - self.times[STEPS]) / STEPS / photos * 1000
 
 
-def timed(solver: Tuned, y: torch.Tensor, operator: Mask) -> tuple[float, float]:
+def timed(solver: Tuned, y: torch.Tensor, operator: Mask) -> float:
     """Milliseconds of a step for each photo of `y`."""
     watch = Stopwatch()
     solver(y, operator, on_step=watch)
@@ -65,8 +65,8 @@ def row(prior: Prior, name: str, space: str, blocks: int, repeats: int) -> str:
             one, many = timed(solver, y[:1], operator), timed(solver, y, operator)
         else:
             many, one = timed(solver, y, operator), timed(solver, y[:1], operator)
-        pairs.append((one[0], many[0], one[0] / many[0], one[1] / many[1]))
-    ones, manies, ratios, cpu = ([*column] for column in zip(*pairs[1:], strict=True))  # one to warm up
+        pairs.append((one, many, one / many))
+    ones, manies, ratios = ([*column] for column in zip(*pairs[1:], strict=True))  # one to warm up
     whole = Tuned(prior, space=space, blocks=blocks, steps=STEPS, candidates=4)
     batch, single = whole(y, operator), whole(y[:1], operator)
     difference = float((batch.images[:1] - single.images).abs().max())
@@ -75,7 +75,7 @@ def row(prior: Prior, name: str, space: str, blocks: int, repeats: int) -> str:
     alone, eighth = statistics.median(ones), statistics.median(manies)
     return (
         f"| {name} | {blocks} of {len(prior.blocks)} | {numbers / 1e6:.2f} M | {alone:.1f} | {eighth:.1f} "
-        f"| {alone / eighth:.2f} | {low:.2f}–{high:.2f} | {statistics.median(cpu):.2f} | {difference:.0e} |"
+        f"| {alone / eighth:.2f} | {low:.2f}–{high:.2f} | {difference:.0e} |"
     )
 
 
@@ -84,8 +84,8 @@ def main(repeats: int, cases: list[tuple[str, str, int]]) -> None:
     keep_freed_memory()  # as the command line does
     print(f"{describe()}; {repeats} pairs of {STEPS} steps, a photo alone and {ROWS} at once\n")
     print(
-        "| prior | blocks tuned | weights | alone ms | in 8 ms | ratio of medians | middle half of the ratios | ratio of processor time "
-        "| largest difference |\n|---|---|---|---|---|---|---|---|---|"
+        "| prior | blocks tuned | weights | alone ms | in 8 ms | ratio of medians | middle half of the ratios | largest difference |\n"
+        "|---|---|---|---|---|---|---|---|"
     )
     for name, space, blocks in cases:
         print(row(load_prior(name), name, space, blocks, repeats), flush=True)
