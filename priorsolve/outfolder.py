@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -83,11 +84,19 @@ def without_results(photos: Sequence[Photo], inputs: Sequence[Path], results: It
 
 def refuse_overwriting(photos: Iterable[Photo], out: Path, targets: Iterable[str]) -> None:
     """Raise ValueError when a file to be written, by its path below `out`, is one of the photos."""
-    folder = os.path.realpath(out)
-    own = {path: photo.path for photo in photos if _within(path := os.path.realpath(photo.path), folder)}
+    folder, real = os.path.realpath(out), functools.cache(os.path.realpath)
+
+    def places(path: str) -> set[str]:
+        """The file's own, and where it leads if it is a link."""
+        parent, name = os.path.split(path)
+        own = f"{real(parent)}{os.sep}{name}"
+        return {own, os.path.realpath(own)} if os.path.islink(own) else {own}  # noqa: PTH114 (as quick as can be)
+
+    own = {place: photo.path for photo in photos for place in places(str(photo.path)) if _within(place, folder)}
     for target in targets if own else ():
-        if (photo := own.get(os.path.realpath(out / target))) is not None:
-            raise ValueError(f"{photo} would be overwritten by its own result; choose another folder with --out")
+        for place in places(f"{out}{os.sep}{target}"):
+            if place in own:
+                raise ValueError(f"{own[place]} would be overwritten by its own result; choose another folder with --out")
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -34,9 +35,11 @@ def find_photos(inputs: Sequence[Path]) -> list[Photo]:
     several = len({os.path.realpath(path) for path in inputs if path.is_dir()}) > 1
     found: dict[str, Photo] = {}
     seen: set[str] = set()
+    real = functools.cache(os.path.realpath)
     for given in inputs:
         for photo in _photos(given, several):
-            place = os.path.realpath(photo.path.parent) + "/" + photo.path.name
+            folder, name = os.path.split(photo.path)
+            place = f"{real(folder)}/{name}"
             if place in seen:  # a folder and a photo in it, or the same one twice
                 continue
             if photo.name in found:
@@ -56,19 +59,22 @@ def _photos(given: Path, several: bool) -> Iterator[Photo]:
         raise ValueError(f"no such file or folder: {given}")
     prefix = f"{Path(os.path.realpath(given)).name}/" if several else ""
     empty = True
-    for path in sorted(_below(given), key=lambda path: path.relative_to(given).as_posix()):
+    for name in sorted(_below(given)):
         empty = False
-        yield Photo(path, prefix + path.relative_to(given).as_posix())
+        yield Photo(given / name, prefix + name)
     if empty:
         raise ValueError(f"no photos in {given}: looked for {' '.join(sorted(KNOWN))}")
 
 
-def _below(folder: Path) -> Iterator[Path]:
+def _below(folder: Path) -> Iterator[str]:
+    """The photos' paths below the folder, with forward slashes."""
     for place, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not is_temporary(name)]
+        below = Path(place).relative_to(folder).as_posix()
+        prefix = "" if below == "." else f"{below}/"
         for name in files:
-            if Path(name).suffix.lower() in KNOWN and not is_temporary(name):
-                yield Path(place, name)
+            if os.path.splitext(name)[1].lower() in KNOWN and not is_temporary(name):  # noqa: PTH122 (a Path for each takes as long as all else)
+                yield prefix + name
 
 
 def output_name(name: str, output: Literal["same", "png"] = "same") -> str:

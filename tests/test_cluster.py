@@ -1,0 +1,187 @@
+"""Ray's workers, real ones: the same as one process makes, whatever is killed. Ray starts once, so all of this runs on one test worker."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import run_support as run
+from PIL import Image
+
+from priorsolve.cli import main
+from priorsolve.cluster import Cluster, restore_on
+from priorsolve.cluster.ray import joined
+from priorsolve.recipe import Recipe
+from priorsolve.records import Record
+from priorsolve.restoration import Options, Run, restore
+
+pytestmark = [pytest.mark.usefixtures("digiface64"), pytest.mark.xdist_group("ray")]
+TWO = Cluster(workers=2, threads=1)
+
+
+@pytest.fixture(scope="module")
+def ray() -> Iterator[Any]:
+    with joined(TWO) as ray:
+        yield ray
+
+
+@pytest.fixture(scope="module")
+def address(ray: Any) -> str:
+    """Where other processes find it."""
+    return str(ray.get_runtime_context().gcs_address)
+
+
+def by_ray(photos: Path, out: Path, cluster: Cluster = TWO, **options: Any) -> list[Record]:
+    return list(restore_on(cluster, run.quick(), [photos], out, Options(**options)))
+
+
+def test_the_same_pictures_and_records_as_local(ray: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    photos = run.photos(tmp_path / "in", 9)
+    (photos / "04.png").write_text("no picture")
+    local = list(restore(run.quick(), photos, tmp_path / "local", Options(batch_size=4)))
+    told = by_ray(photos, tmp_path / "ray", batch_size=2)
+    assert {record.name: record.status for record in told} == {record.name: record.status for record in local}
+    assert run.records(tmp_path / "ray") == run.records(tmp_path / "local")
+    for place in ("images", "measurements"):
+        names = sorted(path.name for path in (tmp_path / "local" / place).iterdir())
+        assert names == sorted(path.name for path in (tmp_path / "ray" / place).iterdir())
+        for name in names:
+            one, other = (np.asarray(Image.open(tmp_path / out / place / name)) / 255 for out in ("local", "ray"))
+            assert np.abs(one - other).max() <= 1e-4
+    assert by_ray(photos, tmp_path / "ray") == []
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_killed_worker_is_replaced_and_the_photo_that_kills_is_named(ray: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Whoever opens the pipes is killed: once for the first, whenever it is tried for the second."""
+    photos = run.photos(tmp_path / "in", 8)
+    unlucky, deadly = photos / "03.png", photos / "06.png"
+    image = unlucky.read_bytes()
+    for pipe in (unlucky, deadly):
+        pipe.unlink()
+        os.mkfifo(pipe)
+    killing = [
+        threading.Thread(target=kill_readers, args=(unlucky, 1, image), daemon=True),
+        threading.Thread(target=kill_readers, args=(deadly, 2, b""), daemon=True),
+    ]
+    for thread in killing:
+        thread.start()
+    records = {record.name: record for record in by_ray(photos, tmp_path / "out", Cluster(workers=1), batch_size=2)}
+    for thread in killing:
+        thread.join(30)
+        assert not thread.is_alive()
+    assert len(records) == 8
+    assert {name for name, record in records.items() if record.status == "failed"} == {"06.png"}
+    assert records["06.png"].reason.startswith("WorkerDied: its worker died twice, the second time with this photo alone: ")
+    assert run.records(tmp_path / "out").keys() == records.keys()
+    assert list((tmp_path / "out").rglob(".*")) == []
+    assert capfd.readouterr() == ("", "")
+
+
+def test_after_kill_9_of_the_driver_the_rest_is_done(ray: Any, address: str, tmp_path: Path) -> None:
+    photos, arguments = run.photos(tmp_path / "in", 30), through(address, tmp_path)
+    process = run.command(*arguments)
+    run.wait_for(lambda: len(run.records(tmp_path / "out")) >= 3)
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=30)
+    assert 3 <= len(run.records(tmp_path / "out")) < 30
+    recipe = Recipe.load(tmp_path / "recipe.yaml")
+    list(restore(recipe, photos, tmp_path / "out"))  # what one engine began the other goes on with
+    list(restore(recipe, photos, tmp_path / "whole"))
+    assert run.records(tmp_path / "out") == run.records(tmp_path / "whole")
+    assert run.files(tmp_path / "out") == run.files(tmp_path / "whole")
+
+
+def test_ctrl_c_once_finishes_the_batches_at_work(ray: Any, address: str, tmp_path: Path) -> None:
+    run.photos(tmp_path / "in", 60)
+    process = run.command(*through(address, tmp_path))
+    run.wait_for(lambda: bool(run.records(tmp_path / "out")))
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said == ("", "priorsolve: stopped; what is done is kept, run the same command to go on\n")
+    done = run.records(tmp_path / "out")
+    assert len(done) % 2 == 0
+    assert {record["status"] for record in done.values()} == {"done"}
+    assert list((tmp_path / "out").rglob(".*")) == []
+    assert len(Run(run.quick(), [tmp_path / "in"], tmp_path / "out", Options()).todo) == 60
+
+
+def test_what_a_worker_cannot_load_is_said_in_one_line(ray: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    run.photos(tmp_path / "in", 1)
+    arguments = ["restore", run.recipe_file(tmp_path), str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--engine", "ray"]
+    assert main([*arguments, "--set", "operator={downsample: {factor: 7}}", "--quiet"]) == 2
+    error = capfd.readouterr().err
+    assert ("divisible by 7" in error, error.count("\n")) == (True, 1)
+    assert not (tmp_path / "out").exists()
+
+
+def test_options_and_a_missing_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    run.photos(tmp_path / "in", 1)
+    arguments = ["restore", run.recipe_file(tmp_path), str(tmp_path / "in"), "--out", str(tmp_path / "out")]
+    for wrong, said in (
+        (["--engine", "dask"], "--engine dask: use local or ray"),
+        (["--workers", "2", "--ray-address", "auto"], "--workers, --ray-address: for --engine ray alone"),
+        (["--engine", "ray", "--workers", "0"], "workers is 0; it must be at least 1"),
+    ):
+        assert main([*arguments, *wrong]) == 2
+        assert capfd.readouterr().err == f"priorsolve: {said}\n"
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert main([*arguments, "--engine", "ray"]) == 2
+    assert capfd.readouterr().err == "priorsolve: --engine ray needs Ray; install it with: pip install 'priorsolve[ray]'\n"
+
+
+@pytest.mark.parametrize(
+    ("cluster", "has", "device", "shape"),
+    [
+        (Cluster(), {"CPU": 8.0}, "auto", (8, 1, 0.0)),
+        (Cluster(workers=3), {"CPU": 8.0}, "auto", (3, 2, 0.0)),
+        (Cluster(threads=4), {"CPU": 8.0}, "auto", (2, 4, 0.0)),
+        (Cluster(), {"CPU": 16.0, "GPU": 2.0}, "auto", (2, 8, 1.0)),
+        (Cluster(gpus_per_worker=0.5), {"CPU": 16.0, "GPU": 2.0}, "cuda", (4, 4, 0.5)),
+        (Cluster(), {"CPU": 16.0, "GPU": 2.0}, "cpu", (16, 1, 0.0)),
+    ],
+)
+def test_how_cores_and_gpus_are_shared_out(cluster: Cluster, has: dict[str, float], device: str, shape: tuple[int, int, float]) -> None:
+    assert cluster.shape(has, device) == shape
+
+
+def through(address: str, folder: Path) -> list[str]:
+    text = run.QUICK.replace("steps: 2", "steps: 20")
+    arguments = ["restore", run.recipe_file(folder, text), str(folder / "in"), "--out", str(folder / "out"), "--quiet", "--batch-size", "2"]
+    return [*arguments, "--engine", "ray", "--ray-address", address, "--workers", "1"]
+
+
+def kill_readers(pipe: Path, times: int, content: bytes) -> None:
+    """Kill the process that opens the pipe, so many times; one that comes later gets the content."""
+    for _ in range(times):
+        end = os.open(pipe, os.O_WRONLY)  # waits for a reader
+        run.wait_for(lambda: readers(pipe))
+        for process in readers(pipe):
+            with contextlib.suppress(ProcessLookupError):  # the other pipe was quicker
+                os.kill(process, signal.SIGKILL)
+        run.wait_for(lambda: not readers(pipe))
+        os.close(end)
+    if content:
+        pipe.with_suffix(".whole").write_bytes(content)
+        pipe.with_suffix(".whole").replace(pipe)
+
+
+def readers(pipe: Path) -> list[int]:
+    """The other processes that have it open."""
+    found = []
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        try:
+            if str(link.readlink()) == str(pipe) and int(link.parts[2]) != os.getpid():
+                found.append(int(link.parts[2]))
+        except OSError:
+            continue
+    return found
