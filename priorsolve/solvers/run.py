@@ -193,15 +193,15 @@ class Run:
 
 def _where(condition: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """Rows of `a` where the condition holds, else of `b`; what is the same either way, such as what is held, is not copied."""
-    if a is b or (condition.device.type == "cpu" and bool(condition.all())):  # elsewhere looking would wait for the device
+    if a is b or (condition.device.type == "cpu" and bool(condition.numpy().all())):  # elsewhere looking would wait for the device
         return a
     return torch.where(condition.view(-1, *[1] * (a.ndim - 1)), a, b)
 
 
 def _improved(best: Tensor, value: Tensor, better: Tensor) -> Tensor:
     """`best` with the rows of `value` that are better. On the CPU no others are copied: a row may be a network's weights."""
-    if best is value or best.device.type != "cpu" or bool(better.all()):
+    if best is value or best.device.type != "cpu" or bool(better.numpy().all()):
         return _where(better, value, best)
-    for row in better.nonzero().flatten().tolist():  # in place: as it is not `value`, nobody else has it any more
+    for row in better.numpy().nonzero()[0].tolist():  # in place: as it is not `value`, nobody else has it any more
         best[row] = value[row]
     return best
