@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from functools import lru_cache, partial
 from pathlib import Path
@@ -13,14 +14,19 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from priorsolve.operators.drawing import BRUSHES, Half, Thickness, draw_boxes, draw_half, draw_picture, draw_pixels, draw_strokes, in_pixels
+from priorsolve.operators.marks import Marks
 from priorsolve.operators.mask import Masking
+from priorsolve.operators.photo_holes import PhotoHoles
+from priorsolve.operators.scratches import Scratches
+from priorsolve.pictures import picture_size
 from priorsolve.types import Shape
 
 Drawing: TypeAlias = Callable[[int, int], Tensor]
 
 
 class Holes(Masking):
-    """Inpainting: holes from a file, boxes, brush strokes, lost pixels or a lost half, drawn for whatever size it meets.
+    """Inpainting: holes from a file, boxes, brush strokes, lost pixels or a lost half, drawn for whatever size it meets; or marks in the
+    photo itself, which `in_photo` finds.
 
     y = m·x          Aᵀ y = m·y          A† y = y / m where m > 0, else 0
 
@@ -33,6 +39,9 @@ class Holes(Masking):
     `boxes` are [left, top, right, bottom]: fractions of width and height, or pixels if any value of any box is above 1.
     `strokes` are seeded scribbles, and cover about 13 % (thin), 24 % (medium) or 30 % (thick) of the picture.
     `pixels` is the fraction of pixels lost at random. `half` is the side that is lost.
+
+    `alpha` are the photo's transparent parts. `colour` is what was painted over them, such as "#ff00ff"; each channel may be off by
+    `tolerance`, of 1, and `grow` pixels are added around, where painting has soft edges. `scratches` are found by a simple detector.
 
     Raises:
         ValueError: nothing is described, a value is out of range, or the file is missing, unreadable or one big hole.
@@ -47,9 +56,15 @@ class Holes(Masking):
         pixels: float | None = None,
         half: Half | None = None,
         seed: int = 0,
+        alpha: bool = False,
+        colour: str | None = None,
+        tolerance: float = 0.1,
+        grow: int = 2,
+        scratches: Scratches | None = None,
     ) -> None:
         super().__init__()
         self._given = {"file": file, "hole": hole, "boxes": boxes, "strokes": strokes, "pixels": pixels, "half": half, "seed": seed}
+        self._marks = Marks(alpha, colour, tolerance, grow, None if scratches is None else Scratches.model_validate(scratches))
         if hole not in ("white", "black"):
             raise ValueError(f"Holes: hole is the colour of the holes in the file, white or black, got {hole!r}")
         self._boxes = _checked_boxes(boxes)
@@ -71,13 +86,63 @@ class Holes(Masking):
             if half not in get_args(Half):
                 raise ValueError(f"Holes: there is no half {half!r}; choose one of {', '.join(get_args(Half))}")
             drawings.append(partial(draw_half, side=half))
-        if not drawings:
-            raise ValueError("Holes: no hole is described; give at least one of file, boxes, strokes, pixels, half")
+        if not drawings and not self._marks:
+            raise ValueError(
+                "Holes: no hole is described; give at least one of file, boxes, strokes, pixels, half, alpha, colour, scratches"
+            )
         self._drawings = tuple(drawings)
+
+    @property
+    def of_photo(self) -> bool:
+        """Whether some of the holes are found in a photo itself."""
+        return bool(self._marks)
+
+    def in_photo(self, path: Path, *, whole: bool) -> Masking:
+        """The holes for one photo, whose own pixels tell some of them. A file of the photo's shape lies over it as it is.
+
+        Args:
+            whole: all of the photo is worked on, so that a file must have its shape; else a file may have the shape that is worked on.
+
+        Raises:
+            PhotoError: the photo cannot be read, or no mark is found in it.
+            ValueError: the file has another shape.
+        """
+        picture = self._over(path, whole=whole)
+        if picture is None and not self.of_photo:
+            return self
+        described = [drawing for drawing in self._drawings if picture is None or not _is_picture(drawing)]
+        others = self._only(described) if described else None
+        notes: list[str] = []
+        holes = torch.zeros(picture_size(path)) if picture is None else _stretched(picture, picture_size(path), notes)
+        if self.of_photo:
+            found = self._marks.find(path, alone=not self._drawings).float()
+            notes.append(f"{_percent(found)} of the photo is {' or '.join(self._marks.names())}")
+            holes = torch.maximum(holes, found)
+        return PhotoHoles(holes, others, tuple(notes))
+
+    def _over(self, path: Path, *, whole: bool) -> Tensor | None:
+        """The file's holes, where they belong to the photo's pixels."""
+        if self._picture is None:
+            return None
+        (height, width), size = picture_size(path), tuple(self._picture.shape)
+        if whole or size == (height, width):
+            self._check_file(height, width)
+            return self._picture
+        fits = abs(width * size[0] - height * size[1]) <= max(*size, width, height) / 2
+        return self._picture if fits and height != width else None
+
+    def _only(self, drawings: list[Drawing]) -> Holes:
+        """These of the drawings."""
+        made = copy.copy(self)
+        made._drawings, made._marks = tuple(drawings), Marks(False, None, 0, 0, None)
+        made._picture = self._picture if any(map(_is_picture, drawings)) else None
+        return made
 
     def out_shape(self, in_shape: Shape) -> Shape:
         if len(in_shape) != 3:
             raise self._refuse("(B, C, H, W)", in_shape)
+        if self.of_photo:
+            raise ValueError(f"{self}: these holes are found in a photo: with its file, by in_photo")
         _, height, width = in_shape
         self._check_file(height, width)
         self._check_boxes(height, width)
@@ -111,7 +176,23 @@ class Holes(Masking):
             del shown["hole"]
         if not {"strokes", "pixels"} & shown.keys():
             del shown["seed"]
-        return ", ".join(f"{name}={value}" for name, value in shown.items())
+        return ", ".join([*(f"{name}={value}" for name, value in shown.items()), *self._marks.names()])
+
+
+def _is_picture(drawing: Drawing) -> bool:
+    return isinstance(drawing, partial) and drawing.func is draw_picture
+
+
+def _stretched(picture: Tensor, size: tuple[int, int], notes: list[str]) -> Tensor:
+    """The file's holes at the photo's size."""
+    if picture.shape != size:
+        notes.append(f"the mask, {picture.shape[1]}×{picture.shape[0]}, was stretched to the photo's {size[1]}×{size[0]}")
+    return draw_picture(*size, picture=picture)
+
+
+def _percent(holes: Tensor) -> str:
+    share = 100 * float(holes.double().mean())
+    return f"{share:.2g}%" if share else "nothing"
 
 
 @lru_cache(maxsize=16)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Literal
 
 import torch
 
 from priorsolve.components import RecipeError, build
 from priorsolve.framing import DetectorError, load_detector
+from priorsolve.images import PhotoError
 from priorsolve.operators.base import LinearOperator, Operator, compose
+from priorsolve.operators.holes import Holes
 from priorsolve.operators.mask import Masking, join_masks
 from priorsolve.operators.noise import Chain, Noise
 from priorsolve.operators.sensing import Sensing
 from priorsolve.priors import ZOO, Prior, load_prior
-from priorsolve.recipe import Recipe, is_per_photo, rendered
+from priorsolve.recipe import OPERATORS, Recipe, is_per_photo, rendered
 from priorsolve.registry import component
 from priorsolve.solvers import Solver, Staged
 from priorsolve.types import Shape
@@ -92,6 +95,16 @@ def check_frames(kind: str, image_shape: Shape, out_shape: Shape) -> None:
             raise RecipeError(f"frame: {error}") from error
 
 
+def refuse_marks(recipe: Recipe) -> None:
+    """Raise RecipeError where holes are to be found in photos that are clean, as those are that are degraded first."""
+    for key in OPERATORS:
+        for index, spec in enumerate(getattr(recipe, key)):
+            ((name, given),) = spec.items()
+            if marks := [mark for mark in ("alpha", "colour", "scratches") if given.get(mark)] if name == "mask" else []:
+                reason = f"{marks[0]} finds holes in photos that have them, and photos that are degraded first are clean"
+                raise RecipeError(f"{key}[{index}].{name}: {reason}; describe the hole by file, boxes or strokes, or leave --degrade out")
+
+
 class Operators:
     """The recipe's operators for pictures of one shape. Parts that serve every photo are built once.
 
@@ -125,6 +138,9 @@ class Operators:
                 self._fixed.append(None)
             else:
                 part = self._build(index, "", 0)
+                if isinstance(part, Holes) and part.of_photo:
+                    self._fixed.append(None)
+                    continue
                 shape = self._reached(part, shape, index)
                 self._fixed.append(part)
         self.image_shape, self.out_shape = image_shape, shape
@@ -140,11 +156,16 @@ class Operators:
         if bent:
             raise RecipeError(f"output.consistency: needs linear operators, and {bent[0]} is not; set output.consistency to false")
 
-    def of(self, stem: str, seed: int) -> list[Operator]:
-        """The parts for one photo, in order. Raises RecipeError, such as for its mask that is missing."""
+    def of(self, stem: str, seed: int, photo: Path | None = None) -> list[Operator]:
+        """The parts for one photo, in order. With the `photo`'s file, masks are of its pixels.
+
+        Raises RecipeError, such as for its mask that is missing, and PhotoError where no hole is found in it.
+        """
         parts = []
         for index, fixed in enumerate(self._fixed):
             part = self._build(index, stem, seed) if fixed is None else fixed
+            if fixed is None and photo is not None and isinstance(part, Holes):
+                part = self._in_photo(part, photo, index)
             if not self._framed:
                 self._reached(part, self._shapes[index], index)
             parts.append(part)
@@ -169,6 +190,14 @@ class Operators:
             return part.for_shape(self._shapes[index])
         except (ValueError, RuntimeError, MemoryError) as error:
             raise RecipeError(f"{self._key}[{index}].{name}: {error}") from error
+
+    def _in_photo(self, part: Holes, photo: Path, index: int) -> Operator:
+        try:
+            return part.in_photo(photo, whole=self._framed)
+        except PhotoError:
+            raise
+        except ValueError as error:
+            raise RecipeError(f"{self._key}[{index}]: {error}") from None
 
     def _reached(self, part: Operator, shape: Shape, index: int) -> Shape:
         try:

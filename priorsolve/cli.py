@@ -131,6 +131,39 @@ def degrade(
 
 
 @app.command()
+def masks(
+    recipe: RecipeArgument,
+    photos: Annotated[list[Path], typer.Argument(metavar="PHOTOS...", help="Photos or folders.")],
+    out: Out = Path("masks"),
+    set_: Sets = None,
+    seed: Seed = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write what RECIPE's masks hide of each photo, white on black, and previews with the holes in red.
+
+    Correct the masks in an editor, then restore with --set "operator.mask={file: 'masks/{stem}.png'}".
+    """
+    from rich.progress import track
+
+    from priorsolve import console
+    from priorsolve.masks import write_masks
+
+    failed = 0
+    outcomes = write_masks(_recipe(recipe, set_, seed), photos, out)
+    for outcome in track(outcomes, "masking", console=console.err, disable=quiet or as_json):
+        failed += outcome.path is None
+        if as_json:
+            told = {"name": outcome.name, "path": outcome.path and str(outcome.path), "share": outcome.share, "reason": outcome.reason}
+            typer.echo(json.dumps(told))
+        elif outcome.path is None:
+            console.say(f"failed: {outcome.name}: {outcome.reason}")
+        elif not quiet:
+            console.say(f"{outcome.name}: {100 * outcome.share:.2g}% is a hole")
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
 def benchmark(
     recipes: Annotated[
         list[str],

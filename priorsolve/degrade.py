@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from priorsolve.build import Operators, build_noise, build_operators, image_shape_of
+from priorsolve.build import Operators, build_noise, build_operators, image_shape_of, refuse_marks
 from priorsolve.damage import Damage
 from priorsolve.images import PhotoError, measurement_suffix, write_measurement
 from priorsolve.measuring import measure, photo_seed, photograph, stem
@@ -41,6 +41,7 @@ def degrade(recipe: Recipe, photos: Sequence[Path], out: Path, *, exact: bool = 
     if any(path.is_dir() and path.resolve() == out.resolve() for path in photos):
         raise ValueError(f"{out} holds the photos themselves; choose another folder with --out")
     found = without_results(find_photos(photos), photos, [out])
+    refuse_marks(recipe)
     noise = build_noise(recipe)
     operators, _ = build_operators(recipe, image_shape_of(recipe), torch.device("cpu"), torch.float32)
     suffix = ".npy" if exact else measurement_suffix(operators.out_shape)

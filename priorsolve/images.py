@@ -12,9 +12,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from priorsolve.deep import png, read_deep, rounded, tiff
 from priorsolve.files import write_atomically
-from priorsolve.pictures import PhotoError, finish, open_picture
-from priorsolve.types import Shape
+from priorsolve.metadata import Tags, png_head
+from priorsolve.pictures import HALVED, MOVED, ON_WHITE, PhotoError, finish, is_deep_colour, open_picture, opened
+from priorsolve.profiles import is_own, to_srgb
+from priorsolve.types import Floats, Shape
 
 __all__ = [
     "Framing",
@@ -24,6 +27,7 @@ __all__ = [
     "read_image",
     "read_measurement",
     "read_photo",
+    "read_stored",
     "write_image",
     "write_measurement",
 ]
@@ -37,6 +41,10 @@ WRITTEN: dict[str, tuple[str, dict[str, Any]]] = {
     ".tiff": ("TIFF", {"compression": "tiff_adobe_deflate"}),
 }
 """Suffix -> Pillow's format and settings. All but JPEG keep every 8-bit value."""
+
+
+LUMA = (0.299, 0.587, 0.114)
+"""Shares of red, green and blue in grey, as Pillow's."""
 
 
 @dataclass(frozen=True)
@@ -90,10 +98,39 @@ def read_framed(path: Path, size: tuple[int, int], channels: Literal[1, 3] = 3) 
 
 
 def read_photo(path: Path, channels: Literal[1, 3] = 3) -> tuple[Tensor, tuple[str, ...]]:
-    """The whole photo, upright: (channels, H, W), float32 in [0, 1], and what was lost on the way. The rest as `read_framed`."""
+    """The whole photo, upright: (channels, H, W), float32 in [0, 1], and what was lost on the way.
+
+    16 bits per channel are read as such, and colours are moved to sRGB without rounding. The rest as `read_framed`.
+    """
     picture, _, notes = open_picture(path)
-    image = _tensor(finish(picture, notes), channels)
-    return image, tuple(notes)
+    stored = read_stored(path, picture)
+    if stored is None:
+        return _tensor(finish(picture, notes), channels), tuple(notes)
+    values, profile = stored[..., :3], picture.info.get("icc_profile")
+    if profile and is_own(profile):
+        values = to_srgb(values, profile).clip(0, 1)
+        notes.append(MOVED)
+    if stored.shape[-1] == 4 and (stored[..., 3] < 1).any():
+        values = values * stored[..., 3:] + (1 - stored[..., 3:])
+        notes.append(ON_WHITE)
+    image = torch.from_numpy(np.ascontiguousarray(values)).permute(2, 0, 1).contiguous()
+    said = tuple(note for note in notes if note != HALVED)
+    return (image if channels == 3 else (image * image.new_tensor(LUMA)[:, None, None]).sum(0, keepdim=True)), said
+
+
+def read_stored(path: Path, picture: Image.Image | None = None) -> Floats | None:
+    """A photo in colours as its file holds it, where sRGB of 8 bits would not do: (H, W, 3), or 4 with alpha, upright, in [0, 1].
+
+    None where it holds 8 bits of sRGB, grey or CMYK. `picture` is the opened file, where it is at hand. Raises PhotoError.
+    """
+    if opened(path, is_deep_colour):
+        values = read_deep(path)
+        return values if values.shape[-1] > 2 else np.concatenate([values[..., :1]] * 3 + [values[..., 1:]], -1)
+    picture = open_picture(path)[0] if picture is None else picture
+    profile = picture.info.get("icc_profile")
+    if picture.mode in ("RGB", "RGBA") and profile and is_own(profile):
+        return np.asarray(picture, dtype=np.float32) / np.float32(255)
+    return None
 
 
 def _cover(height: int, width: int, rows: int, columns: int) -> tuple[int, int]:
@@ -128,10 +165,11 @@ def _tensor(picture: Image.Image, channels: int) -> Tensor:
     return tensor if tensor.shape[0] == channels else tensor.repeat(channels, 1, 1)
 
 
-def write_image(path: Path, image: Tensor) -> None:
-    """Write (1 or 3, H, W), clamped to [0, 1] and rounded to 8 bits, atomically, in the format of the suffix (none: PNG).
+def write_image(path: Path, image: Tensor, tags: Tags | None = None) -> None:
+    """Write (1 or 3, H, W), clamped to [0, 1] and rounded, atomically, in the format of the suffix (none: PNG).
 
-    Parent folders are made. Raises ValueError for another shape, NaN, or a suffix that is not written.
+    8 bits per channel, or 16 where the tags say so and the format has them (PNG, TIFF). `tags` are written too: the image is in the
+    colours of their profile. Parent folders are made. Raises ValueError for another shape, NaN, or a suffix that is not written.
     """
     if image.ndim != 3 or image.shape[0] not in (1, 3):
         raise ValueError(f"an image has shape (1 or 3, H, W), not {tuple(image.shape)}")
@@ -140,12 +178,19 @@ def write_image(path: Path, image: Tensor) -> None:
     suffix = path.suffix.lower() or ".png"
     if suffix not in WRITTEN:
         raise ValueError(f"{path.name}: {suffix} is not written; use one of {', '.join(WRITTEN)}")
-    values = (image.detach().float().clamp(0, 1) * 255).round().to(torch.uint8).cpu()
-    picture = Image.fromarray(values[0].numpy() if len(values) == 1 else values.permute(1, 2, 0).contiguous().numpy())
+    values = image.detach().float().clamp(0, 1).cpu()
+    values = values[0] if len(values) == 1 else values.permute(1, 2, 0).contiguous()
     kind, settings = WRITTEN[suffix]
+    write_atomically(path, _encoded(values.numpy(), kind, settings, tags or Tags()))
+
+
+def _encoded(values: Floats, kind: str, settings: dict[str, Any], tags: Tags) -> bytes:
+    size = values.shape[0], values.shape[1]
+    if tags.bits == 16 and kind in ("PNG", "TIFF"):
+        return png(rounded(values), png_head(tags, size)) if kind == "PNG" else tiff(rounded(values), tags.ifd(size))
     data = io.BytesIO()
-    picture.save(data, kind, **settings)
-    write_atomically(path, data.getvalue())
+    Image.fromarray(np.rint(values * 255).astype(np.uint8)).save(data, kind, **settings, **tags.settings(kind, size))
+    return data.getvalue()
 
 
 def measurement_suffix(shape: Shape) -> Literal[".png", ".npy"]:

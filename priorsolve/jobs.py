@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -11,9 +11,11 @@ from priorsolve.build import Operators
 from priorsolve.damage import Damage
 from priorsolve.framing import cut
 from priorsolve.measuring import covered, measure, measured_where, observe, photo_seed, photograph, stem
+from priorsolve.metadata import Tags, read_tags
 from priorsolve.operators.base import Operator
 from priorsolve.operators.mask import Mask
 from priorsolve.operators.noise import Noise
+from priorsolve.operators.photo_holes import PhotoHoles
 from priorsolve.photos import Photo
 from priorsolve.recipe import Recipe
 from priorsolve.scenes import Scene, framed
@@ -36,7 +38,7 @@ class Work:
     """A photo, read: the jobs that it gives, and how it was framed. `fingerprint` is of what was read.
 
     `original` is the photo's (height, width), where it is one; `scene` what makes one picture of the answers, where it is not the
-    answer itself; `labels` say for each job where it is.
+    answer itself; `labels` say for each job where it is; `tags` are what the photo's file says beside its pixels.
     """
 
     photo: Photo
@@ -47,6 +49,7 @@ class Work:
     notes: tuple[str, ...]
     scene: Scene | None = None
     labels: tuple[str, ...] = ("",)
+    tags: Tags = field(default_factory=Tags)
 
 
 @dataclass(frozen=True)
@@ -63,9 +66,15 @@ class Reader:
 
     def read(self, photo: Photo, fingerprint: str) -> Work:
         """The photo's work. Raises PhotoError or RecipeError, such as for its mask that is missing."""
-        seed = photo_seed(self.recipe.seed, photo.name)
-        parts = self.operators.of(stem(photo.name), seed)
-        solving = parts if self.solving is self.operators else self.solving.of(stem(photo.name), seed)
+        seed, is_array = photo_seed(self.recipe.seed, photo.name), photo.path.suffix.lower() == ".npy"
+        marked = None if self.degrade or is_array else photo.path
+        parts = self.operators.of(stem(photo.name), seed, marked)
+        solving = parts if self.solving is self.operators else self.solving.of(stem(photo.name), seed, marked)
+        work = self._read(photo, fingerprint, seed, parts, solving)
+        said = [note for part in parts if isinstance(part, PhotoHoles) for note in part.notes]
+        return replace(work, notes=(*work.notes, *said), tags=Tags() if is_array else read_tags(photo.path))
+
+    def _read(self, photo: Photo, fingerprint: str, seed: int, parts: list[Operator], solving: list[Operator]) -> Work:
         if self.recipe.frame.kind != "center":
             return self._read_frames(photo, fingerprint, seed, parts, solving)
         operator = self.operators.join([parts])

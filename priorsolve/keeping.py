@@ -13,16 +13,19 @@ from statistics import mean
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from priorsolve.answers import Answer
 from priorsolve.components import RecipeError
 from priorsolve.composing import pictures_of
 from priorsolve.files import write_atomically
-from priorsolve.images import PhotoError, measurement_suffix, write_image, write_measurement
+from priorsolve.images import WRITTEN, PhotoError, measurement_suffix, write_image, write_measurement
 from priorsolve.jobs import Job, Work
 from priorsolve.metrics import METRICS
+from priorsolve.operators.gray import Gray
 from priorsolve.outfolder import Places, places_of, unwritable
-from priorsolve.photos import Photo, output_name
+from priorsolve.own_colours import in_own_colours
+from priorsolve.photos import KNOWN, Photo, output_name
 from priorsolve.records import Record, record_path, write_record
 
 FEW = 32
@@ -51,7 +54,7 @@ class Keeper:
         if made.copied is not None and made.copied.suffix.lower() == PurePosixPath(places.restored).suffix.lower():
             write_atomically(self.out / places.restored, made.copied.read_bytes())
         else:
-            write_image(self.out / places.restored, made.restored)
+            self._write(work, made.restored, self.out / places.restored)
         write_measurement(self.out / measured, made.measured)
         if made.clean is not None:
             write_image(self.out / places.clean, made.clean)
@@ -68,7 +71,7 @@ class Keeper:
             steps=max((answer.steps for answer in answers), default=0),
             stopped="" if worst is None else worst.stopped,
             metrics=_judged(work.jobs, answers, self.metrics),
-            notes=(*work.notes, *_said(work, answers)),
+            notes=(*work.notes, *_said(work, answers), *_renamed(work.photo, places.restored)),
             diagnosis=tuple(_labelled(work, index, line) for index, answer in enumerate(answers[:FEW]) for line in answer.diagnosis),
             input_size=work.original,
             output_size=(int(made.restored.shape[-2]), int(made.restored.shape[-1])),
@@ -81,6 +84,12 @@ class Keeper:
         )
         write_record(self.out, record)
         return record
+
+    def _write(self, work: Work, restored: Tensor, path: Path) -> None:
+        """The restored picture, with what the photo's file says and in its colours; grey photos stay grey unless they lost colours."""
+        parts = work.scene.source.damage.parts if work.scene is not None else work.jobs[0].parts
+        tags = work.tags.fitting(grey=work.tags.grey and not any(isinstance(part, Gray) for part in parts))
+        write_image(path, in_own_colours(restored, tags, work.photo.path, same_size=work.scene is not None), tags)
 
     def fail(self, photo: Photo, error: Exception) -> Record:
         """The record of a failure, without what an earlier recipe made of the photo. A full disk ends the run: nothing can be kept."""
@@ -116,6 +125,14 @@ def _said(work: Work, answers: Sequence[Answer]) -> list[str]:
 def _labelled(work: Work, index: int, sentence: str) -> str:
     """The sentence, told of its frame where there are several."""
     return f"{work.labels[index].split(',')[0]}: {sentence}" if len(work.jobs) > 1 else sentence
+
+
+def _renamed(photo: Photo, restored: str) -> list[str]:
+    """That the result has another format than the photo, where that one cannot be written."""
+    suffix = PurePosixPath(photo.name).suffix.lower()
+    if suffix not in KNOWN or suffix in WRITTEN or suffix == ".npy":
+        return []
+    return [f"the result is a {PurePosixPath(restored).suffix[1:].upper()}: {suffix[1:].upper()} is not written"]
 
 
 def digits(value: float) -> float:

@@ -8,7 +8,7 @@ import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
@@ -19,10 +19,16 @@ FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000"
 SMALLEST = 8
 """Pixels on the shorter side below which nothing can be restored."""
 
+HALVED = "16 bits per channel were read as 8"
+MOVED = "colours were moved to sRGB by the file's own profile"
+ON_WHITE = "transparent parts were laid on white"
+
 Hint: TypeAlias = Callable[[int, int], tuple[int, int]]
 """(height, width) of an upright photo -> the smallest (height, width) of it that is of use."""
 
-_TURNS = {
+Looked = TypeVar("Looked")
+
+TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -31,7 +37,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_ORIENTATION = 274
+ORIENTATION = 274
 # Pillow warns through `warnings`, whose filters are shared by all threads: one thread at a time may silence them.
 _silence = threading.Lock()
 
@@ -55,6 +61,16 @@ def open_picture(path: Path, hint: Hint | None = None, smallest: int = SMALLEST)
     photo's memory small. Below `smallest` pixels on a side a picture is refused.
     Notes say what was lost on the way. Raises PhotoError.
     """
+    return opened(path, lambda picture: _decode(path, picture, hint, smallest))
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """(height, width) of the file's picture, upright; from its head alone. Raises PhotoError."""
+    return opened(path, lambda picture: picture.size if orientation(picture) >= 5 else (picture.height, picture.width))
+
+
+def opened(path: Path, look: Callable[[Image.Image], Looked]) -> Looked:
+    """What `look` makes of the file's first picture, which it gets before it is decoded. Raises PhotoError, whatever is wrong."""
     try:
         size = path.stat().st_size
     except OSError as error:
@@ -63,28 +79,14 @@ def open_picture(path: Path, hint: Hint | None = None, smallest: int = SMALLEST)
         raise PhotoError(path, "an empty file (0 bytes)")
     with _silence, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return _decode(path, hint, smallest)
+        return _looked(path, look)
 
 
-def _decode(path: Path, hint: Hint | None, smallest: int) -> tuple[Image.Image, tuple[int, int], list[str]]:
+def _looked(path: Path, look: Callable[[Image.Image], Looked]) -> Looked:
     Image.init()
     try:
         with Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN]) as picture:
-            width, height = picture.size
-            if min(width, height) < smallest:
-                raise PhotoError(path, f"{width}×{height} pixels: too small to restore, needs at least {smallest}×{smallest}")
-            notes = _losses(picture)
-            sideways = picture.format in ("JPEG", "MPO") and _orientation(picture) >= 5
-            full = (width, height) if sideways else (height, width)
-            if hint is not None and picture.format in ("JPEG", "MPO"):
-                rows, columns = hint(*full)
-                picture.draft(None, (rows, columns) if sideways else (columns, rows))
-            picture.load()
-            turn = _TURNS.get(_orientation(picture))
-            upright: Image.Image = picture if turn is None else picture.transpose(turn)
-            if picture.format not in ("JPEG", "MPO"):
-                full = (upright.height, upright.width)
-            return _plain(path, upright), full, notes
+            return look(picture)
     except PhotoError:
         raise
     except UnidentifiedImageError as error:
@@ -100,9 +102,28 @@ def _decode(path: Path, hint: Hint | None, smallest: int) -> tuple[Image.Image, 
         raise PhotoError(path, f"damaged or cut short: {' '.join(str(error).split()) or type(error).__name__}") from error
 
 
-def _orientation(picture: Image.Image) -> int:
+def _decode(path: Path, picture: Image.Image, hint: Hint | None, smallest: int) -> tuple[Image.Image, tuple[int, int], list[str]]:
+    width, height = picture.size
+    if min(width, height) < smallest:
+        raise PhotoError(path, f"{width}×{height} pixels: too small to restore, needs at least {smallest}×{smallest}")
+    notes = _losses(picture)
+    sideways = picture.format in ("JPEG", "MPO") and orientation(picture) >= 5
+    full = (width, height) if sideways else (height, width)
+    if hint is not None and picture.format in ("JPEG", "MPO"):
+        rows, columns = hint(*full)
+        picture.draft(None, (rows, columns) if sideways else (columns, rows))
+    picture.load()
+    turn = TURNS.get(orientation(picture))
+    upright: Image.Image = picture if turn is None else picture.transpose(turn)
+    if picture.format not in ("JPEG", "MPO"):
+        full = (upright.height, upright.width)
+    return _plain(path, upright), full, notes
+
+
+def orientation(picture: Image.Image) -> int:
+    """EXIF's, 1 where there is none."""
     try:
-        return int(picture.getexif().get(_ORIENTATION, 1))
+        return int(picture.getexif().get(ORIENTATION, 1))
     except (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, struct.error):
         return 1  # a broken EXIF block: the picture itself may be fine
 
@@ -111,11 +132,16 @@ def _losses(picture: Image.Image) -> list[str]:
     notes = []
     if getattr(picture, "n_frames", 1) > 1 and picture.format != "MPO":
         notes.append("several pictures in one file: the first was used")
+    if is_deep_colour(picture):
+        notes.append(HALVED)  # Pillow has no 16-bit colour
+    return notes
+
+
+def is_deep_colour(picture: Image.Image) -> bool:
+    """Whether a file just opened holds 16 bits per channel of which Pillow reads 8."""
     tiles = getattr(picture, "tile", None)
     raw = str(tiles[0][3]) if tiles else ""
-    if picture.mode in ("RGB", "RGBA", "LA") and ";16" in raw:
-        notes.append("16 bits per channel were read as 8")  # Pillow has no 16-bit colour
-    return notes
+    return picture.mode in ("RGB", "RGBA", "LA") and ";16" in raw
 
 
 def _plain(path: Path, picture: Image.Image) -> Image.Image:
@@ -151,7 +177,7 @@ def finish(picture: Image.Image, notes: list[str]) -> Image.Image:
     if picture.mode in ("LA", "RGBA"):
         alpha = picture.getchannel("A")
         if alpha.getextrema() != (255, 255):
-            notes.append("transparent parts were laid on white")
+            notes.append(ON_WHITE)
             white = Image.new("RGBA", picture.size, "white")
             flat = Image.alpha_composite(white, picture.convert("RGBA"))
             return flat.convert("L" if picture.mode == "LA" else "RGB")
@@ -169,7 +195,7 @@ def _to_srgb(picture: Image.Image, notes: list[str]) -> Image.Image:
             mode = "RGB" if picture.mode == "CMYK" else picture.mode
             moved = ImageCms.profileToProfile(picture, given, ImageCms.createProfile("sRGB"), outputMode=mode)
             if moved is not None:
-                notes.append("colours were moved to sRGB by the file's own profile")
+                notes.append(MOVED)
                 return moved
         except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
             notes.append("the file's colour profile could not be used")

@@ -12,7 +12,7 @@ import torch
 
 from priorsolve.album import grey_of, share_colours
 from priorsolve.answers import Tools
-from priorsolve.build import DTYPES, build_noise, build_operators, build_prior, build_solver, device_called
+from priorsolve.build import DTYPES, build_noise, build_operators, build_prior, build_solver, device_called, refuse_marks
 from priorsolve.bulk import Bulk
 from priorsolve.claims import refuse_where_busy
 from priorsolve.jobs import Reader
@@ -170,6 +170,8 @@ def equip(recipe: Recipe, out: Path, options: Options, on_download: Callable[[in
 
     Raises RecipeError, ValueError, CheckpointError or FetchError.
     """
+    if options.degrade:
+        refuse_marks(recipe)
     device, dtype, noise = device_called(options.device), DTYPES[options.dtype], build_noise(recipe)
     if recipe.output.album:
         grey_of(recipe)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Protocol, TypeAlias, runtime_checkable
 
+import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 
 Shape: TypeAlias = tuple[int, ...]
@@ -24,6 +26,10 @@ Codes: TypeAlias = Tensor
 
 PerImage: TypeAlias = Tensor
 """(B,): one number per image."""
+
+
+Floats: TypeAlias = npt.NDArray[np.float32]
+"""A picture as files hold it, (H, W, C) or (H, W), values in [0, 1]."""
 
 
 @runtime_checkable

@@ -184,7 +184,7 @@ def test_masks_met_first_in_inference_mode_serve_training_too() -> None:
             lambda: Mask(torch.ones(4, 4)).A(torch.ones(1, 3, 5, 4)),
             r"^Mask\(4×4, 0% missing\): expected .* \(B, C, 4, 4\), got \(B, 3, 5, 4\)$",
         ),
-        (Holes, "^Holes: no hole is described; give at least one of file, boxes, strokes, pixels, half$"),
+        (Holes, "^Holes: no hole is described; give at least one of file, boxes, strokes, pixels, half, alpha, colour, scratches$"),
         (lambda: Holes(boxes=[]), "^Holes: no hole is described"),
         (lambda: Holes(pixels=1.5), "^Holes: pixels is the fraction of pixels lost, between 0 and 1, got 1.5$"),
         (lambda: Holes(boxes=[[0.5, 0, 0.2, 1]]), r"^Holes: a box is \[left, top, right, bottom\] .*, got \[0.5, 0, 0.2, 1\]$"),

@@ -1,0 +1,80 @@
+"""What a recipe's masks hide of photos, as files: to look at, to correct in an editor, and to give back by `file: masks/{stem}.png`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from priorsolve.components import RecipeError, build
+from priorsolve.images import PhotoError, read_photo, write_image
+from priorsolve.measuring import photo_seed, stem
+from priorsolve.operators.holes import Holes
+from priorsolve.operators.mask import Masking, join_masks
+from priorsolve.outfolder import check_writable, refuse_overwriting, without_results
+from priorsolve.photos import Photo, find_photos
+from priorsolve.recipe import Recipe, rendered
+
+PREVIEWS = "previews"
+TINT = (1.0, 0.0, 0.3)
+"""The colour that lies over holes in previews, and how much of it."""
+SHARE = 0.7
+
+
+@dataclass(frozen=True)
+class Masked:
+    """One photo's outcome: its mask's path and the holes' share of the photo, or the reason why there is none."""
+
+    name: str
+    path: Path | None
+    share: float = 0.0
+    reason: str = ""
+
+
+def write_masks(recipe: Recipe, photos: Sequence[Path], out: Path) -> Iterator[Masked]:
+    """Write each photo's mask into `out`, as `a.png` for `a.jpg`, white in its holes, and `previews/a.jpg` with the holes in red.
+
+    Raises:
+        RecipeError, ValueError: the recipe has no mask, the photos cannot be used, or two of them have one name; nothing was written.
+    """
+    check_writable(out)
+    if not any(name in ("mask", "lines") for spec in recipe.operator for name in spec):
+        raise RecipeError("operator: there is no mask in it; add one, such as --set 'operator={mask: {scratches: true}}'")
+    found = without_results(find_photos(photos), photos, [out])
+    taken: dict[str, str] = {}
+    for photo in found:
+        if (other := taken.setdefault(stem(photo.name), photo.name)) != photo.name:
+            raise ValueError(
+                f"{other} and {photo.name} would both have the mask {stem(photo.name)}.png; give them one folder after another"
+            )
+    refuse_overwriting(found, out, [place for name in taken for place in (f"{name}.png", f"{PREVIEWS}/{name}.jpg")])
+    return (_written(photo, recipe, out) for photo in found)
+
+
+def _written(photo: Photo, recipe: Recipe, out: Path) -> Masked:
+    name = stem(photo.name)
+    try:
+        image, _ = read_photo(photo.path)
+        holes = _holes(recipe, photo, (image.shape[-2], image.shape[-1]))
+        write_image(out / f"{name}.png", holes)
+        tint = image.new_tensor(TINT)[:, None, None]
+        write_image(out / PREVIEWS / f"{name}.jpg", image + SHARE * holes * (tint - image))
+    except Exception as error:  # noqa: BLE001 (whatever it is, it must not stop the other photos)
+        return Masked(photo.name, None, reason=error.reason if isinstance(error, PhotoError) else " ".join(str(error).split()))
+    return Masked(photo.name, out / f"{name}.png", float(holes.double().mean()))
+
+
+def _holes(recipe: Recipe, photo: Photo, size: tuple[int, int]) -> Tensor:
+    """(1, *size): the union of the recipe's masks, 1 in a hole."""
+    holes = torch.zeros(1, *size)
+    for index, spec in enumerate(recipe.operator):
+        ((name, given),) = rendered(spec, stem(photo.name), photo_seed(recipe.seed, photo.name)).items()
+        if name not in ("mask", "lines"):
+            continue
+        mask: Masking = build("operators", name, given, f"operator[{index}]")
+        mask = mask.in_photo(photo.path, whole=True) if isinstance(mask, Holes) else mask
+        holes = torch.maximum(holes, 1 - join_masks([mask], (1, *size)).known[0])
+    return holes
