@@ -125,14 +125,14 @@ def overlap(temp: Path, count: int = 64) -> None:
         print(f"| {turn} | {middle - begin:.2f} | {time.perf_counter() - middle:.2f} |", flush=True)
 
 
-def ray(temp: Path, count: int = 320) -> None:
+def ray(temp: Path, count: int = 160) -> None:
     """Milliseconds for each photo from the first record to the last: in this process, and by one worker of Ray, a thread each."""
     folder = photos(temp / "in", count)
     torch.set_num_threads(1)
     print("| turn | local ms | Ray ms | more |\n|---|---|---|---|")
     more = []
     with joined(Cluster(workers=1, threads=1)):
-        for turn in range(5):
+        for turn in range(3):
             local = _seconds(Run(recipe(1), [folder], temp / f"local{turn}", Options(batch_size=8)).records())
             by_ray = _by_ray(folder, temp / f"ray{turn}", 1, steps=1)
             more.append((by_ray - local) * 1000)
@@ -140,7 +140,7 @@ def ray(temp: Path, count: int = 320) -> None:
     print(f"median {statistics.median(more):.1f} ms")
 
 
-def workers(temp: Path, count: int = 160) -> None:
+def workers(temp: Path, count: int = 96) -> None:
     """How much quicker two workers are than one, a thread each, once both are at work."""
     folder = photos(temp / "in", count)
     print("| turn | one worker: ms for a photo | two workers | ratio |\n|---|---|---|---|")
