@@ -1,4 +1,4 @@
-"""Colour of 16 bits per channel, which Pillow reads as 8 and does not write: PNG and TIFF, from files and to them."""
+"""Colour of 16 bits per channel, which Pillow reads as 8 and does not write: PNG and TIFF, from files and to them; and all TIFFs."""
 
 from __future__ import annotations
 
@@ -66,34 +66,38 @@ def _chunks(data: bytes) -> list[tuple[bytes, bytes]]:
     return found
 
 
-def tiff(values: Deep, tags: dict[int, Any]) -> bytes:
-    """A TIFF of these values, with tags beside those of the picture itself; tifffile writes no EXIF.
+def tiff(values: Deep | npt.NDArray[np.uint8], tags: dict[int, Any]) -> bytes:
+    """A TIFF of these values, with tags beside those of the picture itself; tifffile writes no EXIF, Pillow none where it compresses.
 
     Compressed by deflate, with differences along each row.
     """
     height, width, *channels = values.shape
     count = channels[0] if channels else 1
-    rows = max(1, (1 << 18) // (2 * width * count))
+    rows = max(1, (1 << 18) // (values.itemsize * width * count))
     data, offsets, sizes = io.BytesIO(), [], []
-    data.write(b"II*\0\0\0\0\0")
     for top in range(0, height, rows):
         strip = values[top : top + rows]
         strip = np.concatenate([strip[:, :1], np.diff(strip, axis=1)], 1)
-        packed = zlib.compress(strip.astype("<u2").tobytes(), 6)
+        packed = zlib.compress(strip.astype(strip.dtype.newbyteorder("<")).tobytes(), 6)
         offsets.append(data.tell())
         sizes.append(len(packed))
         data.write(packed + b"\0" * (len(packed) % 2))
-    ifd = ImageFileDirectory_v2(b"II*\0\0\0\0\0")
-    own = {256: width, 257: height, 258: (16,) * count, 259: 8, 262: 2 if count == 3 else 1, 273: tuple(offsets), 277: count}
+    ifd, file = ImageFileDirectory_v2(b"II*\0\0\0\0\0"), io.BytesIO()
+    own = {
+        256: width,
+        257: height,
+        258: (8 * values.itemsize,) * count,
+        259: 8,
+        262: 2 if count == 3 else 1,
+        273: tuple(offsets),
+        277: count,
+    }
     for tag, value in {**tags, **own, 278: rows, 279: tuple(sizes), 317: 2}.items():
         ifd[tag] = value
-    place = data.tell()
-    data.write(ifd.tobytes(place))
-    data.seek(4)
-    data.write(struct.pack("<I", place))
-    return data.getvalue()
+    ifd.save(file)  # it takes offsets as counted from its own end, where the strips follow
+    return file.getvalue() + data.getvalue()
 
 
-def rounded(values: Floats) -> Deep:
+def deepened(values: Floats) -> Deep:
     """[0, 1] to 16 bits."""
     return np.rint(values.clip(0, 1).astype(np.float64) * 65535).astype(np.uint16)

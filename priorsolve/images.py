@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from priorsolve.deep import png, read_deep, rounded, tiff
+from priorsolve.deep import deepened, png, read_deep, tiff
 from priorsolve.files import write_atomically
 from priorsolve.metadata import Tags, png_head
 from priorsolve.pictures import HALVED, MOVED, ON_WHITE, PhotoError, finish, is_deep_colour, open_picture, opened
@@ -37,8 +37,8 @@ WRITTEN: dict[str, tuple[str, dict[str, Any]]] = {
     ".jpg": ("JPEG", {"quality": 95, "subsampling": 0}),
     ".jpeg": ("JPEG", {"quality": 95, "subsampling": 0}),
     ".webp": ("WEBP", {"lossless": True}),
-    ".tif": ("TIFF", {"compression": "tiff_adobe_deflate"}),
-    ".tiff": ("TIFF", {"compression": "tiff_adobe_deflate"}),
+    ".tif": ("TIFF", {}),
+    ".tiff": ("TIFF", {}),
 }
 """Suffix -> Pillow's format and settings. All but JPEG keep every 8-bit value."""
 
@@ -186,10 +186,13 @@ def write_image(path: Path, image: Tensor, tags: Tags | None = None) -> None:
 
 def _encoded(values: Floats, kind: str, settings: dict[str, Any], tags: Tags) -> bytes:
     size = values.shape[0], values.shape[1]
-    if tags.bits == 16 and kind in ("PNG", "TIFF"):
-        return png(rounded(values), png_head(tags, size)) if kind == "PNG" else tiff(rounded(values), tags.ifd(size))
+    if tags.bits == 16 and kind == "PNG":
+        return png(deepened(values), png_head(tags, size))
+    rounded = np.rint(values * 255).astype(np.uint8)
+    if kind == "TIFF":
+        return tiff(deepened(values) if tags.bits == 16 else rounded, tags.ifd(size))
     data = io.BytesIO()
-    Image.fromarray(np.rint(values * 255).astype(np.uint8)).save(data, kind, **settings, **tags.settings(kind, size))
+    Image.fromarray(rounded).save(data, kind, **settings, **tags.settings(kind, size))
     return data.getvalue()
 
 

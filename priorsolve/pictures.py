@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 import numpy as np
-from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL import Image, ImageCms, TiffImagePlugin, UnidentifiedImageError
 
 FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "AVIF", "HEIF")
 """Pillow's names of what is read. Nothing else is tried: a reader such as EPS would start another program."""
@@ -139,9 +139,12 @@ def _losses(picture: Image.Image) -> list[str]:
 
 def is_deep_colour(picture: Image.Image) -> bool:
     """Whether a file just opened holds 16 bits per channel of which Pillow reads 8."""
-    tiles = getattr(picture, "tile", None)
-    raw = str(tiles[0][3]) if tiles else ""
-    return picture.mode in ("RGB", "RGBA", "LA") and ";16" in raw
+    if picture.mode not in ("RGB", "RGBA", "LA"):
+        return False
+    if isinstance(picture, TiffImagePlugin.TiffImageFile):
+        return 16 in picture.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, ())
+    tiles: list[tuple[object, ...]] = getattr(picture, "tile", [])
+    return any(";16" in str(tile[3]) for tile in tiles)
 
 
 def _plain(path: Path, picture: Image.Image) -> Image.Image:

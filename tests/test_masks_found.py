@@ -1,0 +1,211 @@
+"""Holes found in photos themselves: transparent, painted over, scratched; as files, and through a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import run_support as run
+import torch
+from PIL import Image, ImageDraw
+
+from priorsolve.cli import main
+from priorsolve.components import RecipeError
+from priorsolve.operators.holes import Holes
+from priorsolve.operators.scratches import Scratches, find_scratches
+from priorsolve.pictures import PhotoError
+from priorsolve.recipe import Recipe
+from priorsolve.records import Record
+from priorsolve.restoration import Options, restore
+
+MAGENTA = (255, 0, 255)
+
+
+def found(path: Path, size: tuple[int, int], *, whole: bool = True, **given: object) -> np.ndarray:
+    """Where the holes are, boolean."""
+    mask = Holes(**given).in_photo(path, whole=whole)  # type: ignore[arg-type]
+    return np.asarray(mask.A(torch.ones(1, 3, *size))[0, 0] == 0)
+
+
+def smooth(height: int = 96, width: int = 96, seed: int = 0) -> Image.Image:
+    """A smooth picture with a little grain."""
+    values = np.asarray(run.picture(0, height, width)).astype(float) * 0.8
+    return Image.fromarray((values + np.random.default_rng(seed).normal(0, 2, values.shape)).clip(0, 255).astype(np.uint8))
+
+
+def done(photos: Path, out: Path, options: Options | None = None, **changes: object) -> list[Record]:
+    return list(restore(run.quick(**changes), photos, out, options))
+
+
+def test_transparent_parts_are_holes(tmp_path: Path) -> None:
+    photo = smooth().convert("RGBA")
+    photo.paste((0, 0, 0, 0), (10, 20, 30, 25))
+    hole = np.zeros((96, 96), bool)
+    hole[20:25, 10:30] = True
+    for name in ("a.png", "a.webp", "a.tif"):
+        photo.save(tmp_path / name, lossless=True, exact=True)  # which but WebP pass over
+        assert (found(tmp_path / name, (96, 96), alpha=True) == hole).all(), name
+    photo.quantize(64).save(tmp_path / "palette.png")
+    assert (found(tmp_path / "palette.png", (96, 96), alpha=True) == hole).all()
+    smooth().save(tmp_path / "plain.jpg")
+    with pytest.raises(PhotoError, match=r"plain.jpg: nothing in it is transparent, so no hole is known; erase"):
+        found(tmp_path / "plain.jpg", (96, 96), alpha=True)
+    boxed = found(tmp_path / "plain.jpg", (96, 96), alpha=True, boxes=[[0.5, 0.5, 1.0, 1.0]])
+    assert boxed.sum() == 48 * 48
+    Image.new("RGBA", (16, 16)).save(tmp_path / "empty.png")
+    with pytest.raises(PhotoError, match="all of it is transparent"):
+        found(tmp_path / "empty.png", (16, 16), alpha=True)
+
+
+def test_what_was_painted_over_is_a_hole_with_its_soft_edge(tmp_path: Path) -> None:
+    large = smooth().resize((384, 384))
+    ImageDraw.Draw(large).line((40, 60, 300, 280), MAGENTA, 24)
+    large.resize((96, 96), Image.Resampling.BOX).save(tmp_path / "a.png")  # as an editor's brush, with antialiasing
+    painted = np.asarray(Image.open(tmp_path / "a.png")).astype(int)
+    off = np.abs(painted - np.asarray(smooth().resize((384, 384)).resize((96, 96), Image.Resampling.BOX))).max(-1)
+    hole = found(tmp_path / "a.png", (96, 96), colour="#ff00ff")
+    assert hole[off > 20].all()
+    assert hole.sum() < 2 * (off > 20).sum()
+    assert (found(tmp_path / "a.png", (96, 96), colour="magenta") == hole).all()
+    assert found(tmp_path / "a.png", (96, 96), colour="#ff00ff", grow=0).sum() < (off > 20).sum()
+    with pytest.raises(PhotoError, match="nothing in it is of the colour #00ff00"):
+        found(tmp_path / "a.png", (96, 96), colour="#00ff00")
+    with pytest.raises(ValueError, match="'blurple' is no colour; write it as '#ff00ff', with quotes"):
+        Holes(colour="blurple")
+    deep = np.full((20, 20), 30_000, np.uint16)
+    deep[5:9, 5:9] = 65535
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    assert found(tmp_path / "deep.png", (20, 20), colour="white", grow=0).sum() == 16
+
+
+def test_marks_turn_crop_and_shrink_with_their_photo(tmp_path: Path) -> None:
+    photo = smooth(60, 100)
+    ImageDraw.Draw(photo).rectangle((70, 10, 79, 19), MAGENTA)
+    exif = Image.Exif()
+    exif[274] = 6  # to be turned by 90° clockwise
+    photo.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "a.png", exif=exif)
+    upright = found(tmp_path / "a.png", (60, 100), colour="#ff00ff", grow=0)
+    assert upright[10:20, 70:80].all()
+    assert upright.sum() == 100
+    middle = found(tmp_path / "a.png", (60, 60), whole=False, colour="#ff00ff", grow=0)
+    assert (middle == upright[:, 20:80]).all()
+    small = found(tmp_path / "a.png", (30, 30), whole=False, colour="#ff00ff", grow=0)
+    assert small[5:10, 25:30].all()
+    assert small.sum() <= 49  # and no more than a pixel around
+
+
+def test_files_of_the_photos_shape_go_with_it(tmp_path: Path) -> None:
+    smooth(60, 100).save(tmp_path / "a.png")
+    hole = Image.new("L", (100, 60))
+    hole.paste(255, (70, 10, 80, 20))
+    hole.save(tmp_path / "m.png")
+    hole.resize((50, 30), Image.Resampling.NEAREST).save(tmp_path / "half.png")
+    hole.resize((50, 50)).save(tmp_path / "square.png")
+    assert found(tmp_path / "a.png", (60, 60), whole=False, file=str(tmp_path / "m.png"))[10:20, 50:60].all()
+    halved = Holes(file=str(tmp_path / "half.png")).in_photo(tmp_path / "a.png", whole=True)
+    assert (found(tmp_path / "a.png", (60, 100), file=str(tmp_path / "half.png"))[10:20, 70:80]).all()
+    assert getattr(halved, "notes", ()) == ("the mask, 50×30, was stretched to the photo's 100×60",)
+    with pytest.raises(ValueError, match=r"square.png is 50×50 but the picture is 100×60, another shape"):
+        found(tmp_path / "a.png", (60, 100), file=str(tmp_path / "square.png"))
+    assert found(tmp_path / "a.png", (50, 50), whole=False, file=str(tmp_path / "square.png")).sum() > 20  # made for what is worked on
+
+
+def scratched(kind: str, height: int = 240, width: int = 320) -> tuple[torch.Tensor, np.ndarray]:
+    """A smooth photo with scratches and dust, and where they are."""
+    marks = Image.new("L", (width * 2, height * 2))
+    draw = ImageDraw.Draw(marks)
+    draw.line((60, 40, 200, 300, 240, 440), 255, 4)
+    draw.line((300, 60, 620, 150), 255, 6)
+    for x, y in ((500, 300), (400, 380), (90, 400)):
+        draw.ellipse((x - 4, y - 4, x + 4, y + 4), 255)
+    cover = np.asarray(marks.resize((width, height), Image.Resampling.BOX)) / 255
+    grey = np.asarray(smooth(height, width).convert("L")) / 255 * 0.6 + 0.2
+    level = {"light": 0.97, "dark": 0.03}[kind]
+    return torch.from_numpy((grey * (1 - cover) + level * cover).astype(np.float32)), cover > 0.5
+
+
+@pytest.mark.parametrize("kind", ["light", "dark"])
+@pytest.mark.parametrize("times", [1, 2])
+def test_scratches_and_dust_are_found_at_any_size(kind: str, times: int) -> None:
+    grey, truth = scratched(kind)
+    grey = grey.repeat_interleave(times, 0).repeat_interleave(times, 1)
+    truth = truth.repeat(times, 0).repeat(times, 1)
+    seen = find_scratches(grey, Scratches(kind=kind, width=0.015)).numpy()  # type: ignore[arg-type]
+    assert (seen & truth).sum() > 0.95 * truth.sum()
+    assert seen.sum() < 3 * truth.sum()  # a pixel more around each
+    other = find_scratches(grey, Scratches(kind="dark" if kind == "light" else "light"))
+    assert other.float().mean() < 0.005
+    lines = find_scratches(grey, Scratches(kind=kind, width=0.015, dust=False)).numpy()  # type: ignore[arg-type]
+    assert 0.5 * truth.sum() < (lines & truth).sum() < (seen & truth).sum()
+
+
+def test_a_clean_photo_has_no_scratch_and_is_no_failure(tmp_path: Path) -> None:
+    smooth().save(tmp_path / "a.png")
+    mask = Holes(scratches=Scratches()).in_photo(tmp_path / "a.png", whole=True)
+    assert getattr(mask, "notes", ()) == ("nothing of the photo is scratched or dusty",)
+    assert float(mask.A(torch.ones(1, 3, 96, 96)).min()) == 1
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_a_run_fills_what_is_marked_and_says_how_much(tmp_path: Path) -> None:
+    photo = smooth(128, 160)
+    ImageDraw.Draw(photo).rectangle((60, 40, 79, 59), MAGENTA)
+    (tmp_path / "in").mkdir()
+    photo.save(tmp_path / "in/a.png")
+    smooth(128, 160, seed=1).save(tmp_path / "in/b.png")
+    colour: dict[str, Any] = {"operator": {"mask": {"colour": "#ff00ff", "grow": 1}}}
+    missing, tiled = sorted(
+        done(tmp_path / "in", tmp_path / "tiles", frame="tiles", **colour), key=lambda record: record.name, reverse=True
+    )
+    assert tiled.status == "done", tiled.reason
+    assert "2.4% of the photo is of the colour #ff00ff" in tiled.notes
+    made = np.asarray(Image.open(tmp_path / "tiles/images/a.png")).astype(int)
+    hole = np.zeros((128, 160), bool)
+    hole[39:61, 59:81] = True
+    assert (made == np.asarray(photo))[~hole].all()
+    assert np.abs(made[hole] - MAGENTA).max(-1).min() > 40
+    assert (missing.status, "nothing in it is of the colour" in missing.reason) == ("failed", True)
+    middle = min(done(tmp_path / "in", tmp_path / "center", **colour), key=lambda record: record.name)
+    assert middle.status == "done", middle.reason
+    measured = np.asarray(Image.open(tmp_path / "center/measurements/a.png"))
+    assert (measured[21:29, 23:31] == 0).all()
+    assert (measured.max(-1) > 0).mean() > 0.95
+    with pytest.raises(RecipeError, match="colour finds holes in photos that have them, and photos that are degraded first are clean"):
+        done(tmp_path / "in", tmp_path / "degraded", Options(degrade=True), **colour)
+
+
+def test_masks_are_written_corrected_and_given_back(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    photo = smooth(64, 64)
+    ImageDraw.Draw(photo).rectangle((20, 30, 39, 34), MAGENTA)
+    (tmp_path / "in/sub").mkdir(parents=True)
+    photo.save(tmp_path / "in/a.jpg", quality=95, subsampling=0)
+    smooth(64, 64).save(tmp_path / "in/b.png")
+    recipe, out = run.recipe_file(tmp_path), tmp_path / "masks"
+    colour = ["--set", "operator.mask={colour: '#ff00ff', grow: 1}", "--out", str(out)]
+    assert main(["masks", recipe, str(tmp_path / "in"), *colour]) == 1
+    said = capfd.readouterr().err
+    assert "a.jpg: 3.8% is a hole" in said
+    assert "failed: b.png: nothing in it is of the colour #ff00ff" in said
+    mask = np.asarray(Image.open(out / "a.png"))
+    assert (mask[29:36, 19:41] == 255).all()
+    assert mask.sum() == 255 * 7 * 22
+    preview = np.asarray(Image.open(out / "previews/a.jpg")).astype(int)
+    assert (preview[32, 30] - preview[32, 30].min())[0] > 150
+    given = Recipe.load(recipe, [f"operator.mask={{file: '{out}/{{stem}}.png'}}"])
+    (record,) = restore(given, tmp_path / "in/a.jpg", tmp_path / "out")
+    assert record.status == "done", record.reason
+    assert main(["masks", recipe, str(tmp_path / "in/b.png"), "--out", str(out), "--set", "operator=gray"]) == 2
+    assert "there is no mask in it" in capfd.readouterr().err
+    photo.save(tmp_path / "in/sub/a.png")
+    assert main(["masks", recipe, str(tmp_path / "in"), *colour]) == 2
+    assert "would both have the mask a.png" in capfd.readouterr().err
+
+
+def test_marks_are_in_the_fingerprint_and_refused_with_their_line(tmp_path: Path) -> None:
+    one, other = run.quick(operator={"mask": {"scratches": True}}), run.quick(operator={"mask": {"scratches": {"kind": "dark"}}})
+    assert one.fingerprint() != other.fingerprint()
+    assert "kind: light" in one.dump()
+    with pytest.raises(RecipeError, match=r"recipe.yaml:2: operator\[0\].mask.scratches.widht: unknown key; did you mean 'width'"):
+        Recipe.load(run.recipe_file(tmp_path, "operator:\n  - mask: {scratches: {widht: 3}}\nprior: digiface64\nsolver: latent\n"))

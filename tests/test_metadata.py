@@ -1,0 +1,245 @@
+"""What survives of a photo's file: colour profile, EXIF, XMP, resolution, 16 bits, and its format."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import pytest
+import run_support as run
+import tifffile
+import torch
+from PIL import Image, ImageCms
+
+from priorsolve.images import read_image, read_photo, read_stored, write_image
+from priorsolve.metadata import EXIF, GPS, Tags, read_tags
+from priorsolve.own_colours import in_own_colours
+from priorsolve.pictures import PhotoError
+from priorsolve.profiles import srgb
+from priorsolve.records import Record
+from priorsolve.restoration import restore
+
+WIDE: bytes = imagecodecs.cms_profile(
+    "rgb", whitepoint=[0.3127, 0.3290], primaries=[0.68, 0.32, 0.265, 0.69, 0.15, 0.06], gamma=2.2
+)  # Display P3's primaries
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6" dc:title="Lea"/></x:xmpmeta>'
+SIZE = 80, 80
+
+
+def pixels(kind: type = np.uint8, channels: int = 3) -> Any:
+    """(80, 80, channels) of every value."""
+    values = np.random.default_rng(0).integers(0, np.iinfo(kind).max + 1, (*SIZE, channels), dtype=kind)
+    return values if channels > 1 else values[..., 0]
+
+
+def exif(orientation: int = 1) -> Image.Exif:
+    made = Image.Exif()
+    made[274], made[271], made[306], made[282], made[256] = orientation, "Lumen", "2001:02:03 04:05:06", 72.0, 4000
+    made.get_ifd(EXIF).update({33434: 0.008, 40962: 4000, 40963: 3000, 37500: b"maker's own" * 4})
+    made.get_ifd(GPS).update({1: "N", 2: (48.0, 8.0, 30.0)})
+    return made
+
+
+def filled(photos: Path, out: Path, **changes: Any) -> Record:
+    """A run that fills a box of 10×8 pixels near the middle and leaves all else."""
+    changes = {"operator": {"mask": {"boxes": [[50, 36, 60, 44]]}}, "frame": "aligned", **changes}
+    (record,) = restore(run.quick(**changes), photos, out)
+    assert record.status == "done", record.reason
+    return record
+
+
+def opened(path: Path) -> Image.Image:
+    """Read whole, and closed."""
+    with Image.open(path) as picture:
+        picture.load()
+        return picture
+
+
+def elsewhere() -> Any:
+    known = np.ones(SIZE, bool)
+    known[36:44, 50:60] = False
+    return known
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.tif", "a.webp"])
+def test_words_and_resolution_survive_upright(tmp_path: Path, name: str) -> None:
+    stored = run.picture(0, 112, 80)
+    kept: dict[str, Any] = {"exif": exif(6).tobytes(), "icc_profile": WIDE, "dpi": (300, 200), "lossless": True}
+    if name != "a.png":
+        kept["xmp"] = XMP
+    stored.save(tmp_path / name, **kept)
+    tags = read_tags(tmp_path / name)
+    write_image(tmp_path / f"out_{name}", torch.rand(3, 80, 112), tags)
+    with Image.open(tmp_path / f"out_{name}") as made:
+        found = made.getexif()
+        assert made.size == (112, 80)
+        assert (found.get(274, 1), found[271], found[306]) == (1, "Lumen", "2001:02:03 04:05:06")
+        assert found.get_ifd(EXIF)[33434] == pytest.approx(0.008)
+        assert (found.get_ifd(EXIF)[40962], found.get_ifd(EXIF)[40963]) == (112, 80)
+        assert found.get_ifd(EXIF)[37500] == b"maker's own" * 4
+        assert found.get_ifd(GPS)[1] == "N"
+        assert not found.get_ifd(1)  # no thumbnail
+        assert made.info["icc_profile"] == WIDE
+        if name != "a.webp":
+            assert made.info["dpi"] == pytest.approx((200, 300), abs=0.01)
+        if name != "a.png":
+            assert made.info["xmp"] == XMP.replace(b'"6"', b'"1"')
+
+
+def test_xmp_of_a_png_and_a_broken_exif(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.png", torch.rand(3, 16, 16), Tags(xmp=XMP))
+    assert read_tags(tmp_path / "a.png").xmp == XMP.replace(b'"6"', b'"1"')
+    Image.new("RGB", (16, 16)).save(tmp_path / "b.jpg", exif=b"Exif\0\0II*\0\xff\xff\xff\x7fjunk", dpi=(0, 0))
+    assert read_tags(tmp_path / "b.jpg").exif is None
+    long = exif()
+    long.get_ifd(EXIF)[37500] = b"m" * 60_000
+    long[270] = "t" * 10_000
+    write_image(tmp_path / "c.jpg", torch.rand(3, 16, 16), Tags(exif=long.tobytes()))
+    found = opened(tmp_path / "c.jpg").getexif()
+    assert found[271] == "Lumen"
+    assert 37500 not in found.get_ifd(EXIF)
+
+
+@pytest.mark.usefixtures("digiface64")
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_16_bits_survive_to_the_last(tmp_path: Path, name: str, channels: int) -> None:
+    values, folder = pixels(np.uint16, channels), tmp_path / "in"
+    folder.mkdir()
+    tags = Tags(profile=WIDE if channels == 3 else None, exif=exif().tobytes(), dpi=(600, 600), bits=16, grey=channels == 1)
+    image = torch.from_numpy(values.reshape(*SIZE, channels).astype(np.float32) / 65535).permute(2, 0, 1)
+    write_image(folder / name, image, tags)
+    filled(folder, tmp_path / "out")
+    made = tmp_path / "out/images" / name
+    again = imagecodecs.png_decode(made.read_bytes()) if name == "a.png" else tifffile.imread(made)
+    assert again.dtype == np.uint16
+    assert again.shape == values.shape
+    assert (again == values)[elsewhere()].all()
+    assert (again != values)[~elsewhere()].any()
+    kept = read_tags(made)
+    assert (kept.profile, kept.bits, kept.grey) == (tags.profile, 16, tags.grey)
+    assert kept.dpi == pytest.approx((600, 600), abs=0.01)
+    with Image.open(made) as picture:
+        assert picture.getexif().get_ifd(EXIF)[33434] == pytest.approx(0.008)
+
+
+@pytest.mark.parametrize("compression", [None, "zlib", "lzw"])
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+def test_16_bit_tiffs_of_other_programs_are_read(tmp_path: Path, compression: str | None, planar: str) -> None:
+    values = pixels(np.uint16)
+    given = values if planar == "contig" else np.moveaxis(values, -1, 0)
+    for order in ("<", ">"):
+        kept: dict[str, Any] = {"photometric": "rgb", "planarconfig": planar, "compression": compression, "byteorder": order}
+        tifffile.imwrite(tmp_path / "a.tif", given, **kept, extratags=[(274, 3, 1, 6, True)])
+        photo, notes = read_photo(tmp_path / "a.tif")
+        assert photo.shape == (3, 80, 80)
+        assert torch.equal(photo, torch.from_numpy(np.rot90(values, -1).astype(np.float32) / 65535).permute(2, 0, 1))
+        assert notes == ()
+    (tmp_path / "a.tif").write_bytes((tmp_path / "a.tif").read_bytes()[:-20_000])
+    with pytest.raises(PhotoError):
+        read_photo(tmp_path / "a.tif")
+
+
+@pytest.mark.usefixtures("digiface64")
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+def test_wide_colours_come_back_as_they_were(tmp_path: Path, name: str) -> None:
+    folder, values = tmp_path / "in", pixels()
+    folder.mkdir()
+    values[:30, :50] = (250, 5, 5)  # a red that sRGB does not have
+    Image.fromarray(values).save(folder / name, icc_profile=WIDE)
+    record = filled(folder, tmp_path / "out")
+    assert "colours were moved to sRGB by the file's own profile" in record.notes
+    made = opened(tmp_path / "out/images" / name)
+    assert made.info["icc_profile"] == WIDE
+    assert (np.asarray(made) == values)[elsewhere()].all()
+    seen = read_photo(tmp_path / "out/images" / name)[0]
+    measured = read_photo(tmp_path / "out/measurements/a.tif.png" if name == "a.tif" else tmp_path / "out/measurements/a.png")[0]
+    assert (seen - measured)[:, torch.from_numpy(elsewhere())].abs().max() < 1 / 255
+
+
+def test_what_was_changed_is_what_the_profile_says(tmp_path: Path) -> None:
+    Image.fromarray(pixels()).save(tmp_path / "a.png", icc_profile=WIDE)
+    tags = read_tags(tmp_path / "a.png")
+    wanted = torch.full((3, *SIZE), 0.5)
+    wanted[0] = 0.8
+    for same_size in (True, False):
+        own = in_own_colours(wanted, tags, tmp_path / "a.png", same_size=same_size)
+        write_image(tmp_path / "b.png", own, tags)
+        changed = (wanted - read_photo(tmp_path / "a.png")[0]).abs().amax(0) > 0.1
+        assert (read_photo(tmp_path / "b.png")[0] - wanted)[:, changed].abs().max() < 1.5 / 255
+    shifted = in_own_colours(read_photo(tmp_path / "a.png")[0] * 0.999, tags, tmp_path / "a.png", same_size=True)
+    stored = read_stored(tmp_path / "a.png")
+    assert stored is not None
+    assert np.abs(shifted.numpy().transpose(1, 2, 0) - stored).max() < 0.02  # no step where a change begins
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_a_picture_of_the_priors_size_keeps_words_and_profile(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    Image.fromarray(pixels()).save(tmp_path / "in/a.jpg", icc_profile=WIDE, exif=exif(), dpi=(300, 300))
+    (record,) = restore(run.quick(), tmp_path / "in", tmp_path / "out")
+    assert record.status == "done", record.reason
+    with Image.open(tmp_path / "out/images/a.jpg") as made:
+        assert (made.format, made.size, made.info["icc_profile"], made.info["dpi"]) == ("JPEG", (64, 64), WIDE, (300, 300))
+        assert made.getexif()[271] == "Lumen"
+    seen, _ = read_photo(tmp_path / "out/images/a.jpg")
+    shown, _ = read_photo(tmp_path / "out/measurements/a.jpg.png")
+    assert (seen - shown)[:, :12].abs().mean() < 0.03  # outside the hole it looks the same
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_cmyk_becomes_rgb_and_grey_stays_grey(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    Image.fromarray(pixels(channels=4), "CMYK").save(folder / "a.jpg")
+    record = filled(folder, tmp_path / "cmyk")
+    assert "CMYK was converted without a profile" in record.notes
+    assert opened(tmp_path / "cmyk/images/a.jpg").mode == "RGB"
+    (folder / "a.jpg").unlink()
+    Image.fromarray(pixels(channels=1)).save(folder / "g.png")
+    filled(folder, tmp_path / "grey")
+    made = opened(tmp_path / "grey/images/g.png")
+    assert made.mode == "L"
+    assert (np.asarray(made) == pixels(channels=1))[elsewhere()].all()
+    filled(folder, tmp_path / "coloured", operator="gray")
+    assert opened(tmp_path / "coloured/images/g.png").mode == "RGB"
+
+
+def test_a_profile_of_another_kind_makes_way_for_srgb() -> None:
+    grey = imagecodecs.cms_profile("gray", gamma=1.8)
+    assert Tags(profile=grey, grey=True).fitting(grey=True).profile == grey
+    assert Tags(profile=grey, grey=True).fitting(grey=False).profile == srgb()
+    assert Tags(profile=b"broken").fitting(grey=False).profile == srgb()
+    assert Tags(profile=WIDE).fitting(grey=False).profile == WIDE
+    assert Tags().fitting(grey=False).profile is None
+    assert "sRGB" in ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(srgb())))
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_formats_that_are_not_written_become_png_and_say_so(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    Image.fromarray(pixels()).save(tmp_path / "in/a.bmp", dpi=(150, 150))
+    record = filled(tmp_path / "in", tmp_path / "out")
+    assert record.image == "images/a.bmp.png"
+    assert "the result is a PNG: BMP is not written" in record.notes
+    made = tmp_path / "out/images/a.bmp.png"
+    assert (np.asarray(opened(made)) == pixels())[elsewhere()].all()
+    assert read_tags(made).dpi == pytest.approx((150, 150), abs=0.02)
+
+
+def test_16_bits_with_alpha_lie_on_white(tmp_path: Path) -> None:
+    values = np.full((16, 16, 4), 65535, np.uint16)
+    values[..., :3] = 12_345
+    values[:8, :, 3] = 0
+    (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(values))
+    photo, notes = read_photo(tmp_path / "a.png")
+    assert (photo[:, :8] == 1).all()
+    assert torch.equal(photo[:, 8:], torch.full((3, 8, 16), 12_345) / 65535)
+    assert notes == ("transparent parts were laid on white",)
+    assert read_photo(tmp_path / "a.png", 1)[0].shape == (1, 16, 16)
+    assert read_image(tmp_path / "a.png", (16, 16)).shape == (3, 16, 16)
+    (tmp_path / "b.png").write_bytes(imagecodecs.png_encode(np.ascontiguousarray(values[..., [0, 3]])))
+    assert torch.equal(read_photo(tmp_path / "b.png")[0], photo)
