@@ -16,7 +16,9 @@ from torch import Tensor
 from priorsolve.components import RecipeError, build
 from priorsolve.files import write_atomically
 from priorsolve.images import read_photo, write_image
+from priorsolve.metadata import read_tags
 from priorsolve.operators.gray import Gray
+from priorsolve.own_colours import in_own_colours
 from priorsolve.recipe import Recipe
 from priorsolve.records import read_records
 
@@ -63,7 +65,9 @@ def share_colours(out: Path, grey: Gray) -> int:
         return 0
     album = album or Chroma(*(statistics.median(getattr(chroma, key) for chroma in found.values()) for key in ("a", "b", "spread")))
     for name, chroma in found.items():
-        write_image(new[name], recoloured(read_photo(new[name])[0], chroma, album, grey))
+        path, tags = new[name], read_tags(new[name])
+        made = recoloured(read_photo(path)[0], chroma, album, grey)
+        write_image(path, in_own_colours(made, tags, path, same_size=True), tags)
         shared[name] = _digest(new[name])
         write_atomically(out / FILE, json.dumps({"chroma": asdict(album), "images": shared}, indent=1).encode())
     return len(found)

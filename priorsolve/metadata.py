@@ -127,8 +127,8 @@ def _dpi(given: Any, sideways: bool) -> tuple[float, float] | None:
         across, down = float(given[0]), float(given[1])
     except (TypeError, ValueError, IndexError, ZeroDivisionError):
         return None
-    if not (0 < across < 1e6 and 0 < down < 1e6):
-        return None
+    if not (1 < across < 1e6 and 1 < down < 1e6):
+        return None  # 1 is Pillow's word for a TIFF that says nothing
     return (down, across) if sideways else (across, down)
 
 
