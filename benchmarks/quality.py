@@ -48,8 +48,9 @@ SMALL = {
 
 SOLVERS = {
     "z": "[{latent: {space: z, steps: 200}}]",
-    "multicode": "[{multicode: {codes: 20, block: 3, steps: 200}}]",
-    "tuned": "[{latent: {space: z, steps: 100}}, {tuned: {steps: 300, weights_lr: 5.0e-4, lr: 0.01, decay: cosine}}]",
+    "multicode": "[{multicode: {codes: 20, block: 3, steps: 300, lr: 0.2, mix_lr: 0.3}}]",
+    "tuned": "[{latent: {space: z, steps: 100}}, {tuned: {steps: 100, weights_lr: 1.0e-4, lr: 0.01, decay: cosine}}]",
+    "tuned-far": "[{latent: {space: z, steps: 100}}, {tuned: {steps: 300, weights_lr: 5.0e-4, lr: 0.01, decay: cosine}}]",
     "layered": "[{latent: {space: z, steps: 100}}, {layered: {block: 2, steps: 100}}]",
 }
 
