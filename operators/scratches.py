@@ -32,7 +32,7 @@ class Scratches(BaseModel):
 
     kind: Literal["light", "dark", "both"] = "light"
     """Lighter than what is around them, as on prints, darker, or both."""
-    contrast: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    contrast: Annotated[float, Field(gt=0, lt=1)] = 0.15
     """How much lighter or darker, of 1: lower finds fainter ones, and more that are none."""
     width: Annotated[float, Field(gt=0, lt=0.2)] = 0.008
     """The widest."""

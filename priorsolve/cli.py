@@ -113,21 +113,12 @@ def degrade(
     as_json: AsJson = False,
 ) -> None:
     """Make measurements from clean photos: what RECIPE restores."""
-    from rich.progress import track
-
     from priorsolve import console
     from priorsolve.data import samples
     from priorsolve.degrade import degrade as degrade_photos
 
-    failed = 0
     outcomes = degrade_photos(_recipe(recipe, set_, seed), photos or samples(), out, exact=exact)
-    for outcome in track(outcomes, "degrading", console=console.err, disable=quiet or as_json):
-        failed += outcome.path is None
-        if as_json:
-            typer.echo(json.dumps({"name": outcome.name, "path": outcome.path and str(outcome.path), "reason": outcome.reason}))
-        elif outcome.path is None:
-            console.say(f"failed: {outcome.name}: {outcome.reason}")
-    raise typer.Exit(1 if failed else 0)
+    raise typer.Exit(1 if console.failures("degrading", outcomes, quiet, as_json) else 0)
 
 
 @app.command()
@@ -144,23 +135,11 @@ def masks(
 
     Correct the masks in an editor, then restore with --set "operator.mask={file: 'masks/{stem}.png'}".
     """
-    from rich.progress import track
-
     from priorsolve import console
     from priorsolve.masks import write_masks
 
-    failed = 0
     outcomes = write_masks(_recipe(recipe, set_, seed), photos, out)
-    for outcome in track(outcomes, "masking", console=console.err, disable=quiet or as_json):
-        failed += outcome.path is None
-        if as_json:
-            told = {"name": outcome.name, "path": outcome.path and str(outcome.path), "share": outcome.share, "reason": outcome.reason}
-            typer.echo(json.dumps(told))
-        elif outcome.path is None:
-            console.say(f"failed: {outcome.name}: {outcome.reason}")
-        elif not quiet:
-            console.say(f"{outcome.name}: {100 * outcome.share:.2g}% is a hole")
-    raise typer.Exit(1 if failed else 0)
+    raise typer.Exit(1 if console.failures("masking", outcomes, quiet, as_json) else 0)
 
 
 @app.command()

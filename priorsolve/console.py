@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn, track
 
 from priorsolve.files import legible
 
 if TYPE_CHECKING:
+    from priorsolve.degrade import Degraded
+    from priorsolve.masks import Masked
     from priorsolve.records import Record
     from priorsolve.solvers import Step
 
@@ -49,6 +51,21 @@ def downloading(name: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
     finally:
         if bar.live.is_started:
             bar.stop()
+
+
+def failures(doing: str, outcomes: Iterable[Degraded | Masked], quiet: bool, as_json: bool) -> int:
+    """Show each photo's outcome as it comes, and tell how many failed: those without a path."""
+    failed = 0
+    for outcome in track(outcomes, doing, console=err, disable=quiet or as_json):
+        failed += outcome.path is None
+        told = asdict(outcome)
+        if as_json:
+            sys.stdout.write(json.dumps({**told, "path": outcome.path and str(outcome.path)}) + "\n")
+        elif outcome.path is None:
+            say(f"failed: {outcome.name}: {outcome.reason}")
+        elif (share := told.get("share")) is not None and not quiet:
+            say(f"{outcome.name}: {100 * share:.2g}% is a hole")
+    return failed
 
 
 class RunDisplay:
