@@ -88,7 +88,10 @@ def _marks(picture: Tensor, how: Scratches, side: float, *, finest: bool) -> Ten
     length, width = how.length * side, max(how.width * side, 2.0)
     thin = picture - _opened(picture, min(THIN, 2 * round(width / 2) + 3))
     wide = max_pool2d(thin[None], 3, stride=1, padding=1)[0]  # a line of single pixels is not quite straight
-    lines = torch.stack([_along(wide, math.pi * i / DIRECTIONS) for i in range(DIRECTIONS)]).amax(0).minimum(thin)
+    lines = torch.zeros_like(wide)
+    for i in range(DIRECTIONS):  # one at a time: a large scan would not fit in memory sixteen times
+        torch.maximum(lines, _along(wide, math.pi * i / DIRECTIONS), out=lines)
+    lines = lines.minimum(thin)
     texture = TEXTURE * _typical(lines)
     found = _kept(lines, how.contrast + texture, lambda size, reach, thick: (reach >= length) & (thick <= width / 4 + 0.8))
     if how.dust:
