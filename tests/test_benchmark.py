@@ -23,11 +23,12 @@ from priorsolve.effort import passes
 from priorsolve.metrics import METRICS
 from priorsolve.operators import Downsample
 from priorsolve.priors import Prior
-from priorsolve.restoration import Options, Run
+from priorsolve.restoration import Options
 from priorsolve.sheet import BOX, GAP
 from priorsolve.solvers import Latent, Staged
 from priorsolve.summary import Mean, Score, interval, summarised
 from priorsolve.variants import read_variants
+from priorsolve.workbench import Workbench
 
 SMALL = """\
 operator:
@@ -105,7 +106,7 @@ def test_the_table_is_what_the_images_say(tmp_path: Path, capfd: pytest.CaptureF
         raise AssertionError("it was done before")
 
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.parent.name in ("images", "records")}
-    monkeypatch.setattr(Run, "_solve", never)
+    monkeypatch.setattr(Workbench, "solve", never)
     for name in ("biharmonic", "bicubic"):
         monkeypatch.setitem(BASELINES, name, type(BASELINES[name])(name, BASELINES[name].applies, never))
     assert main(command(tmp_path, "--quiet")) == 0
