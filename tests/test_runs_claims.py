@@ -102,7 +102,7 @@ def test_a_claim_is_renewed_while_it_is_held(tmp_path: Path, monkeypatch: pytest
 
 @pytest.mark.usefixtures("digiface64")
 def test_a_run_holds_its_claim_to_the_end_and_one_with_nothing_to_do_holds_none(tmp_path: Path) -> None:
-    first = Run(run.quick(), [run.photos(tmp_path / "in", 2)], tmp_path / "out", Options(batch_size=1))
+    first = Run(run.quick(), [run.photos(tmp_path / "in", 6)], tmp_path / "out", Options(batch_size=1))
     records = first.records()
     next(records)
     with pytest.raises(FolderBusyError, match="does the same photos"):
@@ -110,4 +110,4 @@ def test_a_run_holds_its_claim_to_the_end_and_one_with_nothing_to_do_holds_none(
     list(records)
     assert others(tmp_path / "out") == []
     with claimed(tmp_path / "out", None):
-        assert Run(run.quick(), [tmp_path / "in"], tmp_path / "out", Options()).before["done"] == 2
+        assert Run(run.quick(), [tmp_path / "in"], tmp_path / "out", Options()).before["done"] == 6
