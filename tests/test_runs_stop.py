@@ -52,16 +52,31 @@ def test_twice_stops_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_handlers_are_put_back_and_the_exit_code_is_the_signals(number: signal.Signals, code: int) -> None:
-    before, told = signal.getsignal(number), threading.Event()
-    with Stopping(lambda _: told.set()) as stop:
-        assert not stop()
-        signal.raise_signal(number)
-        assert stop()
-        with pytest.raises(KeyboardInterrupt):
+    told = threading.Event()
+    outside = signal.signal(number, signal.SIG_DFL)  # background jobs are deaf to Ctrl-C, and so are the tests in them
+    try:
+        with Stopping(lambda _: told.set()) as stop:
+            assert not stop()
             signal.raise_signal(number)
-    assert stop.exit_code == code
-    assert told.wait(10)
-    assert signal.getsignal(number) is before
+            assert stop()
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(number)
+        assert stop.exit_code == code
+        assert told.wait(10)
+        assert signal.getsignal(number) is signal.SIG_DFL
+    finally:
+        signal.signal(number, outside)
+
+
+def test_a_job_that_is_deaf_to_ctrl_c_stays_so() -> None:
+    outside = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with Stopping(lambda _: None) as stop:
+            signal.raise_signal(signal.SIGINT)
+            assert not stop()
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, outside)
 
 
 def restore(folder: Path, photos: int, *more: str) -> list[str]:
