@@ -60,6 +60,16 @@ def test_the_same_pictures_and_records_as_local(ray: Any, tmp_path: Path, capfd:
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.usefixtures("ray")
+def test_a_photo_that_leaves_nothing_to_solve_is_kept_too(tmp_path: Path) -> None:
+    photos, recipe = run.photos(tmp_path / "in", 2), run.quick(frame={"faces": {"missing": "copy"}})  # photos without a face
+    local = list(restore(recipe, photos, tmp_path / "local", Options()))
+    told = list(restore_on(TWO, recipe, [photos], tmp_path / "ray", Options()))
+    assert sorted(record.name for record in told) == sorted(record.name for record in local)
+    assert [record.status for record in told] == ["done", "done"]
+    assert run.records(tmp_path / "ray") == run.records(tmp_path / "local")
+
+
 def test_a_killed_worker_is_replaced_and_the_photo_that_kills_is_named(ray: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Whoever opens the pipes is killed: once for the first, whenever it is tried for the second."""
     photos = run.photos(tmp_path / "in", 8)

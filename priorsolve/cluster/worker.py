@@ -44,4 +44,5 @@ class Worker:
             if self._stopped:
                 return []
             solved = [each for first in range(0, len(turns), self._size) for each in self._bench.solve(turns[first : first + self._size])]
-        return [self._bench.keep(each) for each in [*(each for each in ended if isinstance(each, Failed)), *solved]]
+        unsolved = [each for each in ended if isinstance(each, Failed) or not each.work.jobs]  # it failed, or leaves nothing to solve
+        return [self._bench.keep(each) for each in [*unsolved, *solved]]
