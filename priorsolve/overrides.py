@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ def override(given: dict[Any, Any], overrides: Sequence[str]) -> dict[Any, Any]:
     """The data with each `key=value` applied; values are YAML.
 
     A key is a path: `seed`, `output.consistency`, `operator.downsample.factor`, `solver.0.steps`; where a list has one
-    component its name may be left out (`solver.steps`). Raises RecipeError naming the override.
+    component its name may be left out (`solver.steps`). A `task` that tells of other operators than there are then is dropped.
+    Raises RecipeError naming the override.
     """
     changed = copy.deepcopy(given)
     for text in overrides:
@@ -33,7 +34,19 @@ def override(given: dict[Any, Any], overrides: Sequence[str]) -> dict[Any, Any]:
             raise RecipeError(f"--set {text}: the value is not valid YAML: {yamlfile.problem(error)}") from None
         path = key.strip().split(".")
         _set(changed, path, anchored({path[-1]: parsed}, Path())[path[-1]], text)
+    if changed.get("task") == given.get("task") and operator_names(changed) != operator_names(given):
+        changed.pop("task", None)
     return changed
+
+
+def operator_names(given: Mapping[Any, Any]) -> list[str]:
+    """The names of the data's operators, in order; what is no component is left out."""
+    parts = given.get("operator")
+    return [
+        str(next(iter(part), "")) if isinstance(part, dict) else str(part)
+        for part in (parts if isinstance(parts, list) else [parts])
+        if part
+    ]
 
 
 def anchored(given: Any, folder: Path) -> Any:

@@ -72,3 +72,18 @@ def test_files_are_found_from_the_working_folder(tmp_path: Path, monkeypatch: py
 
 def test_later_ones_win() -> None:
     assert override({}, ["seed=1", "seed=2"]) == {"seed": 2}
+
+
+@pytest.mark.parametrize(
+    ("changes", "task"),
+    [
+        (["operator={downsample: {factor: 4}}"], None),
+        (["operator.0=identity"], None),
+        (["operator.gray.weights=mean"], "colours"),
+        (["operator=gray"], "colours"),
+        (["operator=identity", "task=a copy"], "a copy"),
+        (["seed=1"], "colours"),
+    ],
+)  # fmt: skip
+def test_a_task_of_other_operators_is_dropped(changes: list[str], task: str | None) -> None:
+    assert override({"task": "colours", "operator": [{"gray": {}}]}, changes).get("task") == task

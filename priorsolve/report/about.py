@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from priorsolve.files import legible
+from priorsolve.overrides import operator_names
 from priorsolve.priors import ZOO
 from priorsolve.records import Record
 from priorsolve.report.words import duration, value
@@ -19,8 +20,9 @@ from priorsolve.yamlfile import parse
 
 
 def heading(recipe: str) -> str:
-    """What the run was for: the recipe's task."""
-    return legible(str(_read(recipe).get("task") or "a restoration run"))
+    """What the run was for: the recipe's task, or what its operators did to the photos."""
+    read = _read(recipe)
+    return legible(str(read.get("task") or " then ".join(operator_names(read)) or "a restoration run"))
 
 
 def medians(records: Sequence[Record]) -> dict[str, float]:
