@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from priorsolve.framing import Box, Frame, cut, cut_known, filled, lay, paste
+from priorsolve.framing import Box, Frame, continued, cut, cut_known, filled, lay, paste
 from priorsolve.framing.colour import halo, matched, with_chroma
 from priorsolve.operators.base import compose as compose_operators
 from priorsolve.scenes import Scene
@@ -43,16 +43,19 @@ class _Composer:
         self.scene, self.images, self.drawn = scene, images, drawn
         damage, self.photo = scene.source.damage, shot.measured
         self.known, self.grey = damage.known(scene.size), damage.grey
-        measured = enlarged(shot.measured, damage.factor)
+        measured = shot.measured
         if scene.source.degrade and self.known is not None and damage.factor == 1:  # what lies below a soft edge
             measured = torch.where(self.known > 0, measured / self.known.clamp_min(1e-3), 0)
+        if scene.fills and self.known is not None:
+            measured = continued(measured, self.known[:, :: damage.factor, :: damage.factor])
+        measured = enlarged(measured, damage.factor)
         self.base = measured if len(measured) == 3 else measured.expand(3, -1, -1)
         self.seen = [cut(self.base, patch.frame, scene.tile) for patch in scene.patches]
         self.changes = [self._change(index) for index in range(len(images))]
         self.fills = [self._fill(index) for index in range(len(images))] if scene.keeps and self.known is not None else []
 
     def composed(self) -> Tensor:
-        holes = 1 - self.known if self.fills and self.known is not None else None
+        holes = 1 - self.known if self.fills and self.known is not None and not self.scene.fills else None
         made = paste(self.base, self.scene.patches, self._draw, holes=holes)
         return self._projected(made) if self.scene.keeps and self.scene.source.damage.only_smaller else made
 

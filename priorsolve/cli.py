@@ -98,6 +98,8 @@ def restore(
         }
         parts = [f"{count} {what}" for what, count in counts.items() if count or what == "restored"]
         console.say(f"{', '.join(parts)} in {time.perf_counter() - start:.0f} s; see {out}")
+        for line in display.beside():
+            console.say(line)
     raise typer.Exit(stop.exit_code or (1 if failed or run.before["failed"] else 0))
 
 

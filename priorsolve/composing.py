@@ -41,7 +41,8 @@ def _composed(scene: Scene, answers: Sequence[Answer]) -> Pictures:
     if known is not None and not scene.source.degrade:
         shown = shown * (known[:, :: damage.factor, :: damage.factor] > 0)
     spreads = [answer.spread for answer in answers if answer.spread is not None]
-    untouched = not answers and damage.factor == 1 and not scene.source.degrade
+    filled = scene.fills and known is not None and bool((known < 1).any())
+    untouched = not answers and damage.factor == 1 and not scene.source.degrade and not filled
     return Pictures(
         restored,
         shown,

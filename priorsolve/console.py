@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from priorsolve.records import Record
     from priorsolve.solvers import Step
 
+BESIDE = ("beside the faces ", "no face was found")
+"""How notes begin that the summary repeats."""
 err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
@@ -86,6 +89,7 @@ class RunDisplay:
             disable=quiet or as_json or not total,
         )
         self._total = total
+        self._beside: Counter[str] = Counter()
         self._task = self._bar.add_task("", total=total, photos=f"0/{total} photos", misfit="")
 
     def __enter__(self) -> RunDisplay:
@@ -111,6 +115,11 @@ class RunDisplay:
             sys.stdout.flush()
         elif record.status == "failed":
             say(f"failed: {record.name}: {record.reason}")
+        self._beside.update(note.partition(" (")[0] for note in record.notes if note.startswith(BESIDE))
+
+    def beside(self) -> list[str]:
+        """What became of photos beside what was restored of them, and of how many."""
+        return [f"{sentence}: {count} photo{'s' * (count > 1)}" for sentence, count in self._beside.items()]
 
 
 def _spelled(value: Any) -> Any:

@@ -26,6 +26,8 @@ class Faces(_Settings):
     """What becomes of a photo without a face: it fails, or is copied unchanged."""
     largest: bool = False
     """Only the largest face."""
+    beside: Literal["keep", "fill"] = "keep"
+    """What becomes of holes beside the faces: they stay as they are, or are filled with the smoothest surface through what is around."""
 
 
 class Tiles(_Settings):

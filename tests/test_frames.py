@@ -62,12 +62,45 @@ def test_the_holes_of_two_faces_are_filled_and_nothing_else_is_touched(tmp_path:
     assert (made[100:104, 130:190] < 250).any()
     assert (made == photo)[312:316, 5:15].all()  # beside the faces
     assert [note.split(",")[0] for note in record.notes if "misfit" in note] == ["face 1 of 2", "face 2 of 2"]
-    assert any("beside the faces and stays" in note for note in record.notes)
+    assert any(note.startswith("beside the faces holes stay (") for note in record.notes)
     assert len(record.diagnosis) >= 2
     assert all(line.startswith("face ") for line in record.diagnosis)
     line = slice(100, 104), slice(110, 200)
     off, white = np.abs(made[line] - pair()[line]).mean(), (255.0 - pair()[line]).mean()
     assert off < white / 3  # it meets what is known around it, even after two steps
+
+
+def test_holes_beside_the_faces_can_be_filled_too(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    photo, hole = pair().copy(), np.zeros((320, 620), np.uint8)
+    hole[20:300, 308:312], hole[60:130, 225:295] = 255, 255  # in the wall between two pictures; where a frame ends
+    photo[hole > 0] = 255
+    Image.fromarray(hole).save(tmp_path / "hole.png")
+    photos = given(given(tmp_path / "in", photo), photo[:, :120], "wall.png")  # no face in it
+    made: dict[str, np.ndarray] = {}
+    for beside in ("keep", "fill"):
+        operator = {"mask": {"file": str(tmp_path / "hole.png")}}
+        frame = {"faces": {"beside": beside, "missing": "copy"}}
+        (record,) = done(run.quick(operator=operator, frame=frame), photos / "pair.png", tmp_path / beside)
+        assert record.status == "done", record.reason
+        said = {"keep": "beside the faces holes stay (", "fill": "beside the faces holes are filled smoothly ("}
+        assert [note.startswith(said[beside]) for note in record.notes].count(True) == 1
+        made[beside] = image(tmp_path / beside)
+        assert (made[beside] == photo)[hole == 0].all()
+    away = slice(250, 300), slice(308, 312)
+    assert (made["keep"][away] == 255).all()
+    assert np.abs(made["fill"][away] - pair()[away]).max() < 12
+    assert np.abs(np.diff(made["fill"][70:120, 230:290].mean((0, 2)))).max() < 12  # no step there
+    recipe, how = run.recipe_file(tmp_path), "frame.faces={missing: copy, beside: fill}"
+    assert main(["restore", recipe, str(photos / "wall.png"), "--out", str(tmp_path / "wall"), "--set", how]) == 0
+    assert "no face was found: holes are filled smoothly: 1 photo\n" in capfd.readouterr().err
+    wall = image(tmp_path / "wall", "wall.png")
+    assert (wall != photo[:, :120]).any()
+
+
+def test_a_result_that_would_be_too_large_is_refused(tmp_path: Path) -> None:
+    photos = given(tmp_path / "in", np.full((300, 700, 3), 90, np.uint8))
+    (failed,) = done(run.quick(operator={"downsample": {"factor": 32}}, frame={"faces": {"missing": "copy"}}), photos, tmp_path / "out")
+    assert failed.reason == "would become 22400×9600, more than 178 million pixels; use a smaller factor"
 
 
 def test_batches_are_of_jobs_and_a_photo_is_what_it_is_alone(tmp_path: Path) -> None:
@@ -113,6 +146,7 @@ def test_small_photos_come_back_large(tmp_path: Path) -> None:
     enlarged = np.asarray(Image.fromarray(small).resize((1240, 640), Image.Resampling.LANCZOS)).astype(int)
     made = image(tmp_path / "out")
     assert np.abs(made - enlarged)[:16].max() <= 2  # Lanczos beside the faces, but for rounding
+    assert "beside the faces the photo is enlarged with Lanczos" in record.notes
     again = np.asarray(Image.fromarray(made.astype(np.uint8)).resize((310, 160), Image.Resampling.BICUBIC)).astype(int)
     assert np.abs(again - small).mean() < 1  # scaled down it is the photo
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from priorsolve.framing.align import Landmarks, face_frame
 from priorsolve.framing.detector import DetectorError, Face, find_faces, load_detector
-from priorsolve.framing.fill import filled
+from priorsolve.framing.fill import continued, filled
 from priorsolve.framing.frame import Frame
 from priorsolve.framing.pasting import Box, Patch, paste
 from priorsolve.framing.tiles import tile_frames
@@ -20,6 +20,7 @@ __all__ = [
     "Patch",
     "Rounded",
     "Whole",
+    "continued",
     "cut",
     "cut_known",
     "face_frame",
