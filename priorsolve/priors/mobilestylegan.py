@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import final
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from priorsolve.priors.base import Noise
 from priorsolve.priors.errors import CheckpointError
+from priorsolve.priors.mobilestylegan_frozen import Frozen
 from priorsolve.priors.mobilestylegan_layers import Finish, First, Head, Layer, Styles
 from priorsolve.priors.mobilestylegan_layers import Mapping as MappingNetwork
 from priorsolve.priors.styled import Styled
@@ -35,10 +37,11 @@ class MobileStyleGAN(Styled):
 
     Maps lead z → w → w+ → s → features, p_n ↔ w, and from features to later ones. `truncation` moves every w on the way, w+ included,
     toward w̄. `noise="random"` draws the maps of `noise_seed`, as strong as the network's own and the same for every picture of a batch,
-    so that none depends on its neighbours. Nothing is left to fold: the tensors have the network's constants inside.
+    so that none depends on its neighbours. The tensors have the network's constants inside; `folded` sorts them for the CPU.
     """
 
     noise_seed: int = 0
+    _frozen: Frozen | None
 
     def __init__(
         self, mapping: MappingNetwork, styles: Styles, first: First, layers: Sequence[Layer], head: Head, whitening: Whitening
@@ -57,6 +60,7 @@ class MobileStyleGAN(Styled):
         spaces[f"features@{len(layers) + 1}"] = (channels, side, side)
         self._spaces = spaces
         self._side = side * (2 if len(head.bias) == 12 else 1)
+        self._frozen = None
         self.requires_grad_(False).eval()
 
     @classmethod
@@ -137,6 +141,14 @@ class MobileStyleGAN(Styled):
         layers = [layer for layer in self.layers if isinstance(layer, Layer)][:kept]
         return type(self)(self.mapping, styles, self.first, layers, drawn, self.whitening)
 
+    def folded(self) -> MobileStyleGAN:
+        if self.first.weight.device.type != "cpu":
+            return self
+        other = copy(self)
+        other._modules = dict(self._modules)
+        other._frozen = Frozen(self.first, [layer for layer in self.layers if isinstance(layer, Layer)], self.head)
+        return other
+
     def _sample(self, n: int, rng: torch.Generator) -> Codes:
         return torch.randn(n, *self._spaces["z"], generator=rng)
 
@@ -146,7 +158,8 @@ class MobileStyleGAN(Styled):
         start = _depth(space) if space.startswith("features@") else 0
         styles = self._styles(codes, space)
         x = self._run(codes, start, len(self.layers) + 1, styles, codes if space == "noise" else noise)
-        raw: Tensor = self.head(x, styles[-1])
+        head = self.head if self._frozen is None or styles[-1].ndim == 3 else self._frozen.head
+        raw: Tensor = head(x, styles[-1])
         return (raw + 1) / 2
 
     def _map(self, codes: Codes, source: str, target: str, label: Tensor | None, truncation: float) -> Codes:
@@ -183,7 +196,14 @@ class MobileStyleGAN(Styled):
         return torch.cat(styles, 1) if target == "s" else self._run(codes, 0, _depth(target), styles, "const")
 
     def _styles(self, codes: Codes, space: str) -> list[Tensor]:
-        """The style of every modulation, (B, its channels); of w++ (B, its output filters, its channels)."""
+        """The style of every modulation, (B, its channels); of w++ (B, its output filters, its channels).
+
+        In the parameters' type: to bring the affines to another one costs more than these products.
+        """
+        with torch.autocast(codes.device.type, enabled=False):
+            return self._styles_of(codes, space)
+
+    def _styles_of(self, codes: Codes, space: str) -> list[Tensor]:
         if space == "noise" or space.startswith("features@"):
             codes, space = self._going_on(codes)
         if space in ("z", "p_n"):
@@ -197,6 +217,9 @@ class MobileStyleGAN(Styled):
     def _run(self, x: Tensor, start: int, stop: int, styles: Sequence[Tensor], noise: Noise) -> Tensor:
         """What enters block `stop` from what enters block `start`; the first block, 0, takes nothing but its style."""
         maps = self._added(noise)
+        if self._frozen is not None and styles[0].ndim == 2:
+            y: Tensor = self._frozen(x, start, stop, styles, maps)
+            return y
         for k in range(start, stop):
             own, added = styles[max(0, 3 * k - 2) : 3 * k + 1], maps[max(0, 2 * k - 1) : 2 * k + 1]
             x = self.layers[k - 1](x, *own, added) if k else self.first(*own, *added)
