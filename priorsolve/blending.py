@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from priorsolve.framing import Box, Frame, continued, cut, cut_known, filled, lay, paste
+from priorsolve.framing import Box, Frame, continued, cut, cut_known, lay, paste
 from priorsolve.framing.colour import halo, matched, with_chroma
 from priorsolve.operators.base import compose as compose_operators
 from priorsolve.scenes import Scene
@@ -47,7 +47,7 @@ class _Composer:
         if scene.source.degrade and self.known is not None and damage.factor == 1:  # what lies below a soft edge
             measured = torch.where(self.known > 0, measured / self.known.clamp_min(1e-3), 0)
         if scene.fills and self.known is not None:
-            measured = continued(measured, self.known[:, :: damage.factor, :: damage.factor])
+            measured = continued(measured, self.known[:, :: damage.factor, :: damage.factor]).clamp(0, 1)
         measured = enlarged(measured, damage.factor)
         self.base = measured if len(measured) == 3 else measured.expand(3, -1, -1)
         self.seen = [cut(self.base, patch.frame, scene.tile) for patch in scene.patches]
@@ -86,7 +86,7 @@ class _Composer:
         fine = min(max(round(frame.size[0] / height), 1), FINE)
         size = height * fine, width * fine
         drawn = interpolate(self.drawn[index][None], size=size, mode="bicubic", align_corners=False)[0]
-        return drawn + filled(cut(self.base, frame, size) - drawn, cut_known(self.known, frame, size))
+        return drawn + continued(cut(self.base, frame, size) - drawn, cut_known(self.known, frame, size))
 
     def _draw(self, index: int, box: Box) -> Tensor:
         if not (self.scene.keeps and self.grey):

@@ -11,7 +11,23 @@ import skimage.data
 import torch
 from torch import Tensor
 
-from priorsolve.framing import Box, Frame, Landmarks, Patch, Rounded, Whole, cut, cut_known, face_frame, filled, lay, paste, tile_frames
+from priorsolve.framing import (
+    Box,
+    Frame,
+    Landmarks,
+    Patch,
+    Rounded,
+    Whole,
+    continued,
+    cut,
+    cut_known,
+    face_frame,
+    fill,
+    filled,
+    lay,
+    paste,
+    tile_frames,
+)
 from priorsolve.framing.frame import centres
 
 DATA: Any = skimage.data
@@ -143,3 +159,19 @@ def test_holes_are_filled_with_what_is_around() -> None:
     assert found.max() <= 1
     assert (found - photo())[:, 100:180, 200:300].abs().mean() < 0.15
     assert torch.equal(filled(photo(), torch.zeros(1, 300, 451)).isfinite(), torch.ones(3, 300, 451, dtype=torch.bool))
+
+
+def test_a_surface_through_holes_goes_on_as_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = torch.ones(1, 300, 451)
+    known[:, 40:44, 20:400], known[:, 100:130, 200:230] = 0, 0
+    lost = torch.where(known > 0, photo(), 9.0)
+    for solved in (fill.SOLVED, 400):  # at its own size, and found in a smaller one
+        monkeypatch.setattr(fill, "SOLVED", solved)
+        found = continued(lost, known)
+        assert torch.equal(found * known, photo() * known)
+        off, flat = ((each - photo())[:, known[0] == 0].square().mean() for each in (found, filled(lost, known)))
+        assert off < flat * 0.8
+        line = found[:, 39:45, 20:400].diff(dim=1).abs().mean()
+        assert line < 1.5 * photo()[:, 39:45, 20:400].diff(dim=1).abs().mean()  # no step at the border
+    assert torch.equal(continued(photo(), known * 0), photo())
+    assert torch.equal(continued(photo(), torch.ones_like(known)), photo())
