@@ -1,0 +1,239 @@
+"""How many photos are solved in a second beside the published loops, at equal steps, and how well by both.
+
+    python benchmarks/against_loops.py [--turns 3] [--dtype bfloat16] [csgm mganprior dgp pulse]
+
+Each loop of reference_loops.py and ours run in turns, each side in a process of its own, since its settings are part of a program: ours
+keeps freed memory as `priorsolve restore` does. The loops take photos as published, CSGM 64 at once and the others one by one, so that a
+few photos tell their speed; ours takes batches. `--dtype` is what ours computes in while searching; the loops compute in float32. The
+photos are faces that ffhq64 draws, which digiface64 cannot draw exactly. Timed by the clock, or on one thread (OMP_NUM_THREADS=1) by
+the processor's time, sampling of codes included, after a warm-up; a ratio is taken of each pair of turns.
+
+A pass is the generator forward and backward for one photo and restart (of mGANprior: for all codes of one photo). "Own" are our settings
+in fewer steps, so few that the misfit is about the loop's. Misfits (root mean squares) and PSNR are medians over the loop's photos.
+Prints a Markdown table for docs/performance.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any, NamedTuple
+
+import torch
+from machine import describe
+from reference_loops import STAGES, Restored, csgm, dgp, mganprior, one_by_one, pulse
+from torch import Tensor
+
+from priorsolve.losses import Mixture, l2
+from priorsolve.memory import keep_freed_memory
+from priorsolve.metrics import psnr
+from priorsolve.operators.base import Identity, Operator
+from priorsolve.operators.downsample import Downsample
+from priorsolve.operators.gray import Gray
+from priorsolve.operators.sensing import GaussianSensing
+from priorsolve.priors import Prior, load_prior
+from priorsolve.solvers import Latent, Multicode, Solver, Staged
+from priorsolve.solvers.tuned import Tuned
+
+LOOP = "loop"
+
+
+@dataclass(frozen=True)
+class Contest:
+    """What the photos went through, a loop, and our solvers by label.
+
+    Args:
+        passes: of the loop, for one photo.
+        photos: how many the loop is given in a turn, and ours.
+        batch: how many ours solves at once.
+    """
+
+    task: Operator
+    loop: Callable[[Tensor], Restored]
+    ours: Mapping[str, Solver | Staged]
+    passes: int
+    photos: tuple[int, int]
+    batch: int
+
+
+def against_csgm(prior: Prior, steps: int = 80) -> Contest:
+    """1000 random numbers of a photo; restarts halve in ours."""
+    task, penalties = GaussianSensing(m=1000, shape=[3, 64, 64]), {"gaussian": 2.5e-7}
+    published: dict[str, Any] = {"unit": "raw", "lr": 0.1, "warmup": 0, "decay": "none", "penalties": penalties}
+    ours = {
+        "same": Latent(prior, steps=steps, restarts=10, candidates=10, **published),
+        "own": Latent(prior, steps=steps // 2, restarts=4, penalties=penalties),
+    }
+    return Contest(task, lambda y: csgm(prior, task.A, y, steps=steps), ours, 10 * steps, (64, 64), 16)
+
+
+def against_mganprior(prior: Prior, steps: int = 300) -> Contest:
+    """A grey photo; 20 codes mixed at 8×8."""
+    task = Gray()
+    loss = Mixture([(l2, 4.0)])
+    published: dict[str, Any] = {"optimiser": "sgd", "lr": 1.0, "mix_lr": 20.0, "warmup": 0, "decay": "none", "candidates": 20}
+    ours = {
+        "same": Multicode(prior, block=2, steps=steps, loss=loss, **published),
+        "own": Multicode(prior, block=2, steps=steps // 6, loss=loss, lr=0.2, mix_lr=0.3),
+    }
+    return Contest(task, lambda y: one_by_one(mganprior, prior, task.A, y, steps=steps), ours, steps, (2, 16), 16)
+
+
+def against_dgp(prior: Prior, steps: int = 40) -> Contest:
+    """A whole photo, a fifth of the published steps in each stage and of the samples."""
+    task, select = Identity(), steps * 5 // 2
+
+    def stages(**more: Any) -> Staged:
+        common: dict[str, Any] = {
+            "steps": steps,
+            "nll": 0.02,
+            "loss": Mixture([(l2, 40.0)]),
+            "candidates": select,
+            "sample_std": 0.3,
+            **more,
+        }
+        return Staged([Tuned(prior, blocks=stage.blocks, weights_lr=stage.weights_lr, lr=stage.lr, **common) for stage in STAGES])
+
+    loop = lambda y: one_by_one(dgp, prior, task.A, y, steps=steps, select=select)  # noqa: E731
+    return Contest(task, loop, {"same": stages()}, 5 * steps, (2, 16), 16)
+
+
+def against_pulse(prior: Prior, steps: int = 100) -> Contest:
+    """8×8 pixels of a photo; its code on the sphere."""
+    task = Downsample(8, "bicubic")
+    published: dict[str, Any] = {"steps": steps, "unit": "raw", "lr": 0.4, "decay": "cycle", "restarts": 1, "candidates": 1, "sphere": True}
+    ours = {"same": Latent(prior, **published), "same, stopping where it fits": Latent(prior, **published, noise=2e-3**0.5)}
+    return Contest(task, lambda y: one_by_one(pulse, prior, task.A, y, steps=steps), ours, steps, (8, 64), 64)
+
+
+CONTESTS = {"csgm": against_csgm, "mganprior": against_mganprior, "dgp": against_dgp, "pulse": against_pulse}
+
+
+class Turn(NamedTuple):
+    """What one turn of one side took and gave: seconds, passes, and the pictures as numbers."""
+
+    photos: int
+    seconds: float
+    passes: float
+    images: Any
+
+
+def side(pipe: Connection, keep: bool, dtype: torch.dtype | None, photos: Any) -> None:
+    """A process that does turns as it is told: (contest, label of a solver)."""
+    if keep:
+        keep_freed_memory()
+    prior = load_prior("digiface64").computing(dtype)
+    clean = torch.from_numpy(photos)
+    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+    while told := pipe.recv():
+        contest, label = CONTESTS[told[0]](prior), told[1]
+        y = contest.task.A(clean)[: contest.photos[label != LOOP]]
+        warm_up(prior, contest.batch)
+        start = clock()
+        if label == LOOP:
+            images, passes = contest.loop(y).images, float(contest.passes)
+        else:
+            found = [contest.ours[label](part, contest.task) for part in torch.split(y, contest.batch)]
+            images = torch.cat([solution.images for solution in found])
+            passes = float(torch.cat([solution.steps for solution in found]).double().mean()) * mean_restarts(contest.ours[label])
+        pipe.send(Turn(len(y), clock() - start, passes, images.numpy()))
+
+
+def warm_up(prior: Prior, rows: int) -> None:
+    """A few passes, for the caches and the first-time costs of torch."""
+    codes = prior.sample(rows, torch.Generator().manual_seed(0))
+    for _ in range(3):
+        leaf = codes.detach().requires_grad_()
+        torch.autograd.grad(prior.decode(leaf).sum(), leaf)
+
+
+def mean_restarts(solver: Solver | Staged) -> float:
+    """How many restarts are followed, over the steps."""
+    if not isinstance(solver, Latent):
+        return 1
+    counts, left = [], solver.restarts
+    for step in range(solver.steps):
+        left = (left + 1) // 2 if step in solver.halve_at else left
+        counts.append(left)
+    return statistics.mean(counts)
+
+
+def rows(name: str, turns: int, tell: Callable[[str, str], Turn], clean: Tensor) -> list[str]:
+    """The lines of one contest."""
+    contest = CONTESTS[name](load_prior("digiface64"))
+    found: dict[str, list[Turn]] = {label: [] for label in (LOOP, *contest.ours)}
+    for turn in range(turns):
+        for label in sorted(found, reverse=bool(turn % 2)):
+            found[label].append(tell(name, label))
+    lines = []
+    for label in contest.ours:
+        pairs = list(zip(found[LOOP], found[label], strict=True))
+        ratios = [(loop.seconds / loop.photos) / (ours.seconds / ours.photos) for loop, ours in pairs]
+        cells = [f"{name}, {label}", f"{statistics.median(ratios):.2f}", f"{min(ratios):.2f}–{max(ratios):.2f}"]
+        ends = [of[-1] for of in (found[LOOP], found[label])]
+        seconds = [statistics.median(turn.seconds / turn.photos for turn in of) for of in (found[LOOP], found[label])]
+        cells.append(" / ".join(f"{1 / each:.3g}" for each in seconds))
+        cells.append(" / ".join(f"{turn.passes:.0f}" for turn in ends))
+        cells.append(" / ".join(f"{1000 * each / turn.passes:.2f}" for each, turn in zip(seconds, ends, strict=True)))
+        count = min(turn.photos for turn in ends)
+        images = [torch.from_numpy(turn.images[:count]) for turn in ends]
+        measured = contest.task.A(clean[:count])
+        misfits = [(contest.task.A(image) - measured).square().flatten(1).mean(1).sqrt().median() for image in images]
+        cells.append(" / ".join(f"{float(misfit):.4f}" for misfit in misfits))
+        cells.append(" / ".join(f"{float(psnr(image.clamp(0, 1), clean[:count]).median()):.2f}" for image in images))
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def faces(count: int = 64) -> Tensor:
+    """The photos: what ffhq64 draws, a little truncated."""
+    prior = load_prior("ffhq64")
+    w = prior.map(prior.sample(count, torch.Generator().manual_seed(2024)), source="z", target="w", truncation=0.8)
+    with torch.no_grad():
+        return prior.decode(w, "w").clamp(0, 1)
+
+
+def main() -> None:
+    """Read the command line, print the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("contests", nargs="*", default=[], help=", ".join(CONTESTS))
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--dtype", default=None, help="bfloat16 or float16, of ours")
+    given = parser.parse_args()
+    dtype = getattr(torch, given.dtype) if given.dtype else None
+    clean = faces()
+    spawn = multiprocessing.get_context("spawn")
+    pipes: dict[bool, Connection] = {}
+    processes = []
+    for ours in (False, True):
+        pipes[ours], theirs = spawn.Pipe()
+        processes.append(spawn.Process(target=side, args=(theirs, ours, dtype if ours else None, clean.numpy()), daemon=True))
+        processes[-1].start()
+
+    def tell(name: str, label: str) -> Turn:
+        pipe = pipes[label != LOOP]
+        pipe.send((name, label))
+        turn: Turn = pipe.recv()
+        return turn
+
+    print(f"{describe()}; {given.turns} pairs of turns; ours computes in {given.dtype or 'float32'}\n")
+    print(
+        "| loop, settings of ours | times as quick | from–to | photos/s, loop / ours | passes a photo | ms a pass | misfit | PSNR |\n"
+        "|---|---|---|---|---|---|---|---|",
+        flush=True,
+    )
+    for name in given.contests or CONTESTS:
+        print("\n".join(rows(name, given.turns, tell, clean)), flush=True)
+    for pipe in pipes.values():
+        pipe.send(None)
+    for process in processes:
+        process.join()
+
+
+if __name__ == "__main__":
+    main()
