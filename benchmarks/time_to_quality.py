@@ -1,0 +1,176 @@
+"""How many pictures are drawn, and how long it takes, until the plain loop's final misfit and likeness are reached.
+
+    python benchmarks/time_to_quality.py PHOTOS [--prior digiface64] [--limit 16] [--tasks hole upscale] [--dtype auto] [LABEL=SOLVER ...]
+
+PHOTOS is a folder of clean, aligned faces. The plain loop is what papers begin with: one code from a random sample, Adam at a rate that
+stays as it is, l2, float32. SOLVER is written as in a recipe, `from the middle=[{latent: {begin_at: centre}}]`, and there may be several;
+left out, they are the suite's own for the prior. The misfit is the root mean square of what the operator makes of the picture less what
+was measured, where something was; likeness is LPIPS with the clean photo. Both are looked at every 10th time that the operator is used, on
+the current picture (of several restarts, the one that fits best), the clock standing still; medians over the photos. Pictures drawn are
+those of one photo, restarts and sampled codes included. Prints a Markdown table for docs/performance.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from machine import describe
+from torch import Tensor
+
+from priorsolve.build import build_operators, build_solver, dtype_of
+from priorsolve.images import read_image
+from priorsolve.memory import keep_freed_memory
+from priorsolve.metrics import lpips
+from priorsolve.operators.base import Operator
+from priorsolve.priors import Prior, load_prior
+from priorsolve.recipe import Recipe
+from priorsolve.types import Images, Measurements, Shape
+
+EVERY = 10
+HOLE = "operator=[{mask: {boxes: [[0.3125, 0.3125, 0.6875, 0.6875]]}}]"
+TASKS = {"hole": f"inpaint?{HOLE}", "upscale": "upscale", "colorize": "colorize"}
+PLAIN = {
+    "digiface64": "[{latent: {space: z, steps: 300, restarts: 1, candidates: 1, unit: raw, lr: 0.1, warmup: 0, decay: none}}]",
+    "ffhq128": "[{latent: {space: w+, steps: 150, restarts: 1, candidates: 1, lr: 0.1, warmup: 0, decay: none}}]",
+}
+OURS = {
+    "digiface64": {
+        "defaults": "[{latent: {space: z, steps: 300}}]",
+        "one restart": "[{latent: {space: z, steps: 100, restarts: 1}}]",
+    },
+    "ffhq128": {"recipe": ""},
+}
+SMALLER = {("digiface64", "upscale"): "operator.0.downsample.factor=4"}
+"""From 16×16, as the larger prior."""
+
+
+class Point(NamedTuple):
+    """Pictures drawn for a photo so far, seconds for all photos, and the medians of misfit and LPIPS."""
+
+    drawn: float
+    seconds: float
+    misfit: float
+    likeness: float
+
+
+class Course:
+    """What is noted on the way: every photo's last look."""
+
+    def __init__(self, inner: Operator, clean: Images) -> None:
+        self.inner, self.clean, self.y = inner, clean, inner.A(clean)
+        self.where = inner.support(torch.ones_like(clean)).expand_as(self.y)
+        self.misfit, self.likeness = torch.full((2, len(clean)), torch.inf)
+        self.clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+        self.points: list[Point] = []
+        self.drawn, self.uses, self.looking, self.begun = 0, 0, 0.0, self.clock()
+
+    def use(self, x: Images, owner: Tensor) -> Measurements:
+        """What the inner operator makes of these rows, each of the photo that owns it."""
+        estimate = self.inner.A(x)
+        self.drawn += len(x)
+        if x.requires_grad:
+            if self.uses % EVERY == 0:
+                self.look(x.detach(), estimate.detach(), owner)
+            self.uses += 1
+        return estimate
+
+    @torch.no_grad()
+    def look(self, x: Images, estimate: Measurements, owner: Tensor) -> None:
+        """Note how far the photos have come that are still worked on."""
+        begun = self.clock()
+        where = self.where[owner].flatten(1)
+        apart = (((estimate - self.y[owner]).flatten(1) * where).square().sum(1) / where.sum(1)).sqrt()
+        for photo in sorted(set(owner.tolist())):
+            rows = (owner == photo).nonzero()[:, 0]
+            best = rows[apart[rows].argmin()]
+            self.misfit[photo] = apart[best]
+            self.likeness[photo] = lpips(x[best][None].clamp(0, 1), self.clean[photo][None])[0]
+        middle = [statistics.median(of.tolist()) for of in (self.misfit, self.likeness)]
+        self.points.append(Point(self.drawn / len(self.clean), begun - self.begun - self.looking, *middle))
+        self.looking += self.clock() - begun
+
+
+class Watched(Operator):
+    """An operator whose uses are noted. `owner` says whose row is whose photo's."""
+
+    def __init__(self, course: Course, owner: Tensor) -> None:
+        super().__init__()
+        self.course, self.owner = course, owner
+
+    @property
+    def batch(self) -> int:
+        return len(self.owner)
+
+    def out_shape(self, in_shape: Shape) -> Shape:
+        return self.course.inner.out_shape(in_shape)
+
+    def support(self, inside: Images) -> Measurements:
+        return self.course.inner.support(inside)
+
+    def select(self, index: Tensor) -> Watched:
+        return Watched(self.course, self.owner[index])
+
+    def _A(self, x: Images) -> Measurements:
+        return self.course.use(x, self.owner)
+
+
+def solved(recipe: Recipe, prior: Prior, clean: Images) -> list[Point]:
+    """The course of the recipe's solver on the photos."""
+    operators = build_operators(recipe, tuple(prior.image_shape), torch.device("cpu"), torch.float32)[1]
+    course = Course(operators.join([operators.of("", 0)]), clean)
+    build_solver(recipe, prior)(course.y, Watched(course, torch.arange(len(clean))), seeds=range(len(clean)))
+    return course.points
+
+
+def row(task: str, label: str, points: list[Point], goal: Point) -> str:
+    """Pictures drawn and seconds until the goal's misfit, and until its likeness; what was reached at best where they were not."""
+    texts = []
+    for of in ("misfit", "likeness"):
+        there = next((point for point in points if getattr(point, of) <= getattr(goal, of)), None)
+        least = min(getattr(point, of) for point in points)
+        texts.append(f"{there.drawn:.0f} | {there.seconds:.1f}" if there else f"never (at best {least:.3g}) | –")
+    end = points[-1]
+    return f"| {task} | {label} | {' | '.join(texts)} | {end.drawn:.0f} in {end.seconds:.1f} s | {end.misfit:.4f} | {end.likeness:.3f} |"
+
+
+def main() -> None:
+    """Read the command line, print the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("solvers", nargs="*", metavar="LABEL=SOLVER")
+    parser.add_argument("--prior", default="digiface64", choices=PLAIN)
+    parser.add_argument("--limit", type=int, default=16)
+    parser.add_argument("--tasks", nargs="*", default=[*TASKS], choices=TASKS)
+    parser.add_argument("--dtype", default="auto", help="of ours; the plain loop computes in float32")
+    given = parser.parse_args()
+    keep_freed_memory()  # as the command line does
+    prior = load_prior(given.prior)
+    dtype = dtype_of(given.dtype, prior)
+    paths = sorted(given.photos.iterdir())[: given.limit]
+    _, height, width = prior.image_shape
+    clean = torch.stack([read_image(path, (height, width)) for path in paths])
+    ours = dict(text.split("=", 1) for text in given.solvers) or OURS[given.prior]
+    print(f"{describe()}; {given.prior}, {len(clean)} photos, ours in {dtype}\n")
+    print(
+        "| task | solver | drawn until the misfit | s | drawn until the likeness | s | in all | misfit | LPIPS |\n"
+        "|---|---|---|---|---|---|---|---|---|",
+        flush=True,
+    )
+    for task in given.tasks:
+        name, _, change = TASKS[task].partition("?")
+        changes = [each for each in (f"prior={given.prior}", change, SMALLER.get((given.prior, task), "")) if each]
+        plain = solved(Recipe.load(name, [*changes, f"solver={PLAIN[given.prior]}"]), prior, clean)
+        print(row(task, "plain loop", plain, plain[-1]), flush=True)
+        for label, solver in ours.items():
+            recipe = Recipe.load(name, [*changes, *([f"solver={solver}"] if solver else [])])
+            found = solved(recipe, prior.computing(None if dtype == "float32" else getattr(torch, dtype)), clean)
+            print(row(task, label, found, plain[-1]), flush=True)
+
+
+if __name__ == "__main__":
+    main()
