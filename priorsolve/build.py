@@ -23,7 +23,7 @@ from priorsolve.registry import component
 from priorsolve.solvers import Solver, Staged
 from priorsolve.types import Shape
 
-DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
+DTYPES = {"auto": torch.float32, "float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
 """What codes, measurements and losses are in."""
 
 
@@ -42,6 +42,23 @@ def device_called(name: str) -> torch.device:
     except Exception as error:  # noqa: BLE001 (each back end has errors of its own)
         raise ValueError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}; use auto, cpu or cuda") from None
     return device
+
+
+def dtype_of(name: str, prior: Prior) -> str:
+    """The name of a dtype, `auto` made definite: what the network computes in while codes are searched.
+
+    That is bfloat16 where the processor has it and it was measured to pay with such a prior, else float32: by what the machine can and
+    the prior is, so that it is the same every time.
+    """
+    if name != "auto":
+        return name
+    return "bfloat16" if prior.halves and has_bfloat16(next(prior.parameters()).device) else "float32"
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the device is a CPU with instructions for bfloat16, on which it was measured. On GPUs it was not."""
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # not in every torch
+    return device.type == "cpu" and bool(capabilities.get("avx512_bf16"))
 
 
 def build_prior(recipe: Recipe, device: torch.device, dtype: torch.dtype, on_progress: Callable[[int, int], None] | None = None) -> Prior:

@@ -34,12 +34,14 @@ FEW = 32
 
 @dataclass(frozen=True)
 class Keeper:
-    """Writes photos' results below `out`: `format` is the recipe's for restored images, `fingerprint` tells a photo's present one."""
+    """Writes photos' results below `out`: `format` is the recipe's for restored images, `fingerprint` tells a photo's present one,
+    `dtype` is what the network computes in while codes are searched."""
 
     out: Path
     format: Literal["same", "png"]
     metrics: Sequence[str]
     fingerprint: Callable[[Photo], str]
+    dtype: str = "float32"
 
     def places(self, photo: Photo) -> Places:
         """Where the photo's results go."""
@@ -77,6 +79,7 @@ class Keeper:
             output_size=(int(made.restored.shape[-2]), int(made.restored.shape[-1])),
             seconds=round(seconds, 3),
             versions=_versions(),
+            dtype=self.dtype,
             image=places.restored,
             spread=places.spread if made.spread is not None else None,
             measurement=measured,

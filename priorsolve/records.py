@@ -49,6 +49,8 @@ class Record:
     measurement: str | None = None
     original: str | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
+    dtype: str = ""
+    """What the network computed in while codes were searched: float32, float64 or bfloat16."""
     history: tuple[float, ...] = ()
     """The misfit from the start of the search to its end, at most `HISTORY` values at even distances."""
 
@@ -175,7 +177,7 @@ def _maybe(kind: Any) -> Any:
 
 
 _KINDS: dict[str, Any] = {
-    **dict.fromkeys(("name", "fingerprint", "reason", "stopped"), _text),
+    **dict.fromkeys(("name", "fingerprint", "reason", "stopped", "dtype"), _text),
     **dict.fromkeys(("image", "spread", "measurement", "original"), _maybe(_text)),
     **dict.fromkeys(("input_size", "output_size"), _maybe(_size)),
     "status": _status,

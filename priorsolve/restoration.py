@@ -12,7 +12,7 @@ import torch
 
 from priorsolve.album import grey_of, share_colours
 from priorsolve.answers import Tools
-from priorsolve.build import DTYPES, build_noise, build_operators, build_prior, build_solver, device_called, refuse_marks
+from priorsolve.build import DTYPES, build_noise, build_operators, build_prior, build_solver, device_called, dtype_of, refuse_marks
 from priorsolve.bulk import Bulk
 from priorsolve.claims import refuse_where_busy
 from priorsolve.jobs import Reader
@@ -36,7 +36,8 @@ class Options:
         degrade: the photos are clean: degrade them first, and measure the result against them. Otherwise they are the measurements.
         device: auto, cpu, cuda, cuda:1 …
         dtype: float32, float64, or bfloat16, in which the network computes while codes are searched (all else is float32): quicker
-            where the processor has it, and nearly the same answer.
+            where the processor has it, and nearly the same answer. auto is bfloat16 where that was measured to pay, else float32;
+            photos that another machine's auto has done stay done.
         batch_size: photos solved side by side; halved by itself where memory is short.
         limit: at most this many photos of those to do.
         shard: (i, n): every n-th photo from the i-th on, counted from 0, for n machines on one folder.
@@ -46,7 +47,7 @@ class Options:
 
     degrade: bool = False
     device: str = "auto"
-    dtype: str = "float32"
+    dtype: str = "auto"
     batch_size: int = 16
     limit: int | None = None
     shard: tuple[int, int] | None = None
@@ -153,7 +154,7 @@ class Fingerprint:
         return self._marked(self.recipe.fingerprint())
 
     def _marked(self, fingerprint: str) -> str:
-        of_type = "" if self.options.dtype == "float32" else f"-{self.options.dtype}"
+        of_type = "" if self.options.dtype == "auto" else f"-{self.options.dtype}"
         return fingerprint + ("-degraded" if self.options.degrade else "") + of_type
 
 
@@ -179,10 +180,11 @@ def equip(recipe: Recipe, out: Path, options: Options, on_download: Callable[[in
         for metric in recipe.metrics:
             METRICS[metric].fetch()
     prior = build_prior(recipe, device, dtype, on_download)
-    prior = prior.computing(torch.bfloat16 if options.dtype == "bfloat16" else None)
+    chosen = dtype_of(options.dtype, prior)
+    prior = prior.computing(torch.bfloat16 if chosen == "bfloat16" else None)
     operators, solving = build_operators(recipe, tuple(prior.image_shape), device, dtype)
     tools = Tools(recipe, build_solver(recipe, prior), operators, solving, noise, Bulk(prior))
     reader = Reader(recipe, operators, solving, noise, options.degrade, device, dtype)
     fingerprint = Fingerprint(recipe, options)
-    keeper = Keeper(out, recipe.output.format, recipe.metrics, fingerprint)
+    keeper = Keeper(out, recipe.output.format, recipe.metrics, fingerprint, chosen)
     return Equipment(tools, Workbench(tools, reader, keeper, fingerprint, options.batch_size))

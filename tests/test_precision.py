@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 import run_support as run
 import torch
+from test_mobilestylegan import random_state
 
+from priorsolve.build import dtype_of
 from priorsolve.operators import Downsample
 from priorsolve.priors import Prior
+from priorsolve.priors.mobilestylegan import MobileStyleGAN
 from priorsolve.restoration import Options, restore
 from priorsolve.solvers import Latent
 
@@ -43,8 +46,27 @@ def test_a_solver_ends_nearly_as_well(digiface64: Prior) -> None:
 
 @pytest.mark.usefixtures("digiface64")
 def test_an_option_of_a_run(tmp_path: Path) -> None:
-    photo = run.photos(tmp_path / "in", 1)
-    (exact,) = restore(run.quick(), photo, tmp_path / "one")
-    (rough,) = restore(run.quick(), photo, tmp_path / "two", Options(dtype="bfloat16"))
+    photo, out = run.photos(tmp_path / "in", 1), tmp_path / "out"
+    (usual,) = restore(run.quick(), photo, out)
+    assert usual.dtype == "float32"
+    assert not list(restore(run.quick(), photo, out))
+    (rough,) = restore(run.quick(), photo, out, Options(dtype="bfloat16"))
     assert rough.status == "done", rough.reason
-    assert rough.fingerprint == exact.fingerprint + "-bfloat16"
+    assert rough.dtype == "bfloat16"
+    assert rough.fingerprint == usual.fingerprint + "-bfloat16"
+    (exact,) = restore(run.quick(), photo, out, Options(dtype="float32"))
+    assert exact.fingerprint == usual.fingerprint + "-float32"
+    assert exact.misfit == usual.misfit
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "chosen"), [({"avx512_bf16": True}, "bfloat16"), ({"avx512_bf16": False}, "float32"), ({}, "float32")]
+)
+def test_auto_asks_the_processor_and_the_prior(
+    monkeypatch: pytest.MonkeyPatch, digiface64: Prior, capabilities: dict[str, bool], chosen: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    faces = MobileStyleGAN.from_state(random_state())
+    assert dtype_of("auto", faces) == chosen
+    assert dtype_of("auto", digiface64) == "float32"
+    assert dtype_of("float64", faces) == "float64"

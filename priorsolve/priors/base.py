@@ -6,7 +6,7 @@ import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from copy import copy
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,8 @@ class Prior(nn.Module, ABC):
 
     computes: torch.dtype | None = None
     """What the network computes in while gradients are taken, where not in its parameters' type: see `computing`."""
+    halves: ClassVar[bool] = False
+    """Whether searching in bfloat16 was measured to be quicker and to end as well (docs/performance.md), for processors that have it."""
 
     @property
     @abstractmethod

@@ -41,6 +41,7 @@ class MobileStyleGAN(Styled):
     """
 
     noise_seed: int = 0
+    halves = True
     _frozen: Frozen | None
 
     def __init__(
