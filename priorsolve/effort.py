@@ -9,14 +9,15 @@ def passes(solver: Solver | Staged, steps: int) -> int:
     """Generator passes for one photo that took `steps` steps: one for each restart still followed at each step, one for each candidate.
 
     A step's pass is forward and backward, a sampled candidate's forward only. Stages are taken to have spent their steps in order, so an
-    early stage that stopped before its budget lends what it left to the next.
+    early stage that stopped before its budget lends what it left to the next. The pictures from which `begin_at: regressed` predicts are
+    drawn once for a prior and serve every photo ever after, so they are no photo's own and not counted.
     """
     stages = list(solver.stages) if isinstance(solver, Staged) else [solver]
     total, left = 0, steps
     for place, stage in enumerate(stages):
         spent = min(left, stage.steps) if place < len(stages) - 1 else left
         left -= spent
-        # a later stage begins at one solution, others in the middle of the prior: they sample nothing and follow one code
+        # a later stage begins at one solution, others in the middle of the prior or by regression: they follow one code
         sampled = place == 0 and getattr(stage, "begin_at", "sampled") == "sampled"
         rows = getattr(stage, "restarts", 1) if sampled else 1
         if sampled:

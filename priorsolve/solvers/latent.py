@@ -16,6 +16,7 @@ from priorsolve.solvers.base import Solver
 from priorsolve.solvers.checks import at_least, known_space, one_of, positive, shares
 from priorsolve.solvers.drawing import carried, picture, repeated
 from priorsolve.solvers.optimisers import Optimiser, OptimiserName, make_optimiser
+from priorsolve.solvers.regression import regressed
 from priorsolve.solvers.solution import Solution
 from priorsolve.solvers.starts import best_sampled
 from priorsolve.solvers.steps import Decay, Schedule, Variables
@@ -25,7 +26,7 @@ from priorsolve.solvers.task import At, Task
 from priorsolve.types import Codes, Images, PerImage
 
 Unit = Literal["spread", "raw"]
-Begin = Literal["sampled", "centre"]
+Begin = Literal["sampled", "centre", "regressed"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,9 @@ class Latent(Solver):
         steps: updates of the code; 0 keeps the best sampled code.
         restarts: codes followed for each image; the best one at the end is the answer.
         candidates: sampled codes from which the restarts start; at least as many.
-        begin_at: `sampled`, or `centre`: the middle of the prior (w̄ in w), whatever the seed.
+        begin_at: `sampled`; `centre`: the middle of the prior (w̄ in w); or `regressed`: the code that the measurement predicts, by ridge
+            regression on `bank` pictures of the prior. The last two are one code, whatever the seed.
+        bank: pictures drawn for `regressed`, once for a prior, and kept in the cache.
         halving: drop the worse half of the restarts at equal intervals until one is left (successive halving, Jamieson & Talwalkar 2016).
         optimiser: adam, sgd, momentum (0.9), rmsprop, normalised (each vector moves by `lr`), or lbfgs.
         beta1: Adam's first decay rate.
@@ -68,6 +71,7 @@ class Latent(Solver):
     restarts: int = 4
     candidates: int = 64
     begin_at: Begin = "sampled"
+    bank: int = 512
     halving: bool = True
     optimiser: OptimiserName = "adam"
     beta1: float = 0.9
@@ -88,10 +92,12 @@ class Latent(Solver):
     def __post_init__(self) -> None:
         if self.space is not None:
             known_space(self.prior, self.space)
-        at_least(self, steps=0, restarts=1, candidates=1, lr=0, jitter=0)
+        at_least(self, steps=0, restarts=1, candidates=1, bank=2, lr=0, jitter=0)
         positive(self, "clip", "noise", "plateau")
         one_of(self, decay=Decay, unit=Unit, begin_at=Begin, optimiser=OptimiserName)
         shares(self, "warmup", "decay_share", "beta1")
+        if self.begin_at == "regressed" and self._space == "noise":
+            raise ValueError("begin_at is 'regressed' in 'noise'; a measurement predicts no noise maps, so begin in another space")
         check_penalties(self.prior, self._space, self.penalties or {})
 
     @property
@@ -121,6 +127,9 @@ class Latent(Solver):
             search.variables[space] = search.kept(search.variables[space], -1, row_seeds(seeds, 1, scale.device))
         elif self.begin_at == "centre":
             search.variables = {space: repeated(prior.centre(space), measured.count)}
+        elif self.begin_at == "regressed":
+            codes = regressed(self.prior, space, measured, self.bank)
+            search.variables = {space: search.kept(codes, -1, row_seeds(seeds, 1, scale.device))}
         else:
             codes = best_sampled(
                 prior, space, measured, seeds, self.loss, candidates=self.candidates, best=self.restarts, kept=search.kept_start

@@ -81,6 +81,20 @@ class Measured:
         """Whether a part of the batch can be measured by itself."""
         return isinstance(self.operator, Operator)
 
+    @property
+    def alike(self) -> bool:
+        """Whether all images were measured in the same way."""
+        return isinstance(self.operator, Operator) and self.operator.batch is None
+
+    def others(self, pictures: Images, image: int) -> Measurements:
+        """What the operator of the image with this index makes of other pictures; 0 in its holes."""
+        if self.divisible:
+            estimate, where = self.target(torch.tensor([image]), len(pictures)).estimate(pictures), self.where[image]
+        else:  # every image takes its turn with all pictures, and one is kept
+            everyone = self.target(torch.arange(self.count), len(pictures)).estimate(pictures.repeat(self.count, 1, 1, 1))
+            estimate, where = everyone.view(self.count, len(pictures), *everyone.shape[1:])[image], self.where[image]
+        return torch.where(where > 0, estimate, 0)
+
     def target(self, images: Tensor, repeats: int) -> Target:
         """The rows of the images with these indices, each `repeats` times in a row."""
         owner = images.repeat_interleave(repeats)

@@ -1,0 +1,95 @@
+"""Pictures that a prior drew once, to learn from: small, and kept, since drawing them is the dear part."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+from weakref import WeakKeyDictionary
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+from torch.nn import functional as F
+
+from priorsolve.files import write_atomically
+from priorsolve.priors.base import Prior
+from priorsolve.priors.download import CacheError, cache_disk, cache_folder
+from priorsolve.types import Codes, Images, Shape
+
+SIDE = 64
+"""Pictures are kept with their longer side at most this: what a photo's overall look tells is in there."""
+
+_SEED = 20170703
+_CHUNK = 16
+_drawn: WeakKeyDictionary[Prior, dict[int, Bank]] = WeakKeyDictionary()
+
+
+@final
+@dataclass(frozen=True)
+class Bank:
+    """Samples of a prior: `codes` (N, ...) in its first space, and their `pictures` (N, C, h, w) in float16, made small."""
+
+    codes: Codes
+    pictures: Tensor
+    image_shape: Shape
+
+    def images(self, start: int, stop: int) -> Images:
+        """Some of the pictures at the prior's own size, in [0, 1], not clamped, of the codes' type."""
+        small = self.pictures[start:stop].to(self.codes)
+        return small if small.shape[2:] == self.image_shape[1:] else F.interpolate(small, self.image_shape[1:], mode="bilinear")
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+
+def bank_of(prior: Prior, count: int) -> Bank:
+    """`count` samples of the prior, always the same; drawn once, then from memory, or from `banks/` beside the weights in the cache.
+
+    A bank belongs to the weights, whatever file they came from. Warns where the cache cannot be written: the next process draws anew.
+    """
+    known = _drawn.setdefault(prior, {})
+    parameter = next(prior.parameters())
+    if count not in known or known[count].codes.device != parameter.device or known[count].codes.dtype != parameter.dtype:
+        with torch.no_grad():
+            codes = prior.sample(count, torch.Generator().manual_seed(_SEED))
+            known[count] = Bank(codes, _stored(prior, codes).to(parameter.device), tuple(prior.image_shape))
+    return known[count]
+
+
+def _stored(prior: Prior, codes: Codes) -> Tensor:
+    path = cache_folder() / "banks" / f"{_digest(prior)}-{len(codes)}.safetensors"
+    pictures = _read(path)
+    if pictures is not None:
+        return pictures
+    folded, height, width = prior.folded(), *prior.image_shape[1:]
+    share = min(1.0, SIDE / max(height, width))
+    size = (max(1, round(height * share)), max(1, round(width * share)))
+    parts = [F.interpolate(folded.decode(part), size, mode="area").half() for part in torch.split(codes, _CHUNK)]
+    pictures = torch.cat(parts).cpu()
+    try:
+        with cache_disk(path.parent):
+            write_atomically(path, save({"pictures": pictures}))
+    except CacheError as error:
+        warnings.warn(f"{error}; until then every run draws {len(codes)} pictures of its own", stacklevel=2)
+    return pictures
+
+
+def _read(path: Path) -> Tensor | None:
+    """The pictures in a file, or None where there is none, or a damaged one, which is then written anew."""
+    try:
+        return load(path.read_bytes())["pictures"]
+    except (OSError, SafetensorError, KeyError):
+        return None
+
+
+def _digest(prior: Prior) -> str:
+    """What the pictures depend on: every number of the prior, and what is done with them here."""
+    digest = hashlib.sha256(f"{prior!r} {SIDE} {_SEED}".encode())
+    for name, tensor in sorted(prior.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()[:32]

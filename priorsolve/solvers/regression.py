@@ -1,0 +1,79 @@
+"""A start by regression: the code that a photo's measurement predicts, learnt from pictures of the prior measured in the same way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor
+
+from priorsolve.priors.bank import Bank, bank_of
+from priorsolve.priors.base import Prior
+from priorsolve.solvers.target import Measured
+from priorsolve.types import Codes
+
+CHUNK = 32
+"""Pictures measured at a time."""
+SHRINKAGES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+"""λ that are tried, in units of the mean variance along the pictures."""
+
+
+@final
+@dataclass(frozen=True)
+class Ridge:
+    """Linear regression from measurements to codes that shrinks towards the mean: `ĉ = c̄ + (y − ȳ) Ycᵀ (Yc Ycᵀ + λI)⁻¹ Cc`.
+
+    With N examples of m ≫ N numbers the N×N matrix is the small one. λ is the one of `SHRINKAGES` that predicts each example best from
+    all others, which for ridge regression has a closed form (Allen's PRESS, 1974).
+    """
+
+    measurements: Tensor
+    mean: Tensor
+    weights: Tensor
+    middle: Tensor
+
+    @staticmethod
+    def fit(measurements: Tensor, codes: Tensor) -> Ridge:
+        """From N examples: measurements (N, m) and codes (N, d)."""
+        mean, middle = measurements.mean(0), codes.mean(0)
+        centred, spread = measurements - mean, (codes - middle).double()
+        values, vectors = torch.linalg.eigh((centred @ centred.T).double())
+        values, turned = values.clamp_min(0), vectors.T @ spread
+        found: list[tuple[float, Tensor]] = []
+        for shrinkage in SHRINKAGES:
+            inverse = 1 / (values + shrinkage * values.mean()).clamp_min(1e-30)
+            weights = vectors @ (inverse[:, None] * turned)
+            own = vectors.square() @ inverse
+            found.append((float((weights / own[:, None]).square().mean()), weights))
+        return Ridge(centred, mean, min(found, key=lambda pair: pair[0])[1].to(measurements), middle)
+
+    def __call__(self, y: Tensor) -> Tensor:
+        """The code (1, d) of one measurement (1, m)."""
+        return self.middle + ((y - self.mean) @ self.measurements.T) @ self.weights
+
+
+def regressed(prior: Prior, space: str, measured: Measured, count: int) -> Codes:
+    """(B, ...): for each image the code in `space` that its measurement predicts, by regression on `count` pictures of the prior.
+
+    Drawing them is done once for all images; a regression is fitted once for all images that are measured alike.
+    """
+    bank = bank_of(prior, count)
+    first = next(iter(prior.spaces))
+    codes = prior.map(bank.codes, source=first, target=space)
+    ridge: Ridge | None = None
+    predicted = []
+    for place in range(measured.count):
+        if ridge is None or not measured.alike:
+            ridge = Ridge.fit(_measure(bank, measured, place), codes.flatten(1))
+        predicted.append(ridge(measured.y[place : place + 1].flatten(1)).view(1, *codes.shape[1:]))
+    return torch.cat(predicted) if predicted else codes[:0]
+
+
+def _measure(bank: Bank, measured: Measured, place: int) -> Tensor:
+    """(N, m): what the operator of the image at `place` makes of the bank's pictures, holes left out."""
+    rows = []
+    for start in range(0, len(bank), CHUNK):
+        images = bank.images(start, min(start + CHUNK, len(bank)))
+        rows.append(measured.others(images, place).flatten(1))
+    return torch.cat(rows)

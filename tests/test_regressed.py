@@ -1,0 +1,134 @@
+"""Starts by regression, and the pictures they are learnt from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from solvers_support import SHAPE, least_squares, linear, pictures, random_mask
+
+from priorsolve.operators.base import Identity, Operator
+from priorsolve.operators.downsample import Downsample
+from priorsolve.operators.sensing import GaussianSensing
+from priorsolve.priors import Prior, bank
+from priorsolve.solvers import Latent, Staged
+from priorsolve.solvers.regression import SHRINKAGES, Ridge
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PRIORSOLVE_CACHE", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.parametrize("operator", [Identity(), random_mask(2, 1, 8, 8), GaussianSensing(m=40, shape=list(SHAPE))], ids=str)
+def test_a_linear_prior_is_predicted_nearly_exactly(operator: Operator) -> None:
+    prior = linear()
+    y = operator.A(pictures(2))
+    start = Latent(prior, begin_at="regressed", bank=256, steps=0)(y, operator)
+    expected = least_squares(prior, operator, y)
+    assert float((start.codes["z"] - expected).abs().max()) < 0.1
+    middle = Latent(prior, begin_at="centre", steps=0)(y, operator)
+    assert float((start.misfit / middle.misfit).max()) < 0.5
+
+
+def test_the_ridge_is_its_formula_and_its_shrinkage_the_best_at_leaving_one_out() -> None:
+    rng = torch.Generator().manual_seed(0)
+    latent = torch.randn(30, 20, generator=rng, dtype=torch.float64) * torch.logspace(0.5, -1.5, 20, dtype=torch.float64)
+    measurements, codes = (latent @ torch.randn(20, n, generator=rng, dtype=torch.float64) for n in (50, 3))
+    codes += 2.5 * torch.randn(30, 3, generator=rng, dtype=torch.float64)
+    centred, spread = measurements - measurements.mean(0), codes - codes.mean(0)
+    gram = centred @ centred.T
+    unit = torch.linalg.eigvalsh(gram).mean()
+    errors = []
+    for shrinkage in SHRINKAGES:
+        error = 0.0
+        for out in range(30):  # means are those of all examples, as in the closed form
+            others = [i for i in range(30) if i != out]
+            matrix = gram[others][:, others] + shrinkage * unit * torch.eye(29, dtype=torch.float64)
+            error += float((gram[out, others] @ torch.linalg.solve(matrix, spread[others]) - spread[out]).square().sum())
+        errors.append(error)
+    best = SHRINKAGES[min(range(len(errors)), key=lambda i: errors[i])]
+    weights = torch.linalg.solve(gram + best * unit * torch.eye(30, dtype=torch.float64), spread)
+    given = torch.randn(1, 50, generator=rng, dtype=torch.float64)
+    expected = codes.mean(0) + (given - measurements.mean(0)) @ centred.T @ weights
+    torch.testing.assert_close(Ridge.fit(measurements, codes)(given), expected)
+    assert SHRINKAGES[0] < best < SHRINKAGES[-1], "the case is too easy to tell the shrinkages apart"
+
+
+def test_a_batch_starts_as_its_singles_and_a_plain_function_as_an_operator() -> None:
+    prior, masks = linear(), random_mask(3, 1, 8, 8)
+    y = masks.A(pictures(3))
+    solver = Latent(prior, begin_at="regressed", bank=32, steps=0)
+    together = solver(y, masks, seeds=[1, 2, 3])
+    for i in range(3):
+        alone = solver(y[i : i + 1], masks.select(torch.tensor([i])), seeds=[9])
+        assert torch.equal(alone.codes["z"], together.codes["z"][i : i + 1])
+    known = masks.known
+    plain = solver(y, lambda x: x * known)
+    torch.testing.assert_close(plain.codes["z"], together.codes["z"])
+
+
+def test_the_start_explains_a_photo_better_than_the_middle(digiface64: Prior) -> None:
+    operator = Downsample(4)
+    y = operator.A(digiface64.decode(digiface64.sample(4, torch.Generator().manual_seed(7))))
+    start = Latent(digiface64, begin_at="regressed", bank=256, steps=0)(y, operator)
+    middle = Latent(digiface64, begin_at="centre", steps=0)(y, operator)
+    assert bool((start.misfit < middle.misfit).all())
+    after = Latent(digiface64, begin_at="regressed", bank=256, steps=10)(y, operator)
+    assert bool((after.misfit < start.misfit).all())
+
+
+def test_a_start_that_is_given_goes_before_a_prediction() -> None:
+    prior, y = linear(), pictures(2)
+    first = Latent(prior, steps=5, restarts=1)
+    later = Latent(prior, begin_at="regressed", bank=32, steps=0)
+    assert torch.equal(Staged([first, later])(y, Identity()).codes["z"], first(y, Identity()).codes["z"])
+
+
+def test_pictures_are_drawn_once_and_read_from_the_cache(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prior = linear(torch.float32)
+    first = bank.bank_of(prior, 20)
+    assert bank.bank_of(prior, 20) is first
+    (file,) = (own_cache / "banks").iterdir()
+    monkeypatch.setattr(bank, "_drawn", {})
+    with monkeypatch.context() as patch:
+        patch.setattr(type(prior), "decode", None)  # drawing anew would be seen
+        again = bank.bank_of(prior, 20)
+    assert torch.equal(again.pictures, first.pictures)
+    assert torch.equal(again.codes, first.codes)
+    file.write_bytes(b"damaged")
+    monkeypatch.setattr(bank, "_drawn", {})
+    assert torch.equal(bank.bank_of(prior, 20).pictures, first.pictures)
+    assert file.stat().st_size > 20 * 3 * 8 * 8
+    bank.bank_of(linear().float(), 20)
+    assert len(list((own_cache / "banks").iterdir())) == 1, "the same weights have the same bank"
+    other = linear(torch.float32)
+    other.bias[0] += 1
+    bank.bank_of(other, 20)
+    assert len(list((own_cache / "banks").iterdir())) == 2
+
+
+def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("PRIORSOLVE_CACHE", str(tmp_path / "file"))
+    with pytest.warns(UserWarning, match="cannot write to the cache folder .*; until then every run draws 20 pictures"):
+        found = bank.bank_of(linear(), 20)
+    assert len(found) == 20
+
+
+def test_large_pictures_are_kept_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bank, "SIDE", 4)
+    prior = linear()
+    found = bank.bank_of(prior, 5)
+    assert found.pictures.shape == (5, 3, 4, 4)
+    whole = found.images(1, 3)
+    assert whole.shape == (2, *SHAPE)
+    drawn = prior.decode(found.codes[1:3])
+    torch.testing.assert_close(whole.mean((2, 3)), drawn.mean((2, 3)), atol=1e-3, rtol=0)
+
+
+def test_what_cannot_be_predicted_is_refused(digiface64: Prior) -> None:
+    with pytest.raises(ValueError, match="bank is 1; it must be at least 2"):
+        Latent(digiface64, begin_at="regressed", bank=1)
