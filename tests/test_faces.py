@@ -81,6 +81,12 @@ def test_several_faces_far_and_near_and_none_where_there_is_none() -> None:
     assert find_faces(torch.from_numpy(DATA.chelsea()).permute(2, 0, 1) / 255) == []  # a cat
 
 
+def test_faces_that_lie_on_their_sides_are_all_found() -> None:
+    her, photo = cut(astronaut(), Frame.of_box(100, 0, 350, 250), (160, 160)), torch.full((3, 240, 440), 110 / 255)
+    photo[:, 40:200, 40:200], photo[:, 40:200, 240:400] = her.rot90(1, (1, 2)), her.rot90(3, (1, 2))
+    assert sorted(round(face.frame.degrees / 90) for face in find_faces(photo)) == [-1, 1]
+
+
 def test_grey_photos_have_faces_too() -> None:
     (face,) = find_faces(astronaut().mean(0, keepdim=True))
     assert face.frame.centre == pytest.approx(her_frame().centre, abs=6)

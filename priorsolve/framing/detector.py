@@ -21,6 +21,8 @@ LARGEST = 2
 """No photo is enlarged more than so many times: what is drawn into the blur then looks like faces."""
 CLOSE = 320
 """Pixels of the upright square in which eyes and mouth are placed once more."""
+UPRIGHT = 60
+"""Degrees that a face may be turned by in a photo whose faces are all found as it stands."""
 SURE = 0.9
 """The score from which on something is a face, both times."""
 
@@ -40,8 +42,8 @@ class Face:
 def find_faces(photo: Tensor) -> list[Face]:
     """All faces in the photo, (1|3, H, W) in [0, 1], the largest first.
 
-    They are looked for at two sizes of the whole, and placed again in the upright square around each. A photo without any is
-    tried on its sides and upside down.
+    They are looked for at two sizes of the whole, and placed again in the upright square around each. A photo without any, or with one
+    that lies on its side, is tried on its sides and upside down, too.
 
     Raises:
         DetectorError: the detector is not installed.
@@ -50,11 +52,13 @@ def find_faces(photo: Tensor) -> list[Face]:
     photo = photo.expand(3, -1, -1) if len(photo) == 1 else photo
     whole = Frame.of_box(0, 0, width, height)
     sides = [SIDES[0], *(side for side in SIDES[1:] if side <= LARGEST * max(height, width))]
+    kept: list[Face] = []
     for turn in range(4):
         found = [face for side in sides for face in _seen(photo, _turned(whole, turn), side)]
-        if kept := _apart([again for face in found for again in _placed(photo, face)]):
-            return kept
-    return []
+        kept = _apart([*kept, *(again for face in found for again in _placed(photo, face))])
+        if kept and all(abs(face.frame.degrees) <= UPRIGHT for face in kept):
+            break
+    return kept
 
 
 def _seen(photo: Tensor, frame: Frame, side: int) -> Iterator[Face]:
