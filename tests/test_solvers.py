@@ -302,3 +302,24 @@ def test_nothing_given_is_changed() -> None:
     assert torch.equal(y, before)
     assert torch.equal(first.codes["z"], codes)
     assert torch.equal(torch.random.get_rng_state(), state)
+
+
+# -- shaken codes ----------------------------------------------------------------------------------------------------------------------
+
+
+def test_shaken_codes_are_judged_by_their_own_pictures() -> None:
+    prior, y = linear(), pictures(2)
+    solver = Latent(prior, begin_at="centre", steps=40, lr=0.0, jitter=3.0)
+    solution = solver(y, Identity())
+    torch.testing.assert_close(solution.misfit, Latent(prior, begin_at="centre", steps=0)(y, Identity()).misfit)
+    assert float(solution.history[0].max()) > float(solution.misfit.max()), "the case is too easy: nothing was shaken"
+    moving = replace(solver, lr=0.3, restarts=4, candidates=8, begin_at="sampled")(y, Identity())
+    torch.testing.assert_close(moving.misfit, (moving.images - y).square().flatten(1).mean(1))
+
+
+def test_images_that_stop_while_shaken_keep_their_codes() -> None:
+    prior, y = linear(), pictures(2)
+    solution = Latent(prior, steps=40, jitter=0.5, restarts=1, noise=10.0)(y, Identity())
+    assert solution.stopped == (Stop.noise, Stop.noise)
+    assert bool(solution.misfit.isfinite().all())
+    assert bool((solution.codes["z"] != 0).all())

@@ -22,6 +22,8 @@ from priorsolve.solvers.target import Measured
 from priorsolve.solvers.task import At, Task
 from priorsolve.types import Images, PerImage
 
+_NORMAL = ("z", "p_n", "p_n+")
+
 
 @dataclass(frozen=True)
 class Langevin(Solver):
@@ -57,6 +59,8 @@ class Langevin(Solver):
         at_least(self, steps=0, lr=0, temperature=0, candidates=1)
         positive(self, "noise")
         known_space(self.prior, self._space)
+        if self._space not in _NORMAL:
+            raise ValueError(f"space is {self._space!r}; langevin needs one of standard normal codes: {', '.join(_NORMAL)}")
 
     @property
     def schedule(self) -> Schedule:

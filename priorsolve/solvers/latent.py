@@ -22,7 +22,7 @@ from priorsolve.solvers.starts import best_sampled
 from priorsolve.solvers.steps import Decay, Schedule, Variables
 from priorsolve.solvers.stopping import Rules
 from priorsolve.solvers.target import Measured
-from priorsolve.solvers.task import At, Task
+from priorsolve.solvers.task import At, Task, faded
 from priorsolve.types import Codes, Images, PerImage
 
 Unit = Literal["spread", "raw"]
@@ -154,12 +154,15 @@ class LatentSearch(Task):
     penalties: Sequence[tuple[float, Penalty]]
 
     def draw(self, variables: Variables, at: At) -> Images:
-        fade = max(0.0, 1 - at.share / 0.75) ** 2
-        if self.solver.jitter and fade and at.step < at.steps:
+        if self.shaken(at):
+            fade = faded(at)
             codes = variables[self.space]
             noise = normal_hash(at.seeds, at.step, codes[0].numel()).view_as(codes).to(codes)
             variables = {**variables, self.space: codes + self.solver.jitter * fade * self.scale * noise}
         return picture(self.prior, variables)
+
+    def shaken(self, at: At) -> bool:
+        return self.solver.jitter > 0 and faded(at) > 0
 
     def penalty(self, variables: Variables, at: At) -> PerImage:
         codes = variables[self.space]

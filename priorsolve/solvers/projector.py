@@ -19,7 +19,7 @@ from priorsolve.solvers.drawing import carried, picture, repeated
 from priorsolve.solvers.solution import Solution
 from priorsolve.solvers.steps import Schedule, Variables
 from priorsolve.solvers.target import Measured
-from priorsolve.solvers.task import At, Task
+from priorsolve.solvers.task import At, Task, faded
 from priorsolve.types import Images, PerImage
 
 _STYLES = ("w", "w+", "w++")
@@ -82,7 +82,8 @@ class Projector(Solver):
             spread={self.space: one.new_ones(()), "noise": one.new_ones(())},
             prior=prior,
             space=self.space,
-            jitter=self.jitter * sigma,
+            jitter=self.jitter,
+            sigma=sigma,
             whiteness=self.whiteness,
         )
 
@@ -93,18 +94,21 @@ class _Shaken(Task):
 
     prior: Prior
     space: str
-    jitter: Tensor
+    jitter: float
+    sigma: Tensor
     whiteness: float
 
     def draw(self, variables: Variables, at: At) -> Images:
-        fade = max(0.0, 1 - at.share / 0.75) ** 2
-        if fade and at.step < at.steps:
+        if self.shaken(at):
             codes = variables[self.space]
             shape = self.prior.spaces["w"]
             noise = normal_hash(at.seeds, at.step, math.prod(shape)).to(codes)  # one for all layers, as one w is
             noise = noise.view(-1, *[1] * (codes.ndim - 2), *shape)
-            variables = {**variables, self.space: codes + fade * self.jitter * noise}
+            variables = {**variables, self.space: codes + faded(at) * self.jitter * self.sigma * noise}
         return picture(self.prior, variables)
+
+    def shaken(self, at: At) -> bool:
+        return self.jitter > 0 and faded(at) > 0
 
     def penalty(self, variables: Variables, at: At) -> PerImage:
         return self.whiteness * noise_autocorrelation(variables["noise"], self.prior.noise_shapes)

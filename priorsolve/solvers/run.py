@@ -45,6 +45,7 @@ class Run:
         # one per row; what an optimiser gave is never changed, so the best may be the same tensors
         self.variables = {name: value.clone() for name, value in variables.items()}
         self.gradients: Variables = {}
+        self.shaken = False
         self.best = dict(self.variables)
         self.objective, self.misfit, self.residual = (measured.y.new_full((count * self.restarts,), torch.inf) for _ in range(3))
         self.finite, self.moving = (torch.ones(count * self.restarts, dtype=torch.bool, device=device) for _ in range(2))
@@ -81,6 +82,10 @@ class Run:
     def evaluate(self, step: int) -> None:
         """Draw, measure, compare; keep the best; judge. Leaves the gradients for `move`."""
         last, at = step == self.plan.steps, self._at(step)
+        if self.shaken:  # what was judged by other pictures than its own is no measure for what comes
+            self.objective = torch.where(self.moving, torch.inf, self.objective)
+            self.final_objective[self.images] = torch.where(self.verdict == RUNNING, torch.inf, self.final_objective[self.images])
+        self.shaken = self.task.shaken(at)
         with torch.set_grad_enabled(not last):
             moved = [] if last else [name for name in self.variables if name not in self.task.held]
             leaves = {name: value.detach().requires_grad_(name in moved) for name, value in self.variables.items()}

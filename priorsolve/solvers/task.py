@@ -45,6 +45,10 @@ class Task(ABC):
     def draw(self, variables: Variables, at: At) -> Images:
         """The rows' pictures."""
 
+    def shaken(self, at: At) -> bool:
+        """Whether the pictures drawn now are not the variables' own: what is held then is the last state, not the best."""
+        return False
+
     def penalty(self, variables: Variables, at: At) -> PerImage:
         """What the rows cost beside their misfit."""
         value = next(iter(variables.values()))
@@ -61,3 +65,8 @@ class Task(ABC):
     def codes(self, variables: Variables) -> Variables:
         """What of the final variables the solution keeps."""
         return variables
+
+
+def faded(at: At) -> float:
+    """How much codes are still shaken while they are drawn: from 1 at first to 0 at three quarters (Karras et al. 2020, appendix D)."""
+    return max(0.0, 1 - at.share / 0.75) ** 2 if at.step < at.steps else 0.0
