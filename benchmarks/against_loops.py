@@ -1,12 +1,13 @@
 """How many photos are solved in a second beside the published loops, at equal steps, and how well by both.
 
-    python benchmarks/against_loops.py [--turns 3] [--dtype bfloat16] [csgm mganprior dgp pulse]
+    python benchmarks/against_loops.py [--turns 2] [--dtype auto] [csgm mganprior dgp pulse]
 
 Each loop of reference_loops.py and ours run in turns, each side in a process of its own, since its settings are part of a program: ours
 keeps freed memory as `priorsolve restore` does. The loops take photos as published, CSGM 64 at once and the others one by one, so that a
-few photos tell their speed; ours takes batches. `--dtype` is what ours computes in while searching; the loops compute in float32. The
-photos are faces that ffhq64 draws, which digiface64 cannot draw exactly. Timed by the clock, or on one thread (OMP_NUM_THREADS=1) by
-the processor's time, sampling of codes included, after a warm-up; a ratio is taken of each pair of turns.
+few photos tell their speed; ours takes batches. `--dtype` is what ours computes in while searching, by itself what the command line would
+choose; the loops compute in float32. The photos are faces that ffhq64 draws, which digiface64 cannot draw exactly. Timed by the clock, or
+on one thread (OMP_NUM_THREADS=1) by the processor's time, sampling of codes included, after a warm-up; a ratio is taken of each pair of
+turns.
 
 A pass is the generator forward and backward for one photo and restart (of mGANprior: for all codes of one photo). "Own" are our settings
 in fewer steps, so few that the misfit is about the loop's. Misfits (root mean squares) and PSNR are medians over the loop's photos.
@@ -29,6 +30,7 @@ from machine import describe
 from reference_loops import STAGES, Restored, csgm, dgp, mganprior, one_by_one, pulse
 from torch import Tensor
 
+from priorsolve.build import dtype_of
 from priorsolve.losses import Mixture, l2
 from priorsolve.memory import keep_freed_memory
 from priorsolve.metrics import psnr
@@ -61,7 +63,7 @@ class Contest:
     batch: int
 
 
-def against_csgm(prior: Prior, steps: int = 80) -> Contest:
+def against_csgm(prior: Prior, steps: int = 50) -> Contest:
     """1000 random numbers of a photo; restarts halve in ours."""
     task, penalties = GaussianSensing(m=1000, shape=[3, 64, 64]), {"gaussian": 2.5e-7}
     published: dict[str, Any] = {"unit": "raw", "lr": 0.1, "warmup": 0, "decay": "none", "penalties": penalties}
@@ -72,14 +74,14 @@ def against_csgm(prior: Prior, steps: int = 80) -> Contest:
     return Contest(task, lambda y: csgm(prior, task.A, y, steps=steps), ours, 10 * steps, (64, 64), 16)
 
 
-def against_mganprior(prior: Prior, steps: int = 300) -> Contest:
+def against_mganprior(prior: Prior, steps: int = 150) -> Contest:
     """A grey photo; 20 codes mixed at 8×8."""
     task = Gray()
     loss = Mixture([(l2, 4.0)])
     published: dict[str, Any] = {"optimiser": "sgd", "lr": 1.0, "mix_lr": 20.0, "warmup": 0, "decay": "none", "candidates": 20}
     ours = {
         "same": Multicode(prior, block=2, steps=steps, loss=loss, **published),
-        "own": Multicode(prior, block=2, steps=steps // 6, loss=loss, lr=0.2, mix_lr=0.3),
+        "own": Multicode(prior, block=2, steps=steps // 5, loss=loss, lr=0.2, mix_lr=0.3),
     }
     return Contest(task, lambda y: one_by_one(mganprior, prior, task.A, y, steps=steps), ours, steps, (2, 16), 16)
 
@@ -138,9 +140,10 @@ def side(pipe: Connection, keep: bool, dtype: torch.dtype | None, photos: Any) -
         if label == LOOP:
             images, passes = contest.loop(y).images, float(contest.passes)
         else:
-            found = [contest.ours[label](part, contest.task) for part in torch.split(y, contest.batch)]
+            solver = contest.ours[label]
+            found = [solver(part, contest.task, seeds=range(len(part))) for part in torch.split(y, contest.batch)]
             images = torch.cat([solution.images for solution in found])
-            passes = float(torch.cat([solution.steps for solution in found]).double().mean()) * mean_restarts(contest.ours[label])
+            passes = float(torch.cat([solution.steps for solution in found]).double().mean()) * mean_restarts(solver)
         pipe.send(Turn(len(y), clock() - start, passes, images.numpy()))
 
 
@@ -202,10 +205,11 @@ def main() -> None:
     """Read the command line, print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("contests", nargs="*", default=[], help=", ".join(CONTESTS))
-    parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--dtype", default=None, help="bfloat16 or float16, of ours")
+    parser.add_argument("--turns", type=int, default=2)
+    parser.add_argument("--dtype", default="auto", help="what ours computes in: auto, float32, bfloat16")
     given = parser.parse_args()
-    dtype = getattr(torch, given.dtype) if given.dtype else None
+    name = dtype_of(given.dtype, load_prior("digiface64"))
+    dtype = None if name == "float32" else getattr(torch, name)
     clean = faces()
     spawn = multiprocessing.get_context("spawn")
     pipes: dict[bool, Connection] = {}
@@ -221,14 +225,14 @@ def main() -> None:
         turn: Turn = pipe.recv()
         return turn
 
-    print(f"{describe()}; {given.turns} pairs of turns; ours computes in {given.dtype or 'float32'}\n")
+    print(f"{describe()}; {given.turns} pairs of turns; ours computes in {name}\n")
     print(
         "| loop, settings of ours | times as quick | from–to | photos/s, loop / ours | passes a photo | ms a pass | misfit | PSNR |\n"
         "|---|---|---|---|---|---|---|---|",
         flush=True,
     )
-    for name in given.contests or CONTESTS:
-        print("\n".join(rows(name, given.turns, tell, clean)), flush=True)
+    for contest in given.contests or CONTESTS:
+        print("\n".join(rows(contest, given.turns, tell, clean)), flush=True)
     for pipe in pipes.values():
         pipe.send(None)
     for process in processes:
