@@ -118,6 +118,14 @@ def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pyt
     assert len(found) == 20
 
 
+def test_pictures_are_kept_however_they_lie_in_memory(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prior = linear()
+    monkeypatch.setattr(prior, "_decode", lambda codes, *_: torch.rand(len(codes), 8, 8, 3).double().movedim(3, 1))
+    assert not prior.decode(torch.zeros(2, 4, dtype=torch.float64)).is_contiguous()
+    assert bank.bank_of(prior, 20).pictures.is_contiguous()
+    assert len(list((own_cache / "banks").iterdir())) == 1
+
+
 def test_large_pictures_are_kept_small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bank, "SIDE", 4)
     prior = linear()

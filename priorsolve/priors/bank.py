@@ -69,7 +69,7 @@ def _stored(prior: Prior, codes: Codes) -> Tensor:
     share = min(1.0, SIDE / max(height, width))
     size = (max(1, round(height * share)), max(1, round(width * share)))
     parts = [F.interpolate(folded.decode(part), size, mode="area").half() for part in torch.split(codes, _CHUNK)]
-    pictures = torch.cat(parts).cpu()
+    pictures = torch.cat(parts).cpu().contiguous()  # style priors may lay channels last
     try:
         with cache_disk(path.parent):
             write_atomically(path, save({"pictures": pictures}))
