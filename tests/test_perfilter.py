@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import pytest
 import torch
-from prior_support import NOISY, made, mobile
+from prior_support import STYLED, made, mobile
 from style_support import W, style2_picture, style2_state
 from test_mobilestylegan import random_state
+from test_stylegan3 import small
 from torch import Tensor
 from torch.nn import functional as F
 
 from priorsolve.priors import Prior, StyleGAN2
 from priorsolve.priors.mobilestylegan_layers import haar
+from priorsolve.priors.synthesis3 import Layer
 
 
 def scattered(prior: Prior, n: int = 2, seed: int = 1) -> Tensor:
@@ -21,7 +23,7 @@ def scattered(prior: Prior, n: int = 2, seed: int = 1) -> Tensor:
     return codes + 0.3 * torch.randn(codes.shape, generator=rng)
 
 
-@pytest.mark.parametrize("name", NOISY)
+@pytest.mark.parametrize("name", STYLED)
 def test_repeated_styles_draw_what_one_style_draws(name: str) -> None:
     prior = made(name)
     wplus = prior.sample(2, torch.Generator().manual_seed(5), "w+")
@@ -80,7 +82,19 @@ def test_mobilestylegan_is_its_convolutions_written_out(outputs: int) -> None:
     torch.testing.assert_close(2 * prior.decode(codes, "w++") - 1, expected, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", NOISY)
+@pytest.mark.parametrize("number", [0, -1])
+def test_a_filter_of_stylegan3_is_as_if_all_had_its_style(number: int) -> None:
+    prior = small()
+    layer = [block for block in prior.blocks if isinstance(block, Layer)][number]
+    rng = torch.Generator().manual_seed(3)
+    x = torch.randn(2, layer.inputs, layer.plan.in_size, layer.plan.in_size, generator=rng)
+    styles = torch.randn(2, layer.channels, layer.inputs, generator=rng)
+    together = layer(x, styles)
+    for o in range(layer.channels):
+        torch.testing.assert_close(together[:, o], layer(x, styles[:, o])[:, o], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", STYLED)
 def test_codes_have_gradients_and_no_neighbours(name: str) -> None:
     prior = made(name)
     codes = scattered(prior, 3).requires_grad_()
@@ -97,9 +111,12 @@ def test_codes_have_gradients_and_no_neighbours(name: str) -> None:
     elif name == "stylegan2-skip":
         # the colours of 4² and 8² read the first three rows of the next convolution's
         assert used.sum(1).tolist() == [4, 3, 3, 3, 2, 3]
+    elif name == "stylegan3":
+        # the waves read one row
+        assert used.sum(1).tolist()[0] == 1
 
 
-@pytest.mark.parametrize("name", NOISY)
+@pytest.mark.parametrize("name", STYLED)
 def test_truncation_resumption_and_what_there_is_no_map_to(name: str) -> None:
     prior = made(name)
     codes, there = scattered(prior), prior.sample(2, torch.Generator().manual_seed(9), "features@2")

@@ -124,7 +124,7 @@ def test_spaces_and_blocks() -> None:
     prior = small()
     assert prior.image_shape == (3, 16, 16)
     features = {"features@2": (2, 20, 20), "features@3": (3, 20, 20), "features@4": (4, 20, 20), "features@5": (5, 20, 20)}
-    spaces = {"z": (6,), "w": (5,), "w+": (6, 5), "s": (21,), **features, "features@6": (3, 16, 16)}
+    spaces = {"z": (6,), "w": (5,), "w+": (6, 5), "w++": (6, 5, 5), "s": (21,), **features, "features@6": (3, 16, 16)}
     assert dict(prior.spaces) == spaces
     assert len(prior.blocks) == 7
     z = codes(prior)

@@ -26,7 +26,8 @@ def recognises(state: Mapping[str, Tensor]) -> bool:
 class StyleGAN3(StylePrior):
     """w+ → waves → layers of filtered activations → picture. `blocks` are the mapping network, the waves, then every layer.
 
-    It has no noise inputs. `move` turns and shifts the pictures. Every size comes from the tensors: build one with `from_state`.
+    It has no noise inputs. In `w++` the waves, which are moved as a whole, take the first row. `move` turns and shifts the pictures. Every
+    size comes from the tensors: build one with `from_state`.
     """
 
     def __init__(self, mapping: MappingNetwork, waves: Waves, layers: Mapping[str, Layer], settings: Mapping[str, object]) -> None:
@@ -88,6 +89,10 @@ class StyleGAN3(StylePrior):
         return len(self.synthesis)
 
     @property
+    def filters(self) -> int:
+        return max(layer.channels for layer in self._layers)
+
+    @property
     def style_sizes(self) -> Sequence[int]:
         return [4, *(layer.inputs for layer in self._layers)]
 
@@ -110,8 +115,10 @@ class StyleGAN3(StylePrior):
         return [layer for layer in self.synthesis.values() if isinstance(layer, Layer)]
 
     def _styled(self, wplus: Tensor) -> list[Tensor]:
-        affines = [self._waves.affine, *(layer.affine for layer in self._layers)]
-        return [affine(wplus[:, slot]) for slot, affine in enumerate(affines)]
+        of_filters = wplus.ndim == 4
+        waves: Tensor = self._waves.affine(wplus[:, 0, 0] if of_filters else wplus[:, 0])
+        own = [w[:, : layer.channels] if of_filters else w for w, layer in zip(wplus[:, 1:].unbind(1), self._layers, strict=True)]
+        return [waves, *(layer.affine(w) for w, layer in zip(own, self._layers, strict=True))]
 
     def _run(self, styles: Sequence[Tensor], x: Tensor | None, start: int, stop: int, noise: Noise) -> Tensor:
         if x is None:

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from priorsolve.priors.errors import CheckpointError
 from priorsolve.priors.layout import empty, shape_of
 from priorsolve.priors.mapping import Dense
+from priorsolve.priors.perfilter import convolved
 
 
 @final
@@ -74,7 +75,8 @@ class Layer(nn.Module):
     """A modulated convolution, then the activation between an upsampling and a downsampling filter.
 
     Styles and weights are brought to unit size before they meet. NVIDIA's code takes that size over the whole batch; here it is each
-    image's own, so that none depends on its neighbours. The last layer makes colours: neither demodulated nor activated.
+    image's own, so that none depends on its neighbours. The style is (B, inputs), or (B, channels, inputs) where each output filter has
+    its own, which is then brought to unit size filter by filter. The last layer makes colours: neither demodulated nor activated.
     """
 
     magnitude_ema: Tensor
@@ -107,9 +109,14 @@ class Layer(nn.Module):
             style = style / math.sqrt(self.inputs)
         else:
             weight = weight * weight.square().mean(dim=(1, 2, 3), keepdim=True).rsqrt()
-            style = style * style.square().mean(dim=1, keepdim=True).rsqrt()
-            scale = (style.square() @ weight.square().sum(dim=(2, 3)).T + 1e-8).rsqrt()
-        x = F.conv2d(x * (style * self.magnitude_ema.rsqrt())[:, :, None, None], weight, padding=self.kernel - 1)
+            style = style * style.square().mean(dim=-1, keepdim=True).rsqrt()
+            squares = weight.square().sum(dim=(2, 3))
+            scale = ((style.square() * squares).sum(2) if style.ndim == 3 else style.square() @ squares.T).add(1e-8).rsqrt()
+        style = style * self.magnitude_ema.rsqrt()
+        if style.ndim == 3:
+            x = convolved(F.pad(x, [self.kernel // 2] * 4), weight, style)  # which pads half of the kernel itself
+        else:
+            x = F.conv2d(x * style[:, :, None, None], weight, padding=self.kernel - 1)
         if scale is not None:
             x = x * scale[:, :, None, None]
         x = upsampled(x + self.bias[:, None, None], self._filter("up_filter"), self.plan.up, self._before, self._after)
