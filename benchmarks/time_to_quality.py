@@ -5,18 +5,22 @@
 PHOTOS is a folder of clean, aligned faces. The plain loop is what papers begin with: one code from a random sample, Adam at a rate that
 stays as it is, l2, float32. SOLVER is written as in a recipe, `from the middle=[{latent: {begin_at: centre}}]`, and there may be several;
 left out, they are the suite's own for the prior. The misfit is the root mean square of what the operator makes of the picture less what
-was measured, where something was; likeness is LPIPS with the clean photo. Both are looked at every 10th time that the operator is used, on
+was measured, where something was; likeness is LPIPS with the clean photo. Both are looked at every 5th time that the operator is used, on
 the current picture (of several restarts, the one that fits best), the clock standing still; medians over the photos. Pictures drawn are
-those of one photo, restarts and sampled codes included. Prints a Markdown table for docs/performance.md.
+those of one photo, restarts and sampled codes included; the pictures that `begin_at: regressed` predicts from are drawn before, once for a
+prior. Prints a Markdown table for docs/performance.md.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import statistics
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from unittest import mock
 
 import torch
 from machine import describe
@@ -28,10 +32,11 @@ from priorsolve.memory import keep_freed_memory
 from priorsolve.metrics import lpips
 from priorsolve.operators.base import Operator
 from priorsolve.priors import Prior, load_prior
+from priorsolve.priors.bank import bank_of
 from priorsolve.recipe import Recipe
 from priorsolve.types import Images, Measurements, Shape
 
-EVERY = 10
+EVERY, BANK = 5, 512
 HOLE = "operator=[{mask: {boxes: [[0.3125, 0.3125, 0.6875, 0.6875]]}}]"
 TASKS = {"hole": f"inpaint?{HOLE}", "upscale": "upscale", "colorize": "colorize"}
 PLAIN = {
@@ -42,6 +47,7 @@ OURS = {
     "digiface64": {
         "defaults": "[{latent: {space: z, steps: 300}}]",
         "one restart": "[{latent: {space: z, steps: 100, restarts: 1}}]",
+        "regressed": "[{latent: {space: z, steps: 150, begin_at: regressed, lr: 0.2}}]",
     },
     "ffhq128": {"recipe": ""},
 }
@@ -58,73 +64,63 @@ class Point(NamedTuple):
     likeness: float
 
 
-class Course:
-    """What is noted on the way: every photo's last look."""
+class Watched(Operator):
+    """An operator that is looked at while it is used: how far the photos have come."""
 
     def __init__(self, inner: Operator, clean: Images) -> None:
+        super().__init__()
         self.inner, self.clean, self.y = inner, clean, inner.A(clean)
         self.where = inner.support(torch.ones_like(clean)).expand_as(self.y)
-        self.misfit, self.likeness = torch.full((2, len(clean)), torch.inf)
         self.clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
         self.points: list[Point] = []
         self.drawn, self.uses, self.looking, self.begun = 0, 0, 0.0, self.clock()
 
-    def use(self, x: Images, owner: Tensor) -> Measurements:
-        """What the inner operator makes of these rows, each of the photo that owns it."""
+    def out_shape(self, in_shape: Shape) -> Shape:
+        return self.inner.out_shape(in_shape)
+
+    def support(self, inside: Images) -> Measurements:
+        return self.inner.support(inside)
+
+    def _A(self, x: Images) -> Measurements:
         estimate = self.inner.A(x)
-        self.drawn += len(x)
         if x.requires_grad:
             if self.uses % EVERY == 0:
-                self.look(x.detach(), estimate.detach(), owner)
+                self.look(x.detach(), estimate.detach())
             self.uses += 1
         return estimate
 
     @torch.no_grad()
-    def look(self, x: Images, estimate: Measurements, owner: Tensor) -> None:
-        """Note how far the photos have come that are still worked on."""
-        begun = self.clock()
-        where = self.where[owner].flatten(1)
-        apart = (((estimate - self.y[owner]).flatten(1) * where).square().sum(1) / where.sum(1)).sqrt()
-        for photo in sorted(set(owner.tolist())):
-            rows = (owner == photo).nonzero()[:, 0]
-            best = rows[apart[rows].argmin()]
-            self.misfit[photo] = apart[best]
-            self.likeness[photo] = lpips(x[best][None].clamp(0, 1), self.clean[photo][None])[0]
-        middle = [statistics.median(of.tolist()) for of in (self.misfit, self.likeness)]
-        self.points.append(Point(self.drawn / len(self.clean), begun - self.begun - self.looking, *middle))
+    def look(self, x: Images, estimate: Measurements) -> None:
+        """Note where the photos are, each by its restart that fits best."""
+        begun, count = self.clock(), len(self.clean)
+        apart = ((estimate.view(count, -1, *estimate.shape[1:]) - self.y[:, None]) * self.where[:, None]).square().flatten(2).sum(2)
+        apart, best = (apart / self.where.flatten(1).sum(1, keepdim=True)).sqrt().min(1)
+        pictures = x.view(count, -1, *x.shape[1:])[torch.arange(count), best].clamp(0, 1)
+        middle = [statistics.median(of.tolist()) for of in (apart, lpips(pictures, self.clean))]
+        self.points.append(Point(self.drawn / count, begun - self.begun - self.looking, *middle))
         self.looking += self.clock() - begun
 
 
-class Watched(Operator):
-    """An operator whose uses are noted. `owner` says whose row is whose photo's."""
+@contextlib.contextmanager
+def counting(watched: Watched) -> Iterator[None]:
+    """Count the pictures that any prior draws meanwhile."""
+    decode = Prior.decode
 
-    def __init__(self, course: Course, owner: Tensor) -> None:
-        super().__init__()
-        self.course, self.owner = course, owner
+    def counted(prior: Prior, codes: Tensor, *args: Any, **more: Any) -> Images:
+        watched.drawn += len(codes)
+        return decode(prior, codes, *args, **more)
 
-    @property
-    def batch(self) -> int:
-        return len(self.owner)
-
-    def out_shape(self, in_shape: Shape) -> Shape:
-        return self.course.inner.out_shape(in_shape)
-
-    def support(self, inside: Images) -> Measurements:
-        return self.course.inner.support(inside)
-
-    def select(self, index: Tensor) -> Watched:
-        return Watched(self.course, self.owner[index])
-
-    def _A(self, x: Images) -> Measurements:
-        return self.course.use(x, self.owner)
+    with mock.patch.object(Prior, "decode", counted):
+        yield
 
 
 def solved(recipe: Recipe, prior: Prior, clean: Images) -> list[Point]:
-    """The course of the recipe's solver on the photos."""
+    """The course of the recipe's solver on the photos, all of which must run to the end."""
     operators = build_operators(recipe, tuple(prior.image_shape), torch.device("cpu"), torch.float32)[1]
-    course = Course(operators.join([operators.of("", 0)]), clean)
-    build_solver(recipe, prior)(course.y, Watched(course, torch.arange(len(clean))), seeds=range(len(clean)))
-    return course.points
+    watched = Watched(operators.join([operators.of("", 0)]), clean)
+    with counting(watched):
+        build_solver(recipe, prior)(watched.y, watched, seeds=range(len(clean)))
+    return watched.points
 
 
 def row(task: str, label: str, points: list[Point], goal: Point) -> str:
@@ -150,6 +146,7 @@ def main() -> None:
     given = parser.parse_args()
     keep_freed_memory()  # as the command line does
     prior = load_prior(given.prior)
+    bank_of(prior, BANK)
     dtype = dtype_of(given.dtype, prior)
     paths = sorted(given.photos.iterdir())[: given.limit]
     _, height, width = prior.image_shape
