@@ -160,7 +160,7 @@ class Prior(nn.Module, ABC):
                 images = torch.cat([prior._decode(code, space, of, maps) for prior, code, of, maps in own])
             else:
                 images = self._decode(codes, space, label, noise)
-        return images.to(codes.dtype)
+        return images.to(codes.dtype).contiguous()  # wherever the channels lay: sums over them round alike
 
     def map(self, codes: Codes, *, source: str, target: str, label: Tensor | None = None, truncation: float = 1.0) -> Codes:
         """Codes of `target` that draw the same pictures as `codes` of `source`. Raises ValueError where there is no map."""
@@ -176,7 +176,8 @@ class Prior(nn.Module, ABC):
                 mapped = torch.cat([prior._map(code, source, target, of, truncation) for prior, code, of in own])
             else:
                 mapped = self._map(codes, source, target, label, truncation)
-        return mapped.to(codes.dtype)
+        mapped = mapped.to(codes.dtype)
+        return mapped.contiguous() if target.startswith("features@") else mapped
 
     @property
     def row_by_row(self) -> bool:
