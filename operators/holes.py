@@ -118,7 +118,7 @@ class Holes(Masking):
             found = self._marks.find(path, alone=not self._drawings).float()
             notes.append(f"{_percent(found)} of the photo is {' or '.join(self._marks.names())}")
             holes = torch.maximum(holes, found)
-        return PhotoHoles(holes, others, tuple(notes))
+        return PhotoHoles(holes, others, tuple(notes), clear=self._marks.alpha)
 
     def _over(self, path: Path, *, whole: bool) -> Tensor | None:
         """The file's holes, where they belong to the photo's pixels."""

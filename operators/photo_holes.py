@@ -22,12 +22,13 @@ class PhotoHoles(Masking):
         holes: (H, W) in [0, 1], or boolean; 1 in a hole of the upright photo.
         others: further holes, described for pictures of any size.
         notes: what a record should say of them.
+        clear: whether what is transparent in the photo is a hole.
     """
 
-    def __init__(self, holes: Tensor, others: Masking | None = None, notes: tuple[str, ...] = ()) -> None:
+    def __init__(self, holes: Tensor, others: Masking | None = None, notes: tuple[str, ...] = (), *, clear: bool = False) -> None:
         super().__init__()
         self.register_buffer("holes", (holes.float() * 255).round().to(torch.uint8))
-        self.others, self.notes = others, notes
+        self.others, self.notes, self.clear = others, notes, clear
 
     holes: Tensor
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from priorsolve.components import RecipeError, build
 from priorsolve.files import write_atomically
-from priorsolve.images import read_photo, write_image
+from priorsolve.images import read_clear, read_photo, write_image
 from priorsolve.metadata import read_tags
 from priorsolve.operators.gray import Gray
 from priorsolve.own_colours import in_own_colours
@@ -67,7 +67,9 @@ def share_colours(out: Path, grey: Gray) -> int:
     for name, chroma in found.items():
         path, tags = new[name], read_tags(new[name])
         made = recoloured(read_photo(path)[0], chroma, album, grey)
-        write_image(path, in_own_colours(made, tags, path, same_size=True), tags)
+        clear = read_clear(path)
+        alpha = None if clear is None else torch.from_numpy(clear[..., -1].copy())[None]
+        write_image(path, in_own_colours(made, tags, path, same_size=True, alpha=alpha), tags)
         shared[name] = _digest(new[name])
         write_atomically(out / FILE, json.dumps({"chroma": asdict(album), "images": shared}, indent=1).encode())
     return len(found)

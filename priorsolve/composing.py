@@ -6,23 +6,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from priorsolve.answers import Answer
 from priorsolve.blending import compose, compose_spread
+from priorsolve.framing import covered
+from priorsolve.images import read_clear
 from priorsolve.jobs import Work
 from priorsolve.scenes import Scene
+from priorsolve.shots import enlarged
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """(C, H, W) each, at the photo's size: `spread` (1, H, W) and `clean` where there are such; `copied` is a photo that stays as it is."""
+    """(C, H, W) each, at the photo's size: `spread` and `alpha` (1, H, W) and `clean` where there are such; `copied` is a photo that stays
+    as it is."""
 
     restored: Tensor
     measured: Tensor
     clean: Tensor | None
     spread: Tensor | None
     copied: Path | None = None
+    alpha: Tensor | None = None
 
 
 def pictures_of(work: Work, answers: Sequence[Answer]) -> Pictures:
@@ -49,4 +56,18 @@ def _composed(scene: Scene, answers: Sequence[Answer]) -> Pictures:
         shot.clean,
         compose_spread(scene, spreads) if spreads else None,
         copied=scene.source.path if untouched else None,
+        alpha=None if scene.source.degrade else _alpha(scene),
     )
+
+
+def _alpha(scene: Scene) -> Tensor | None:
+    """The photo's, (1, H, W): opaque where transparent parts were filled. None where nothing is transparent."""
+    if (stored := read_clear(scene.source.path)) is None:
+        return None
+    damage = scene.source.damage
+    alpha = enlarged(torch.from_numpy(np.ascontiguousarray(stored[..., -1]))[None], damage.factor).clamp(0, 1)
+    if not damage.clear:
+        return alpha
+    if scene.fills:
+        return None
+    return torch.maximum(alpha, covered(scene.patches, *scene.size))

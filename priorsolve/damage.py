@@ -16,6 +16,7 @@ from priorsolve.operators.downsample import Downsample
 from priorsolve.operators.gray import Gray
 from priorsolve.operators.mask import Mask, Masking, join_masks
 from priorsolve.operators.noise import Noise
+from priorsolve.operators.photo_holes import PhotoHoles
 from priorsolve.operators.quantize import Quantize
 from priorsolve.types import Shape
 
@@ -52,6 +53,11 @@ class Damage:
     def only_smaller(self) -> bool:
         """Whether the picture was made smaller and nothing else."""
         return self.factor > 1 and all(isinstance(part, Downsample | Identity) for part in self.parts)
+
+    @property
+    def clear(self) -> bool:
+        """Whether what is transparent in the photo is a hole."""
+        return any(isinstance(part, PhotoHoles) and part.clear for part in self.parts)
 
     def known(self, size: tuple[int, int]) -> Tensor | None:
         """(1, *size): the masks of a picture of this (height, width), before it was made smaller; None where there are none."""

@@ -88,9 +88,10 @@ def tiff(values: Deep | npt.NDArray[np.uint8], tags: dict[int, Any]) -> bytes:
         257: height,
         258: (8 * values.itemsize,) * count,
         259: 8,
-        262: 2 if count == 3 else 1,
+        262: 2 if count >= 3 else 1,
         273: tuple(offsets),
         277: count,
+        **({} if count % 2 else {338: 2}),  # alpha, not multiplied in
     }
     for tag, value in {**tags, **own, 278: rows, 279: tuple(sizes), 317: 2}.items():
         ifd[tag] = value

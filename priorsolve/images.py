@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 from priorsolve.deep import deepened, png, read_deep, tiff
 from priorsolve.files import write_atomically
 from priorsolve.metadata import Tags, png_head
-from priorsolve.pictures import HALVED, MOVED, ON_WHITE, PhotoError, finish, is_deep_colour, open_picture, opened
+from priorsolve.pictures import MOVED, ON_WHITE, PhotoError, finish, is_deep_colour, open_picture, opened
 from priorsolve.profiles import is_own, to_srgb
 from priorsolve.types import Floats, Shape
 
@@ -23,6 +23,7 @@ __all__ = [
     "Framing",
     "PhotoError",
     "measurement_suffix",
+    "read_clear",
     "read_framed",
     "read_image",
     "read_measurement",
@@ -36,7 +37,7 @@ WRITTEN: dict[str, tuple[str, dict[str, Any]]] = {
     ".png": ("PNG", {}),
     ".jpg": ("JPEG", {"quality": 95, "subsampling": 0}),
     ".jpeg": ("JPEG", {"quality": 95, "subsampling": 0}),
-    ".webp": ("WEBP", {"lossless": True}),
+    ".webp": ("WEBP", {"lossless": True, "exact": True}),
     ".tif": ("TIFF", {}),
     ".tiff": ("TIFF", {}),
 }
@@ -47,13 +48,17 @@ LUMA = (0.299, 0.587, 0.114)
 """Shares of red, green and blue in grey, as Pillow's."""
 
 
+Box: TypeAlias = tuple[float, float, float, float]
+"""(left, top, right, bottom)."""
+
+
 @dataclass(frozen=True)
 class Framing:
     """How a photo became an image: sizes are (height, width); `box` is (left, top, right, bottom) in the upright photo's pixels."""
 
     original: tuple[int, int]
     size: tuple[int, int]
-    box: tuple[float, float, float, float]
+    box: Box
     resized: bool
     notes: tuple[str, ...] = ()
 
@@ -77,24 +82,33 @@ def read_framed(path: Path, size: tuple[int, int], channels: Literal[1, 3] = 3) 
     """Read a photo, turn it upright, crop it around its centre to the aspect of `size` (height, width) and resample it.
 
     Shrinking uses Lanczos, enlarging bicubic; a photo that already has this size is returned bit for bit (value / 255).
-    16-bit and float grey keep their precision, 16-bit colour is read as 8; colours come out as sRGB, what is transparent lies
-    on white, of an animation the first picture counts. Raises PhotoError with one sentence for a file that cannot be used.
+    16 bits and floats keep their precision; colours come out as sRGB, what is transparent lies on white, of an animation the
+    first picture counts. Raises PhotoError with one sentence for a file that cannot be used.
     """
     rows, columns = size
+    if opened(path, is_deep_colour):
+        photo, said = read_photo(path, channels)
+        whole = photo.shape[-2], photo.shape[-1]
+        layers = [_framed(Image.fromarray(layer.numpy()), whole, size) for layer in photo]
+        _, box, resized = layers[0]
+        return torch.cat([_tensor(layer, 1) for layer, _, _ in layers]), Framing(whole, size, box, resized, said)
     # Twice what is needed is left for Lanczos: decoding a JPEG at a fraction is a box filter.
     picture, original, notes = open_picture(path, lambda h, w: _cover(h, w, 2 * rows, 2 * columns))
-    box = _crop(original, size)
-    if (box[2] - box[0], box[3] - box[1]) == (columns, rows) and (picture.height, picture.width) == original:
-        picture, resized = _kept(picture, picture.crop((int(box[0]), int(box[1]), int(box[2]), int(box[3])))), False
-    else:
-        across, down = picture.width / original[1], picture.height / original[0]  # 1, unless decoded at a fraction
-        scaled = (box[0] * across, box[1] * down, min(box[2] * across, picture.width), min(box[3] * down, picture.height))
-        shrinking = box[2] - box[0] > columns
-        how = Image.Resampling.LANCZOS if shrinking else Image.Resampling.BICUBIC
-        picture = _kept(picture, picture.resize((columns, rows), how, box=scaled, reducing_gap=3.0 if shrinking else None))
-        resized = True
+    picture, box, resized = _framed(picture, original, size)
     image = _tensor(finish(picture, notes), channels)
     return image, Framing(original, size, box, resized, tuple(notes))
+
+
+def _framed(picture: Image.Image, original: tuple[int, int], size: tuple[int, int]) -> tuple[Image.Image, Box, bool]:
+    """The picture at `size`, the box of the original (height, width) that it shows, and whether it was resampled."""
+    (rows, columns), box = size, _crop(original, size)
+    if (box[2] - box[0], box[3] - box[1]) == (columns, rows) and (picture.height, picture.width) == original:
+        return _kept(picture, picture.crop((int(box[0]), int(box[1]), int(box[2]), int(box[3])))), box, False
+    across, down = picture.width / original[1], picture.height / original[0]  # 1, unless decoded at a fraction
+    scaled = (box[0] * across, box[1] * down, min(box[2] * across, picture.width), min(box[3] * down, picture.height))
+    shrinking = box[2] - box[0] > columns
+    how = Image.Resampling.LANCZOS if shrinking else Image.Resampling.BICUBIC
+    return _kept(picture, picture.resize((columns, rows), how, box=scaled, reducing_gap=3.0 if shrinking else None)), box, True
 
 
 def read_photo(path: Path, channels: Literal[1, 3] = 3) -> tuple[Tensor, tuple[str, ...]]:
@@ -114,8 +128,7 @@ def read_photo(path: Path, channels: Literal[1, 3] = 3) -> tuple[Tensor, tuple[s
         values = values * stored[..., 3:] + (1 - stored[..., 3:])
         notes.append(ON_WHITE)
     image = torch.from_numpy(np.ascontiguousarray(values)).permute(2, 0, 1).contiguous()
-    said = tuple(note for note in notes if note != HALVED)
-    return (image if channels == 3 else (image * image.new_tensor(LUMA)[:, None, None]).sum(0, keepdim=True)), said
+    return (image if channels == 3 else (image * image.new_tensor(LUMA)[:, None, None]).sum(0, keepdim=True)), tuple(notes)
 
 
 def read_stored(path: Path, picture: Image.Image | None = None) -> Floats | None:
@@ -133,12 +146,24 @@ def read_stored(path: Path, picture: Image.Image | None = None) -> Floats | None
     return None
 
 
+def read_clear(path: Path) -> Floats | None:
+    """A photo with transparent parts as its file holds it, upright: (H, W, 2 or 4) in [0, 1], alpha last. None where nothing is clear.
+
+    Raises PhotoError.
+    """
+    picture = open_picture(path)[0]
+    stored = read_stored(path, picture)
+    if stored is None and picture.mode in ("LA", "RGBA"):
+        stored = np.asarray(picture, dtype=np.float32) / np.float32(255)
+    return stored if stored is not None and stored.shape[-1] in (2, 4) and bool((stored[..., -1] < 1).any()) else None
+
+
 def _cover(height: int, width: int, rows: int, columns: int) -> tuple[int, int]:
     scale = max(rows / height, columns / width)
     return -int(-height * scale // 1), -int(-width * scale // 1)
 
 
-def _crop(original: tuple[int, int], size: tuple[int, int]) -> tuple[float, float, float, float]:
+def _crop(original: tuple[int, int], size: tuple[int, int]) -> Box:
     (height, width), (rows, columns) = original, size
     scale = min(height / rows, width / columns)
     crop_height, crop_width = min(scale * rows, height), min(scale * columns, width)
@@ -166,13 +191,13 @@ def _tensor(picture: Image.Image, channels: int) -> Tensor:
 
 
 def write_image(path: Path, image: Tensor, tags: Tags | None = None) -> None:
-    """Write (1 or 3, H, W), clamped to [0, 1] and rounded, atomically, in the format of the suffix (none: PNG).
+    """Write (1 or 3, H, W), clamped to [0, 1] and rounded, atomically, in the format of the suffix (none: PNG); with alpha, 2 or 4.
 
     8 bits per channel, or 16 where the tags say so and the format has them (PNG, TIFF). `tags` are written too: the image is in the
     colours of their profile. Parent folders are made. Raises ValueError for another shape, NaN, or a suffix that is not written.
     """
-    if image.ndim != 3 or image.shape[0] not in (1, 3):
-        raise ValueError(f"an image has shape (1 or 3, H, W), not {tuple(image.shape)}")
+    if image.ndim != 3 or not 1 <= image.shape[0] <= 4:
+        raise ValueError(f"an image has shape (1 or 3, H, W), with alpha (2 or 4, H, W), not {tuple(image.shape)}")
     if image.isnan().any():
         raise ValueError(f"{path.name}: the image holds NaN, so it is not written")
     suffix = path.suffix.lower() or ".png"

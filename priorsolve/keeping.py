@@ -13,11 +13,10 @@ from statistics import mean
 from typing import Literal
 
 import torch
-from torch import Tensor
 
 from priorsolve.answers import Answer
 from priorsolve.components import RecipeError
-from priorsolve.composing import pictures_of
+from priorsolve.composing import Pictures, pictures_of
 from priorsolve.files import write_atomically
 from priorsolve.images import WRITTEN, PhotoError, measurement_suffix, write_image, write_measurement
 from priorsolve.jobs import Job, Work
@@ -56,7 +55,7 @@ class Keeper:
         if made.copied is not None and made.copied.suffix.lower() == PurePosixPath(places.restored).suffix.lower():
             write_atomically(self.out / places.restored, made.copied.read_bytes())
         else:
-            self._write(work, made.restored, self.out / places.restored)
+            self._write(work, made, self.out / places.restored)
         write_measurement(self.out / measured, made.measured)
         if made.clean is not None:
             write_image(self.out / places.clean, made.clean)
@@ -88,11 +87,12 @@ class Keeper:
         write_record(self.out, record)
         return record
 
-    def _write(self, work: Work, restored: Tensor, path: Path) -> None:
+    def _write(self, work: Work, made: Pictures, path: Path) -> None:
         """The restored picture, with what the photo's file says and in its colours; grey photos stay grey unless they lost colours."""
         parts = work.scene.source.damage.parts if work.scene is not None else work.jobs[0].parts
         tags = work.tags.fitting(grey=work.tags.grey and not any(isinstance(part, Gray) for part in parts))
-        write_image(path, in_own_colours(restored, tags, work.photo.path, same_size=work.scene is not None), tags)
+        own = in_own_colours(made.restored, tags, work.photo.path, same_size=work.scene is not None, alpha=made.alpha)
+        write_image(path, own, tags)
 
     def fail(self, photo: Photo, error: Exception) -> Record:
         """The record of a failure, without what an earlier recipe made of the photo. A full disk ends the run: nothing can be kept."""

@@ -19,7 +19,6 @@ FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000"
 SMALLEST = 8
 """Pixels on the shorter side below which nothing can be restored."""
 
-HALVED = "16 bits per channel were read as 8"
 MOVED = "colours were moved to sRGB by the file's own profile"
 ON_WHITE = "transparent parts were laid on white"
 
@@ -137,8 +136,6 @@ def _losses(picture: Image.Image) -> list[str]:
     notes = []
     if getattr(picture, "n_frames", 1) > 1 and picture.format != "MPO":
         notes.append("several pictures in one file: the first was used")
-    if is_deep_colour(picture):
-        notes.append(HALVED)  # Pillow has no 16-bit colour
     return notes
 
 

@@ -6,9 +6,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
-from priorsolve.framing import Frame, Patch, Rounded, Whole, filled, find_faces, paste, tile_frames
+from priorsolve.framing import Frame, Patch, Rounded, Whole, covered, filled, find_faces, tile_frames
 from priorsolve.framings import Faces, Framings, Tiles
 from priorsolve.images import PhotoError
 from priorsolve.shots import Shot, Source
@@ -86,9 +84,7 @@ def _beside(source: Source, patches: list[Patch], size: tuple[int, int], *, fill
     said = ["the photo stays grey"] if damage.grey else []
     said += ["the photo is enlarged with Lanczos"] if damage.factor > 1 else []
     if known is not None and missing:
-        everywhere = [patch._replace(window=Whole()) for patch in patches]
-        covered = paste(torch.zeros(1, *size), everywhere, lambda _, box: torch.ones(1, *box.size))
-        outside = float(((1 - known) * (1 - covered)).sum()) / missing
+        outside = float(((1 - known) * (1 - covered(patches, *size))).sum()) / missing
         how = "are filled smoothly" if fills else "stay"
         said += [f"holes {how} ({outside:.0%} of what is missing)"] if outside >= 0.005 else []
     if patches:

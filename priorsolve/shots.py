@@ -13,6 +13,7 @@ from torch import Tensor
 from priorsolve.damage import Damage
 from priorsolve.images import PhotoError, read_photo
 from priorsolve.operators.noise import Noise
+from priorsolve.pictures import ON_WHITE
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Source:
             raise PhotoError(self.path, "an array, not a photo; restore it with frame: center")
         if not self.degrade:
             photo, notes = read_photo(self.path, 1 if self.channels == 1 else 3)
-            return Shot(photo, None, notes)
+            return Shot(photo, None, tuple(note for note in notes if note != ON_WHITE))  # it is taken off again
         clean, notes = read_photo(self.path)
         factor = self.damage.factor
         height, width = (side - side % factor for side in clean.shape[-2:])

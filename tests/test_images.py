@@ -72,11 +72,17 @@ def png16(path: Path, values: Any) -> Path:
     return path
 
 
-def test_16_bit_colour_is_read_as_8_and_says_so(tmp_path: Path) -> None:
-    values = pixels().astype(np.uint16) * 257
+def test_16_bit_colour_keeps_its_precision(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 65536, (16, 24, 3)).astype(np.uint16)
     image, framing = read_framed(png16(tmp_path / "a.png", values), (16, 16))
-    assert torch.equal((image * 255).round().byte(), torch.from_numpy((values // 257).astype(np.uint8)).permute(2, 0, 1))
-    assert framing.notes == ("16 bits per channel were read as 8",)
+    assert torch.equal(image, torch.from_numpy(values[:, 4:20].astype(np.float32) / 65535).permute(2, 0, 1))
+    assert framing.sentences() == ("cropped from 24×16 to 16×16 around its centre",)
+    grey = read_image(tmp_path / "a.png", (16, 16), 1)
+    assert torch.allclose(grey[0], (image * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(0), atol=1e-6)
+    ramp = np.broadcast_to(np.linspace(20_000, 21_000, 64).astype(np.uint16)[:, None, None], (64, 64, 3))
+    smooth, framing = read_framed(png16(tmp_path / "b.png", ramp), (16, 16))
+    assert framing.resized
+    assert len(set(smooth[0, :, 0].tolist())) == 16  # 8 bits would leave 5
 
 
 def test_float_tiff_and_its_range(tmp_path: Path) -> None:
@@ -256,7 +262,7 @@ def test_writing_clamps_and_refuses(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="NaN"):
         write_image(tmp_path / "a.png", torch.full((3, 8, 8), torch.nan))
     with pytest.raises(ValueError, match="shape"):
-        write_image(tmp_path / "a.png", torch.zeros(2, 8, 8))
+        write_image(tmp_path / "a.png", torch.zeros(5, 8, 8))
 
 
 def test_measurements_come_back_and_wrong_ones_are_named(tmp_path: Path) -> None:

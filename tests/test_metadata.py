@@ -239,6 +239,58 @@ def test_formats_that_are_not_written_become_png_and_say_so(tmp_path: Path) -> N
     assert read_tags(made).dpi == pytest.approx((150, 150), abs=0.02)
 
 
+@pytest.mark.usefixtures("digiface64")
+@pytest.mark.parametrize(("name", "channels", "profile"), [("a.png", 4, None), ("a.webp", 4, None), ("a.tif", 4, WIDE), ("a.tif", 2, None)])
+def test_alpha_that_is_no_hole_survives(tmp_path: Path, name: str, channels: int, profile: bytes | None) -> None:
+    values, folder = pixels(channels=channels), tmp_path / "in"
+    values[:4, :, -1] = 0  # what lies below is kept too
+    values[40:, :, -1] = 255
+    folder.mkdir()
+    Image.fromarray(values).save(folder / name, lossless=True, exact=True, icc_profile=profile)
+    record = filled(folder, tmp_path / "out")
+    assert "transparent parts were laid on white" not in record.notes
+    made = np.asarray(opened(tmp_path / "out/images" / name))
+    assert (made[..., -1] == values[..., -1]).all()
+    assert (made == values)[elsewhere()].all()
+    inside = made[40:44, 50:60, :-1].astype(int)  # opaque: what was filled is shown
+    assert np.abs(inside - values[40:44, 50:60, :-1]).max() > 20
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_alpha_of_16_bits_and_of_larger_pictures_survives(tmp_path: Path) -> None:
+    values, folder = pixels(np.uint16, 4), tmp_path / "in"
+    folder.mkdir()
+    for name in ("a.png", "a.tif"):
+        write_image(folder / name, torch.from_numpy(values.astype(np.float32) / 65535).permute(2, 0, 1), Tags(bits=16))
+    for record in restore(run.quick(operator={"mask": {"boxes": [[50, 36, 60, 44]]}}, frame="aligned"), folder, tmp_path / "out"):
+        assert record.status == "done", record.reason
+        made = tmp_path / "out/images" / record.name
+        again = imagecodecs.png_decode(made.read_bytes()) if record.name == "a.png" else tifffile.imread(made)
+        assert (again == values)[elsewhere()].all()
+        assert (again == values)[..., 3].all()
+    small, clear = run.picture(0, 40, 40).convert("RGBA"), Image.linear_gradient("L").resize((40, 40))
+    small.putalpha(clear)
+    (tmp_path / "small").mkdir()
+    small.save(tmp_path / "small/b.png")
+    filled(tmp_path / "small", tmp_path / "large", operator={"downsample": {"factor": 4}})
+    large = opened(tmp_path / "large/images/b.png")
+    assert large.size == (160, 160)
+    assert np.abs(np.asarray(large.resize((40, 40), Image.Resampling.BICUBIC)).astype(int) - np.asarray(small))[20:].mean() < 3
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_transparent_holes_become_opaque_where_they_are_filled(tmp_path: Path) -> None:
+    values = np.concatenate([np.asarray(run.picture(0, *SIZE)), np.full((*SIZE, 1), 255, np.uint8)], -1)
+    values[36:44, 50:60] = (255, 0, 255, 0)
+    (tmp_path / "in").mkdir()
+    Image.fromarray(values).save(tmp_path / "in/a.png")
+    filled(tmp_path / "in", tmp_path / "out", operator={"mask": {"alpha": True}})
+    made = np.asarray(opened(tmp_path / "out/images/a.png"))
+    assert (made[..., 3] == 255).all() if made.shape[-1] == 4 else made.shape == (*SIZE, 3)
+    assert (made[..., :3] == values[..., :3])[elsewhere()].all()
+    assert np.abs(made[36:44, 50:60, :3].astype(int) - (255, 0, 255)).sum(-1).min() > 60  # nothing of what lay below
+
+
 def test_16_bits_with_alpha_lie_on_white(tmp_path: Path) -> None:
     values = np.full((16, 16, 4), 65535, np.uint16)
     values[..., :3] = 12_345

@@ -6,7 +6,7 @@ from priorsolve.framing.align import Landmarks, face_frame
 from priorsolve.framing.detector import DetectorError, Face, find_faces, load_detector
 from priorsolve.framing.fill import continued, filled
 from priorsolve.framing.frame import Frame
-from priorsolve.framing.pasting import Box, Patch, paste
+from priorsolve.framing.pasting import Box, Patch, covered, paste
 from priorsolve.framing.tiles import tile_frames
 from priorsolve.framing.warp import cut, cut_known, lay
 from priorsolve.framing.windows import Rounded, Whole
@@ -21,6 +21,7 @@ __all__ = [
     "Rounded",
     "Whole",
     "continued",
+    "covered",
     "cut",
     "cut_known",
     "face_frame",

@@ -53,6 +53,12 @@ class Patch(NamedTuple):
         return [Box(whole.left, row, whole.right, min(row + rows, whole.bottom)) for row in starts]
 
 
+def covered(patches: Sequence[Patch], height: int, width: int) -> Tensor:
+    """(1, height, width): 1 where a patch lies, whatever its window."""
+    whole = [patch._replace(window=Whole()) for patch in patches]
+    return paste(torch.zeros(1, height, width), whole, lambda _, box: torch.ones(1, *box.size))
+
+
 def paste(base: Tensor, patches: Sequence[Patch], draw: Callable[[int, Box], Tensor], *, holes: Tensor | None = None) -> Tensor:
     """The photo, (C, H, W), with `draw(i, box)`, (C, height, width), blended in as the window of patch i says.
 
