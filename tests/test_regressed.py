@@ -12,7 +12,7 @@ from priorsolve.operators.base import Identity, Operator
 from priorsolve.operators.downsample import Downsample
 from priorsolve.operators.sensing import GaussianSensing
 from priorsolve.priors import Prior, bank
-from priorsolve.solvers import Latent, Staged
+from priorsolve.solvers import Latent, Staged, regression
 from priorsolve.solvers.regression import SHRINKAGES, Ridge
 
 
@@ -120,8 +120,7 @@ def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pyt
 
 def test_pictures_are_kept_however_they_lie_in_memory(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     prior = linear()
-    monkeypatch.setattr(prior, "_decode", lambda codes, *_: torch.rand(len(codes), 8, 8, 3).double().movedim(3, 1))
-    assert not prior.decode(torch.zeros(2, 4, dtype=torch.float64)).is_contiguous()
+    monkeypatch.setattr(prior, "decode", lambda codes: torch.rand(len(codes), 8, 8, 3).movedim(3, 1))  # channels last
     assert bank.bank_of(prior, 20).pictures.is_contiguous()
     assert len(list((own_cache / "banks").iterdir())) == 1
 
@@ -135,6 +134,16 @@ def test_large_pictures_are_kept_small(monkeypatch: pytest.MonkeyPatch) -> None:
     assert whole.shape == (2, *SHAPE)
     drawn = prior.decode(found.codes[1:3])
     torch.testing.assert_close(whole.mean((2, 3)), drawn.mean((2, 3)), atol=1e-3, rtol=0)
+
+
+def test_of_large_measurements_a_part_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    prior, y = linear(), pictures(2)
+    solver = Latent(prior, begin_at="regressed", bank=64, steps=0)
+    whole = solver(y, Identity()).codes["z"]
+    monkeypatch.setattr(regression, "MOST", 50)  # every 5th of 192
+    part = solver(y, Identity()).codes["z"]
+    assert not torch.equal(part, whole)
+    assert float((part - whole).abs().max()) < 0.7 * float(whole.abs().max())
 
 
 def test_what_cannot_be_predicted_is_refused(digiface64: Prior) -> None:

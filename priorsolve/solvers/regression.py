@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import final
 
@@ -13,8 +14,10 @@ from priorsolve.priors.base import Prior
 from priorsolve.solvers.target import Measured
 from priorsolve.types import Codes
 
-CHUNK = 32
+CHUNK = 16
 """Pictures measured at a time."""
+MOST = 1 << 16
+"""Numbers of a measurement that are looked at; of more, which only large pictures have, every n-th, n being odd."""
 SHRINKAGES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 """λ that are tried, in units of the mean variance along the pictures."""
 
@@ -66,14 +69,19 @@ def regressed(prior: Prior, space: str, measured: Measured, count: int) -> Codes
     for place in range(measured.count):
         if ridge is None or not measured.alike:
             ridge = Ridge.fit(_measure(bank, measured, place), codes.flatten(1))
-        predicted.append(ridge(measured.y[place : place + 1].flatten(1)).view(1, *codes.shape[1:]))
+        predicted.append(ridge(_thinned(measured.y[place : place + 1])).view(1, *codes.shape[1:]))
     return torch.cat(predicted) if predicted else codes[:0]
 
 
 def _measure(bank: Bank, measured: Measured, place: int) -> Tensor:
-    """(N, m): what the operator of the image at `place` makes of the bank's pictures, holes left out."""
+    """(N, m): what the operator of the image at `place` makes of the bank's pictures, 0 in holes."""
     rows = []
     for start in range(0, len(bank), CHUNK):
         images = bank.images(start, min(start + CHUNK, len(bank)))
-        rows.append(measured.others(images, place).flatten(1))
+        rows.append(_thinned(measured.others(images, place)))
     return torch.cat(rows)
+
+
+def _thinned(measurements: Tensor) -> Tensor:
+    flat = measurements.flatten(1)
+    return flat[:, :: math.ceil(flat.shape[1] / MOST) | 1] if flat.shape[1] > MOST else flat
