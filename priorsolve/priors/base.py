@@ -163,7 +163,10 @@ class Prior(nn.Module, ABC):
         return images.to(codes.dtype).contiguous()  # wherever the channels lay: sums over them round alike
 
     def map(self, codes: Codes, *, source: str, target: str, label: Tensor | None = None, truncation: float = 1.0) -> Codes:
-        """Codes of `target` that draw the same pictures as `codes` of `source`. Raises ValueError where there is no map."""
+        """Codes of `target` that draw the same pictures as `codes` of `source`. Raises ValueError where there is no map.
+
+        Features have the checkpoint's own noise maps in them.
+        """
         self._check(codes, source)
         self._check_space(target)
         if source != target and "noise" in (source, target):
