@@ -165,7 +165,7 @@ def test_a_missing_package_is_told_before_the_work(tmp_path: Path, monkeypatch: 
     bench = Benchmark(
         read_variants([run.recipe_file(tmp_path)]), [run.photos(tmp_path / "in", 1)], tmp_path / "out", Options(), metrics=["psnr"]
     )
-    with pytest.raises(ValueError, match=r"copy needs no_such_module.*priorsolve\[benchmark\].*--no-baselines"):
+    with pytest.raises(ValueError, match=r"copy needs no_such_module.*\[benchmark\].*--no-baselines"):
         bench.baseline_work()
 
 
