@@ -35,7 +35,19 @@ TASKS = {
 
 Z = "solver=[{latent: {space: z, steps: 100, restarts: 1}}]"
 BESIDE = ("hole48", "upscale", "colorize")
-"""The tasks that latent optimization in z is compared in, on all photos."""
+"""The tasks that latent optimization in z is compared in, on all photos, and the other kinds of solvers on 8."""
+
+LOSS = "loss: [l1, l2, lpips]"
+OTHERS = {
+    "multicode": f"solver.1={{multicode: {{space: w, codes: 5, block: 3, steps: 60, {LOSS}, penalties: {{mahalanobis: 0.05}}}}}}",
+    "layered": f"solver.1={{layered: {{block: 2, steps: 60, radius: 3000, {LOSS}}}}}",
+    "pivotal": f"solver.1={{pivotal: {{steps: 40, {LOSS}}}}}",
+    "pulse": f"solver=[{{pulse: {{steps: 100, geocross: 0.005, {LOSS}}}}}]",
+}
+"""Those solvers, by what they change in a recipe: after its first stage in w, or in place of all."""
+
+MORE = {f"{name}-others": name for name in BESIDE}
+"""Their tables; the recipe's own row is beside them, on the same 8 photos."""
 
 SMALL = {
     "hole24": ("A hole of 24×24", f"inpaint?{HOLE}"),
@@ -47,9 +59,11 @@ SMALL = {
 """Tasks at 64×64 with digiface64, 16 photos, by every kind of solver."""
 
 SOLVERS = {
-    "z": "[{latent: {space: z, steps: 200}}]",
-    "multicode": "[{multicode: {codes: 20, block: 3, steps: 300, lr: 0.2, mix_lr: 0.3}}]",
-    "tuned": "[{latent: {space: z, steps: 100}}, {tuned: {steps: 100, weights_lr: 1.0e-4, lr: 0.01, decay: cosine}}]",
+    "z": "[{latent: {space: z, steps: 200, restarts: 8, candidates: 128}}]",
+    "multicode": "[{multicode: {codes: 20, block: 1, steps: 100}},"
+    " {multicode: {space: features@1, codes: 4, block: 3, steps: 150, mix_lr: 0.3, noise: 0.02}}]",
+    "tuned": "[{multicode: {codes: 20, block: 1, steps: 100}},"
+    " {tuned: {space: features@1, steps: 300, weights_lr: 3.0e-4, beta1: 0.9, lr: 0.01, decay: cosine, noise: 0.012}}]",
     "tuned-far": "[{latent: {space: z, steps: 100}}, {tuned: {steps: 300, weights_lr: 5.0e-4, lr: 0.01, decay: cosine}}]",
     "layered": "[{latent: {space: z, steps: 100}}, {layered: {block: 2, steps: 100}}]",
 }
@@ -67,14 +81,18 @@ def main(photos: str, out: Path, limit: str = "1000", *tasks: str) -> int:
     """Run the tasks, all by default, and print their tables."""
     print(f"{describe()}; ffhq128 in bfloat16 while searching\n")
     failed = 0
-    for name in tasks or (*TASKS, *SMALL):
+    for name in tasks or (*TASKS, *MORE, *SMALL):
         if name in TASKS:
             title, recipe, count = TASKS[name]
             recipes = [f"{name}={recipe}"] + ([f"{name}-latent-z={recipe}&{Z}"] if name in BESIDE else [])
             options = ("--dtype", "bfloat16", "--batch-size", "4")
+        elif name in MORE:
+            (title, recipe, _), count = TASKS[MORE[name]], 8
+            recipes = [f"{MORE[name]}={recipe}"] + [f"{MORE[name]}-{solver}={recipe}&{change}" for solver, change in OTHERS.items()]
+            options = ("--dtype", "bfloat16", "--batch-size", "4", "--no-baselines")
         else:
-            (title, recipe), count, options = SMALL[name], 16, ()
-            recipes = [f"{name}-{solver}={recipe}&prior=digiface64&solver={chain}" for solver, chain in SOLVERS.items()]
+            (title, recipe), count, options = SMALL[name], 16, ("--set", "prior=digiface64")
+            recipes = [f"{name}-{solver}={recipe}&solver={chain}" for solver, chain in SOLVERS.items()]
         failed += contest(title, recipes, photos, out / name, min(count, int(limit)), *options)
     return failed
 
