@@ -151,7 +151,7 @@ def main() -> None:
         print(f"{out.name}: {counts[0]} photos, {counts[1]} of {counts[2]} faces found")
         for ring, all_of in steps.items():
             if all_of:
-                mean = np.average([[each.made, each.own] for each in all_of], axis=0, weights=[each.pairs for each in all_of])
+                mean = np.mean([[each.made, each.own] for each in all_of], axis=0)
                 print(f"  {ring}: a step of {mean[0]:.2f} in the results, {mean[1]:.2f} in the photos ({mean[0] / mean[1]:.2f} times)")
 
 
