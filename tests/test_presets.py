@@ -65,8 +65,11 @@ def test_its_header_says_what_to_know(name: str) -> None:
     assert all(line.startswith("#") for line in header)
     assert len(header) <= 15
     assert f"priorsolve restore presets/{name} " in header[2] + header[3]
-    for word in ("Published with: ", "Published", "Here: ", "Differs: "):
+    for word in ("Published with: ", "Published", "Differs: "):
         assert sum(word in line for line in header) >= 1, word
+    given = [" ".join(header[place : place + 2]).partition("Here: ") for place, line in enumerate(header) if "Here: " in line]
+    assert len(given) == 1, "what it gave here"
+    assert re.search(r"\d dB|\d per pixel|\d of their length", given[0][2]), given[0][2]
     assert max(map(len, text.splitlines())) <= 140
 
 
