@@ -80,7 +80,7 @@ def contest(title: str, recipes: list[str], photos: str, out: Path, limit: int, 
 def main(photos: str, out: Path, limit: str = "1000", *tasks: str) -> int:
     """Run the tasks, all by default, and print their tables."""
     print(f"{describe()}; ffhq128 in bfloat16 while searching\n")
-    failed = 0
+    failed, options = 0, tuple[str, ...]()
     for name in tasks or (*TASKS, *MORE, *SMALL):
         if name in TASKS:
             title, recipe, count = TASKS[name]
