@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -21,7 +21,7 @@ from priorsolve.priors import ZOO, Prior, load_prior
 from priorsolve.recipe import OPERATORS, Recipe, is_per_photo, rendered
 from priorsolve.registry import component
 from priorsolve.solvers import Solver, Staged
-from priorsolve.types import Shape
+from priorsolve.types import Progress, Shape
 
 DTYPES = {"auto": torch.float32, "float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
 """What codes, measurements and losses are in."""
@@ -61,7 +61,7 @@ def has_bfloat16(device: torch.device) -> bool:
     return device.type == "cpu" and bool(capabilities.get("avx512_bf16"))
 
 
-def build_prior(recipe: Recipe, device: torch.device, dtype: torch.dtype, on_progress: Callable[[int, int], None] | None = None) -> Prior:
+def build_prior(recipe: Recipe, device: torch.device, dtype: torch.dtype, on_progress: Progress | None = None) -> Prior:
     """The recipe's prior. Raises ValueError for an unknown name, CheckpointError or FetchError."""
     return load_prior(recipe.prior, on_progress=on_progress).to(device, dtype)
 

@@ -183,8 +183,8 @@ def benchmark(
     variants = read_variants(recipes, [*(set_ or []), *([] if seed is None else [f"seed={seed}"])])
     bench = Benchmark(variants, photos or samples(), out, options, baselines=baselines, metrics=metric)
     for entry in bench.entries:
-        with console.downloading(entry.recipe.prior, quiet) as on_download:
-            entry.run.prepare(on_download)
+        with console.downloading(entry.recipe.prior, quiet) as on_download, console.learning(entry.recipe.prior, quiet) as on_learning:
+            entry.run.prepare(on_download, on_learning)
     work = bench.baseline_work()
     for entry in bench.entries:
         if entry.run.todo and not quiet:
@@ -363,8 +363,8 @@ def _records(run: Any, cluster: Any, held: contextlib.ExitStack, quiet: bool) ->
         made.prepare()
         return lambda _, stop: made.records(stop)
     if run.todo:
-        with console.downloading(run.recipe.prior, quiet) as on_download:
-            run.prepare(on_download)
+        with console.downloading(run.recipe.prior, quiet) as on_download, console.learning(run.recipe.prior, quiet) as on_learning:
+            run.prepare(on_download, on_learning)
     return lambda on_step, stop: run.records(on_step, stop=stop)
 
 

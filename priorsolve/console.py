@@ -6,15 +6,17 @@ import json
 import math
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn, track
+from rich.progress import BarColumn, DownloadColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn, track
+from rich.progress import Progress as Bar
 
 from priorsolve.files import legible
+from priorsolve.types import Progress
 
 if TYPE_CHECKING:
     from priorsolve.degrade import Degraded
@@ -37,13 +39,21 @@ def say(message: str, style: str | None = None) -> None:
     err.print(legible(" ".join(message.split())), markup=False, style=style)
 
 
+def downloading(name: str, quiet: bool) -> AbstractContextManager[Progress]:
+    """A bar for the bytes of a download."""
+    return _appearing(Bar(TextColumn(f"fetching {name}"), BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=err, disable=quiet))
+
+
+def learning(prior: str, quiet: bool) -> AbstractContextManager[Progress]:
+    """A bar for what is made of a prior once on a machine."""
+    doing = TextColumn(f"drawing pictures of {prior} to learn from, once")
+    return _appearing(Bar(doing, BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), console=err, disable=quiet))
+
+
 @contextmanager
-def downloading(name: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar for a download; it appears when the first bytes do."""
-    bar = Progress(
-        TextColumn("fetching {task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=err, disable=quiet
-    )
-    task = bar.add_task(name, total=None)
+def _appearing(bar: Bar) -> Iterator[Progress]:
+    """The bar, when there is something to show."""
+    task = bar.add_task("", total=None)
 
     def progress(done: int, total: int) -> None:
         bar.start()
@@ -76,7 +86,7 @@ class RunDisplay:
 
     def __init__(self, total: int, quiet: bool, as_json: bool) -> None:
         self._as_json, self._done, self._in_flight = as_json, 0, 0.0
-        self._bar = Progress(
+        self._bar = Bar(
             TextColumn("restoring"),
             BarColumn(),
             TaskProgressColumn(),

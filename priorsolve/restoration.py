@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +25,7 @@ from priorsolve.plan import Plan, write_plan
 from priorsolve.recipe import Recipe, is_per_photo
 from priorsolve.records import Record, pending
 from priorsolve.solvers import OnStep
+from priorsolve.types import Progress
 from priorsolve.workbench import Stop, Workbench
 
 
@@ -73,7 +74,7 @@ def restore(
     options: Options | None = None,
     *,
     on_step: OnStep | None = None,
-    on_download: Callable[[int, int], None] | None = None,
+    on_download: Progress | None = None,
 ) -> Iterator[Record]:
     """Restore files or folders into `out`, yielding each photo's record as it is done. Photos done before are skipped.
 
@@ -109,15 +110,13 @@ class Run:
             refuse_where_busy(out, options.shard)
         self._equipment: Equipment | None = None
 
-    def prepare(self, on_download: Callable[[int, int], None] | None = None) -> Tools:
+    def prepare(self, on_download: Progress | None = None, on_learning: Progress | None = None) -> Tools:
         """Load the prior, fetching it if need be, and build what the recipe names, so that its errors come before any work."""
         if self._equipment is None:
-            self._equipment = equip(self.recipe, self.out, self.options, on_download)
+            self._equipment = equip(self.recipe, self.out, self.options, on_download, on_learning)
         return self._equipment.tools
 
-    def records(
-        self, on_step: OnStep | None = None, on_download: Callable[[int, int], None] | None = None, stop: Stop = lambda: False
-    ) -> Iterator[Record]:
+    def records(self, on_step: OnStep | None = None, on_download: Progress | None = None, stop: Stop = lambda: False) -> Iterator[Record]:
         """Do what is left, until `stop` says so. Raises FolderBusyError when another run began on it meanwhile."""
         if not self.todo:
             return
@@ -166,8 +165,13 @@ class Equipment:
     workbench: Workbench
 
 
-def equip(recipe: Recipe, out: Path, options: Options, on_download: Callable[[int, int], None] | None = None) -> Equipment:
+def equip(
+    recipe: Recipe, out: Path, options: Options, on_download: Progress | None = None, on_learning: Progress | None = None
+) -> Equipment:
     """Load the prior, fetching it if need be, and build what the recipe names, for photos that are kept below `out`.
+
+    What takes long the first time tells how much of how much is done: `on_download` of the weights, in bytes, `on_learning` of what
+    solvers make once for a prior.
 
     Raises RecipeError, ValueError, CheckpointError or FetchError.
     """
@@ -183,7 +187,9 @@ def equip(recipe: Recipe, out: Path, options: Options, on_download: Callable[[in
     chosen = dtype_of(options.dtype, prior)
     prior = prior.computing(torch.bfloat16 if chosen == "bfloat16" else None)
     operators, solving = build_operators(recipe, tuple(prior.image_shape), device, dtype)
-    tools = Tools(recipe, build_solver(recipe, prior), operators, solving, noise, Bulk(prior))
+    solver = build_solver(recipe, prior)
+    solver.prepare(on_learning)
+    tools = Tools(recipe, solver, operators, solving, noise, Bulk(prior))
     reader = Reader(recipe, operators, solving, noise, options.degrade, device, dtype)
     fingerprint = Fingerprint(recipe, options)
     keeper = Keeper(out, recipe.output.format, recipe.metrics, fingerprint, chosen)

@@ -6,6 +6,7 @@ and nothing clamps it before a picture is written.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -30,6 +31,9 @@ PerImage: TypeAlias = Tensor
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 """A picture as files hold it, (H, W, C) or (H, W), values in [0, 1]."""
+
+Progress: TypeAlias = Callable[[int, int], None]
+"""Hears how much of how much is done."""
 
 
 @runtime_checkable

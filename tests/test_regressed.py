@@ -149,3 +149,12 @@ def test_of_large_measurements_a_part_is_enough(monkeypatch: pytest.MonkeyPatch)
 def test_what_cannot_be_predicted_is_refused(digiface64: Prior) -> None:
     with pytest.raises(ValueError, match="bank is 1; it must be at least 2"):
         Latent(digiface64, begin_at="regressed", bank=1)
+
+
+def test_drawing_ahead_tells_how_far_it_is(own_cache: Path) -> None:
+    told: list[tuple[int, int]] = []
+    solver = Staged([Latent(linear(), begin_at="regressed", bank=20, steps=1), Latent(linear(), steps=1)])
+    solver.prepare(lambda done, total: told.append((done, total)))
+    assert told == [(16, 20), (20, 20)]
+    solver.prepare(lambda done, total: told.append((done, total)))
+    assert told == [(16, 20), (20, 20)]  # nothing is drawn twice

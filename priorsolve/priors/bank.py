@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from priorsolve.files import write_atomically
 from priorsolve.priors.base import Prior
 from priorsolve.priors.download import CacheError, cache_disk, cache_folder
-from priorsolve.types import Codes, Images, Shape
+from priorsolve.types import Codes, Images, Progress, Shape
 
 SIDE = 64
 """Pictures are kept with their longer side at most this: what a photo's overall look tells is in there."""
@@ -46,21 +46,22 @@ class Bank:
         return len(self.codes)
 
 
-def bank_of(prior: Prior, count: int) -> Bank:
+def bank_of(prior: Prior, count: int, on_progress: Progress | None = None) -> Bank:
     """`count` samples of the prior, always the same; drawn once, then from memory, or from `banks/` beside the weights in the cache.
 
-    A bank belongs to the weights, whatever file they came from. Warns where the cache cannot be written: the next process draws anew.
+    A bank belongs to the weights, whatever file they came from. `on_progress` hears how many of all are drawn. Warns where the cache
+    cannot be written: the next process draws anew.
     """
     known = _drawn.setdefault(prior, {})
     parameter = next(prior.parameters())
     if count not in known or known[count].codes.device != parameter.device or known[count].codes.dtype != parameter.dtype:
         with torch.no_grad():
             codes = prior.sample(count, torch.Generator().manual_seed(_SEED))
-            known[count] = Bank(codes, _stored(prior, codes).to(parameter.device), tuple(prior.image_shape))
+            known[count] = Bank(codes, _stored(prior, codes, on_progress).to(parameter.device), tuple(prior.image_shape))
     return known[count]
 
 
-def _stored(prior: Prior, codes: Codes) -> Tensor:
+def _stored(prior: Prior, codes: Codes, on_progress: Progress | None) -> Tensor:
     path = cache_folder() / "banks" / f"{_digest(prior)}-{len(codes)}.safetensors"
     pictures = _read(path)
     if pictures is not None:
@@ -68,7 +69,11 @@ def _stored(prior: Prior, codes: Codes) -> Tensor:
     folded, height, width = prior.folded(), *prior.image_shape[1:]
     share = min(1.0, SIDE / max(height, width))
     size = (max(1, round(height * share)), max(1, round(width * share)))
-    parts = [F.interpolate(folded.decode(part), size, mode="area").half() for part in torch.split(codes, _CHUNK)]
+    parts = []
+    for part in torch.split(codes, _CHUNK):
+        parts.append(F.interpolate(folded.decode(part), size, mode="area").half())
+        if on_progress is not None:
+            on_progress(min(len(parts) * _CHUNK, len(codes)), len(codes))
     pictures = torch.cat(parts).cpu().contiguous()  # style priors may lay channels last
     try:
         with cache_disk(path.parent):

@@ -18,9 +18,7 @@ from pathlib import Path
 from typing import BinaryIO, NoReturn, final
 
 from priorsolve.priors.zoo import Entry, Inner, find
-
-Progress = Callable[[int, int], None]
-"""Called with the bytes done and the bytes in all."""
+from priorsolve.types import Progress
 
 _TEMPORARY = ".fetch-"
 _STALE_SECONDS = 24 * 3600

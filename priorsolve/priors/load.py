@@ -14,12 +14,13 @@ from priorsolve.priors import biggan, biggan_deep, conditional_dcgan, decoders, 
 from priorsolve.priors.base import Prior
 from priorsolve.priors.checkpoint import Checkpoint, read_checkpoint
 from priorsolve.priors.dcgan import DCGAN
-from priorsolve.priors.download import Progress, fetch
+from priorsolve.priors.download import fetch
 from priorsolve.priors.errors import CheckpointError
 from priorsolve.priors.faces import load_faces
 from priorsolve.priors.mobilestylegan import MobileStyleGAN
 from priorsolve.priors.saved import remember, restored
 from priorsolve.priors.zoo import ZOO
+from priorsolve.types import Progress
 
 Nonfinite = Literal["refuse", "zero"]
 

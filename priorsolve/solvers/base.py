@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from priorsolve.losses import Loss
+from priorsolve.priors.bank import bank_of
 from priorsolve.priors.base import Prior
 from priorsolve.solvers.optimisers import Adam, Optimiser
 from priorsolve.solvers.run import CHECK_EVERY, Plan, Run
@@ -16,7 +17,7 @@ from priorsolve.solvers.steps import Schedule
 from priorsolve.solvers.stopping import Rules
 from priorsolve.solvers.target import Measured
 from priorsolve.solvers.task import Task
-from priorsolve.types import HasA, Images, Measurements
+from priorsolve.types import HasA, Images, Measurements, Progress
 
 __all__ = ["CHECK_EVERY", "OnStep", "Solution", "Solver", "Step"]
 
@@ -60,6 +61,16 @@ class Solver(ABC):
     def fresh_optimiser(self) -> Optimiser:
         """What moves the variables."""
         return Adam()
+
+    @property
+    def learns_from(self) -> int:
+        """How many pictures of the prior it predicts from."""
+        return 0
+
+    def prepare(self, on_progress: Progress | None = None) -> None:
+        """Have those pictures drawn, which is done once for a prior, so that the first call need not."""
+        if self.learns_from:
+            bank_of(self.prior, self.learns_from, on_progress)
 
     def ready(self) -> Prior:
         """The prior as it is run: folded, since its weights stay as they are."""

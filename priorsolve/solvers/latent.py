@@ -116,6 +116,10 @@ class Latent(Solver):
     def fresh_optimiser(self) -> Optimiser:
         return make_optimiser(self.optimiser, self.beta1)
 
+    @property
+    def learns_from(self) -> int:
+        return self.bank if self.begin_at == "regressed" else 0
+
     def begin(self, prior: Prior, measured: Measured, seeds: Sequence[int], start: Solution | None) -> Task:
         space = self._space
         scale = prior.spread(space).clamp_min(1e-12)

@@ -9,7 +9,7 @@ import torch
 
 from priorsolve.priors.base import Prior
 from priorsolve.solvers.base import OnStep, Solution, Solver, Step
-from priorsolve.types import HasA, Images, Measurements
+from priorsolve.types import HasA, Images, Measurements, Progress
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,11 @@ class Staged:
     def steps(self) -> int:
         """Steps of all stages together."""
         return sum(stage.steps for stage in self.stages)
+
+    def prepare(self, on_progress: Progress | None = None) -> None:
+        """As a solver's own."""
+        for stage in self.stages:
+            stage.prepare(on_progress)
 
     def __call__(
         self,
