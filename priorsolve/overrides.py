@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +75,9 @@ def _set(data: dict[Any, Any], path: list[str], value: Any, text: str) -> None:
             components[index] = value
             return
         data, path = components[index], [next(iter(components[index])), *rest]
-    for part in path[:-1]:
-        data[part] = {} if data.get(part) is None else data[part]
+    for part, below in pairwise(path):
+        known = data.get(part)
+        data[part] = {} if known is None else {known: {}} if known == below else known  # a name alone is one without arguments
         data = data[part]
         if not isinstance(data, dict):
             raise RecipeError(f"--set {text}: {part} holds a value, not keys")

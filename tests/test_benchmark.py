@@ -172,6 +172,8 @@ def test_a_missing_package_is_told_before_the_work(tmp_path: Path, monkeypatch: 
 def test_variants(tmp_path: Path) -> None:
     path = run.recipe_file(tmp_path)
     first, second, third = read_variants([path, f"quick={path}?solver.steps=5&seed=7", "presets-x=inpaint"], ["seed=3"])
+    (long,) = read_variants([f"long={path}?" + "&".join(f"seed={number}" for number in range(100))])  # no file has a name of 800 letters
+    assert long.recipe.seed == 99
     assert [first.name, second.name, third.name] == ["recipe", "quick", "presets-x"]
     assert (first.recipe.seed, second.recipe.seed, third.recipe.seed) == (3, 7, 3)
     assert second.recipe.solver[0]["latent"]["steps"] == 5
