@@ -20,7 +20,7 @@ from priorsolve.solvers.programs import Norm, inverted, value_range
 from priorsolve.solvers.solution import OnStep, Solution, Step
 from priorsolve.solvers.stopping import Stop
 from priorsolve.solvers.target import Measured
-from priorsolve.types import HasA, Images, Measurements
+from priorsolve.types import HasA, Images, Measurements, Progress
 
 EXACT = 1e-5
 """Root mean squared residual, in picture units, up to which only rounding is left."""
@@ -72,6 +72,9 @@ class Layerwise:
 
     @torch.inference_mode(False)
     @torch.no_grad()
+    def prepare(self, on_progress: Progress | None = None) -> None:
+        """As a solver's own: nothing is drawn ahead."""
+
     def __call__(
         self,
         y: Measurements,
