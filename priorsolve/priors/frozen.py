@@ -5,6 +5,7 @@ Pictures are (B, C, H, W) as everywhere; in memory a pixel's channels lie side b
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -32,8 +33,8 @@ def depthwise(x: Tensor, weight: Tensor, mirrored: Tensor) -> Tensor:
     Args:
         mirrored: the weights turned by half, which lead the gradient back.
     """
-    y: Tensor = _Depthwise.apply(x, weight, mirrored)  # type: ignore[no-untyped-call]
-    return y
+    apply: Callable[..., Tensor] = _Depthwise.apply
+    return apply(x, weight, mirrored)
 
 
 class _Depthwise(Function):

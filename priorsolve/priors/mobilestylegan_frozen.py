@@ -6,7 +6,7 @@ the Haar transform adds them up; the weights that make them are sorted once. Wha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, final
 
 import torch
@@ -125,8 +125,8 @@ class FrozenHead(nn.Module):
 
 def upsampled(x: Tensor) -> Tensor:
     """`haar` of banded channels."""
-    y: Tensor = _Haar.apply(x)  # type: ignore[no-untyped-call]
-    return y
+    apply: Callable[..., Tensor] = _Haar.apply
+    return apply(x)
 
 
 class _Haar(Function):
@@ -138,8 +138,8 @@ class _Haar(Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        y: Tensor = _Bands.apply(gradients[0])  # type: ignore[no-untyped-call]
-        return y
+        apply: Callable[..., Tensor] = _Bands.apply
+        return apply(gradients[0])
 
 
 class _Bands(Function):
