@@ -36,4 +36,6 @@ def one_of(solver: object, **choices: Any) -> None:
 def known_space(prior: Any, space: str) -> None:
     """Raises ValueError for a space that the prior does not have."""
     if space not in prior.spaces:
-        raise ValueError(f"space {space!r} is not one of the prior's: {', '.join(prior.spaces)}")
+        raise ValueError(
+            f"space {space!r} is not one of the prior's: {', '.join(prior.spaces)}; `solver: latent` by itself suits every prior"
+        )
