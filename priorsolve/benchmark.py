@@ -159,7 +159,8 @@ class Benchmark:
             values |= {name: record.metrics.get(name, math.nan) for name in CALIBRATION}
         values["misfit"] = float((square.sum() / where.expand_as(square).sum().clamp_min(1)).sqrt())
         values["seconds"] = record.seconds
-        values["passes"] = 0.0 if place.entry is None else float(passes(place.entry.run.prepare().solver, record.steps))
+        entry = place.entry  # a record has the first sample's steps; the others are taken to need as many
+        values["passes"] = 0.0 if entry is None else float(entry.recipe.samples * passes(entry.run.prepare().solver, record.steps))
         return values
 
     def _row(self, contest: Contest, photo: Photo) -> Row:

@@ -139,4 +139,4 @@ def contests(entries: Sequence[Entry], photos: Sequence[Photo], *, with_baseline
 
 def _posed(recipe: Recipe) -> Recipe:
     """The recipe without what does not decide the measurements."""
-    return recipe.model_copy(update={"solver": [], "prior": "", "output": Output()})
+    return recipe.model_copy(update={"solver": [], "prior": "", "output": Output(), "samples": 1})

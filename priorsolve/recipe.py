@@ -55,6 +55,8 @@ class Output(BaseModel):
     """Write the contact sheet."""
     album: bool = False
     """Bring all photos that are given colours to the chroma that they have in common, at the end of the run."""
+    mean: bool = False
+    """The mean of the `samples` is the answer, not the first of them: of least error where they err by themselves, and softer."""
 
 
 class Recipe(BaseModel):
@@ -79,7 +81,7 @@ class Recipe(BaseModel):
     output: Output = Output()
     seed: int = 0
     samples: Annotated[int, Field(ge=1)] = 1
-    """How many solutions of each photo to compare, for the map of what is uncertain; the first is the answer."""
+    """How many solutions of each photo to compare, for the map of what is uncertain; the first is the answer, or with `output.mean` all."""
 
     @classmethod
     def load(cls, source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -138,8 +140,9 @@ class Recipe(BaseModel):
         parts["solver"] = _with_content(self.solver)
         if self.samples != 1:
             parts["samples"] = self.samples
-        if self.output.album:
-            parts["album"] = True
+        for name in ("album", "mean"):
+            if getattr(self.output, name):
+                parts[name] = True
         if self.frame.kind != "center":
             parts["frame"] = self.frame.model_dump()
         parts["prior"] = [self.prior, ZOO[self.prior].sha256] if self.prior in ZOO else _content(self.prior)
@@ -175,6 +178,9 @@ class Recipe(BaseModel):
             raise _Misplaced(RecipeError(empty), ("operator",))
         if not self.solver:
             raise _Misplaced(RecipeError("solver: the list is empty; name at least one, such as `latent: {steps: 300}`"), ("solver",))
+        if self.output.mean and self.samples == 1:
+            alone = f"output.mean: samples is {self.samples}, which has no mean; set samples to 4 or so, or leave mean out"
+            raise _Misplaced(RecipeError(alone), ("output", "mean"))
         for index, metric in enumerate(self.metrics):
             if metric not in METRICS:
                 unknown = f"metrics: no metric is called {metric!r}; {did_you_mean(metric, METRICS)}"

@@ -1,9 +1,9 @@
-"""Several solutions of the same photos: where they agree the answer is known, where they differ it is guessed."""
+"""Several solutions of the same photos: where they agree the answer is known, where they differ it is guessed; their mean errs least."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -25,7 +25,7 @@ class Samples:
     """
 
     images: Tensor
-    """(B, k, C, H, W); the first of each photo is the answer."""
+    """(B, k, C, H, W)"""
 
     @property
     def spread(self) -> Tensor:
@@ -60,24 +60,28 @@ def solve_several(
     finish: Callable[[Solution], Images],
     on_step: OnStep | None = None,
     batch: int,
+    mean: bool = False,
 ) -> tuple[Solution, Samples | None, int]:
-    """The first solution, all k pictures (None for k = 1), and the batch that fits. The first is what k = 1 gives.
+    """The answer, all k pictures (None for k = 1), and the batch that fits. The answer is the first solution, which is what k = 1 gives.
 
     Args:
         noise: drawn once more for each solution but the first, where something was measured; None leaves `y` as it is.
         where: (B, ...) 1 where something was measured.
         finish: from a solution to the pictures that are kept.
+        mean: the answer's pictures are the mean of the k as they were drawn; the rest, such as codes and misfit, stays the first's. No
+            other picture has less squared error on average over samples of p(x | y), which these are as far as the solver's are.
     """
     first, batch = solve_fitting(solver, y, operator, seeds=seeds, on_step=_part(on_step, 0, k), batch=batch)
     if k == 1:
         return first, None, batch
-    pictures = [finish(first)]
+    drawn, pictures = first.images.clone(), [finish(first)]
     for i in range(1, k):
         own = [(seed + i * _STRIDE) % 2**48 for seed in seeds]
         again = y if noise is None else noise(y, rng=[torch.Generator().manual_seed(seed) for seed in own], where=where)
         solution, batch = solve_fitting(solver, again, operator, seeds=own, on_step=_part(on_step, i, k), batch=batch)
+        drawn += solution.images
         pictures.append(finish(solution))
-    return first, Samples(torch.stack(pictures, 1)), batch
+    return replace(first, images=drawn / k) if mean else first, Samples(torch.stack(pictures, 1)), batch
 
 
 def _part(on_step: OnStep | None, i: int, k: int) -> OnStep | None:

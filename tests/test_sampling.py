@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import run_support as run
 import torch
 from PIL import Image
 
+from priorsolve.components import RecipeError
 from priorsolve.operators import Mask
 from priorsolve.operators.noise import Gaussian
 from priorsolve.priors.linear import LinearPrior
@@ -54,6 +56,41 @@ def test_the_spread_of_randomized_solutions_is_the_estimators_own() -> None:
     expected = covariance.diagonal().view(3, 4, 4).mean(0).sqrt()
     measured = samples.images[:, 1:].var(1).mean(1).sqrt()[0]
     assert (measured / expected - 1).abs().max() < 0.25  # 200 samples: the deviation of a deviation is 5 %, and 16 are looked at
+
+
+def test_the_mean_of_the_posteriors_samples_is_the_best_estimate() -> None:
+    """Langevin's pictures of a linear prior scatter around `E[x | y] = W (I + WᵀAᵀAW/σ²)⁻¹ WᵀAᵀy/σ² + b`; their mean comes near it."""
+    prior, sigma = toy(), 1.0
+    truth = torch.randn(1, 6, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    known = torch.ones(4, 4)
+    known[:3] = 0
+    operator = Mask(known).double()
+    y = operator.A(prior.decode(truth))
+    solver = Langevin(prior, noise=sigma, steps=60, lr=0.1, candidates=1)
+
+    answer, samples, _ = solve_several(
+        solver,
+        y,
+        operator,
+        16,
+        noise=None,
+        where=operator.support(torch.ones(1, 3, 4, 4, dtype=torch.float64)),
+        seeds=[3],
+        finish=attrgetter("images"),
+        batch=8,
+        mean=True,
+    )
+    assert samples is not None
+    torch.testing.assert_close(answer.images, samples.images.mean(1))
+    middle = prior.decode(torch.zeros(1, 6, dtype=torch.float64))
+    W = (prior.decode(torch.eye(6, dtype=torch.float64)) - middle).flatten(1).T
+    A = known.expand(3, 4, 4).flatten().double()
+    covariance = torch.linalg.inv(torch.eye(6) + (W * A[:, None]).T @ W / sigma**2)
+    expected = middle.flatten() + W @ covariance @ (W.T @ (operator.A(middle) - y).flatten().neg()) / sigma**2
+    spread = float((W @ covariance @ W.T).diagonal().mean().sqrt())
+    off, alone = (float((found.flatten() - expected).square().mean().sqrt()) / spread for found in (answer.images, samples.images[:, 0]))
+    assert off < 0.4  # of 16 samples: a quarter
+    assert alone > 0.5
 
 
 def test_langevin_has_the_posteriors_covariance() -> None:
@@ -107,3 +144,31 @@ def test_a_run_with_samples_has_the_same_answer_and_a_map(tmp_path: Path) -> Non
         assert 0 < three.metrics["coverage"] <= 1
         assert three.metrics["spread_to_error"] > 0
         assert one.fingerprint != three.fingerprint
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_a_run_s_answer_may_be_the_mean_of_its_samples(tmp_path: Path) -> None:
+    """Of the same pictures, with what was measured in its place, and resumed as another recipe's."""
+    photo = run.photos(tmp_path / "in", 1)
+    keys = {"samples": 2, "noise": []}
+    (first,) = restore(run.quick(**keys), photo, tmp_path / "first", Options(degrade=True))
+    (mean,) = restore(run.quick(**keys, output={"consistency": True, "mean": True}), photo, tmp_path / "mean", Options(degrade=True))
+    assert first.image is not None
+    assert mean.image is not None
+    assert mean.spread is not None
+    one, both = (np.array(Image.open(tmp_path / name)).astype(float) for name in (f"first/{first.image}", f"mean/{mean.image}"))
+    off = np.array(Image.open(tmp_path / "mean" / mean.spread)).astype(float) / 4  # of each pixel from the mean: spread / √2
+    measured = np.ones((64, 64), dtype=bool)
+    measured[16:48, 16:48] = False
+    assert np.abs(one - both)[measured].max() <= 1
+    apart = np.sqrt(np.square(one - both).mean(-1))[~measured]
+    assert apart.mean() > 1
+    assert np.abs(apart - off[~measured] / np.sqrt(2))[off[~measured] < 63].max() <= 1.5
+    assert first.fingerprint != mean.fingerprint
+
+
+def test_one_solution_has_no_mean() -> None:
+    with pytest.raises(
+        RecipeError, match=r"^recipe: output.mean: samples is 1, which has no mean; set samples to 4 or so, or leave mean out$"
+    ):
+        run.quick(output={"mean": True})
