@@ -49,7 +49,8 @@ def in_own_colours(made: Tensor, tags: Tags, path: Path, *, same_size: bool, alp
         else:
             before, there = _pixels(shown[:, rows]), None if clear is None else stored[rows, :, -1:]
             off = np.abs(strip - before).max(-1, keepdims=True)
-            lost = stored[rows, :, :count] - _own(before, there, profile)
+            colours = stored[rows] if clear is None else stored[rows, :, :-1]  # one where a grey photo was given colours
+            lost = colours[..., :count] - _own(before, there, profile)
             kept = (1 - off / CHANGED).clip(0, 1) * (1 if clear is None else clear == there)  # what was transparent may be filled
             own = _own(np.where(off < SAME, before, strip), clear, profile) + lost * kept
         own = own if clear is None else np.concatenate([own, clear], -1)

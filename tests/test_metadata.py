@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -304,3 +305,18 @@ def test_16_bits_with_alpha_lie_on_white(tmp_path: Path) -> None:
     assert read_image(tmp_path / "a.png", (16, 16)).shape == (3, 16, 16)
     (tmp_path / "b.png").write_bytes(imagecodecs.png_encode(np.ascontiguousarray(values[..., [0, 3]])))
     assert torch.equal(read_photo(tmp_path / "b.png")[0], photo)
+
+
+def test_a_transparent_grey_photo_that_was_given_colours_keeps_its_alpha(tmp_path: Path) -> None:
+    grey, clear = pixels(channels=1), np.tile(np.linspace(0, 255, 80).astype(np.uint8), (80, 1))
+    Image.fromarray(np.stack([grey, clear], -1)).save(tmp_path / "a.png")
+    tags, alpha = replace(read_tags(tmp_path / "a.png"), grey=False), torch.from_numpy(clear / 255).float()[None]
+    photo = read_photo(tmp_path / "a.png", 3)[0]
+    coloured = photo.clone()
+    coloured[:, 40:] = (photo * torch.tensor([1.0, 0.8, 0.6])[:, None, None])[:, 40:]
+    own = in_own_colours(coloured, tags, tmp_path / "a.png", same_size=True, alpha=alpha)
+    assert own.shape == (4, *SIZE)
+    assert (own[3] - alpha[0]).abs().max() < 1e-6
+    stored = torch.from_numpy(grey / 255).float()
+    assert (own[:3, :40] - stored[:40])[:, :, 1:].abs().max() < 1e-6  # what was left alone is the file's
+    assert (own[0] - own[2])[40:, 40:].mean() > 0.1
