@@ -9,7 +9,7 @@ from typing import final
 from torch import Tensor
 
 from priorsolve.priors.conditional import ClassConditional
-from priorsolve.priors.dcgan import DCGAN, folded_block
+from priorsolve.priors.dcgan import DCGAN, folded_blocks
 from priorsolve.priors.errors import CheckpointError
 
 _Z = 100
@@ -57,7 +57,10 @@ class ConditionalDCGAN(ClassConditional):
         return cls(inner.blocks, spaces, inner.image_shape, n_classes)
 
     def folded(self) -> ConditionalDCGAN:
-        return type(self)([folded_block(block) for block in self._blocks], self._spaces, self._image_shape, self._n_classes)
+        return type(self)(folded_blocks(self._blocks), self._spaces, self._image_shape, self._n_classes)
+
+    def crowded(self) -> ConditionalDCGAN:
+        return type(self)(folded_blocks(self._blocks, crowded=True), self._spaces, self._image_shape, self._n_classes)
 
     def _embed(self, weights: Tensor) -> Tensor:
         return weights

@@ -14,6 +14,7 @@ from priorsolve.priors.base import Prior
 from priorsolve.solvers.base import Solver
 from priorsolve.solvers.checks import at_least, known_space, one_of, positive, shares
 from priorsolve.solvers.drawing import carried, needs_style, picture
+from priorsolve.solvers.mixing import mixed
 from priorsolve.solvers.optimisers import Optimiser, OptimiserName, make_optimiser
 from priorsolve.solvers.solution import Solution
 from priorsolve.solvers.starts import best_sampled
@@ -22,6 +23,9 @@ from priorsolve.solvers.stopping import Rules
 from priorsolve.solvers.target import Measured
 from priorsolve.solvers.task import At, Task
 from priorsolve.types import Codes, Images, PerImage
+
+_CROWD = 16
+"""Codes of one image that are many rows, however few images there are."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,10 @@ class Multicode(Solver):
     @property
     def rules(self) -> Rules:
         return Rules(noise=self.noise, plateau=self.plateau)
+
+    def ready(self) -> Prior:
+        prior = self.prior.crowded() if self.codes >= _CROWD else self.prior.folded()
+        return prior.computing(self.prior.computes)
 
     def fresh_optimiser(self) -> Optimiser:
         return make_optimiser(self.optimiser)
@@ -159,6 +167,4 @@ class _Mixture(Task):
             flat = flat if self.space == space else self.prior.map(flat, source=self.space, target=space)
             styles = {space: flat.view(rows, n, *flat.shape[1:]).mean(1)}
         features = self.prior.map(flat, source=space if styles else self.space, target=self.deep)
-        features = features.view(rows, n, *features.shape[1:])
-        weights = mix.view(*mix.shape, *[1] * (features.ndim - 3))
-        return {self.deep: (weights * features).sum(1), **styles}
+        return {self.deep: mixed(features.view(rows, n, *features.shape[1:]), mix), **styles}
