@@ -41,7 +41,8 @@ class Holes(Masking):
     `pixels` is the fraction of pixels lost at random. `half` is the side that is lost.
 
     `alpha` are the photo's transparent parts. `colour` is what was painted over them, such as "#ff00ff"; each channel may be off by
-    `tolerance`, of 1, and `grow` pixels are added around, where painting has soft edges. `scratches` are found by a simple detector.
+    `tolerance`, of 1, by four times that where it touches such pixels, and `grow` pixels are added around, where painting has soft
+    edges. `scratches` are found by a simple detector.
 
     Raises:
         ValueError: nothing is described, a value is out of range, or the file is missing, unreadable or one big hole.

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image, ImageColor
+from scipy.ndimage import binary_propagation
 from torch import Tensor
 
 from priorsolve.operators.scratches import Scratches, find_scratches, grown
@@ -15,6 +16,8 @@ from priorsolve.pictures import PhotoError, finish, open_picture
 
 OPAQUE = 250
 """Of 255: pixels with less alpha are holes."""
+SMEARED, AT_MOST = 4, 0.3
+"""What touches a painted place may be off by so many times the tolerance, and by no more than so much beyond it: JPEG smears colours."""
 
 
 @dataclass(frozen=True)
@@ -81,11 +84,12 @@ def _rgb(colour: str) -> tuple[int, int, int]:
 
 
 def _painted(picture: Image.Image, colour: tuple[int, int, int], tolerance: float) -> Tensor:
-    """Where every channel is near the colour's, by the values in the file: those that an editor shows."""
+    """Where every channel is near the colour's, and beside that somewhat near, by the values in the file: those that an editor shows."""
     plain = Image.fromarray(np.rint(np.asarray(picture) * 255).astype(np.uint8)) if picture.mode == "F" else picture
     values = np.asarray(plain.convert("RGB"))
     off = np.abs(values.astype(np.int16) - np.array(colour, np.int16)).max(-1)
-    return torch.from_numpy(off <= tolerance * 255)
+    beside = min(SMEARED * tolerance, tolerance + AT_MOST)
+    return torch.from_numpy(binary_propagation(off <= tolerance * 255, np.ones((3, 3)), off <= beside * 255))
 
 
 def _grey(picture: Image.Image) -> Tensor:

@@ -80,6 +80,20 @@ def test_what_was_painted_over_is_a_hole_with_its_soft_edge(tmp_path: Path) -> N
     assert found(tmp_path / "deep.png", (20, 20), colour="white", grow=0).sum() == 16
 
 
+def test_paint_that_a_jpeg_smeared_is_found(tmp_path: Path) -> None:
+    photo = np.zeros((96, 96, 3), np.uint8)
+    photo[:48], photo[48:] = (180, 70, 50), (20, 20, 30)
+    painted = np.zeros((96, 96), bool)
+    painted[:, 30:34], painted[60:64] = True, True
+    photo[painted] = 255, 0, 255
+    Image.fromarray(photo).save(tmp_path / "a.jpg", quality=95)
+    hole = found(tmp_path / "a.jpg", (96, 96), colour="#ff00ff", grow=0)
+    off = np.abs(np.asarray(Image.open(tmp_path / "a.jpg")).astype(int) - (255, 0, 255)).max(-1)
+    assert (off[painted] > 0.1 * 255).mean() > 0.2  # a good part is off by more than the tolerance
+    assert hole[painted].mean() > 0.95
+    assert hole.sum() < 1.2 * painted.sum()
+
+
 def test_marks_turn_crop_and_shrink_with_their_photo(tmp_path: Path) -> None:
     photo = smooth(60, 100)
     ImageDraw.Draw(photo).rectangle((70, 10, 79, 19), MAGENTA)
