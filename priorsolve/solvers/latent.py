@@ -14,6 +14,7 @@ from priorsolve.penalties import Penalty, check_penalties, penalties_of
 from priorsolve.priors.base import Prior
 from priorsolve.solvers.base import Solver
 from priorsolve.solvers.checks import at_least, known_space, one_of, positive, shares
+from priorsolve.solvers.domain import LinearEncoder
 from priorsolve.solvers.drawing import carried, picture, repeated
 from priorsolve.solvers.optimisers import Optimiser, OptimiserName, make_optimiser
 from priorsolve.solvers.regression import regressed
@@ -44,7 +45,7 @@ class Latent(Solver):
         candidates: sampled codes from which the restarts start; at least as many.
         begin_at: `sampled`; `centre`: the middle of the prior (w̄ in w); or `regressed`: the code that the measurement predicts, by ridge
             regression on `bank` pictures of the prior. The last two are one code, whatever the seed.
-        bank: pictures drawn for `regressed`, once for a prior, and kept in the cache.
+        bank: pictures drawn for `regressed` and `in_domain`, once for a prior, and kept in the cache.
         halving: drop the worse half of the restarts at equal intervals until one is left (successive halving, Jamieson & Talwalkar 2016).
         optimiser: adam, sgd, momentum (0.9), rmsprop, normalised (each vector moves by `lr`), or lbfgs.
         beta1: Adam's first decay rate.
@@ -54,6 +55,7 @@ class Latent(Solver):
         decay: how the rate falls to 0 afterwards: cosine, linear, cycle (PULSE's) or none.
         decay_share: share of the steps over which it falls.
         penalties: weights by name: gaussian ‖z‖² (CSGM's λ), mahalanobis, and for w+ geocross, colinearity, layer_spread.
+        in_domain: weight of mean (z − E(G(z)))², E being a linear encoder learnt from the bank (IDInvert's term, its network another).
         sphere: keep codes at length √n (PULSE); for spaces of standard normal codes.
         clip: redraw a code's numbers that leave [-clip, clip] (stochastic clipping).
         jitter: noise added to the code while it is drawn, in units of the spread, fading to 0 over the first three quarters (projector).
@@ -81,6 +83,7 @@ class Latent(Solver):
     decay: Decay = "cosine"
     decay_share: float = 1.0
     penalties: Mapping[str, float] | None = None
+    in_domain: float = 0.0
     sphere: bool = False
     clip: float | None = None
     jitter: float = 0.0
@@ -92,12 +95,14 @@ class Latent(Solver):
     def __post_init__(self) -> None:
         if self.space is not None:
             known_space(self.prior, self.space)
-        at_least(self, steps=0, restarts=1, candidates=1, bank=2, lr=0, jitter=0)
+        at_least(self, steps=0, restarts=1, candidates=1, bank=2, lr=0, jitter=0, in_domain=0)
         positive(self, "clip", "noise", "plateau")
         one_of(self, decay=Decay, unit=Unit, begin_at=Begin, optimiser=OptimiserName)
         shares(self, "warmup", "decay_share", "beta1")
         if self.begin_at == "regressed" and self._space == "noise":
             raise ValueError("begin_at is 'regressed' in 'noise'; a measurement predicts no noise maps, so begin in another space")
+        if self.in_domain and self._space == "noise":
+            raise ValueError(f"in_domain is {self.in_domain} in 'noise'; a picture tells of no noise maps, so use it in another space")
         check_penalties(self.prior, self._space, self.penalties or {})
 
     @property
@@ -118,7 +123,7 @@ class Latent(Solver):
 
     @property
     def learns_from(self) -> int:
-        return self.bank if self.begin_at == "regressed" else 0
+        return self.bank if self.begin_at == "regressed" or self.in_domain else 0
 
     def begin(self, prior: Prior, measured: Measured, seeds: Sequence[int], start: Solution | None) -> Task:
         space = self._space
@@ -126,6 +131,8 @@ class Latent(Solver):
         penalties = penalties_of(prior, space, self.penalties or {})
         unit = scale if self.unit == "spread" else scale.new_ones(())
         search = LatentSearch(variables={}, spread={space: unit}, prior=prior, solver=self, space=space, scale=scale, penalties=penalties)
+        if self.in_domain:
+            search.encoder = LinearEncoder.learnt(self.prior, space, self.bank)
         if start is not None:
             search.variables = {name: code.to(scale, copy=True) for name, code in carried(prior, start.codes, space).items()}
             search.variables[space] = search.kept(search.variables[space], -1, row_seeds(seeds, 1, scale.device))
@@ -156,6 +163,9 @@ class LatentSearch(Task):
     space: str
     scale: Tensor
     penalties: Sequence[tuple[float, Penalty]]
+    encoder: LinearEncoder | None = None
+    drawn: Images | None = None
+    """The pictures of this step, for the encoder, so that they need not be drawn again."""
 
     def draw(self, variables: Variables, at: At) -> Images:
         if self.shaken(at):
@@ -163,14 +173,19 @@ class LatentSearch(Task):
             codes = variables[self.space]
             noise = normal_hash(at.seeds, at.step, codes[0].numel()).view_as(codes).to(codes)
             variables = {**variables, self.space: codes + self.solver.jitter * fade * self.scale * noise}
-        return picture(self.prior, variables)
+        images = picture(self.prior, variables)
+        self.drawn = images if self.encoder else None
+        return images
 
     def shaken(self, at: At) -> bool:
         return self.solver.jitter > 0 and faded(at) > 0
 
     def penalty(self, variables: Variables, at: At) -> PerImage:
         codes = variables[self.space]
-        return sum((weight * penalty(codes) for weight, penalty in self.penalties), start=codes.new_zeros(len(codes)))
+        total = sum((weight * penalty(codes) for weight, penalty in self.penalties), start=codes.new_zeros(len(codes)))
+        if self.encoder is not None and self.drawn is not None:
+            total = total + self.solver.in_domain * self.encoder.distance(codes, self.drawn)
+        return total
 
     def project(self, variables: Variables, at: At) -> Variables:
         return {**variables, self.space: self.kept(variables[self.space], at.step, at.seeds)}
