@@ -19,6 +19,8 @@ WIDTH, HEIGHT = 40962, 40963
 DESCRIBING = (270, 271, 272, 305, 306, 315, 316, 33432, 40091, 40092, 40093, 40094, 40095)
 """Tags that speak of the photo: title, camera, program, date, artist, host, copyright, and Windows' title to subject. Others, such as
 those of TIFF's strips or of a thumbnail, speak of the file."""
+FILES_OWN = ('{"shape"', "ImageJ=", "<?xml")
+"""How descriptions begin that programs (tifffile, ImageJ, OME) write about the file's numbers, and read again: they no longer hold."""
 JPEG_LIMIT = 65_500
 """Bytes of EXIF that a JPEG holds."""
 
@@ -94,7 +96,7 @@ def _exif(picture: Image.Image) -> bytes | None:
     try:
         given, kept = picture.getexif(), Image.Exif()
         for tag in DESCRIBING:
-            if tag in given:
+            if tag in given and not str(given[tag]).startswith(FILES_OWN):
                 kept[tag] = given[tag]
         for place in (EXIF, GPS):
             if inner := {tag: value for tag, value in given.get_ifd(place).items() if not isinstance(value, dict)}:

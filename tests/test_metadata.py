@@ -320,3 +320,13 @@ def test_a_transparent_grey_photo_that_was_given_colours_keeps_its_alpha(tmp_pat
     stored = torch.from_numpy(grey / 255).float()
     assert (own[:3, :40] - stored[:40])[:, :, 1:].abs().max() < 1e-6  # what was left alone is the file's
     assert (own[0] - own[2])[40:, 40:].mean() > 0.1
+
+
+def test_what_a_program_noted_about_the_files_numbers_is_not_kept(tmp_path: Path) -> None:
+    for name, words in (("own.tif", None), ("said.tif", "Lea in May")):
+        tifffile.imwrite(tmp_path / name, pixels(np.uint16, 1), description=words, metadata={} if words is None else None)
+        tags = replace(read_tags(tmp_path / name), grey=False)
+        write_image(tmp_path / f"new-{name}", read_photo(tmp_path / name, 3)[0], tags)
+        with tifffile.TiffFile(tmp_path / f"new-{name}") as made:  # a note of another shape would be a warning
+            assert made.series[0].shape == (*SIZE, 3)
+            assert made.pages.first.description == (words or "")
