@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import os
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +18,11 @@ LISTS = ("operator", "surrogate", "noise", "solver")
 def override(given: dict[Any, Any], overrides: Sequence[str]) -> dict[Any, Any]:
     """The data with each `key=value` applied; values are YAML.
 
-    A key is a path: `seed`, `output.consistency`, `operator.downsample.factor`, `solver.0.steps`; where a list has one
-    component its name may be left out (`solver.steps`). A `task` that tells of other operators than there are then is dropped.
+    A key is a path: `seed`, `output.consistency`, `operator.downsample.factor`, `solver.0.steps`, `solver.0.loss.1.weight`; where a list
+    has one component its name may be left out (`solver.steps`). A `task` that tells of other operators than there are then is dropped.
     Raises RecipeError naming the override.
     """
-    changed = copy.deepcopy(given)
+    changed = dict(given)
     for text in overrides:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
@@ -65,23 +63,26 @@ def absolute(path: str, folder: Path) -> str:
     return os.path.normpath(folder.absolute() / os.path.expanduser(path))  # noqa: PTH111 (Path's own raises for an unknown user)
 
 
-def _set(data: dict[Any, Any], path: list[str], value: Any, text: str) -> None:
-    if len(path) > 1 and path[0] in LISTS:
-        components = data.get(path[0])
-        components = components if isinstance(components, list) else [] if components is None else [components]
-        data[path[0]] = components = [{part: {}} if isinstance(part, str) else part for part in components]
-        index, rest = _choose(components, path[1:], text)
-        if not rest and path[1].isdecimal():
+def _set(data: dict[Any, Any], path: list[str], value: Any, text: str, *, top: bool = True) -> None:
+    """What the path leads through is copied, since an alias (`*loss`) may share it with what is not meant."""
+    part, *rest = path
+    known = data.get(part)
+    if not rest:
+        data[part] = value
+    elif (top and part in LISTS) or isinstance(known, list):
+        components = known if isinstance(known, list) else [] if known is None else [known]
+        data[part] = components = [{one: {}} if isinstance(one, str) else one for one in components]
+        index, below = _choose(components, rest, text)
+        if below or not rest[0].isdecimal():
+            components[index] = dict(components[index])
+            _set(components[index], [next(iter(components[index])), *below], value, text, top=False)
+        else:
             components[index] = value
-            return
-        data, path = components[index], [next(iter(components[index])), *rest]
-    for part, below in pairwise(path):
-        known = data.get(part)
-        data[part] = {} if known is None else {known: {}} if known == below else known  # a name alone is one without arguments
-        data = data[part]
-        if not isinstance(data, dict):
-            raise RecipeError(f"--set {text}: {part} holds a value, not keys")
-    data[path[-1]] = value
+    elif known is None or known == rest[0] or isinstance(known, dict):
+        data[part] = dict(known) if isinstance(known, dict) else {known: {}} if known else {}  # a name alone is one without arguments
+        _set(data[part], rest, value, text, top=False)
+    else:
+        raise RecipeError(f"--set {text}: {part} holds a value, not keys")
 
 
 def _choose(components: list[Any], path: list[str], text: str) -> tuple[int, list[str]]:

@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from priorsolve.components import RecipeError
 from priorsolve.overrides import override
 
 TWO = [{"latent": {"steps": 1}}, {"latent": {"steps": 2}}]
+WEIGHTED = {"solver": [{"x": {"loss": [{"l1": {"weight": 2}}, {"l2": {}}]}}]}
+SUMMED = {"solver": [{"x": {"loss": [{"l1": {}}, {"lpips": {"net": "vgg", "weight": 2}}]}}]}
 
 
 @pytest.mark.parametrize(
@@ -30,6 +33,12 @@ TWO = [{"latent": {"steps": 1}}, {"latent": {"steps": 2}}]
         ({"solver": TWO}, "solver.1=other", {"solver": [TWO[0], "other"]}),
         ({"solver": TWO}, "solver=latent", {"solver": "latent"}),
         ({"operator": ["gray", {"blur": {}}]}, "operator.blur.sigma=2", {"operator": [{"gray": {}}, {"blur": {"sigma": 2}}]}),
+        ({"solver": {"x": {"loss": ["l1", {"lpips": {"net": "vgg"}}]}}}, "solver.loss.lpips.weight=2", SUMMED),
+        ({"solver": {"x": {"loss": ["l1", {"lpips": {"net": "vgg"}}]}}}, "solver.0.x.loss.1.weight=2", SUMMED),
+        ({"solver": {"x": {"loss": ["l1", "l2"]}}}, "solver.loss.0={l1: {weight: 2}}", WEIGHTED),
+        ({"solver": {"x": {"loss": ["l1", "l2"]}}}, "solver.loss.0.weight=2", WEIGHTED),
+        ({"solver": {"x": {"loss": ["l1", "l2"]}}}, "solver.loss.0=tv", {"solver": [{"x": {"loss": ["tv", {"l2": {}}]}}]}),
+        ({"operator": {"mask": {"boxes": [[0, 0, 1, 1]]}}}, "operator.boxes.0=[0]", {"operator": [{"mask": {"boxes": [[0]]}}]}),
         ({"operator": "gray"}, "operator.gray={weights: [1, 2, 3]}", {"operator": [{"gray": {"weights": [1, 2, 3]}}]}),
     ],
 )  # fmt: skip
@@ -55,6 +64,9 @@ def test_values_land_in_their_place(given: dict[str, Any], text: str, expected: 
         ({"operator": [{"a": 1, "b": 2}]}, "operator.a.x=1", "does not name one component"),
         ({"operator": [{}]}, "operator.0.x=1", "component 0 is not one name"),
         ({"operator": {"gray": 5}}, "operator.gray.weights=mean", "gray holds a value, not keys"),
+        ({"solver": {"x": {"noise": 0.1}}}, "solver.noise.sigma=1", "noise holds a value, not keys"),
+        ({"solver": {"x": {"loss": ["l1", "l2"]}}}, "solver.loss.weight=1", "the list holds 0: l1, 1: l2; say its number or name"),
+        ({"solver": {"x": {"loss": ["l1", "l2"]}}}, "solver.loss.2.weight=1", "there is no component 2; the list has 2"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_set(given: dict[str, Any], text: str, error: str) -> None:
@@ -70,6 +82,13 @@ def test_files_are_found_from_the_working_folder(tmp_path: Path, monkeypatch: py
     for text in ("operator.mask.file=m.png", "operator={mask: {file: m.png}}", "operator.0={mask: {file: x/../m.png}}"):
         made = override({"operator": [{"mask": {}}]}, [text])["operator"]
         assert (made if isinstance(made, dict) else made[0]) == {"mask": {"file": mask}}
+
+
+def test_what_an_alias_shares_changes_only_where_it_is_meant() -> None:
+    given = yaml.safe_load("solver: [{x: {loss: &loss [l1, {lpips: {net: vgg}}]}}, {x: {loss: *loss}}]")
+    first, second = override(given, ["solver.0.loss.lpips.net=alex"])["solver"]
+    assert first == {"x": {"loss": [{"l1": {}}, {"lpips": {"net": "alex"}}]}}
+    assert second == {"x": {"loss": ["l1", {"lpips": {"net": "vgg"}}]}}
 
 
 def test_later_ones_win() -> None:
