@@ -118,6 +118,10 @@ def main() -> None:
             if record.status == "failed" or record.image is None or record.measurement is None:
                 print(f"{out.name} {record.name}: failed: {record.reason}")
                 continue
+            if not frames(record, 1):
+                counts = [counts[0] + 1, counts[1], counts[2] + there[name]]
+                print(f"{out.name} {name}: 0 of {there[name]}; {'; '.join(kept(photo, out / record.image))}")
+                continue
             made, measured = read_photo(out / record.image)[0], read_photo(out / record.measurement)[0]
             factor = made.shape[-1] // measured.shape[-1]
             found, own = frames(record, factor), enlarged(measured, factor)
@@ -132,11 +136,7 @@ def main() -> None:
                 if holes is not None and (step := hole_step(made, own, holes, frame)).pairs:
                     steps["holes"].append(step)
                     said.append(f"holes {step.made:.1f} ({step.own:.1f})")
-            said += [
-                f"{ring} " + ", ".join(f"{each.made:.1f} ({each.own:.1f})" for each in steps[ring][-len(found) :])
-                for ring in RINGS
-                if found
-            ]
+            said += [f"{ring} " + ", ".join(f"{each.made:.1f} ({each.own:.1f})" for each in steps[ring][-len(found) :]) for ring in RINGS]
             counts = [counts[0] + 1, counts[1] + min(len(found), there[name]), counts[2] + there[name]]
             print(f"{out.name} {name}: {len(found)} of {there[name]}; {'; '.join([*said, *kept(photo, out / record.image)])}")
             if given.crops:
