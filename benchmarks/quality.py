@@ -33,21 +33,33 @@ TASKS = {
 }
 """Name -> what it is, the recipe with its changes, and on how many photos; the prior is ffhq128."""
 
-Z = "solver=[{latent: {space: z, steps: 100, restarts: 1}}]"
-BESIDE = ("hole48", "upscale", "colorize")
-"""The tasks that latent optimization in z is compared in, on all photos, and the other kinds of solvers on 8."""
-
-LOSS = "loss: [l1, l2, lpips]"
+FIRST = "{latent: {space: w, begin_at: regressed, steps: 6, lr: 0.12, loss: LOSS, penalties: {mahalanobis: WEIGHT}}}"
 OTHERS = {
-    "multicode": f"solver.1={{multicode: {{space: w, codes: 5, block: 3, steps: 60, {LOSS}, penalties: {{mahalanobis: 0.05}}}}}}",
-    "layered": f"solver.1={{layered: {{block: 2, steps: 60, radius: 3000, {LOSS}}}}}",
-    "pivotal": f"solver.1={{pivotal: {{steps: 40, {LOSS}}}}}",
-    "pulse": f"solver=[{{pulse: {{steps: 100, geocross: 0.005, {LOSS}}}}}]",
+    "z": "{latent: {space: z, steps: 100, restarts: 1}}",
+    "w+": FIRST
+    + ", {latent: {space: w+, steps: 44, lr: 0.07, decay_share: 0.3, loss: LOSS, penalties: {mahalanobis: WEIGHT, layer_spread: WIDE}}}",
+    "multicode": FIRST + ", {multicode: {space: w, codes: 5, block: 3, steps: 44, loss: LOSS, penalties: {mahalanobis: WEIGHT}}}",
+    "tuned": FIRST + ", {tuned: {space: w, steps: 44, lr: 0.01, weights_lr: 3.0e-4, beta1: 0.9, loss: LOSS}}",
+    "pivotal": FIRST + ", {pivotal: {steps: 44, loss: LOSS}}",
+    "pulse": "{pulse: {steps: 100, geocross: 0.005, loss: LOSS}}",
 }
-"""Those solvers, by what they change in a recipe: after its first stage in w, or in place of all."""
+"""The other kinds of solvers: one code by CSGM's loss of squares; from the recipe's first stage, or from samples, by the recipe's loss."""
 
-MORE = {f"{name}-others": name for name in BESIDE}
-"""Their tables; the recipe's own row is beside them, on the same 8 photos."""
+BESIDE = {f"{name}-others": 8 if name in ("hole48", "upscale", "colorize") else 4 for name in TASKS}
+"""Their tables, the recipe's own row in each, and on how many photos."""
+
+
+def other(task: str, solver: str) -> str:
+    """That solver by the loss of the task's recipe: features are not compared where there is noise or nothing to be seen."""
+    blind = task.startswith(("deblur", "sense"))
+    words = (
+        {"LOSS": "[l1, l2]", "WEIGHT": "0.01", "WIDE": "0.02"} if blind else {"LOSS": "[l1, l2, lpips]", "WEIGHT": "0.05", "WIDE": "0.1"}
+    )
+    chain = OTHERS[solver]
+    for word, meant in words.items():
+        chain = chain.replace(word, meant)
+    return f"solver=[{chain}]"
+
 
 SMALL = {
     "hole24": ("A hole of 24×24", f"inpaint?{HOLE}"),
@@ -58,12 +70,16 @@ SMALL = {
 }
 """Tasks at 64×64 with digiface64, 16 photos, by every kind of solver."""
 
+TUNED = (
+    "[{multicode: {codes: 20, block: 1, steps: 100}},"
+    " {tuned: {space: features@1, steps: 300, weights_lr: 3.0e-4, beta1: 0.9, lr: 0.01, decay: cosine, noise: 0.012}}]"
+)
 SOLVERS = {
     "z": "[{latent: {space: z, steps: 200, restarts: 8, candidates: 128}}]",
     "multicode": "[{multicode: {codes: 20, block: 1, steps: 100}},"
     " {multicode: {space: features@1, codes: 4, block: 3, steps: 150, mix_lr: 0.3, noise: 0.02}}]",
-    "tuned": "[{multicode: {codes: 20, block: 1, steps: 100}},"
-    " {tuned: {space: features@1, steps: 300, weights_lr: 3.0e-4, beta1: 0.9, lr: 0.01, decay: cosine, noise: 0.012}}]",
+    "tuned": TUNED,
+    "tuned-mean": f"{TUNED}&samples=4&output.mean=true",
     "tuned-far": "[{latent: {space: z, steps: 100}}, {tuned: {steps: 300, weights_lr: 5.0e-4, lr: 0.01, decay: cosine}}]",
     "layered": "[{latent: {space: z, steps: 100}}, {layered: {block: 2, steps: 100}}]",
 }
@@ -81,14 +97,14 @@ def main(photos: str, out: Path, limit: str = "1000", *tasks: str) -> int:
     """Run the tasks, all by default, and print their tables."""
     print(f"{describe()}; ffhq128 in bfloat16 while searching\n")
     failed, options = 0, tuple[str, ...]()
-    for name in tasks or (*TASKS, *MORE, *SMALL):
+    for name in tasks or (*TASKS, *BESIDE, *SMALL):
         if name in TASKS:
             title, recipe, count = TASKS[name]
-            recipes = [f"{name}={recipe}"] + ([f"{name}-latent-z={recipe}&{Z}"] if name in BESIDE else [])
-            options = ("--dtype", "bfloat16", "--batch-size", "4")
-        elif name in MORE:
-            (title, recipe, _), count = TASKS[MORE[name]], 8
-            recipes = [f"{MORE[name]}={recipe}"] + [f"{MORE[name]}-{solver}={recipe}&{change}" for solver, change in OTHERS.items()]
+            recipes, options = [f"{name}={recipe}"], ("--dtype", "bfloat16", "--batch-size", "4")
+        elif name in BESIDE:
+            task, count = name.removesuffix("-others"), BESIDE[name]
+            title, recipe, _ = TASKS[task]
+            recipes = [f"{task}={recipe}"] + [f"{task}-{solver}={recipe}&{other(task, solver)}" for solver in OTHERS]
             options = ("--dtype", "bfloat16", "--batch-size", "4", "--no-baselines")
         else:
             (title, recipe), count, options = SMALL[name], 16, ("--set", "prior=digiface64")
