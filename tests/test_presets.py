@@ -129,7 +129,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "loss.0.weight": 1e-3 * 255**2, **dict(ADAM),
     },
     "pti": {"space": "w", "steps": 450, "lr": 0.01, "decay_share": 0.25, "1.steps": 350, "1.lr": 3e-4, "1.stop_at": 0.06, "1.beta1": 0.9},
-    "idinvert": {"space": "w+", "steps": 100, "lr": 0.01, "begin_at": "centre", **dict(ADAM)},
+    "idinvert": {"space": "w+", "steps": 100, "lr": 0.01, "begin_at": "regressed", "in_domain": 2.0, **dict(ADAM)},
     "lipton-tripathi": {"steps": 100_000, "optimiser": "sgd", "lr": 1, "clip": 1, "unit": "raw", "decay": "none"},
     "creswell-bharath": {"optimiser": "rmsprop", "lr": 2e-4, "unit": "raw"},
     "ma-partial": {"steps": 1000, "lr": 0.01, **dict(ADAM)},
@@ -294,7 +294,7 @@ STYLED: dict[str, list[str]] = {
     "ilo-sense": [],
     "brgm": ["operator.factor=4"],
     "pti": ["solver.1.stop_at=1e-9"],
-    "idinvert": [],
+    "idinvert": ["solver.bank=8"],
 }
 
 
