@@ -81,7 +81,9 @@ SOLVERS = {
     "tuned": TUNED,
     "tuned-mean": f"{TUNED}&samples=4&output.mean=true",
     "tuned-far": "[{latent: {space: z, steps: 100}}, {tuned: {steps: 300, weights_lr: 5.0e-4, lr: 0.01, decay: cosine}}]",
-    "layered": "[{latent: {space: z, steps: 100}}, {layered: {block: 2, steps: 100}}]",
+    "layered": "[{latent: {begin_at: regressed, steps: 20, lr: 0.1}}, {layered: {block: 2}}]",
+    "layered-tuned": "[{latent: {begin_at: regressed, steps: 20, lr: 0.1}}, {layered: {block: 1, steps: 40, lr: 0.08, decay_share: 0.3}},"
+    " {tuned: {space: features@1, steps: 200, weights_lr: 3.0e-4, beta1: 0.9, lr: 0.01, decay: cosine, noise: 0.012}}]",
 }
 
 
