@@ -52,10 +52,8 @@ class _Product(Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, matrix: Tensor, back: Tensor, bias: Tensor | None) -> Tensor:
         ctx.matrices = back, matrix
-        if not matrix.is_mkldnn:
-            return F.linear(rows, matrix, bias)
         several = rows if len(rows) > 1 else rows.repeat(2, 1)  # a row alone would be added up in another order
-        made: Tensor = torch.ops.mkldnn._linear_pointwise(several, matrix, bias, "none", [], "")
+        made = product(several, matrix, bias)
         return made if len(rows) > 1 else made[:1].clone()
 
     @staticmethod
@@ -64,8 +62,16 @@ class _Product(Function):
         return apply(gradients[0], *ctx.matrices, None), None, None, None
 
 
+def product(rows: Tensor, matrix: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Rows (M, K) times a matrix (N, K), plus a bias (N,), by oneDNN where it is: (M, N). Without gradients."""
+    if not matrix.is_mkldnn and not (_has_onednn() and matrix.device.type == "cpu" and matrix.dtype in (torch.float32, torch.bfloat16)):
+        return F.linear(rows, matrix, bias)
+    made: Tensor = torch.ops.mkldnn._linear_pointwise(rows, matrix, bias, "none", [], "")
+    return made
+
+
 def _sorted(matrix: Tensor) -> Tensor:
-    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+    if not _has_onednn():
         return matrix
     made: Tensor = torch.ops.mkldnn._reorder_linear_weight(matrix.contiguous(), _ROWS)
     return made
@@ -95,6 +101,10 @@ class _Depthwise(Function):
         return depthwise(gradients[0], mirrored, weight), None, None
 
 
-def _has_wide_vectors() -> bool:
+def _has_onednn() -> bool:
     available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    return available and torch.backends.cpu.get_cpu_capability() == "AVX512"
+    return available
+
+
+def _has_wide_vectors() -> bool:
+    return _has_onednn() and torch.backends.cpu.get_cpu_capability() == "AVX512"
