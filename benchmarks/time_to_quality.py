@@ -47,7 +47,8 @@ OURS = {
     "digiface64": {
         "defaults": "[{latent: {space: z, steps: 300}}]",
         "one restart": "[{latent: {space: z, steps: 100, restarts: 1}}]",
-        "regressed": "[{latent: {space: z, steps: 150, begin_at: regressed, lr: 0.2}}]",
+        "regressed": "[{latent: {space: z, steps: 100, begin_at: regressed, lr: 0.1}}]",
+        "regressed, layered": "[{latent: {begin_at: regressed, steps: 20, lr: 0.1}}, {layered: {block: 2, steps: 80, lr: 0.08, decay_share: 0.3}}]",
     },
     "ffhq128": {"recipe": ""},
 }
@@ -143,7 +144,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=16)
     parser.add_argument("--tasks", nargs="*", default=[*TASKS], choices=TASKS)
     parser.add_argument("--dtype", default="auto", help="of ours; the plain loop computes in float32")
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     keep_freed_memory()  # as the command line does
     prior = load_prior(given.prior)
     bank_of(prior, BANK)
