@@ -48,7 +48,8 @@ OURS = {
         "defaults": "[{latent: {space: z, steps: 300}}]",
         "one restart": "[{latent: {space: z, steps: 100, restarts: 1}}]",
         "regressed": "[{latent: {space: z, steps: 100, begin_at: regressed, lr: 0.1}}]",
-        "regressed, layered": "[{latent: {begin_at: regressed, steps: 20, lr: 0.1}}, {layered: {block: 2, steps: 80, lr: 0.08, decay_share: 0.3}}]",
+        "regressed, layered": "[{latent: {begin_at: regressed, steps: 20, lr: 0.1}},"
+        " {layered: {block: 2, steps: 80, lr: 0.08, decay_share: 0.3}}]",
     },
     "ffhq128": {"recipe": ""},
 }
