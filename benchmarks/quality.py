@@ -45,7 +45,10 @@ OTHERS = {
 }
 """The other kinds of solvers: one code by CSGM's loss of squares; from the recipe's first stage, or from samples, by the recipe's loss."""
 
-BESIDE = {f"{name}-others": 8 if name in ("hole48", "upscale", "colorize") else 4 for name in TASKS}
+MAIN = ("hole48", "upscale", "colorize")
+"""The tasks in which z is beside the recipe on all photos."""
+
+BESIDE = {f"{name}-others": 8 if name in MAIN else 4 for name in TASKS}
 """Their tables, the recipe's own row in each, and on how many photos."""
 
 
@@ -102,7 +105,8 @@ def main(photos: str, out: Path, limit: str = "1000", *tasks: str) -> int:
     for name in tasks or (*TASKS, *BESIDE, *SMALL):
         if name in TASKS:
             title, recipe, count = TASKS[name]
-            recipes, options = [f"{name}={recipe}"], ("--dtype", "bfloat16", "--batch-size", "4")
+            recipes = [f"{name}={recipe}"] + ([f"{name}-latent-z={recipe}&{other(name, 'z')}"] if name in MAIN else [])
+            options = ("--dtype", "bfloat16", "--batch-size", "4")
         elif name in BESIDE:
             task, count = name.removesuffix("-others"), BESIDE[name]
             title, recipe, _ = TASKS[task]
