@@ -82,7 +82,7 @@ SOLVERS = {
     "multicode": "[{multicode: {codes: 20, block: 1, steps: 100}},"
     " {multicode: {space: features@1, codes: 4, block: 3, steps: 150, mix_lr: 0.3, noise: 0.02}}]",
     "tuned": TUNED,
-    "tuned-mean": f"{TUNED}&samples=4&output.mean=true",
+    "tuned-mean": f"{TUNED}&samples=4&output.mean=samples",
     "tuned-far": "[{latent: {space: z, steps: 100}}, {tuned: {steps: 300, weights_lr: 5.0e-4, lr: 0.01, decay: cosine}}]",
     "layered": "[{latent: {begin_at: regressed, steps: 20, lr: 0.1}}, {layered: {block: 2}}]",
     "layered-tuned": "[{latent: {begin_at: regressed, steps: 20, lr: 0.1}}, {layered: {block: 1, steps: 40, lr: 0.08, decay_share: 0.3}},"

@@ -80,7 +80,7 @@ def solve_jobs(tools: Tools, jobs: Sequence[Job], on_step: OnStep | None, *, bat
         finish=finish,
         on_step=on_step,
         batch=batch,
-        mean=tools.recipe.output.mean,
+        mean=tools.recipe.output.mean == "samples",
     )
     images, notes = finish(solution), [""] * len(jobs)
     if tools.solving is not tools.operators:

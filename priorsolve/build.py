@@ -83,7 +83,7 @@ def build_solver(recipe: Recipe, prior: Prior) -> Solver | Staged:
     for index, spec in enumerate(recipe.solver):
         for name, given in spec.items():
             stages.append(build("solvers", name, given, f"solver[{index}]", prior=prior, seed=recipe.seed))
-    return stages[0] if len(stages) == 1 else Staged(stages)
+    return stages[0] if len(stages) == 1 else Staged(stages, mean=recipe.output.mean == "stages")
 
 
 def build_operators(recipe: Recipe, image_shape: Shape, device: torch.device, dtype: torch.dtype) -> tuple[Operators, Operators]:

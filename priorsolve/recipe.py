@@ -55,8 +55,9 @@ class Output(BaseModel):
     """Write the contact sheet."""
     album: bool = False
     """Bring all photos that are given colours to the chroma that they have in common, at the end of the run."""
-    mean: bool = False
-    """The mean of the `samples` is the answer, not the first of them: of least error where they err by themselves, and softer."""
+    mean: Literal["samples", "stages"] | None = None
+    """The answer is the mean of all `samples`, not the first, or of what each stage of the solver drew, not the last (of one it is that one):
+    nearer, where they err by themselves, and softer."""
 
 
 class Recipe(BaseModel):
@@ -81,7 +82,7 @@ class Recipe(BaseModel):
     output: Output = Output()
     seed: int = 0
     samples: Annotated[int, Field(ge=1)] = 1
-    """How many solutions of each photo to compare, for the map of what is uncertain; the first is the answer, or with `output.mean` all."""
+    """How many solutions of each photo to compare, for the map of what is uncertain; the first is the answer, or their mean (`output.mean`)."""
 
     @classmethod
     def load(cls, source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -141,8 +142,8 @@ class Recipe(BaseModel):
         if self.samples != 1:
             parts["samples"] = self.samples
         for name in ("album", "mean"):
-            if getattr(self.output, name):
-                parts[name] = True
+            if chosen := getattr(self.output, name):
+                parts[name] = chosen
         if self.frame.kind != "center":
             parts["frame"] = self.frame.model_dump()
         parts["prior"] = [self.prior, ZOO[self.prior].sha256] if self.prior in ZOO else _content(self.prior)
@@ -178,7 +179,7 @@ class Recipe(BaseModel):
             raise _Misplaced(RecipeError(empty), ("operator",))
         if not self.solver:
             raise _Misplaced(RecipeError("solver: the list is empty; name at least one, such as `latent: {steps: 300}`"), ("solver",))
-        if self.output.mean and self.samples == 1:
+        if self.output.mean == "samples" and self.samples == 1:
             alone = f"output.mean: samples is {self.samples}, which has no mean; set samples to 4 or so, or leave mean out"
             raise _Misplaced(RecipeError(alone), ("output", "mean"))
         for index, metric in enumerate(self.metrics):

@@ -152,7 +152,7 @@ def test_a_run_s_answer_may_be_the_mean_of_its_samples(tmp_path: Path) -> None:
     photo = run.photos(tmp_path / "in", 1)
     keys = {"samples": 2, "noise": []}
     (first,) = restore(run.quick(**keys), photo, tmp_path / "first", Options(degrade=True))
-    (mean,) = restore(run.quick(**keys, output={"consistency": True, "mean": True}), photo, tmp_path / "mean", Options(degrade=True))
+    (mean,) = restore(run.quick(**keys, output={"consistency": True, "mean": "samples"}), photo, tmp_path / "mean", Options(degrade=True))
     assert first.image is not None
     assert mean.image is not None
     assert mean.spread is not None
@@ -167,8 +167,24 @@ def test_a_run_s_answer_may_be_the_mean_of_its_samples(tmp_path: Path) -> None:
     assert first.fingerprint != mean.fingerprint
 
 
+@pytest.mark.usefixtures("digiface64")
+def test_a_run_s_answer_may_be_the_mean_of_its_stages(tmp_path: Path) -> None:
+    """Half way between what the first stage draws by itself and what both draw, and resumed as another recipe's."""
+    photo = run.photos(tmp_path / "in", 1)
+    stages = [{"latent": {"steps": 2, "candidates": 4, "restarts": 1}}, {"layered": {"block": 2, "steps": 4}}]
+    found = {}
+    for name, solver, output in (("one", stages[:1], {"mean": "stages"}), ("both", stages, {}), ("mean", stages, {"mean": "stages"})):
+        recipe = run.quick(solver=solver, noise=[], output={"consistency": True, **output})
+        (found[name],) = restore(recipe, photo, tmp_path / name, Options(degrade=True))
+    one, both, mean = (np.array(Image.open(tmp_path / name / str(record.image))).astype(float) for name, record in found.items())
+    assert np.abs(one - both).max() > 3
+    inside = ((one > 0) & (one < 255) & (both > 0) & (both < 255)).all(-1)  # where nothing was clipped before it was rounded
+    assert np.abs((one + both) / 2 - mean)[inside].max() <= 1
+    assert found["both"].fingerprint != found["mean"].fingerprint
+
+
 def test_one_solution_has_no_mean() -> None:
     with pytest.raises(
         RecipeError, match=r"^recipe: output.mean: samples is 1, which has no mean; set samples to 4 or so, or leave mean out$"
     ):
-        run.quick(output={"mean": True})
+        run.quick(output={"mean": "samples"})

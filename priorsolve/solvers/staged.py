@@ -17,9 +17,16 @@ class Staged:
     """A list of solvers, such as z first and features@1 after it: each begins at the solution of the one before.
 
     An image's steps are those of all stages together, its history goes through all of them, and its stop is the last stage's.
+
+    Args:
+        stages: the solvers.
+        mean: the pictures are the mean of those that the stages drew, each of its own; the rest, such as codes and misfit, stays the
+            last's. What is not measured errs in each stage in another way, so the mean errs less: of pictures along one search,
+            Ulyanov et al. ("Deep Image Prior", 2018, §3) average for the same reason. Softer than any of them.
     """
 
     stages: Sequence[Solver]
+    mean: bool = False
 
     def __post_init__(self) -> None:
         if not self.stages:
@@ -57,7 +64,8 @@ class Staged:
             solutions.append(start)
             before += stage.steps
         steps = torch.stack([solution.steps for solution in solutions]).sum(0)
-        return replace(solutions[-1], steps=steps, history=torch.cat([solution.history for solution in solutions]))
+        images = torch.stack([solution.images for solution in solutions]).mean(0) if self.mean else solutions[-1].images
+        return replace(solutions[-1], images=images, steps=steps, history=torch.cat([solution.history for solution in solutions]))
 
 
 def _shifted(on_step: OnStep | None, before: int, steps: int) -> OnStep | None:
