@@ -56,8 +56,10 @@ class Output(BaseModel):
     album: bool = False
     """Bring all photos that are given colours to the chroma that they have in common, at the end of the run."""
     mean: Literal["samples", "stages"] | None = None
-    """The answer is the mean of all `samples`, not the first, or of what each stage of the solver drew, not the last (of one it is that one):
-    nearer, where they err by themselves, and softer."""
+    """The answer is the mean of all `samples`, not the first, or of what all stages of the solver drew, not the last.
+
+    Nearer, where they err by themselves, and softer. Of a single stage it is what that drew.
+    """
 
 
 class Recipe(BaseModel):
@@ -82,7 +84,7 @@ class Recipe(BaseModel):
     output: Output = Output()
     seed: int = 0
     samples: Annotated[int, Field(ge=1)] = 1
-    """How many solutions of each photo to compare, for the map of what is uncertain; the first is the answer, or their mean (`output.mean`)."""
+    """How many solutions of each photo to compare, for the map of what is uncertain; the first is the answer, or by `output.mean` all."""
 
     @classmethod
     def load(cls, source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
