@@ -3,7 +3,8 @@
     python benchmarks/passes.py [REPEATS] [PRIOR ...]
 
 As loaded and folded, in float32 and in bfloat16, in turns of one pass each; processor time of one thread. Ratios are taken of each round.
-The gradient's cosine is against float32 as loaded. Prints a Markdown table for docs/performance.md.
+PRIOR may be `stylegan2-256` or `stylegan2-1024`, which have random weights. The gradient's cosine is
+against float32 as loaded. Prints a Markdown table for docs/performance.md.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ import time
 
 import torch
 from machine import describe
+from speed_parts import named
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from priorsolve.memory import keep_freed_memory
-from priorsolve.priors import Prior, load_prior
+from priorsolve.priors import Prior
 
 PRIORS = ("digiface64", "ffhq64", "ffhq128-fast", "ffhq128", "ffhq256")
 
@@ -39,7 +41,7 @@ def main(repeats: int, names: tuple[str, ...]) -> None:
     print("| prior | loaded ms | folded ms | ratio | bfloat16, folded ms | ratio to float32 | cosine folded | cosine bfloat16 |")
     print("|---|---|---|---|---|---|---|---|")
     for name in names:
-        prior = load_prior(name)
+        prior = named(name)
         space = "w" if "w" in prior.spaces else next(iter(prior.spaces))
         codes = prior.sample(1, torch.Generator().manual_seed(0), space)
         folded = prior.folded()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ Clock = Callable[[], float]
 
 def named(name: str) -> Prior:
     """A prior of the zoo, or a network of that size with random weights."""
-    made: dict[str, Callable[[], Prior]] = {"stylegan2-1024": lambda: stylegan2(1024), "biggan-256": biggan256}
+    made: dict[str, Callable[[], Prior]] = {f"stylegan2-{side}": partial(stylegan2, side) for side in (256, 1024)}
+    made["biggan-256"] = biggan256
     return made[name]() if name in made else load_prior(name)
 
 

@@ -31,9 +31,14 @@ class Dense(nn.Module):
         self.weight, self.bias = empty(outputs, inputs), empty(outputs)
         self._gain, self._multiplier, self._active = multiplier / math.sqrt(inputs), multiplier, active
 
+    @property
+    def matrix(self) -> Tensor:
+        """W·g."""
+        return self.weight * self._gain
+
     def forward(self, x: Tensor) -> Tensor:
         bias = self.bias if self._multiplier == 1 else self.bias * self._multiplier
-        y = F.linear(x, self.weight * self._gain, bias)
+        y = F.linear(x, self.matrix, bias)
         return F.leaky_relu(y, 0.2) * math.sqrt(2) if self._active else y
 
 

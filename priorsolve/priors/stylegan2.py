@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import final
 
 import torch
@@ -17,6 +18,7 @@ from priorsolve.priors.errors import CheckpointError
 from priorsolve.priors.fir import binomial
 from priorsolve.priors.mapping import MappingNetwork
 from priorsolve.priors.style import StylePrior, finish, positive
+from priorsolve.priors.stylegan2_frozen import Frozen, FrozenBlock, FrozenConvolution
 from priorsolve.priors.synthesis2 import Block, Convolution
 from priorsolve.types import Shape
 
@@ -36,13 +38,16 @@ class StyleGAN2(StylePrior):
     """w+ → constant 4×4 → twice the side per block → picture. `blocks` are the mapping network, then 4², 8², … in order.
 
     In `features@k` of the skip architecture the running picture's channels follow the features', since both enter block k.
-    Every size comes from the tensors: build one with `from_state`.
+    Every size comes from the tensors: build one with `from_state`. `folded` sorts them for the CPU.
     """
+
+    _frozen: Frozen | None
 
     def __init__(self, mapping: MappingNetwork, blocks: Mapping[str, Block], settings: Mapping[str, object]) -> None:
         super().__init__(mapping)
         self.synthesis = nn.ModuleDict(blocks)
         self._settings = dict(settings)
+        self._frozen = None
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor], settings: Mapping[str, object] | None = None) -> StyleGAN2:
@@ -107,6 +112,14 @@ class StyleGAN2(StylePrior):
         maps = [layer.noise_const.flatten() for layer in self._convolutions if layer.noisy]
         return torch.cat(maps)[None] if maps else super().noise_maps()
 
+    def folded(self) -> StyleGAN2:
+        if self.mapping.w_avg.device.type != "cpu":
+            return self
+        other = copy(self)
+        other._modules = dict(self._modules)
+        other._frozen = Frozen(self._synthesis)
+        return other
+
     @property
     def _convolutions(self) -> list[Convolution]:
         return [layer for block in self._synthesis for layer in block.convolutions]
@@ -121,6 +134,8 @@ class StyleGAN2(StylePrior):
         return self.image_shape[0] if self._settings["architecture"] == "skip" else 0
 
     def _styled(self, wplus: Tensor) -> list[Tensor]:
+        if self._frozen is not None and wplus.ndim == 3:
+            return self._frozen.styles(wplus)
         # a block's colours share the slot of the next block's first convolution
         styles: list[Tensor] = []
         slot = 0
@@ -135,8 +150,11 @@ class StyleGAN2(StylePrior):
         image: Tensor | None = None
         if x is not None and self._colours:
             x, image = x[:, : -self._colours], x[:, -self._colours :]
-        at, noises = 0, iter(self._added(noise))
-        for k, block in enumerate(self._synthesis, start=1):
+        blocks: Sequence[Block | FrozenBlock] = self._synthesis
+        if self._frozen is not None and styles[0].ndim == 2:
+            blocks = self._frozen.blocks
+        at, noises = 0, iter(self._added(noise, [layer for block in blocks for layer in block.convolutions]))
+        for k, block in enumerate(blocks, start=1):
             own = [next(noises) for _ in block.convolutions]
             if start <= k < stop:
                 x, image = block(x, image, styles[at : at + len(block.layers)], own)
@@ -147,13 +165,13 @@ class StyleGAN2(StylePrior):
             return image
         return x if image is None else torch.cat([x, image], dim=1)
 
-    def _added(self, noise: Noise) -> list[Tensor | None]:
+    def _added(self, noise: Noise, convolutions: Sequence[Convolution | FrozenConvolution]) -> list[Tensor | None]:
         """What every convolution adds; drawn for all of them, so that the maps are the same wherever a picture is entered."""
         rng = torch.Generator().manual_seed(self.noise_seed)
         if not isinstance(noise, Tensor):
-            return [layer.added(noise, rng) for layer in self._convolutions]
+            return [layer.added(noise, rng) for layer in convolutions]
         own = iter(self._split(noise))
-        return [layer.added(next(own), rng) if layer.noisy else None for layer in self._convolutions]
+        return [layer.added(next(own), rng) if layer.noisy else None for layer in convolutions]
 
 
 def _sides(state: Mapping[str, Tensor]) -> list[int]:

@@ -42,26 +42,26 @@ class Convolution(nn.Module):
             self.noise_strength = empty()
         if up:
             self.register_buffer("resample_filter", torch.empty(4, 4, device="meta"))
-        self._up, self._clamp, self.side = up, clamp, side
+        self.up, self.clamp, self.side = up, clamp, side
 
     def forward(self, x: Tensor, style: Tensor, noise: Tensor | None, gain: float = 1.0) -> Tensor:
         squares = self.weight.square().sum(dim=(2, 3))
         if style.ndim == 3:
             # each output filter has its own style
             scale = (style.square() * squares).sum(dim=2)
-            x = convolved(x, self.weight, style, up=self._up)
+            x = convolved(x, self.weight, style, up=self.up)
         else:
             # scaling the input and the output is one shared convolution for the whole batch, where scaling the weights is one per image
             scale = style.square() @ squares.T
             x = x * style[:, :, None, None]
-            x = F.conv_transpose2d(x, self.weight.transpose(0, 1), stride=2) if self._up else F.conv2d(x, self.weight, padding=1)
-        if self._up:
+            x = F.conv_transpose2d(x, self.weight.transpose(0, 1), stride=2) if self.up else F.conv2d(x, self.weight, padding=1)
+        if self.up:
             x = smooth(x, 4 * self.resample_filter, padding=1)
         x = x * (scale + 1e-8).rsqrt()[:, :, None, None]
         if noise is not None:
             x = x + noise
         x = F.leaky_relu(x + self.bias[:, None, None], 0.2) * (math.sqrt(2) * gain)
-        return x if self._clamp is None else x.clamp(-self._clamp * gain, self._clamp * gain)
+        return x if self.clamp is None else x.clamp(-self.clamp * gain, self.clamp * gain)
 
     def added(self, noise: Noise, rng: torch.Generator) -> Tensor | None:
         """What is added to the features, (side, side) or (B, 1, side, side), or None. `rng` is drawn from in "random" alone.
@@ -90,7 +90,7 @@ class Picture(nn.Module):
             raise CheckpointError(f"{name}.weight has shape {list(state[f'{name}.weight'].shape)}, expected [1 or 3, {inputs}, 1, 1]")
         self.weight, self.bias = empty(self.channels, inputs, 1, 1), empty(self.channels)
         self.affine = Dense(w_dim, inputs)
-        self._clamp, self._gain = clamp, 1 / math.sqrt(inputs)
+        self.clamp, self._gain = clamp, 1 / math.sqrt(inputs)
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         style = style * self._gain
@@ -98,7 +98,7 @@ class Picture(nn.Module):
             x = convolved(x, self.weight, style) + self.bias[:, None, None]
         else:
             x = F.conv2d(x * style[:, :, None, None], self.weight, self.bias)
-        return x if self._clamp is None else x.clamp(-self._clamp, self._clamp)
+        return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
 
 
 @final
