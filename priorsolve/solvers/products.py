@@ -16,8 +16,6 @@ from priorsolve.priors.frozen import product
 
 _SMALL = 16
 """Pixels of a small map. From 8×8 on a convolution in groups was as quick, from 16×16 on quicker (docs/performance.md)."""
-_SLICE = 128
-"""Rows of a weight's gradient at a time: what is made is still in the cache when it is put in its place."""
 
 _Pair = tuple[int, int]
 
@@ -60,8 +58,8 @@ def transposed_convolution(x: Tensor, weight: Tensor, bias: Tensor | None, strid
 class _Patches(Function):
     """Weights (..., inputs, M) and pixels (..., inputs, P): the patch that each pixel makes, (..., M, P).
 
-    Products by oneDNN, one for each row, so that none depends on its neighbours. The gradient of the pixels takes half the time of MKL's,
-    of the weights three quarters, most of which is writing them.
+    One product for each row, so that none depends on its neighbours. By oneDNN, which knows AVX-512 on all processors; but the gradient of
+    the weights, which is large and has few sums in it, is written straight into its place, and oneDNN's products cannot be.
     """
 
     @staticmethod
@@ -92,8 +90,7 @@ class _Patches(Function):
         each = (value.reshape(-1, *value.shape[-2:]) for value in (weight, pixels, gradient, by_weight, by_pixel))
         for w, x, g, to_weight, to_pixel in zip(*each, strict=True):
             to_pixel[:] = product(w, g.T.contiguous())
-            for part, to_part in zip(x.split(_SLICE), to_weight.split(_SLICE), strict=True):
-                to_part[:] = product(part, g)
+            torch.mm(x, g.T, out=to_weight)
         return by_weight, by_pixel
 
 
