@@ -8,13 +8,15 @@ left out, they are the suite's own for the prior. The misfit is the root mean sq
 was measured, where something was; likeness is LPIPS with the clean photo. Both are looked at every 5th time that the operator is used, on
 the current picture (of several restarts, the one that fits best), the clock standing still; medians over the photos. Pictures drawn are
 those of one photo, restarts and sampled codes included; the pictures that `begin_at: regressed` predicts from are drawn before, once for a
-prior. Prints a Markdown table for docs/performance.md.
+prior. Prints a Markdown table for docs/performance.md, and after it, of every photo of every task: the pictures until it has reached both
+figures that the plain loop ended with on it, as a share of the pictures that the plain loop drew until then.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import statistics
 import time
 from collections.abc import Iterator
@@ -51,19 +53,33 @@ OURS = {
         "regressed, layered": "[{latent: {begin_at: regressed, steps: 20, lr: 0.1}},"
         " {layered: {block: 2, steps: 80, lr: 0.08, decay_share: 0.3}}]",
     },
-    "ffhq128": {"recipe": ""},
+    "ffhq128": {
+        "recipe": "",
+        "regressed, layered": "[{latent: {space: w, begin_at: regressed, steps: 6, lr: 0.12, loss: [l2, lpips]}},"
+        " {layered: {block: 3, steps: 40, lr: 0.1, decay_share: 0.4, loss: [l2, {lpips: {weight: 0.02}}]}}]",
+    },
 }
 SMALLER = {("digiface64", "upscale"): "operator.0.downsample.factor=4"}
 """From 16×16, as the larger prior."""
 
 
 class Point(NamedTuple):
-    """Pictures drawn for a photo so far, seconds for all photos, and the medians of misfit and LPIPS."""
+    """Pictures drawn for a photo so far, seconds for all photos, and each photo's misfit and LPIPS."""
 
     drawn: float
     seconds: float
-    misfit: float
-    likeness: float
+    misfits: list[float]
+    likenesses: list[float]
+
+    @property
+    def misfit(self) -> float:
+        """The median over the photos."""
+        return statistics.median(self.misfits)
+
+    @property
+    def likeness(self) -> float:
+        """The median over the photos."""
+        return statistics.median(self.likenesses)
 
 
 class Watched(Operator):
@@ -98,8 +114,8 @@ class Watched(Operator):
         apart = ((estimate.view(count, -1, *estimate.shape[1:]) - self.y[:, None]) * self.where[:, None]).square().flatten(2).sum(2)
         apart, best = (apart / self.where.flatten(1).sum(1, keepdim=True)).sqrt().min(1)
         pictures = x.view(count, -1, *x.shape[1:])[torch.arange(count), best].clamp(0, 1)
-        middle = [statistics.median(of.tolist()) for of in (apart, lpips(pictures, self.clean))]
-        self.points.append(Point(self.drawn / count, begun - self.begun - self.looking, *middle))
+        seconds = begun - self.begun - self.looking
+        self.points.append(Point(self.drawn / count, seconds, apart.tolist(), lpips(pictures, self.clean).tolist()))
         self.looking += self.clock() - begun
 
 
@@ -136,6 +152,18 @@ def row(task: str, label: str, points: list[Point], goal: Point) -> str:
     return f"| {task} | {label} | {' | '.join(texts)} | {end.drawn:.0f} in {end.seconds:.1f} s | {end.misfit:.4f} | {end.likeness:.3f} |"
 
 
+def shares(points: list[Point], plain: list[Point]) -> list[float]:
+    """For each photo, pictures until both of its goals, over those of the plain loop; infinite where it never got there."""
+    goals = list(zip(plain[-1].misfits, plain[-1].likenesses, strict=True))
+
+    def until(course: list[Point], photo: int) -> float:
+        misfit, likeness = goals[photo]
+        there = (point.drawn for point in course if point.misfits[photo] <= misfit and point.likenesses[photo] <= likeness)
+        return next(there, math.inf)
+
+    return [until(points, photo) / until(plain, photo) for photo in range(len(goals))]
+
+
 def main() -> None:
     """Read the command line, print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -160,6 +188,7 @@ def main() -> None:
         "|---|---|---|---|---|---|---|---|---|",
         flush=True,
     )
+    pooled: dict[str, list[float]] = {label: [] for label in ours}
     for task in given.tasks:
         name, _, change = TASKS[task].partition("?")
         changes = [each for each in (f"prior={given.prior}", change, SMALLER.get((given.prior, task), "")) if each]
@@ -169,6 +198,10 @@ def main() -> None:
             recipe = Recipe.load(name, [*changes, *([f"solver={solver}"] if solver else [])])
             found = solved(recipe, prior.computing(None if dtype == "float32" else getattr(torch, dtype)), clean)
             print(row(task, label, found, plain[-1]), flush=True)
+            pooled[label] += shares(found, plain)
+    for label, each in pooled.items():
+        there = sum(map(math.isfinite, each))
+        print(f"\n{label}: both reached in {there} of {len(each)}; pictures over the plain loop's, median {statistics.median(each):.2f}")
 
 
 if __name__ == "__main__":
