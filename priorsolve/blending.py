@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from priorsolve.framing import Box, Frame, continued, cut, cut_known, lay, paste
-from priorsolve.framing.colour import halo, matched, with_chroma
+from priorsolve.framing.colour import halo, matched, of_head, with_chroma
 from priorsolve.operators.base import compose as compose_operators
 from priorsolve.scenes import Scene
 from priorsolve.shots import Shot, enlarged
@@ -52,6 +52,7 @@ class _Composer:
         self.base = measured if len(measured) == 3 else measured.expand(3, -1, -1)
         self.seen = [cut(self.base, patch.frame, scene.tile) for patch in scene.patches]
         self.changes = [self._change(index) for index in range(len(images))]
+        self.colours = [of_head(image) for image in self.images] if scene.keeps and damage.grey and scene.heads else self.images
         self.fills = [self._fill(index) for index in range(len(images))] if scene.keeps and self.known is not None else []
 
     def composed(self) -> Tensor:
@@ -95,7 +96,7 @@ class _Composer:
         scale = frame.size[0] / self.scene.tile[0]
         wide = box.grown(halo(scale), *self.scene.size)
         grey = self.grey.A(self._drawn(index, wide)[None])[0]
-        coloured = with_chroma(grey, _laid(self.images[index], frame, wide), scale)
+        coloured = with_chroma(grey, _laid(self.colours[index], frame, wide), scale)
         coloured = coloured + (grey - self.grey.A(coloured[None])[0])
         return Box(box.left - wide.left, box.top - wide.top, box.right - wide.left, box.bottom - wide.top).of(coloured)
 

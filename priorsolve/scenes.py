@@ -24,6 +24,7 @@ class Scene:
         tile: (height, width) of the prior's pictures.
         keeps: put back what was measured, at the photo's own resolution too.
         fills: holes beside the frames are filled, too.
+        heads: each frame is a head's, and the photo beside the frames stays as it is.
     """
 
     source: Source
@@ -32,6 +33,7 @@ class Scene:
     tile: tuple[int, int]
     keeps: bool
     fills: bool = False
+    heads: bool = False
 
 
 def framed(source: Source, how: Framings, *, keeps: bool) -> tuple[Scene, Shot, tuple[str, ...], tuple[str, ...]]:
@@ -61,7 +63,7 @@ def framed(source: Source, how: Framings, *, keeps: bool) -> tuple[Scene, Shot, 
     else:
         _check_shape(source.path, size, tile)
         patches, labels = [Patch(Frame.of_box(0, 0, size[1], size[0]), Whole())], [""]
-    return Scene(source, tuple(patches), size, tile, keeps, fills), shot, tuple(notes), tuple(labels)
+    return Scene(source, tuple(patches), size, tile, keeps, fills, isinstance(how.settings, Faces)), shot, tuple(notes), tuple(labels)
 
 
 def _faces(source: Source, shot: Shot, how: Faces, size: tuple[int, int]) -> list[Patch]:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import skimage.data
 import torch
+from kornia.color import rgb_to_lab
 from torch import Tensor
 
 from priorsolve.framing import (
@@ -28,6 +29,7 @@ from priorsolve.framing import (
     paste,
     tile_frames,
 )
+from priorsolve.framing.colour import of_head
 from priorsolve.framing.frame import centres
 
 DATA: Any = skimage.data
@@ -175,3 +177,17 @@ def test_a_surface_through_holes_goes_on_as_it_came(monkeypatch: pytest.MonkeyPa
         assert line < 1.5 * photo()[:, 39:45, 20:400].diff(dim=1).abs().mean()  # no step at the border
     assert torch.equal(continued(photo(), known * 0), photo())
     assert torch.equal(continued(photo(), torch.ones_like(known)), photo())
+
+
+def test_beside_the_face_only_colours_of_skin_and_hair_stay() -> None:
+    colours = {"brown hair": (0.35, 0.22, 0.12), "blond hair": (0.85, 0.72, 0.45), "skin": (0.85, 0.62, 0.5), "leaves": (0.2, 0.45, 0.15)}
+    colours |= {"sky": (0.4, 0.6, 0.9), "magenta": (0.8, 0.2, 0.8), "grey": (0.5, 0.5, 0.5)}
+    for name, colour in colours.items():
+        flat = torch.tensor(colour)[:, None, None].expand(3, 64, 64)
+        made = of_head(flat)
+        before, after = rgb_to_lab(flat[None])[0], rgb_to_lab(made.clamp(0, 1)[None])[0]
+        middle, corner = after[1:, 36, 32].norm(), after[1:, 2, 2].norm()
+        own = before[1:, 0, 0].norm()
+        assert middle == pytest.approx(float(own), abs=0.3), name  # eyes may be green
+        assert corner == pytest.approx(float(own) if name in ("brown hair", "blond hair", "skin", "grey") else 0, abs=0.3), name
+        assert (after[0] - before[0]).abs().max() < 0.3, name

@@ -1,6 +1,8 @@
-"""Colours that fit: chroma for a sharp grey photo, and a patch that meets what lies around it."""
+"""Colours that fit: chroma for a sharp grey photo, those of a head alone, and a patch that meets what lies around it."""
 
 from __future__ import annotations
+
+import math
 
 import torch
 from kornia.color import lab_to_rgb, rgb_to_lab
@@ -13,6 +15,10 @@ GAIN = 1.25
 """Contrast is changed at most so many times where a patch is matched."""
 SHIFT = 0.1
 """Brightness and colours are moved at most so far where a patch is matched, of 1."""
+FACE = (0.0, 0.12, 0.56, 0.74)
+"""The face in FFHQ's frame, whose half side is 1: an ellipse's centre (u, v) and half axes, from ear to ear, from hair to chin."""
+WARM = (45.0, 45.0, 25.0)
+"""Hues of skin and hair, in degrees of CIELAB: red (0) to yellow (90) as middle and reach, and over how many they end on either side."""
 
 
 def with_chroma(grey: Tensor, coloured: Tensor, scale: float) -> Tensor:
@@ -33,6 +39,30 @@ def with_chroma(grey: Tensor, coloured: Tensor, scale: float) -> Tensor:
         sharp, soft = (guided_blur(guide / 100, chroma, reach, EDGE**2, subsample=step, separable=True) for guide in (lightness, blurred))
         chroma = chroma + sharp - soft
     return lab_to_rgb(torch.cat([lightness, chroma], 1), clip=False)[0]
+
+
+def of_head(image: Tensor) -> Tensor:
+    """A picture in FFHQ's frame, (3, h, w), with no colours beside the face but those that skin and hair have.
+
+    For a photo that stays grey around the frame: there a prior's guess at leaves or a blue wall would be a stain.
+    """
+    lab = rgb_to_lab(image[None].clamp(0, 1))
+    chroma = lab[:, 1:]
+    hue = torch.atan2(chroma[:, 1:], chroma[:, :1]) * (180 / math.pi)
+    middle, reach, fall = WARM
+    away = ((hue - middle + 180).remainder(360) - 180).abs() - reach
+    height, width = image.shape[-2:]
+    u, v = ((torch.arange(side).to(image) + 0.5) * (2 / side) - 1 for side in (width, height))
+    x, y, across, down = FACE
+    radius = (((u - x) / across).square()[None] + ((v - y) / down).square()[:, None]).sqrt()
+    kept = torch.maximum(_falling(away / fall), _falling((radius - 1) / 0.25))
+    return lab_to_rgb(torch.cat([lab[:, :1], chroma * kept], 1), clip=False)[0]
+
+
+def _falling(t: Tensor) -> Tensor:
+    """1 up to 0, 0 from 1 on, smooth between."""
+    t = 1 - t.clamp(0, 1)
+    return t * t * (3 - 2 * t)
 
 
 def halo(scale: float) -> int:
