@@ -53,7 +53,7 @@ BESIDE = {f"{name}-others": 8 if name in MAIN else 4 for name in TASKS}
 
 
 def other(task: str, solver: str) -> str:
-    """That solver by the loss of the task's recipe: features are not compared where there is noise or nothing to be seen."""
+    """That solver by the loss of the task's recipe, its last picture: no features where there is noise or nothing to be seen."""
     blind = task.startswith(("deblur", "sense"))
     words = (
         {"LOSS": "[l1, l2]", "WEIGHT": "0.01", "WIDE": "0.02"} if blind else {"LOSS": "[l1, l2, lpips]", "WEIGHT": "0.05", "WIDE": "0.1"}
@@ -61,13 +61,13 @@ def other(task: str, solver: str) -> str:
     chain = OTHERS[solver]
     for word, meant in words.items():
         chain = chain.replace(word, meant)
-    return f"solver=[{chain}]"
+    return f"solver=[{chain}]&output.mean=null"
 
 
 SMALL = {
     "hole24": ("A hole of 24×24", f"inpaint?{HOLE}"),
     "upscale4": ("4× larger, from 16×16", "upscale?operator.0.downsample.factor=4"),
-    "colours64": ("Colours", "colorize?"),
+    "colours64": ("Colours", "colorize?output.mean=null"),
     "identity": ("Nothing missing: how near the prior comes to a photo", "inpaint?operator=[identity]&output.consistency=false"),
     "sense500": ("500 Gaussian measurements of 12 288", "sense?operator=[{gaussian_sensing: {m: 500, seed: 0}}]&noise=[]"),
 }
