@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,22 @@ import numpy as np
 import pytest
 import run_support as run
 import skimage.data
+import torch
 from PIL import Image
 
+from priorsolve.blending import compose
 from priorsolve.cli import main
 from priorsolve.components import RecipeError
+from priorsolve.damage import Damage
+from priorsolve.framing.frame import centres
+from priorsolve.framings import Faces, Framings
+from priorsolve.operators.gray import Gray
 from priorsolve.recipe import Recipe
 from priorsolve.records import Record
 from priorsolve.restoration import Options, restore
+from priorsolve.scenes import framed
 from priorsolve.schema import recipe_schema
+from priorsolve.shots import Source
 
 pytestmark = pytest.mark.usefixtures("digiface64")
 
@@ -136,6 +145,23 @@ def test_grey_photos_keep_their_sharp_grey_values(tmp_path: Path) -> None:
     assert np.ptp(made[100:150, 140:180], axis=-1).max() > 8  # colours in the face
     assert (np.ptp(made[:8], axis=-1) == 0).all()  # none beside it
     assert "beside the faces the photo stays grey" in record.notes
+
+
+def test_a_green_answer_stains_no_grey_wall(tmp_path: Path) -> None:
+    """In a frame of a head green stays in the face alone, where eyes may have it; elsewhere it is an answer like any other."""
+    path = given(tmp_path, np.rint(pair() @ GREY).astype(np.uint8)) / "pair.png"
+    source = Source(path, 1, Damage([Gray()], (3, 64, 64)), None, 0, False)
+    scene, shot, _, _ = framed(source, Framings(faces=Faces(largest=True)), keeps=True)
+    (patch,) = scene.patches
+    green = [torch.tensor([0.2, 0.6, 0.2])[:, None, None].expand(3, 64, 64)]
+    at = patch.frame.from_photo(centres(*scene.size, top=0, left=0))
+    beside = (patch.window(at) > 0.4) & (at.abs().amax(-1) > 0.7) & (at[..., 1] < 0)
+    assert beside.sum() > 100
+    for heads in (True, False):
+        made = compose(replace(scene, heads=heads), shot, green, green)
+        colour = made.amax(0) - made.amin(0)
+        assert colour[at.norm(dim=-1) < 0.2].mean() > 0.1
+        assert (colour[beside].mean() < 0.01) == heads
 
 
 def test_small_photos_come_back_large(tmp_path: Path) -> None:
