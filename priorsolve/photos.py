@@ -73,8 +73,12 @@ def _below(folder: Path) -> Iterator[str]:
         below = Path(place).relative_to(folder).as_posix()
         prefix = "" if below == "." else f"{below}/"
         for name in files:
-            if os.path.splitext(name)[1].lower() in KNOWN and not is_temporary(name):  # noqa: PTH122 (a Path for each takes as long as all else)
+            if _suffix(name) in KNOWN and not is_temporary(name):
                 yield prefix + name
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower()  # noqa: PTH122 (a Path for each photo takes as long as all else at a start)
 
 
 def output_name(name: str, output: Literal["same", "png"] = "same") -> str:
@@ -86,11 +90,11 @@ def output_name(name: str, output: Literal["same", "png"] = "same") -> str:
     base = name
     while base.lower().endswith(".png"):
         base = base[: -len(".png")]
-    suffix = Path(base).suffix.lower()
+    suffix = _suffix(base)
     kept = WRITTEN if output == "same" else {".png"}
     if suffix in KNOWN and suffix not in kept:
         return name + ".png"
-    return name if Path(name).suffix.lower() in kept else name + ".png"
+    return name if _suffix(name) in kept else name + ".png"
 
 
 def output_names(photos: Iterable[Photo], output: Literal["same", "png"] = "same") -> dict[str, str]:

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import BaseModel
+
 from priorsolve.files import is_temporary, write_atomically
 from priorsolve.photos import Photo
 
@@ -108,21 +110,36 @@ def pending(
     return todo, stands
 
 
-def _standing(out: Path, name: str, fingerprint: str) -> Status | None:
-    """The status that a photo has, if it has one. A hundred thousand records are read at a start: no more is looked at than is needed."""
+class _Glance(BaseModel):
+    """What a start asks a record, read without making the rest of it."""
+
+    status: Status
+    fingerprint: str
+    image: str | None = None
+
+
+def _glance(path: str) -> _Glance | Record | None:
+    """The record at `path`, or what a start asks of it: it looks at a hundred thousand. None as `read_record`."""
     try:
-        handle = os.open(f"{out}/records/{name}.json", os.O_RDONLY)
+        handle = os.open(path, os.O_RDONLY)
         try:
-            text = os.read(handle, os.fstat(handle).st_size)
+            text = os.read(handle, 1 << 16)
         finally:
             os.close(handle)
-        record = json.loads(text)
-        status, image = _status(record["status"]), record.get("image")
-        if record["fingerprint"] != fingerprint:
-            return None
-        return status if status == "failed" or (image is not None and os.path.isfile(f"{out}/{image}")) else None  # noqa: PTH113 (slow)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return _Glance.model_validate_json(text, strict=True)
+    except OSError:
         return None
+    except ValueError:  # damaged, longer than was read, or with a name that is no Unicode, which only the careful reader takes
+        return read_record(Path(path))
+
+
+def _standing(out: Path, name: str, fingerprint: str) -> Status | None:
+    """The status that a photo has, if it has one."""
+    record = _glance(f"{out}/records/{name}.json")
+    if record is None or record.fingerprint != fingerprint:
+        return None
+    there = record.status == "failed" or (record.image is not None and os.path.isfile(f"{out}/{record.image}"))  # noqa: PTH113 (slow)
+    return record.status if there else None
 
 
 def thinned(history: Sequence[float]) -> tuple[float, ...]:

@@ -144,9 +144,13 @@ class Fingerprint:
     options: Options
 
     def __call__(self, photo: Photo) -> str:
-        if not any(map(is_per_photo, self.recipe.operator)):
+        if not self._per_photo:
             return self._of_all
         return self._marked(self.recipe.fingerprint(stem(photo.name), photo_seed(self.recipe.seed, photo.name)))
+
+    @cached_property
+    def _per_photo(self) -> bool:
+        return any(map(is_per_photo, self.recipe.operator))
 
     @cached_property
     def _of_all(self) -> str:

@@ -130,6 +130,17 @@ def test_pending(tmp_path: Path) -> None:
     assert todo(overwrite=True) == names
 
 
+def test_no_record_is_too_long_or_too_strangely_named_to_stand(tmp_path: Path) -> None:
+    names = ["long", "bytes-\udcff", "cut"]
+    for name in names:
+        write_atomically(tmp_path / "images" / name, b"x")
+        write_record(tmp_path, Record(name, "done", "now", image=f"images/{name}", notes=("n" * 100_000,) if name == "long" else ()))
+    path = record_path(tmp_path, "cut")
+    path.write_bytes(path.read_bytes()[:-4])  # all that is asked of it is there, but it is no whole record
+    left, stands = pending([Photo(tmp_path / name, name) for name in names], tmp_path, lambda photo: "now")
+    assert ([photo.name for photo in left], stands["done"]) == (["cut"], 2)
+
+
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     write_atomically(path, b"old")
