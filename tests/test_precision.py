@@ -60,10 +60,18 @@ def test_an_option_of_a_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("capabilities", "chosen"), [({"avx512_bf16": True}, "bfloat16"), ({"avx512_bf16": False}, "float32"), ({}, "float32")]
+    ("capabilities", "chosen"),
+    [
+        ({"avx512_bf16": True, "cpu_name": "AMD EPYC 9B14"}, "bfloat16"),
+        ({"avx512_bf16": False, "cpu_name": "AMD EPYC 7R13"}, "float32"),
+        ({"avx512_bf16": True, "amx_bf16": False, "cpu_name": "Intel Xeon"}, "float32"),
+        ({"avx512_bf16": True, "amx_bf16": True, "cpu_name": "Intel Xeon"}, "bfloat16"),
+        ({"avx512_bf16": True}, "bfloat16"),
+        ({}, "float32"),
+    ],
 )
 def test_auto_asks_the_processor_and_the_prior(
-    monkeypatch: pytest.MonkeyPatch, digiface64: Prior, capabilities: dict[str, bool], chosen: str
+    monkeypatch: pytest.MonkeyPatch, digiface64: Prior, capabilities: dict[str, bool | str], chosen: str
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
     faces = MobileStyleGAN.from_state(random_state())
