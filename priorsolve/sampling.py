@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch import Tensor
 from priorsolve.operators.base import Operator
 from priorsolve.operators.noise import Noise
 from priorsolve.solvers import OnStep, Solution, Solver, Staged, Step
+from priorsolve.solvers.averaged import with_images
 from priorsolve.solvers.fit import solve_fitting
 from priorsolve.types import Images, Measurements, PerImage
 
@@ -68,8 +69,9 @@ def solve_several(
         noise: drawn once more for each solution but the first, where something was measured; None leaves `y` as it is.
         where: (B, ...) 1 where something was measured.
         finish: from a solution to the pictures that are kept.
-        mean: the answer's pictures are the mean of the k as they were drawn; the rest, such as codes and misfit, stays the first's. No
-            other picture has less squared error on average over samples of p(x | y), which these are as far as the solver's are.
+        mean: the answer's pictures are the mean of the k as they were drawn, and misfit and residual are the mean's; the rest stays the
+            first's. No other picture has less squared error on average over samples of p(x | y), which these are as far as the
+            solver's are.
     """
     first, batch = solve_fitting(solver, y, operator, seeds=seeds, on_step=_part(on_step, 0, k), batch=batch)
     if k == 1:
@@ -81,7 +83,8 @@ def solve_several(
         solution, batch = solve_fitting(solver, again, operator, seeds=own, on_step=_part(on_step, i, k), batch=batch)
         drawn += solution.images
         pictures.append(finish(solution))
-    return replace(first, images=drawn / k) if mean else first, Samples(torch.stack(pictures, 1)), batch
+    answer = with_images(first, drawn / k, y, operator, solver.loss) if mean else first
+    return answer, Samples(torch.stack(pictures, 1)), batch
 
 
 def _part(on_step: OnStep | None, i: int, k: int) -> OnStep | None:

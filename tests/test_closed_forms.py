@@ -172,6 +172,22 @@ def test_rounds_never_get_worse() -> None:
     assert bool((misfits[2] < 0.99 * misfits[1]).all())
 
 
+def test_the_mean_of_two_stages_has_a_residual_of_its_own() -> None:
+    """½ (a + b) where a and b are what the stages draw; residual and l2 are root mean square and mean square of y − A(½ (a + b))."""
+    prior, operator = LinearChain(), half()
+    y = measured(operator)
+    stages = [Latent(prior, steps=3, restarts=1, candidates=1), Layered(prior, 1, steps=20)]
+    first = stages[0](y, operator)
+    both, mean = (Staged(stages, mean=mean)(y, operator) for mean in (False, True))
+    images = (first.images + both.images) / 2
+    where = operator.support(torch.ones_like(images))
+    apart = ((operator.A(images) - y).square().flatten(1).sum(1) / where.flatten(1).sum(1)).sqrt()
+    torch.testing.assert_close(mean.images, images)
+    torch.testing.assert_close(mean.residual, apart)
+    torch.testing.assert_close(mean.misfit, apart.square())
+    assert bool((apart - both.residual).abs().min() > 1e-3)
+
+
 # -- several codes ---------------------------------------------------------------------------------------------------------------------
 
 

@@ -82,6 +82,9 @@ def test_the_mean_of_the_posteriors_samples_is_the_best_estimate() -> None:
     )
     assert samples is not None
     torch.testing.assert_close(answer.images, samples.images.mean(1))
+    apart = (operator.A(answer.images) - y)[:, :, 3].square().mean()  # the last row alone was measured
+    torch.testing.assert_close(answer.residual, apart.sqrt()[None])
+    torch.testing.assert_close(answer.misfit, apart[None])
     middle = prior.decode(torch.zeros(1, 6, dtype=torch.float64))
     W = (prior.decode(torch.eye(6, dtype=torch.float64)) - middle).flatten(1).T
     A = known.expand(3, 4, 4).flatten().double()

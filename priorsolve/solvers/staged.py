@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from priorsolve.losses import Loss
 from priorsolve.priors.base import Prior
+from priorsolve.solvers.averaged import with_images
 from priorsolve.solvers.base import OnStep, Solution, Solver, Step
 from priorsolve.types import HasA, Images, Measurements, Progress
 
@@ -20,9 +22,10 @@ class Staged:
 
     Args:
         stages: the solvers.
-        mean: the pictures are the mean of those that the stages drew, each of its own; the rest, such as codes and misfit, stays the
-            last's. What is not measured errs in each stage in another way, so the mean errs less: of pictures along one search,
-            Ulyanov et al. ("Deep Image Prior", 2018, §3) average for the same reason. Softer than any of them.
+        mean: the pictures are the mean of those that the stages drew, each of its own, and misfit (by the last one's loss) and residual are
+            the mean's; the rest, such as codes and history, stays the last's. What is not measured errs in each stage in another way,
+            so the mean errs less: of pictures along one search, Ulyanov et al. ("Deep Image Prior", 2018, §3) average for the same
+            reason. Softer than any of them.
     """
 
     stages: Sequence[Solver]
@@ -36,6 +39,11 @@ class Staged:
     def prior(self) -> Prior:
         """The first stage's."""
         return self.stages[0].prior
+
+    @property
+    def loss(self) -> Loss:
+        """The last stage's, in whose units misfits are told."""
+        return self.stages[-1].loss
 
     @property
     def steps(self) -> int:
@@ -64,8 +72,10 @@ class Staged:
             solutions.append(start)
             before += stage.steps
         steps = torch.stack([solution.steps for solution in solutions]).sum(0)
-        images = torch.stack([solution.images for solution in solutions]).mean(0) if self.mean else solutions[-1].images
-        return replace(solutions[-1], images=images, steps=steps, history=torch.cat([solution.history for solution in solutions]))
+        whole = replace(solutions[-1], steps=steps, history=torch.cat([solution.history for solution in solutions]))
+        if not self.mean or len(solutions) == 1:
+            return whole
+        return with_images(whole, torch.stack([solution.images for solution in solutions]).mean(0), y, operator, self.loss)
 
 
 def _shifted(on_step: OnStep | None, before: int, steps: int) -> OnStep | None:
