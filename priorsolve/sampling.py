@@ -66,21 +66,28 @@ def solve_several(
     """The answer, all k pictures (None for k = 1), and the batch that fits. The answer is the first solution, which is what k = 1 gives.
 
     Args:
-        noise: drawn once more for each solution but the first, where something was measured; None leaves `y` as it is.
+        noise: drawn once more for each solution but the first, where something was measured; None leaves `y` as it is. So it stays, too,
+            for a solver that ends in samples of p(x | y) itself, in which the noise is.
         where: (B, ...) 1 where something was measured.
         finish: from a solution to the pictures that are kept.
         mean: the answer's pictures are the mean of the k as they were drawn, and misfit and residual are the mean's; the rest stays the
             first's. No other picture has less squared error on average over samples of p(x | y), which these are as far as the
             solver's are.
+
+    Raises:
+        ValueError: the second solution is the first one again.
     """
     first, batch = solve_fitting(solver, y, operator, seeds=seeds, on_step=_part(on_step, 0, k), batch=batch)
     if k == 1:
         return first, None, batch
     drawn, pictures = first.images.clone(), [finish(first)]
+    solver, noise = solver.varied(), None if solver.keeps_last else noise
     for i in range(1, k):
         own = [(seed + i * _STRIDE) % 2**48 for seed in seeds]
         again = y if noise is None else noise(y, rng=[torch.Generator().manual_seed(seed) for seed in own], where=where)
         solution, batch = solve_fitting(solver, again, operator, seeds=own, on_step=_part(on_step, i, k), batch=batch)
+        if torch.equal(solution.images, first.images):
+            raise ValueError(_ALIKE)
         drawn += solution.images
         pictures.append(finish(solution))
     answer = with_images(first, drawn / k, y, operator, solver.loss) if mean else first
@@ -95,3 +102,7 @@ def _part(on_step: OnStep | None, i: int, k: int) -> OnStep | None:
 
 
 _STRIDE = 0x9E3779B97F4A
+_ALIKE = (
+    "samples: the solver draws nothing and the recipe has no noise, so that all solutions are one; "
+    "begin at sampled or likely codes, add noise, or leave samples out"
+)

@@ -10,6 +10,7 @@ from solvers_support import SHAPE, least_squares, linear, pictures, random_mask
 
 from priorsolve.operators.base import Identity, Operator
 from priorsolve.operators.downsample import Downsample
+from priorsolve.operators.mask import Mask
 from priorsolve.operators.sensing import GaussianSensing
 from priorsolve.priors import Prior, bank
 from priorsolve.solvers import Latent, Staged, regression
@@ -53,7 +54,9 @@ def test_the_ridge_is_its_formula_and_its_shrinkage_the_best_at_leaving_one_out(
     weights = torch.linalg.solve(gram + best * unit * torch.eye(30, dtype=torch.float64), spread)
     given = torch.randn(1, 50, generator=rng, dtype=torch.float64)
     expected = codes.mean(0) + (given - measurements.mean(0)) @ centred.T @ weights
-    torch.testing.assert_close(Ridge.fit(measurements, codes)(given), expected)
+    ridge = Ridge.fit(measurements, codes)
+    torch.testing.assert_close(ridge(given), expected)
+    torch.testing.assert_close(float(ridge.errors.square().sum()), min(errors))
     assert SHRINKAGES[0] < best < SHRINKAGES[-1], "the case is too easy to tell the shrinkages apart"
 
 
@@ -68,6 +71,18 @@ def test_a_batch_starts_as_its_singles_and_a_plain_function_as_an_operator() -> 
     known = masks.known
     plain = solver(y, lambda x: x * known)
     torch.testing.assert_close(plain.codes["z"], together.codes["z"])
+
+
+def test_likely_starts_are_off_by_what_the_regression_leaves_open() -> None:
+    """By the error on one of the pictures: none where the prior is linear and all is measured, the code's own spread where nothing is."""
+    prior, y = linear(), pictures(2)
+    likely = Latent(prior, begin_at="likely", bank=256, steps=0)
+    certain, expected = likely(y, Identity(), seeds=[1, 2]), Latent(prior, begin_at="regressed", bank=256, steps=0)(y, Identity())
+    assert float((certain.codes["z"] - expected.codes["z"]).abs().max()) < 0.1
+    nothing = Mask(torch.zeros(8, 8))
+    guessed = likely(y[:1].expand(300, -1, -1, -1), nothing, seeds=list(range(300))).codes["z"]
+    assert float((guessed.std(0) - 1).abs().max()) < 0.2
+    assert torch.equal(likely(y[1:], Identity(), seeds=[2]).codes["z"], certain.codes["z"][1:])
 
 
 def test_the_start_explains_a_photo_better_than_the_middle(digiface64: Prior) -> None:

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from priorsolve.components import RecipeError
-from priorsolve.operators import Mask
+from priorsolve.operators import Identity, Mask
 from priorsolve.operators.noise import Gaussian
 from priorsolve.priors.linear import LinearPrior
 from priorsolve.restoration import Options, restore
@@ -96,6 +96,20 @@ def test_the_mean_of_the_posteriors_samples_is_the_best_estimate() -> None:
     assert alone > 0.5
 
 
+def test_noise_is_not_drawn_again_for_samples_of_the_posterior() -> None:
+    """They hold it: where all is measured the codes' covariance is `(I + WᵀW/σ²)⁻¹`, and not nearly twice as much."""
+    prior, sigma, count = toy(), 0.5, 200
+    y = prior.decode(torch.randn(1, 6, generator=torch.Generator().manual_seed(5), dtype=torch.float64))
+    solver = Langevin(prior, noise=sigma, steps=100, lr=0.1, candidates=1)
+    _, samples, _ = solve_several(
+        solver, y, Identity(), count, noise=Gaussian(sigma), where=torch.ones_like(y), seeds=[3], finish=attrgetter("images"), batch=8
+    )
+    assert samples is not None
+    W = (prior.decode(torch.eye(6, dtype=torch.float64)) - prior.decode(torch.zeros(1, 6, dtype=torch.float64))).flatten(1).T
+    exact = (W @ torch.linalg.inv(torch.eye(6) + W.T @ W / sigma**2) @ W.T).diagonal().mean()
+    assert float(samples.images.var(1).mean() / exact) == pytest.approx(1, abs=0.15)
+
+
 def test_langevin_has_the_posteriors_covariance() -> None:
     """p(z | y) of a linear prior is normal: covariance (I + WᵀAᵀAW/σ²)⁻¹, mean that times WᵀAᵀy/σ²."""
     prior, sigma = toy(), 1.0
@@ -147,6 +161,33 @@ def test_a_run_with_samples_has_the_same_answer_and_a_map(tmp_path: Path) -> Non
         assert 0 < three.metrics["coverage"] <= 1
         assert three.metrics["spread_to_error"] > 0
         assert one.fingerprint != three.fingerprint
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_solutions_differ_where_the_first_begins_at_a_prediction(tmp_path: Path) -> None:
+    """As in the recipes that come with the package, which add no noise."""
+    photo = run.photos(tmp_path / "in", 1)
+    stages = [{"latent": {"begin_at": "regressed", "bank": 64, "steps": 4}}, {"layered": {"block": 2, "steps": 4}}]
+    recipes = [run.quick(solver=stages, noise=[], samples=k) for k in (1, 3)]
+    (alone,), (several,) = (restore(recipe, photo, tmp_path / str(recipe.samples), Options(degrade=True)) for recipe in recipes)
+    assert (tmp_path / "1" / str(alone.image)).read_bytes() == (tmp_path / "3" / str(several.image)).read_bytes()
+    assert np.array(Image.open(tmp_path / "3" / str(several.spread)))[24:40, 24:40].mean() > 10
+    assert several.metrics["spread_to_error"] > 0.1
+
+
+class Stubborn(Latent):
+    """Begins in the middle each time."""
+
+    def varied(self) -> Latent:
+        return self
+
+
+def test_solutions_that_are_all_one_are_refused() -> None:
+    prior = toy()
+    y = prior.decode(torch.zeros(1, 6, dtype=torch.float64))
+    solver = Stubborn(prior, begin_at="centre", steps=2)
+    with pytest.raises(ValueError, match="all solutions are one"):
+        solve_several(solver, y, Identity(), 2, noise=None, where=torch.ones_like(y), seeds=[3], finish=attrgetter("images"), batch=8)
 
 
 @pytest.mark.usefixtures("digiface64")

@@ -20,7 +20,8 @@ from priorsolve.operators.gray import Gray
 from priorsolve.operators.holes import Holes
 from priorsolve.operators.mask import Mask
 from priorsolve.operators.sensing import FastSensing, GaussianSensing
-from priorsolve.solvers import Latent, Staged, Step, Stop
+from priorsolve.priors import Prior
+from priorsolve.solvers import Latent, Layered, Staged, Step, Stop
 from priorsolve.types import Images, Measurements
 
 LINEAR: dict[str, Operator] = {
@@ -291,6 +292,18 @@ def test_works_where_gradients_are_off(mode: Any) -> None:
     assert torch.equal(found.images, expected.images)
     assert not expected.images.requires_grad
     assert not any(parameter.requires_grad or parameter.grad is not None for parameter in prior.parameters())
+
+
+def test_a_prior_is_folded_where_gradients_are_off(digiface64: Prior) -> None:
+    """Its folded weights are made in the call, and a tensor that is made in inference mode takes part in no backward pass."""
+    y, stages = (
+        torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)),
+        [Latent(digiface64, steps=2, restarts=1, candidates=2), Layered(digiface64, 2, steps=2)],
+    )
+    expected = Staged(stages, mean=True)(y, Identity())
+    with torch.inference_mode():
+        found = Staged(stages, mean=True)(y, Identity())
+    assert torch.equal(found.images, expected.images)
 
 
 def test_nothing_given_is_changed() -> None:

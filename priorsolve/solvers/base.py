@@ -72,6 +72,10 @@ class Solver(ABC):
         if self.learns_from:
             bank_of(self.prior, self.learns_from, on_progress)
 
+    def varied(self) -> Solver:
+        """The solver for one more solution of the same photo: where this one begins at one code whatever the seed, it draws one."""
+        return self
+
     def ready(self) -> Prior:
         """The prior as it is run: folded, since its weights stay as they are."""
         return self.prior.folded().computing(self.prior.computes)
@@ -97,8 +101,8 @@ class Solver(ABC):
         Raises:
             ValueError: the measurements do not fit the operator and the prior, or the seeds or the start do not fit the measurements.
         """
-        prior = self.ready()
         with torch.inference_mode(False), torch.no_grad():
+            prior = self.ready()
             measured = Measured(y, operator, tuple(prior.image_shape), like=next(prior.parameters()))
             seeds = _checked([self.seed] * measured.count if seeds is None else seeds, measured.count)
             if start is not None and len(start.images) != measured.count:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from torch import Tensor
@@ -27,7 +27,8 @@ from priorsolve.solvers.task import At, Task, faded
 from priorsolve.types import Codes, Images, PerImage
 
 Unit = Literal["spread", "raw"]
-Begin = Literal["sampled", "centre", "regressed"]
+Begin = Literal["sampled", "centre", "regressed", "likely"]
+_LEARNT = ("regressed", "likely")
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,10 @@ class Latent(Solver):
         steps: updates of the code; 0 keeps the best sampled code.
         restarts: codes followed for each image; the best one at the end is the answer.
         candidates: sampled codes from which the restarts start; at least as many.
-        begin_at: `sampled`; `centre`: the middle of the prior (w̄ in w); or `regressed`: the code that the measurement predicts, by ridge
-            regression on `bank` pictures of the prior. The last two are one code, whatever the seed.
-        bank: pictures drawn for `regressed` and `in_domain`, once for a prior, and kept in the cache.
+        begin_at: `sampled`; `centre`: the middle of the prior (w̄ in w); `regressed`: the code that the measurement predicts, by ridge
+            regression on `bank` pictures of the prior; or `likely`: that code, off by as much as such a prediction was off for one of those
+            pictures. `centre` and `regressed` are one code, whatever the seed.
+        bank: pictures drawn for `regressed`, `likely` and `in_domain`, once for a prior, and kept in the cache.
         halving: drop the worse half of the restarts at equal intervals until one is left (successive halving, Jamieson & Talwalkar 2016).
         optimiser: adam, sgd, momentum (0.9), rmsprop, normalised (each vector moves by `lr`), or lbfgs.
         beta1: Adam's first decay rate.
@@ -99,8 +101,8 @@ class Latent(Solver):
         positive(self, "clip", "noise", "plateau")
         one_of(self, decay=Decay, unit=Unit, begin_at=Begin, optimiser=OptimiserName)
         shares(self, "warmup", "decay_share", "beta1")
-        if self.begin_at == "regressed" and self._space == "noise":
-            raise ValueError("begin_at is 'regressed' in 'noise'; a measurement predicts no noise maps, so begin in another space")
+        if self.begin_at in _LEARNT and self._space == "noise":
+            raise ValueError(f"begin_at is {self.begin_at!r} in 'noise'; a measurement predicts no noise maps, so begin in another space")
         if self.in_domain and self._space == "noise":
             raise ValueError(f"in_domain is {self.in_domain} in 'noise'; a picture tells of no noise maps, so use it in another space")
         check_penalties(self.prior, self._space, self.penalties or {})
@@ -123,7 +125,11 @@ class Latent(Solver):
 
     @property
     def learns_from(self) -> int:
-        return self.bank if self.begin_at == "regressed" or self.in_domain else 0
+        return self.bank if self.begin_at in _LEARNT or self.in_domain else 0
+
+    def varied(self) -> Latent:
+        others: dict[Begin, Begin] = {"centre": "sampled", "regressed": "likely"}
+        return replace(self, begin_at=others.get(self.begin_at, self.begin_at))
 
     def begin(self, prior: Prior, measured: Measured, seeds: Sequence[int], start: Solution | None) -> Task:
         space = self._space
@@ -138,8 +144,8 @@ class Latent(Solver):
             search.variables[space] = search.kept(search.variables[space], -1, row_seeds(seeds, 1, scale.device))
         elif self.begin_at == "centre":
             search.variables = {space: repeated(prior.centre(space), measured.count)}
-        elif self.begin_at == "regressed":
-            codes = regressed(self.prior, space, measured, self.bank)
+        elif self.begin_at in _LEARNT:
+            codes = regressed(self.prior, space, measured, self.bank, seeds if self.begin_at == "likely" else None)
             search.variables = {space: search.kept(codes, -1, row_seeds(seeds, 1, scale.device))}
         else:
             codes = best_sampled(

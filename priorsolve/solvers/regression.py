@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -35,6 +36,8 @@ class Ridge:
     mean: Tensor
     weights: Tensor
     middle: Tensor
+    errors: Tensor
+    """(N, d) by how much the code of each example is off where all others predict it."""
 
     @staticmethod
     def fit(measurements: Tensor, codes: Tensor) -> Ridge:
@@ -43,23 +46,28 @@ class Ridge:
         centred, spread = measurements - mean, (codes - middle).double()
         values, vectors = torch.linalg.eigh((centred @ centred.T).double())
         values, turned = values.clamp_min(0), vectors.T @ spread
-        found: list[tuple[float, Tensor]] = []
+        found: list[tuple[float, Tensor, Tensor]] = []
         for shrinkage in SHRINKAGES:
             inverse = 1 / (values + shrinkage * values.mean()).clamp_min(1e-30)
             weights = vectors @ (inverse[:, None] * turned)
             own = vectors.square() @ inverse
-            found.append((float((weights / own[:, None]).square().mean()), weights))
-        return Ridge(centred, mean, min(found, key=lambda pair: pair[0])[1].to(measurements), middle)
+            errors = weights / own[:, None]
+            found.append((float(errors.square().mean()), weights, errors))
+        _, weights, errors = min(found, key=lambda one: one[0])
+        return Ridge(centred, mean, weights.to(measurements), middle, errors.to(measurements))
 
     def __call__(self, y: Tensor) -> Tensor:
         """The code (1, d) of one measurement (1, m)."""
         return self.middle + ((y - self.mean) @ self.measurements.T) @ self.weights
 
 
-def regressed(prior: Prior, space: str, measured: Measured, count: int) -> Codes:
+def regressed(prior: Prior, space: str, measured: Measured, count: int, seeds: Sequence[int] | None = None) -> Codes:
     """(B, ...): for each image the code in `space` that its measurement predicts, by regression on `count` pictures of the prior.
 
-    Drawing them is done once for all images; a regression is fitted once for all images that are measured alike.
+    With a seed for each image a code that may be as well: off by as much as the prediction of one of those pictures is from all others,
+    the seed says which. Such errors are what the measurement leaves open (the residual bootstrap, Efron 1979).
+
+    Drawing the pictures is done once for all images; a regression is fitted once for all images that are measured alike.
     """
     bank = bank_of(prior, count)
     first = next(iter(prior.spaces))
@@ -69,7 +77,10 @@ def regressed(prior: Prior, space: str, measured: Measured, count: int) -> Codes
     for place in range(measured.count):
         if ridge is None or not measured.alike:
             ridge = Ridge.fit(_measure(bank, measured, place), codes.flatten(1))
-        predicted.append(ridge(_thinned(measured.y[place : place + 1])).view(1, *codes.shape[1:]))
+        code = ridge(_thinned(measured.y[place : place + 1]))
+        if seeds is not None:
+            code = code + ridge.errors[torch.randint(count, (1,), generator=torch.Generator().manual_seed(seeds[place]))]
+        predicted.append(code.view(1, *codes.shape[1:]))
     return torch.cat(predicted) if predicted else codes[:0]
 
 

@@ -55,6 +55,16 @@ class Staged:
         for stage in self.stages:
             stage.prepare(on_progress)
 
+    @property
+    def keeps_last(self) -> bool:
+        """The last stage's."""
+        return self.stages[-1].keeps_last
+
+    def varied(self) -> Staged:
+        """With a first stage that is."""
+        return replace(self, stages=(self.stages[0].varied(), *self.stages[1:]))
+
+    @torch.inference_mode(False)
     def __call__(
         self,
         y: Measurements,
