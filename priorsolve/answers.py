@@ -12,7 +12,7 @@ from priorsolve.build import Operators
 from priorsolve.bulk import Bulk
 from priorsolve.components import RecipeError
 from priorsolve.consistency import put_back, surrogate_notes
-from priorsolve.diagnosis import diagnose, known_noise
+from priorsolve.diagnosis import Limits, diagnose, known_noise
 from priorsolve.jobs import Job
 from priorsolve.measuring import measured_where
 from priorsolve.operators.base import LinearOperator
@@ -25,7 +25,7 @@ from priorsolve.solvers import OnStep, Solution, Solver, Staged
 
 @dataclass(frozen=True)
 class Tools:
-    """What the recipe names, built; `solving` are the operators that the solver uses."""
+    """What the recipe names, built; `solving` are the operators that the solver uses, `limits` is None where nobody asks for them."""
 
     recipe: Recipe
     solver: Solver | Staged
@@ -33,6 +33,7 @@ class Tools:
     solving: Operators
     noise: Noise | None
     bulk: Bulk
+    limits: Limits | None
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,8 @@ def solve_jobs(tools: Tools, jobs: Sequence[Job], on_step: OnStep | None, *, bat
     if tools.solving is not tools.operators:
         notes = surrogate_notes(images, tools.operators.join([job.parts for job in jobs]), operator)
     calibration = _calibration(samples, jobs)
-    noise = known_noise(tools.recipe)
+    noise, seeds = known_noise(tools.recipe), [job.seed for job in jobs]
+    limits = [None] * len(jobs) if tools.limits is None else tools.limits.of(operator, seeds)
     answers = [
         Answer(
             image=images[index],
@@ -95,7 +97,7 @@ def solve_jobs(tools: Tools, jobs: Sequence[Job], on_step: OnStep | None, *, bat
             history=thinned(solution.history[:, index].tolist()),
             steps=int(solution.steps[index]),
             stopped=solution.stopped[index].value,
-            diagnosis=diagnose(solution, index, tools.bulk, noise=noise),
+            diagnosis=diagnose(solution, index, tools.bulk, noise=noise, limit=limits[index]),
             note=notes[index],
             spread=None if samples is None else samples.spread[index],
             calibration=calibration[index],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import torch
 
@@ -11,7 +11,7 @@ from priorsolve.bulk import Bulk
 from priorsolve.operators.base import Operator
 from priorsolve.priors.base import Prior
 from priorsolve.recipe import Recipe
-from priorsolve.solvers import Solution
+from priorsolve.solvers import Solution, Solver, Staged
 
 WITHIN = 0.1
 """A residual this near to the noise, relative to it, is the noise."""
@@ -27,7 +27,7 @@ def diagnose(solution: Solution, index: int, bulk: Bulk, *, noise: float | None 
         index: which of the solution's images.
         bulk: the prior's.
         noise: known standard deviation of the measurement's noise, in its units; `known_noise` of the recipe.
-        limit: what the same solver reaches on a picture that the prior can draw: `limit_of`.
+        limit: what the same solver reaches on a picture that the prior can draw: `Limits`.
     """
     residual = float(solution.residual[index])
     sentences = [fit(residual, noise, solution.stopped[index].value)]
@@ -64,16 +64,34 @@ def bottleneck(residual: float, limit: float, noise: float | None = None) -> str
     return f"the prior is the limit: {facts}; a larger space or another prior may help"
 
 
-def limit_of(solver: Callable[..., Solution], operator: Operator, prior: Prior, seed: int) -> float:
-    """The residual that `solver` reaches, with this seed, on the noiseless measurement of one of the prior's own pictures.
+class Limits:
+    """What a solver reaches on noiseless measurements of pictures that the prior can draw; costs a solve.
 
-    Costs a solve. The picture is drawn with another seed, since with its own the solver would find the code among its candidates.
-    An operator with parameters for each image is taken as it is for the first.
+    Args:
+        solver, prior: the solver and its prior.
+        seed: of the picture that stands for all photos.
+        shared: whether all photos have one operator, so that one solve serves all.
     """
-    own = operator if operator.batch is None else operator.select(torch.tensor([0]))
-    with torch.no_grad():
-        y = own.A(prior.decode(prior.sample(1, torch.Generator().manual_seed((seed ^ _OTHER) % 2**63))))
-    return float(solver(y, own, seeds=[seed]).residual[0])
+
+    def __init__(self, solver: Solver | Staged, prior: Prior, seed: int, *, shared: bool) -> None:
+        self._solver, self._prior, self._seed = solver, prior, seed
+        self._shared, self._known = shared, math.nan
+
+    def of(self, operator: Operator, seeds: Sequence[int]) -> list[float]:
+        """The residuals for photos measured by `operator`, whose seeds these are."""
+        if not self._shared:
+            return self._reached(operator, seeds)
+        if math.isnan(self._known):
+            (self._known,) = self._reached(operator, [self._seed])
+        return [self._known] * len(seeds)
+
+    def _reached(self, operator: Operator, seeds: Sequence[int]) -> list[float]:
+        """Pictures are drawn with other seeds, since with its own a solver would find the code among its candidates."""
+        codes = [self._prior.sample(1, torch.Generator().manual_seed((seed ^ _OTHER) % 2**63)) for seed in seeds]
+        with torch.no_grad():
+            y = operator.A(self._prior.decode(torch.cat(codes)))
+        found: list[float] = self._solver(y, operator, seeds=seeds).residual.tolist()
+        return found
 
 
 def known_noise(recipe: Recipe) -> float | None:

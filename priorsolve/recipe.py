@@ -55,6 +55,8 @@ class Output(BaseModel):
     """Write the contact sheet."""
     album: bool = False
     """Bring all photos that are given colours to the chroma that they have in common, at the end of the run."""
+    limit: bool = False
+    """Each record says whether the prior or the solver is what limits the fit; takes one more solve, or as many where masks differ."""
     mean: Literal["samples", "stages"] | None = None
     """The answer is the mean of all `samples`, not the first, or of what all stages of the solver drew, not the last.
 
@@ -143,7 +145,7 @@ class Recipe(BaseModel):
         parts["solver"] = _with_content(self.solver)
         if self.samples != 1:
             parts["samples"] = self.samples
-        for name in ("album", "mean"):
+        for name in ("album", "limit", "mean"):
             if chosen := getattr(self.output, name):
                 parts[name] = chosen
         if self.frame.kind != "center":

@@ -15,6 +15,7 @@ from priorsolve.answers import Tools
 from priorsolve.build import DTYPES, build_noise, build_operators, build_prior, build_solver, device_called, dtype_of, refuse_marks
 from priorsolve.bulk import Bulk
 from priorsolve.claims import refuse_where_busy
+from priorsolve.diagnosis import Limits
 from priorsolve.jobs import Reader
 from priorsolve.keeping import Keeper
 from priorsolve.measuring import photo_seed, stem
@@ -193,7 +194,8 @@ def equip(
     operators, solving = build_operators(recipe, tuple(prior.image_shape), device, dtype)
     solver = build_solver(recipe, prior)
     solver.prepare(on_learning)
-    tools = Tools(recipe, solver, operators, solving, noise, Bulk(prior))
+    limits = Limits(solver, prior, recipe.seed, shared=not solving.vary) if recipe.output.limit else None
+    tools = Tools(recipe, solver, operators, solving, noise, Bulk(prior), limits)
     reader = Reader(recipe, operators, solving, noise, options.degrade, device, dtype)
     fingerprint = Fingerprint(recipe, options)
     keeper = Keeper(out, recipe.output.format, recipe.metrics, fingerprint, chosen)

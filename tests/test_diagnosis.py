@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+import run_support as run
 import torch
 from solvers_support import linear, pictures, random_mask
 from style_support import style2_state
 from torch import nn
 
+import priorsolve as ps
 from priorsolve.bulk import Bulk, Distance
-from priorsolve.diagnosis import bottleneck, diagnose, fit, known_noise, limit_of
-from priorsolve.operators.base import Identity
+from priorsolve.diagnosis import Limits, bottleneck, diagnose, fit, known_noise
+from priorsolve.images import write_image
+from priorsolve.operators.base import Identity, Operator
 from priorsolve.operators.noise import Gaussian
 from priorsolve.priors import Prior
 from priorsolve.priors.layered import Layered
 from priorsolve.priors.stylegan2 import StyleGAN2
 from priorsolve.recipe import Recipe
+from priorsolve.restoration import Options, restore
 from priorsolve.solvers import Latent
 
 
@@ -70,16 +75,23 @@ def test_what_limits_it() -> None:
 def test_the_limit_is_what_a_solve_of_its_own_picture_reaches() -> None:
     prior = linear()
     good, poor = Latent(prior, steps=300, restarts=1, lr=0.3), Latent(prior, steps=0, candidates=200)
+
+    def limit_of(solver: Latent, operator: Operator, seed: int = 5) -> float:
+        seeds = [seed] * (operator.batch or 1)
+        return Limits(solver, prior, 0, shared=False).of(operator, seeds)[0]
+
     for operator in (Identity(), random_mask(3, 1, 8, 8)):
-        reached = limit_of(poor, operator, prior, 5)
+        reached = limit_of(poor, operator)
         assert reached > 1e-2, "the picture is none of the candidates that the solver samples with the same seed"
-        assert reached == limit_of(poor, operator, prior, 5) != limit_of(poor, operator, prior, 6)
-        assert limit_of(good, operator, prior, 5) < 1e-4
+        assert reached == limit_of(poor, operator) != limit_of(poor, operator, 6)
+        assert limit_of(good, operator) < 1e-4
+    shared = Limits(poor, prior, 5, shared=True)
+    assert shared.of(Identity(), [1, 2]) == shared.of(Identity(), [3, 4]) == [limit_of(poor, Identity())] * 2
     far = good(pictures(1) + 0.3 * torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0)), Identity())
-    assert "the prior is the limit" in diagnose(far, 0, Bulk(prior), limit=limit_of(good, Identity(), prior, 5))[1]
+    assert "the prior is the limit" in diagnose(far, 0, Bulk(prior), limit=limit_of(good, Identity()))[1]
     blind = Latent(prior, steps=0, candidates=1, restarts=1)
     stuck = blind(pictures(1), Identity())
-    assert "the solver is the limit" in diagnose(stuck, 0, Bulk(prior), limit=limit_of(blind, Identity(), prior, 5))[1]
+    assert "the solver is the limit" in diagnose(stuck, 0, Bulk(prior), limit=limit_of(blind, Identity()))[1]
 
 
 def test_a_normal_code_has_chi_square_quantiles() -> None:
@@ -142,3 +154,20 @@ def test_only_codes_are_judged_and_each_by_itself() -> None:
 def test_the_noise_that_a_recipe_tells(changes: dict[str, Any], expected: float | None) -> None:
     found = known_noise(Recipe.parse({"operator": "gray", "prior": "digiface64", "solver": "latent", **changes}))
     assert found == (None if expected is None else pytest.approx(expected))
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_a_record_says_on_request_what_limits_it(tmp_path: Path) -> None:
+    """A drawn photo is met by the solver at its limit; noise is beyond the prior."""
+    prior = ps.load_prior("digiface64")
+    write_image(tmp_path / "in" / "drawn.png", prior.decode(prior.sample(1, torch.Generator().manual_seed(99)))[0])
+    write_image(tmp_path / "in" / "noise.png", torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0)))
+    stages = [{"latent": {"begin_at": "regressed", "bank": 64, "steps": 20, "lr": 0.1}}, {"layered": {"block": 2, "steps": 60}}]
+    recipe = run.quick(operator="identity", noise=[], solver=stages, output={"limit": True})
+    records = {record.name: record for record in restore(recipe, tmp_path / "in", tmp_path / "out")}
+    assert (
+        records["drawn.png"].diagnosis[1].startswith("the solver is the limit: on a picture that the prior can draw this solver reaches 0.")
+    )
+    assert records["noise.png"].diagnosis[1].startswith("the prior is the limit")
+    (same,) = restore(run.quick(operator="identity", noise=[]), tmp_path / "in", tmp_path / "plain", Options(limit=1))
+    assert not any("limit" in sentence for sentence in same.diagnosis)
