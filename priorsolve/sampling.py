@@ -81,7 +81,7 @@ def solve_several(
     if k == 1:
         return first, None, batch
     drawn, pictures = first.images.clone(), [finish(first)]
-    solver, noise = solver.varied(), None if solver.keeps_last else noise
+    solver, noise = solver.varied(), None if solver.samples else noise
     for i in range(1, k):
         own = [(seed + i * _STRIDE) % 2**48 for seed in seeds]
         again = y if noise is None else noise(y, rng=[torch.Generator().manual_seed(seed) for seed in own], where=where)

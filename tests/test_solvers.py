@@ -317,6 +317,32 @@ def test_nothing_given_is_changed() -> None:
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
+def test_the_last_state_may_be_the_answer() -> None:
+    """Gradient descent on a linear prior is z_n = z* + (I − η·H)ⁿ (z₀ − z*), H = 2 (AW)ᵀ(AW)/m; here it overshoots more and more."""
+    prior, operator, y = linear(), Identity(), pictures(2)
+    steps, best = 5, least_squares(prior, operator, y)
+    H = 2 * prior.weight.T @ prior.weight / prior.weight.shape[0]
+    rate = 2.2 / float(torch.linalg.eigvalsh(H).max())
+    keys: dict[str, Any] = {
+        "steps": steps,
+        "restarts": 1,
+        "candidates": 1,
+        "optimiser": "sgd",
+        "lr": rate,
+        "unit": "raw",
+        "warmup": 0.0,
+        "decay": "none",
+    }
+    begun = Latent(prior, **{**keys, "steps": 0})(y, operator).codes["z"]
+    last = Latent(prior, **keys, keep="last")(y, operator)
+    expected = best + (begun - best) @ torch.linalg.matrix_power(torch.eye(4) - rate * H, steps).T
+    torch.testing.assert_close(last.codes["z"], expected)
+    kept = Latent(prior, **keys)(y, operator)
+    assert bool((kept.misfit <= last.misfit).all())
+    assert bool((kept.misfit < last.misfit).any())
+    torch.testing.assert_close(last.misfit, (last.images - y).square().mean((1, 2, 3)))
+
+
 # -- shaken codes ----------------------------------------------------------------------------------------------------------------------
 
 

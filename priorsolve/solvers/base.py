@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import torch
 
@@ -19,7 +20,9 @@ from priorsolve.solvers.target import Measured
 from priorsolve.solvers.task import Task
 from priorsolve.types import HasA, Images, Measurements, Progress
 
-__all__ = ["CHECK_EVERY", "OnStep", "Solution", "Solver", "Step"]
+Keep = Literal["best", "last"]
+
+__all__ = ["CHECK_EVERY", "Keep", "OnStep", "Solution", "Solver", "Step"]
 
 
 class Solver(ABC):
@@ -53,9 +56,12 @@ class Solver(ABC):
         """Steps at which the worse half of each image's restarts is dropped."""
         return ()
 
+    keep: Keep = "best"
+    """Which state is the answer: the best of all, or the last."""
+
     @property
-    def keeps_last(self) -> bool:
-        """Whether the answer is the last state, as a sampler's is, and not the best."""
+    def samples(self) -> bool:
+        """Whether its answers are samples of p(x | y)."""
         return False
 
     def fresh_optimiser(self) -> Optimiser:
@@ -108,7 +114,7 @@ class Solver(ABC):
             if start is not None and len(start.images) != measured.count:
                 raise ValueError(f"the start holds {len(start.images)} images, got {measured.count} measurements")
             task = self.begin(prior, measured, seeds, start)
-            plan = Plan(self.steps, self.loss, self.schedule, self.rules, frozenset(self.halve_at), self.keeps_last)
+            plan = Plan(self.steps, self.loss, self.schedule, self.rules, frozenset(self.halve_at), self.keep == "last")
             return Run(plan, task, self.fresh_optimiser(), measured, seeds).solved(on_step)
 
 

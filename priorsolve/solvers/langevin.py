@@ -11,7 +11,7 @@ from torch import Tensor
 from priorsolve.latents import gaussian_penalty, normal_hash
 from priorsolve.losses import Loss, l2
 from priorsolve.priors.base import Prior
-from priorsolve.solvers.base import Solver
+from priorsolve.solvers.base import Keep, Solver
 from priorsolve.solvers.checks import at_least, known_space, positive
 from priorsolve.solvers.drawing import carried, picture
 from priorsolve.solvers.optimisers import Descent, Optimiser
@@ -54,6 +54,7 @@ class Langevin(Solver):
     candidates: int = 64
     seed: int = 0
     loss: Loss = field(default=l2, init=False)
+    keep: Keep = field(default="last", init=False)
 
     def __post_init__(self) -> None:
         at_least(self, steps=0, lr=0, temperature=0, candidates=1)
@@ -67,7 +68,7 @@ class Langevin(Solver):
         return Schedule(1.0, 0.0, "none")
 
     @property
-    def keeps_last(self) -> bool:
+    def samples(self) -> bool:
         return True
 
     def fresh_optimiser(self) -> Optimiser:

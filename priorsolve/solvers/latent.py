@@ -12,7 +12,7 @@ from priorsolve.latents import normal_hash, row_seeds, stochastic_clip, to_spher
 from priorsolve.losses import Loss, l2
 from priorsolve.penalties import Penalty, check_penalties, penalties_of
 from priorsolve.priors.base import Prior
-from priorsolve.solvers.base import Solver
+from priorsolve.solvers.base import Keep, Solver
 from priorsolve.solvers.checks import at_least, known_space, one_of, positive, shares
 from priorsolve.solvers.domain import LinearEncoder
 from priorsolve.solvers.drawing import carried, picture, repeated
@@ -63,6 +63,7 @@ class Latent(Solver):
         jitter: noise added to the code while it is drawn, in units of the spread, fading to 0 over the first three quarters (projector).
         noise: known standard deviation of the measurement's noise: an image stops when its residual reaches it.
         plateau: an image stops after this many steps without 0.1 % gain.
+        keep: the `best` state of all is the answer, or the `last`, as many published programs have it.
         loss: what compares A(G(z)) with y.
         seed: for images that are given none.
 
@@ -91,6 +92,7 @@ class Latent(Solver):
     jitter: float = 0.0
     noise: float | None = None
     plateau: int | None = None
+    keep: Keep = "best"
     loss: Loss = l2
     seed: int = 0
 
@@ -99,7 +101,7 @@ class Latent(Solver):
             known_space(self.prior, self.space)
         at_least(self, steps=0, restarts=1, candidates=1, bank=2, lr=0, jitter=0, in_domain=0)
         positive(self, "clip", "noise", "plateau")
-        one_of(self, decay=Decay, unit=Unit, begin_at=Begin, optimiser=OptimiserName)
+        one_of(self, keep=Keep, decay=Decay, unit=Unit, begin_at=Begin, optimiser=OptimiserName)
         shares(self, "warmup", "decay_share", "beta1")
         if self.begin_at in _LEARNT and self._space == "noise":
             raise ValueError(f"begin_at is {self.begin_at!r} in 'noise'; a measurement predicts no noise maps, so begin in another space")

@@ -12,7 +12,7 @@ from priorsolve.latents import to_l1_ball
 from priorsolve.losses import Loss, l2
 from priorsolve.penalties import geocross
 from priorsolve.priors.base import Prior
-from priorsolve.solvers.base import Solver
+from priorsolve.solvers.base import Keep, Solver
 from priorsolve.solvers.checks import at_least, known_space, one_of, positive, shares
 from priorsolve.solvers.drawing import carried, needs_style, picture, repeated, style_of
 from priorsolve.solvers.latent import Unit
@@ -52,6 +52,7 @@ class Layered(Solver):
         decay_share: share of the steps over which it falls.
         noise: known standard deviation of the measurement's noise: an image stops when its residual reaches it.
         plateau: an image stops after this many steps without 0.1 % gain.
+        keep: the `best` state of all is the answer, or the `last`, as many published programs have it.
         loss: what compares A(x) with y.
         seed: for images that are given none.
 
@@ -75,6 +76,7 @@ class Layered(Solver):
     decay_share: float = 0.75
     noise: float | None = None
     plateau: int | None = None
+    keep: Keep = "best"
     loss: Loss = l2
     seed: int = 0
 
@@ -82,7 +84,7 @@ class Layered(Solver):
         at_least(self, steps=0, lr=0, style_lr=0, geocross=0, moving_maps=0)
         positive(self, "radius", "noise", "plateau")
         shares(self, "warmup", "decay_share")
-        one_of(self, decay=Decay, optimiser=OptimiserName, unit=Unit)
+        one_of(self, keep=Keep, decay=Decay, optimiser=OptimiserName, unit=Unit)
         known_space(self.prior, self._deep)
         if self.geocross and not needs_style(self.prior):
             raise ValueError(f"geocross compares layers' styles, and {self.prior} has none; leave it out")

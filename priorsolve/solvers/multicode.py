@@ -11,7 +11,7 @@ from torch import Tensor
 from priorsolve.losses import Loss, l2
 from priorsolve.penalties import Penalty, check_penalties, penalties_of
 from priorsolve.priors.base import Prior
-from priorsolve.solvers.base import Solver
+from priorsolve.solvers.base import Keep, Solver
 from priorsolve.solvers.checks import at_least, known_space, one_of, positive, shares
 from priorsolve.solvers.drawing import carried, needs_style, picture
 from priorsolve.solvers.mixing import mixed
@@ -49,6 +49,7 @@ class Multicode(Solver):
         penalties: weights by name, as in `latent`; of every code, averaged.
         noise: known standard deviation of the measurement's noise: an image stops when its residual reaches it.
         plateau: an image stops after this many steps without 0.1 % gain.
+        keep: the `best` state of all is the answer, or the `last`, as many published programs have it.
         loss: what compares A(x) with y.
         seed: for images that are given none.
 
@@ -70,6 +71,7 @@ class Multicode(Solver):
     penalties: Mapping[str, float] | None = None
     noise: float | None = None
     plateau: int | None = None
+    keep: Keep = "best"
     loss: Loss = l2
     seed: int = 0
 
@@ -77,7 +79,7 @@ class Multicode(Solver):
         at_least(self, steps=0, codes=1, candidates=1, lr=0, mix_lr=0)
         positive(self, "noise", "plateau")
         shares(self, "warmup")
-        one_of(self, decay=Decay, optimiser=OptimiserName)
+        one_of(self, keep=Keep, decay=Decay, optimiser=OptimiserName)
         known_space(self.prior, self._space)
         known_space(self.prior, self._deep)
         check_penalties(self.prior, self._space, self.penalties or {})

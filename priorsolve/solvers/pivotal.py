@@ -11,8 +11,8 @@ from torch import Tensor
 from priorsolve.latents import uniform_hash
 from priorsolve.losses import Loss, l2
 from priorsolve.priors.base import Prior
-from priorsolve.solvers.base import Solver
-from priorsolve.solvers.checks import at_least, positive, shares
+from priorsolve.solvers.base import Keep, Solver
+from priorsolve.solvers.checks import at_least, one_of, positive, shares
 from priorsolve.solvers.drawing import picture, style_of
 from priorsolve.solvers.instance import instance_normed
 from priorsolve.solvers.optimisers import Optimiser
@@ -46,6 +46,7 @@ class Pivotal(Solver):
         distance: how far from the pivot those codes are, towards codes sampled with ψ = 0.5, one a step.
         locality_loss: compares those pictures.
         noise, plateau: as in `latent`.
+        keep: the `best` state of all is the answer, or the `last`, as many published programs have it.
         loss: what compares A(G(c)) with y.
         seed: for images that are given none; draws the nearby codes.
 
@@ -62,6 +63,7 @@ class Pivotal(Solver):
     locality_loss: Loss = l2
     noise: float | None = None
     plateau: int | None = None
+    keep: Keep = "best"
     loss: Loss = l2
     seed: int = 0
 
@@ -69,6 +71,7 @@ class Pivotal(Solver):
         at_least(self, steps=0, locality=0)
         positive(self, "lr", "stop_at", "distance", "noise", "plateau")
         shares(self, "beta1")
+        one_of(self, keep=Keep)
 
     @property
     def schedule(self) -> Schedule:

@@ -56,9 +56,9 @@ class Staged:
             stage.prepare(on_progress)
 
     @property
-    def keeps_last(self) -> bool:
+    def samples(self) -> bool:
         """The last stage's."""
-        return self.stages[-1].keeps_last
+        return self.stages[-1].samples
 
     def varied(self) -> Staged:
         """With a first stage that is."""

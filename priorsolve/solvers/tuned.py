@@ -11,7 +11,7 @@ from torch import Tensor
 from priorsolve.losses import Loss, l2
 from priorsolve.penalties import Penalty, check_penalties, penalties_of
 from priorsolve.priors.base import Prior
-from priorsolve.solvers.base import Solver
+from priorsolve.solvers.base import Keep, Solver
 from priorsolve.solvers.checks import at_least, known_space, one_of, positive, shares
 from priorsolve.solvers.drawing import carried
 from priorsolve.solvers.instance import batch_norms, instance_normed
@@ -60,6 +60,7 @@ class Tuned(Solver):
         penalties: of the code, weights by name, as in `latent`.
         noise, plateau: as in `latent`.
         stop_at: an image stops once its loss (penalties included) is at or below this.
+        keep: the `best` state of all is the answer, or the `last`, as many published programs have it.
         loss: what compares A(G(z)) with y.
         seed: for images that are given none.
 
@@ -90,6 +91,7 @@ class Tuned(Solver):
     noise: float | None = None
     plateau: int | None = None
     stop_at: float | None = None
+    keep: Keep = "best"
     loss: Loss = l2
     seed: int = 0
 
@@ -98,7 +100,7 @@ class Tuned(Solver):
             known_space(self.prior, self.space)
         at_least(self, steps=0, restarts=1, candidates=1, weights_lr=0, lr=0, block_ratio=0, nll=0)
         positive(self, "noise", "plateau", "stop_at", "sample_std")
-        one_of(self, decay=Decay, optimiser=Mover)
+        one_of(self, keep=Keep, decay=Decay, optimiser=Mover)
         shares(self, "warmup", "decay_share", "beta1")
         check_penalties(self.prior, self._space, self.penalties or {})
         if self.blocks is not None and not 1 <= self.blocks <= len(self.prior.blocks):
