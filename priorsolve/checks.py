@@ -36,7 +36,7 @@ def check_recipe(recipe: Recipe) -> tuple[dict[str, Any], bool]:
     shape = image_shape_of(recipe)
     operators, solving = build_operators(recipe, shape, torch.device("cpu"), torch.float32)
     noise = build_noise(recipe)
-    facts: dict[str, Any] = {"recipe": recipe.dump().rstrip()}
+    facts: dict[str, Any] = {"recipe": recipe.dump().rstrip()} | ({"exchanged": recipe.exchanged} if recipe.exchanged else {})
     if recipe.prior not in ZOO or cached_path(recipe.prior).exists():
         facts["solver"] = f"fits the prior, {build_solver(recipe, load_prior(recipe.prior)).steps} steps"
     else:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from priorsolve.records import Record
     from priorsolve.solvers import Step
 
-BESIDE = ("beside the faces ", "no face was found")
+BESIDE = ("beside the faces ", "no face was found", "written for the prior ")
 """How notes begin that the summary repeats."""
 err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 

@@ -72,6 +72,7 @@ class Reader:
         solving = parts if self.solving is self.operators else self.solving.of(stem(photo.name), seed, marked)
         work = self._read(photo, fingerprint, seed, parts, solving)
         said = [note for part in parts if isinstance(part, PhotoHoles) for note in part.notes]
+        said += [self.recipe.exchanged] if self.recipe.exchanged else []
         return replace(work, notes=(*work.notes, *said), tags=Tags() if is_array else read_tags(photo.path))
 
     def _read(self, photo: Photo, fingerprint: str, seed: int, parts: list[Operator], solving: list[Operator]) -> Work:

@@ -19,7 +19,8 @@ def override(given: dict[Any, Any], overrides: Sequence[str]) -> dict[Any, Any]:
     """The data with each `key=value` applied; values are YAML.
 
     A key is a path: `seed`, `output.consistency`, `operator.downsample.factor`, `solver.0.steps`, `solver.0.loss.1.weight`; where a list
-    has one component its name may be left out (`solver.steps`). A `task` that tells of other operators than there are then is dropped.
+    has one component its name may be left out (`solver.steps`), and `solver.*.steps` is of every one. A `task` that tells of other
+    operators than there are then is dropped.
     Raises RecipeError naming the override.
     """
     changed = dict(given)
@@ -32,10 +33,15 @@ def override(given: dict[Any, Any], overrides: Sequence[str]) -> dict[Any, Any]:
         except yaml.YAMLError as error:
             raise RecipeError(f"--set {text}: the value is not valid YAML: {yamlfile.problem(error)}") from None
         path = key.strip().split(".")
-        _set(changed, path, anchored({path[-1]: parsed}, Path())[path[-1]], text)
+        _set(changed, path, anchored({path[-1]: parsed}, Path())[path[-1]], f"--set {text}")
     if changed.get("task") == given.get("task") and operator_names(changed) != operator_names(given):
         changed.pop("task", None)
     return changed
+
+
+def put(data: dict[Any, Any], key: str, value: Any, told: str) -> None:
+    """Set the data's value at the path `key`. `told` begins the message of the RecipeError for a path that leads nowhere."""
+    _set(data, key.split("."), value, told)
 
 
 def operator_names(given: Mapping[Any, Any]) -> list[str]:
@@ -72,6 +78,10 @@ def _set(data: dict[Any, Any], path: list[str], value: Any, text: str, *, top: b
     elif (top and part in LISTS) or isinstance(known, list):
         components = known if isinstance(known, list) else [] if known is None else [known]
         data[part] = components = [{one: {}} if isinstance(one, str) else one for one in components]
+        if rest[0] == "*":
+            for place in range(len(components)):
+                _set(data, [part, str(place), *rest[1:]], value, text, top=top)
+            return
         index, below = _choose(components, rest, text)
         if below or not rest[0].isdecimal():
             components[index] = dict(components[index])
@@ -82,7 +92,7 @@ def _set(data: dict[Any, Any], path: list[str], value: Any, text: str, *, top: b
         data[part] = dict(known) if isinstance(known, dict) else {known: {}} if known else {}  # a name alone is one without arguments
         _set(data[part], rest, value, text, top=False)
     else:
-        raise RecipeError(f"--set {text}: {part} holds a value, not keys")
+        raise RecipeError(f"{text}: {part} holds a value, not keys")
 
 
 def _choose(components: list[Any], path: list[str], text: str) -> tuple[int, list[str]]:
@@ -91,14 +101,14 @@ def _choose(components: list[Any], path: list[str], text: str) -> tuple[int, lis
     head = path[0]
     if head.isdecimal():
         if int(head) >= len(components):
-            raise RecipeError(f"--set {text}: there is no component {head}; the list has {len(components)}, counted from 0")
+            raise RecipeError(f"{text}: there is no component {head}; the list has {len(components)}, counted from 0")
         index, rest = int(head), path[1:]
         if rest and names[index] is None:
-            raise RecipeError(f"--set {text}: component {head} is not one name with its arguments")
+            raise RecipeError(f"{text}: component {head} is not one name with its arguments")
         return index, rest[1:] if rest and rest[0] == names[index] else rest
     if names.count(head) == 1:
         return names.index(head), path[1:]
     if head not in names and len(names) == 1 and names[0] is not None:
         return 0, path
     have = ", ".join(f"{index}: {name}" for index, name in enumerate(names)) or "nothing"
-    raise RecipeError(f"--set {text}: {head!r} does not name one component; the list holds {have}; say its number or name")
+    raise RecipeError(f"{text}: {head!r} does not name one component; the list holds {have}; say its number or name")

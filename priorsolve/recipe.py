@@ -14,9 +14,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from priorsolve import yamlfile
 from priorsolve.components import RecipeError, arguments, check, explain, first_of
+from priorsolve.elsewhere import Elsewhere, overridden
 from priorsolve.framings import Framings, Plain
 from priorsolve.metrics import METRICS
-from priorsolve.overrides import absolute, anchored, override
+from priorsolve.overrides import absolute, anchored
 from priorsolve.priors import ZOO
 from priorsolve.registry import Kind, did_you_mean
 
@@ -87,6 +88,10 @@ class Recipe(BaseModel):
     seed: int = 0
     samples: Annotated[int, Field(ge=1)] = 1
     """How many solutions of each photo to compare, for the map of what is uncertain; the first is the answer, or by `output.mean` all."""
+    elsewhere: Elsewhere | None = None
+    """What is set otherwise when the prior is not the one that the recipe is written for; gone once that was done."""
+    exchanged: str = ""
+    """What `elsewhere` did, in one sentence: filled in when it was done."""
 
     @classmethod
     def load(cls, source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -122,7 +127,7 @@ class Recipe(BaseModel):
         try:
             if folder is not None:
                 given = _with_prior_file(anchored(given, folder), folder)
-            given = _with_prior_file(override(given, overrides), Path())
+            given = _with_prior_file(overridden(given, overrides), Path())
             recipe = cls(**{str(key): value for key, value in given.items()})
             return recipe._checked()
         except ValidationError as error:
@@ -155,7 +160,7 @@ class Recipe(BaseModel):
 
     def dump(self) -> str:
         """The resolved recipe as YAML: overrides applied, defaults written out, but for those that mean nothing (null)."""
-        given = self.model_dump()
+        given = {key: value for key, value in self.model_dump().items() if value or key not in ("elsewhere", "exchanged")}
         for key, kind in KINDS.items():
             for spec in given[key]:
                 for name, settings in spec.items():

@@ -314,7 +314,7 @@ def test_mganprior(small: dict[str, Path], name: str) -> None:
 @pytest.mark.parametrize("name", DGP)
 def test_dgp(small: dict[str, Path], name: str) -> None:
     blocks = [f"solver.{i}.blocks={min(i + 1, 3)}" for i in range(5)]
-    recipe = quick(name, f"prior={small['biggan']}", *blocks, "solver.0.start_loss=l2", l2=True)
+    recipe = quick(name, f"prior={small['biggan']}", "elsewhere=", *blocks, "solver.0.start_loss=l2", l2=True)
     solution = ran(recipe, load_prior(recipe.prior))
     assert any(code.startswith("weights:") for code in solution.codes)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, Protocol, final
 
 import torch
@@ -16,6 +17,7 @@ from priorsolve.losses.pictures import Lens, Resize, View
 from priorsolve.losses.weights import weights_of
 from priorsolve.priors.biggan_discriminator import BigGANDiscriminator
 from priorsolve.priors.checkpoint import read_state
+from priorsolve.priors.errors import CheckpointError
 from priorsolve.types import Images, Measurements, PerImage
 
 _MEAN, _SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -146,9 +148,14 @@ def discriminator_features(file: str, last: int = 8) -> DiscriminatorFeatures:
         last: how many of its features, counted from the end; at 128 pixels there are eight, at 256 nine.
 
     Raises:
-        CheckpointError: the file is no such discriminator.
+        CheckpointError: the file is missing or no such discriminator.
         ValueError: `last` is below 1 or above their number.
     """
+    if not Path(file).exists():
+        raise CheckpointError(
+            f"{file}: the discriminator's file is not there; put it there (docs/formats.md says where published ones are), "
+            "or compare other features, as vgg_features does"
+        )
     network = BigGANDiscriminator.from_state(read_state(file))
     with torch.no_grad():
         found = network.features(torch.zeros(1, 3, 256, 256))
