@@ -124,6 +124,7 @@ def explain(error: ValidationError, where: str, model: type[BaseModel]) -> str:
     keys = [
         part for part in first["loc"] if isinstance(part, int) or not str(part).startswith(("list[", "constrained", "literal", "function-"))
     ]
+    keys = keys[:-1] if keys[-1:] == ["int"] else keys  # what was tried of several types, no key
     place = where + "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys)
     if first["type"] == "extra_forbidden":
         for key in keys[:-1]:

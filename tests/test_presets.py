@@ -110,10 +110,10 @@ ADAM: Sequence[tuple[str, Any]] = (("optimiser", "adam"), ("beta1", 0.9), ("unit
 PUBLISHED: dict[str, dict[str, Any]] = {
     "csgm-mnist": {"steps": 1000, "lr": 0.01, "restarts": 10, "halving": False, "penalties.gaussian": 0.1 / 100, **dict(ADAM)},
     "csgm-celeba": {"steps": 500, "lr": 0.1, "restarts": 10, "halving": False, "penalties.gaussian": 0.001 / 4000, **dict(ADAM)},
-    "mganprior-inversion": {"codes": 20, "block": 8, "steps": 3000, "optimiser": "sgd", "lr": 1, "mix_lr": 20, "decay": "none"},
-    "mganprior-colorize": {"codes": 20, "block": 6, "steps": 1500},
-    "mganprior-inpaint": {"codes": 30, "block": 4, "steps": 3000, "mix_lr": 30},
-    "mganprior-upscale16": {"codes": 20, "block": 6, "steps": 2000},
+    "mganprior-inversion": {"codes": 20, "block": {"side": 32}, "steps": 3000, "optimiser": "sgd", "lr": 1, "mix_lr": 20, "decay": "none"},
+    "mganprior-colorize": {"codes": 20, "block": {"side": 16}, "steps": 1500},
+    "mganprior-inpaint": {"codes": 30, "block": {"side": 8}, "steps": 3000, "mix_lr": 30},
+    "mganprior-upscale16": {"codes": 20, "block": {"side": 16}, "steps": 2000},
     "image2stylegan": {"space": "w+", "steps": 5000, "lr": 0.01, "begin_at": "centre", **dict(ADAM)},
     "image2stylegan++": {"1.space": "noise", "1.steps": 3000, "1.lr": 5, "1.unit": "raw", "1.warmup": 0},
     "stylegan2-projector": {
@@ -121,7 +121,9 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "loss": {"net": "vgg", "resolutions": 1, "size": 256, "weight": 1.0},
     },
     "pulse": {"steps": 100, "lr": 0.4, "decay": "cycle", "geocross": 0.05 / 100, "moving_maps": 5, "cross_on": "w", "noise": 0.0447214},
-    "ilo-inpaint": {"steps": 25, "lr": 0.1, "decay_share": 0.75, "geocross": 0.01, "3.block": 4, "3.steps": 25, "3.moving_maps": 11},
+    "ilo-inpaint": {
+        "steps": 25, "lr": 0.1, "decay_share": 0.75, "geocross": 0.01, "3.block": {"side": 16}, "3.steps": 25, "3.moving_maps": 11,
+    },
     "ilo-upscale": {"1.lr": 0.1, "1.unit": "raw", "1.moving_maps": 7, "2.moving_maps": 9, "3.steps": 25, "1.radius": None},
     "ilo-sense": {"steps": 300, "1.steps": 200, "2.steps": 100, "cross_on": "z"},
     "brgm": {

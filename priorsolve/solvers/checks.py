@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from collections.abc import Mapping
+from typing import Any, TypeAlias, get_args
+
+from priorsolve.priors.base import Prior
+
+Block: TypeAlias = int | Mapping[str, int]
+"""Which block features enter: its number, or `{side: 16}`, the last one that features of 16 × 16 enter, whatever its number."""
 
 
 def at_least(solver: object, **least: float) -> None:
@@ -39,3 +45,17 @@ def known_space(prior: Any, space: str) -> None:
         raise ValueError(
             f"space {space!r} is not one of the prior's: {', '.join(prior.spaces)}; `solver: latent` by itself suits every prior"
         )
+
+
+def features_at(prior: Prior, block: Block) -> str:
+    """The space of what enters the block, `features@k`. Raises ValueError for features that the prior does not have."""
+    if isinstance(block, int):
+        known_space(prior, f"features@{block}")
+        return f"features@{block}"
+    if set(block) != {"side"}:
+        raise ValueError(f"block is {dict(block)}; give its number, or the side of the features that enter it, as {{side: 16}}")
+    sides = {min(shape[1:]): name for name, shape in prior.spaces.items() if name.startswith("features@") and len(shape) == 3}
+    if block["side"] not in sides:
+        have = f"of sides {', '.join(map(str, sides))}" if sides else "none"
+        raise ValueError(f"block is at side {block['side']}, and the features inside {prior} are {have}")
+    return sides[block["side"]]

@@ -13,7 +13,7 @@ from priorsolve.losses import Loss, l2
 from priorsolve.penalties import geocross
 from priorsolve.priors.base import Prior
 from priorsolve.solvers.base import Keep, Solver
-from priorsolve.solvers.checks import at_least, known_space, one_of, positive, shares
+from priorsolve.solvers.checks import Block, at_least, features_at, one_of, positive, shares
 from priorsolve.solvers.drawing import carried, needs_style, picture, repeated, style_of
 from priorsolve.solvers.latent import Unit
 from priorsolve.solvers.optimisers import Optimiser, OptimiserName, make_optimiser
@@ -36,7 +36,7 @@ class Layered(Solver):
 
     Args:
         prior: the generator.
-        block: k; the variable is a code of `features@k`.
+        block: k, or `{side: 16}` for the last block that features of that side enter; the variable is a code of `features@k`.
         steps: updates.
         optimiser: adam, sgd, momentum, rmsprop, normalised or lbfgs (generator surgery).
         lr: the learning rate, in units of the features' spread (and of each style's); with `unit: raw` as it stands.
@@ -61,7 +61,7 @@ class Layered(Solver):
     """
 
     prior: Prior
-    block: int
+    block: Block
     steps: int = 100
     optimiser: OptimiserName = "adam"
     lr: float = 0.05
@@ -85,7 +85,7 @@ class Layered(Solver):
         positive(self, "radius", "noise", "plateau")
         shares(self, "warmup", "decay_share")
         one_of(self, keep=Keep, decay=Decay, optimiser=OptimiserName, unit=Unit)
-        known_space(self.prior, self._deep)
+        features_at(self.prior, self.block)
         if self.geocross and not needs_style(self.prior):
             raise ValueError(f"geocross compares layers' styles, and {self.prior} has none; leave it out")
 
@@ -135,7 +135,7 @@ class Layered(Solver):
 
     @property
     def _deep(self) -> str:
-        return f"features@{self.block}"
+        return features_at(self.prior, self.block)
 
 
 @dataclass(kw_only=True)

@@ -12,7 +12,7 @@ from priorsolve.losses import Loss, l2
 from priorsolve.penalties import Penalty, check_penalties, penalties_of
 from priorsolve.priors.base import Prior
 from priorsolve.solvers.base import Keep, Solver
-from priorsolve.solvers.checks import at_least, known_space, one_of, positive, shares
+from priorsolve.solvers.checks import Block, at_least, features_at, known_space, one_of, positive, shares
 from priorsolve.solvers.drawing import carried, needs_style, picture
 from priorsolve.solvers.mixing import mixed
 from priorsolve.solvers.optimisers import Optimiser, OptimiserName, make_optimiser
@@ -37,7 +37,8 @@ class Multicode(Solver):
     Args:
         prior: the generator.
         codes: N, how many codes draw one image.
-        block: k, where their features are mixed; left out, the middle of the features that the prior has.
+        block: k, where their features are mixed, or `{side: 16}` for the last block that features of that side enter; left out, the
+            middle of the features that the prior has.
         space: where the codes live; the prior's first space if left out.
         steps: updates.
         candidates: sampled codes from which the N that explain the measurement best are taken.
@@ -59,7 +60,7 @@ class Multicode(Solver):
 
     prior: Prior
     codes: int = 20
-    block: int | None = None
+    block: Block | None = None
     space: str | None = None
     steps: int = 300
     candidates: int = 64
@@ -81,7 +82,7 @@ class Multicode(Solver):
         shares(self, "warmup")
         one_of(self, keep=Keep, decay=Decay, optimiser=OptimiserName)
         known_space(self.prior, self._space)
-        known_space(self.prior, self._deep)
+        _ = self._deep
         check_penalties(self.prior, self._space, self.penalties or {})
 
     @property
@@ -130,7 +131,7 @@ class Multicode(Solver):
         deep = [name for name in self.prior.spaces if name.startswith("features@")]
         if not deep:
             raise ValueError(f"{self.prior}: has no features inside, so codes cannot be mixed there; use latent")
-        return deep[len(deep) // 2] if self.block is None else f"features@{self.block}"
+        return deep[len(deep) // 2] if self.block is None else features_at(self.prior, self.block)
 
 
 def _shapes(codes: Mapping[str, Tensor]) -> tuple[torch.Size | None, ...]:
