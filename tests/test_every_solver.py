@@ -218,3 +218,23 @@ def test_a_rate_of_nothing_holds_codes_or_weights(rate: str, optimiser: str) -> 
     held, free = ("codes", "mix") if rate == "lr" else ("mix", "codes")
     assert torch.equal(moved.codes[held], begin.codes[held])
     assert float((moved.codes[free] - begin.codes[free]).abs().max()) > 1e-6
+
+
+@pytest.mark.parametrize("family", ["stylegan2-skip", "mobilestylegan"])
+def test_pulse_may_keep_one_code_for_all_layers(family: str) -> None:
+    prior = prior_of(family)
+    operator, y = problem(prior)
+    y = operator.A(y)
+    solver = Pulse(prior, steps=5, same_code=True)
+    whole = solver(y, operator, seeds=[3, 4, 5])
+    styles = whole.codes["w+"]
+    assert torch.equal(styles, styles[:, :1].expand_as(styles))
+    begun = Pulse(prior, steps=0, same_code=True)(y, operator, seeds=[3, 4, 5])
+    assert bool(((styles - begun.codes["w+"]).abs().amax((1, 2)) > 1e-3).all())
+    apart = Pulse(prior, steps=5)(y, operator, seeds=[3, 4, 5]).codes["w+"]
+    assert float((apart - apart[:, :1]).abs().max()) > 1e-3
+    again = Pulse(prior, steps=0, same_code=True)(y, operator, start=whole).codes["w+"]
+    torch.testing.assert_close(again, styles, rtol=1e-4, atol=1e-4)
+    for i in range(3):
+        alone = solver(y[[i]], operator.select(torch.tensor([i])), seeds=[3 + i])
+        assert difference(alone, rows(whole, [i])) < 1e-4

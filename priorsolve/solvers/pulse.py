@@ -39,7 +39,7 @@ class Pulse(Solver):
         geocross: weight of the angle between the layers' styles; the data term's weight is 1 (PULSE: 100 and 0.05, which is 1 and 0.0005).
         cross_on: whether that angle is between the styles, w, or between the codes that they are made of, z (ILO).
         moving_maps: how many of the noise maps move, from the first on; the others keep the values drawn for them.
-        same_code: begin with the same code for every layer ("tile latent").
+        same_code: one code for all layers ("tile latent"): that of layer one as drawn, or the mean of a start's.
         noise: known standard deviation of the measurement's noise: an image stops when its residual reaches it. PULSE stops pulling at
             a mean squared residual of 0.002, which is a noise of 0.0447.
         loss: what compares A(x) with y.
@@ -84,12 +84,13 @@ class Pulse(Solver):
         own = row_seeds(seeds, 1, measured.y.device)
         drawn = normal_hash(own, 0, layers * width).view(-1, layers, width).to(measured.y)
         if self.same_code:
-            drawn = drawn[:, :1].repeat(1, layers, 1)
+            drawn = drawn[:, :1]
         proxy = Proxy.of(prior)
         maps = normal_hash(own, 1, prior.noise_size).to(drawn)
         if start is not None:
             codes = carried(prior, start.codes, "w+")
-            drawn = proxy.whitened(codes["w+"].to(drawn))
+            found = proxy.whitened(codes["w+"].to(drawn))
+            drawn = found.mean(1, keepdim=True) if self.same_code else found
             maps = codes.get("noise", prior.noise_maps().expand_as(maps)).to(drawn)
         one = drawn.new_ones(())
         moving = sum(height * width for height, width in prior.noise_shapes[: self.moving_maps])
@@ -112,7 +113,7 @@ class Pulse(Solver):
 
 @dataclass(kw_only=True)
 class _Sphere(Task):
-    """`z+` (rows, L, n), `maps`, those noise maps that move, and `rest`, the others."""
+    """`z+` (rows, L, n), or (rows, 1, n) where all layers have one code, `maps`, those noise maps that move, and `rest`, the others."""
 
     prior: Prior
     proxy: Proxy
@@ -135,7 +136,8 @@ class _Sphere(Task):
     def codes(self, variables: Variables) -> Variables:
         maps = [variables[name] for name in ("maps", "rest") if name in variables]
         noise = {"noise": torch.cat(maps, 1)} if maps else {}
-        return {"w+": self.proxy.coloured(variables["z+"]), **noise}
+        styles = self.proxy.coloured(variables["z+"])
+        return {"w+": styles.expand(-1, *self.prior.spaces["w+"]).contiguous(), **noise}
 
 
 def sized(vectors: torch.Tensor) -> torch.Tensor:
