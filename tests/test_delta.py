@@ -11,13 +11,15 @@ from safetensors.torch import save_file
 from solvers_support import difference, random_mask, rows
 from test_tuned import measured
 
+from priorsolve.latents import uniform_hash
 from priorsolve.operators.base import Identity
 from priorsolve.priors.errors import CheckpointError
 from priorsolve.solvers import Latent, Solution, Staged
 from priorsolve.solvers.delta import load_delta, save_delta
 from priorsolve.solvers.drawing import picture
-from priorsolve.solvers.pivotal import Pivotal
+from priorsolve.solvers.pivotal import Nearby, Pivotal
 from priorsolve.solvers.stopping import Stop
+from priorsolve.solvers.task import At
 from priorsolve.solvers.tuned import Tuned
 from priorsolve.solvers.weights import tuned_picture
 
@@ -100,13 +102,37 @@ def test_locality_keeps_other_pictures_as_they_were() -> None:
     prior = made("stylegan2-skip")
     y, found = measured(prior, 1), pivot(count=1)
     codes = prior.sample(8, torch.Generator().manual_seed(9), "w")
+    maps = torch.zeros(8, prior.noise_size)  # without noise, as it is held
     changes = []
     for locality in (0.0, 1.0):
-        solution = Pivotal(prior, steps=60, lr=1e-3, locality=locality, distance=2.0)(y, Identity(), start=found)
+        distance = 2 * prior.spaces["w+"][0] ** 0.5  # a w moves by 2
+        solution = Pivotal(prior, steps=60, lr=1e-3, locality=locality, distance=distance)(y, Identity(), start=found)
         own = {name: value.repeat(8, *[1] * (value.ndim - 1)) for name, value in solution.codes.items() if name.startswith("weights:")}
         with torch.no_grad():
-            changes.append(float((tuned_picture(prior, {"w": codes, **own}) - prior.decode(codes, "w")).square().mean()))
+            tuned = tuned_picture(prior, {"w": codes, "noise": maps, **own})
+            changes.append(float((tuned - prior.decode(codes, "w", noise="none")).square().mean()))
     assert changes[1] < 0.7 * changes[0]
+
+
+@pytest.mark.parametrize(("name", "space"), [("stylegan2-skip", "w"), ("stylegan2-skip", "w+"), ("mobilestylegan", "w+")])
+def test_nearby_codes_are_at_the_distance_over_all_layers_and_drawn_without_noise(name: str, space: str) -> None:
+    prior, found, seeds = made(name), pivot(name, space), torch.tensor([3, 4])
+    shown: list[torch.Tensor] = []
+
+    def looked(after: torch.Tensor, before: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
+        shown.extend([after, before])
+        return (where * (after - before)).square().flatten(1).mean(1)
+
+    sampled = prior.sample(5, torch.Generator().manual_seed(1), space)
+    solver = Pivotal(prior, locality=1.0, distance=7.0, locality_loss=looked)
+    assert Nearby(solver, prior, space, sampled).cost(dict(found.codes), At(2, 9, seeds)).tolist() == [0, 0]
+    layers = [prior.map(codes, source=space, target="w+") for codes in (sampled, found.codes[space])]
+    place = (uniform_hash(seeds, 2, 1)[:, 0] * 5).long()
+    away = layers[0][place] - layers[1]
+    there = layers[1] + 7 * away / away.square().sum((1, 2), keepdim=True).sqrt()
+    for drawn in shown:
+        torch.testing.assert_close(drawn, prior.decode(there, "w+", noise="none"), atol=1e-5, rtol=1e-5)
+    assert float((prior.decode(there, "w+") - shown[0]).abs().max()) > 1e-3
 
 
 def test_it_stops_at_the_quality_asked_for() -> None:

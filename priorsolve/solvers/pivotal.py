@@ -43,7 +43,8 @@ class Pivotal(Solver):
         beta1: Adam's first decay rate.
         stop_at: an image stops once its loss (locality included) is at or below this; 0.06 was published for LPIPS.
         locality: weight of keeping pictures of nearby codes as the prior draws them; 0 leaves it out, which nearly halves the time.
-        distance: how far from the pivot those codes are, towards codes sampled with ψ = 0.5, one a step.
+        distance: how far from the pivot those codes are, over all layers' styles, towards codes sampled with ψ = 0.5, one a step; their
+            pictures have no noise maps.
         locality_loss: compares those pictures.
         noise, plateau: as in `latent`.
         keep: the `best` state of all is the answer, or the `last`, as many published programs have it.
@@ -130,12 +131,16 @@ class Nearby:
         pivot = variables[self.space]
         place = (uniform_hash(at.seeds, at.step, 1)[:, 0] * len(self.sampled)).long()
         away = self.sampled[place] - pivot
-        length = away.flatten(1).norm(dim=1).clamp_min(1e-12).view(-1, *[1] * (pivot.ndim - 1))
+        layers = self.prior.spaces["w+"][0] if self.space == "w" else 1  # one style is every layer's: published of all of them
+        length = layers**0.5 * away.flatten(1).norm(dim=1).clamp_min(1e-12).view(-1, *[1] * (pivot.ndim - 1))
         there = pivot + self.solver.distance * away / length
+        codes = {self.space: there}
+        if self.prior.noise_size:
+            codes["noise"] = pivot.new_zeros(len(pivot), self.prior.noise_size)
         weights = {name: value for name, value in variables.items() if name.startswith(PREFIX)}
         with torch.no_grad():
-            before = picture(self.prior, {self.space: there})
-        after = tuned_picture(self.prior, {self.space: there, **weights})
+            before = picture(self.prior, codes)
+        after = tuned_picture(self.prior, codes | weights)
         return self.solver.locality_loss(after, before, torch.ones_like(before))
 
 
