@@ -6,8 +6,9 @@ import hashlib
 import pickle
 from collections import OrderedDict
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ from priorsolve.losses import Loss, Mixture, l1, prepared, weights
 from priorsolve.losses.backbones import Backbone, backbone
 from priorsolve.losses.features import DiscriminatorFeatures, VGGFeatures, discriminator_features
 from priorsolve.losses.lpips import LPIPS
-from priorsolve.losses.pictures import View
+from priorsolve.losses.pictures import Resize, View
 from priorsolve.losses.weights import SOURCES, heads_of, weights_of
 from priorsolve.metrics import METRICS
 from priorsolve.operators.holes import Holes
@@ -133,6 +134,24 @@ def test_gray_small_and_coarse_pictures(real: None) -> None:
     both = LPIPS("vgg")(e, y, where) + LPIPS("vgg", size=32)(*halves)
     assert torch.allclose(LPIPS("vgg", resolutions=9)(e, y, where), both)  # 64 and 32; 16 says nothing new
     assert torch.equal(LPIPS("vgg", resolutions=2)(e, y, where), LPIPS("vgg", resolutions=9)(e, y, where))
+
+
+def test_sizes_are_reached_as_interpolate_does() -> None:
+    def shown(picture: Tensor, size: int, resize: Resize) -> Tensor:
+        return View("test", size, resize=resize).through(torch.ones_like(picture))(picture)[0]
+
+    small, large = torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(0)), pair(side=256)[1]
+    area = partial(torch.nn.functional.interpolate, mode="area")
+    for resize in get_args(Resize):
+        mode = "nearest" if resize == "nearest" else "area"
+        assert torch.equal(shown(large, 96, resize), torch.nn.functional.interpolate(large, 96, mode=mode))
+    assert torch.equal(shown(small, 256, "smooth"), torch.nn.functional.interpolate(small, (256, 384), mode="bilinear"))
+    assert torch.equal(shown(small, 100, "area"), area(small, (100, 150)))
+    assert torch.equal(shown(small, 256, "area"), torch.nn.functional.interpolate(small, scale_factor=4, mode="nearest"))
+    assert torch.equal(shown(small, 256, "shrink"), small)
+    assert torch.equal(shown(small, 32, "shrink"), area(small, (32, 48)))
+    tiny = small[:, :, :16, :16]
+    assert torch.equal(shown(tiny, 256, "shrink"), torch.nn.functional.interpolate(tiny, 64, mode="bilinear"))
 
 
 def test_holes_show_the_same_pattern_in_every_picture() -> None:

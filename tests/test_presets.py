@@ -118,7 +118,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
     "image2stylegan++": {"1.space": "noise", "1.steps": 3000, "1.lr": 5, "1.unit": "raw", "1.warmup": 0},
     "stylegan2-projector": {
         "space": "w", "steps": 1000, "lr": 0.1, "warmup": 0.05, "decay_share": 0.25, "jitter": 0.05, "whiteness": 1e5,
-        "loss": {"net": "vgg", "resolutions": 1, "size": 256, "weight": 1.0},
+        "loss": {"net": "vgg", "resolutions": 1, "size": 256, "resize": "shrink", "weight": 1.0},
     },
     "pulse": {"steps": 100, "lr": 0.4, "decay": "cycle", "geocross": 0.05 / 100, "moving_maps": 5, "cross_on": "w", "noise": 0.0447214},
     "ilo-inpaint": {
@@ -128,9 +128,12 @@ PUBLISHED: dict[str, dict[str, Any]] = {
     "ilo-sense": {"steps": 300, "1.steps": 200, "2.steps": 100, "cross_on": "z"},
     "brgm": {
         "space": "w+", "steps": 501, "lr": 0.1, "penalties.colinearity": 0.1, "penalties.mahalanobis": 100 / 512,
-        "loss.0.weight": 1e-3 * 255**2, **dict(ADAM),
+        "loss.0.weight": 1e-3 * 255**2, "loss.1.resize": "area", **dict(ADAM),
     },
-    "pti": {"space": "w", "steps": 450, "lr": 0.01, "decay_share": 0.25, "1.steps": 350, "1.lr": 3e-4, "1.stop_at": 0.06, "1.beta1": 0.9},
+    "pti": {
+        "space": "w", "steps": 450, "lr": 0.01, "decay_share": 0.25, "loss.size": 256, "loss.resize": "shrink",
+        "1.steps": 350, "1.lr": 3e-4, "1.stop_at": 0.06, "1.beta1": 0.9,
+    },
     "idinvert": {"space": "w+", "steps": 100, "lr": 0.01, "begin_at": "regressed", "in_domain": 2.0, **dict(ADAM)},
     "lipton-tripathi": {"steps": 100_000, "optimiser": "sgd", "lr": 1, "clip": 1, "unit": "raw", "decay": "none"},
     "creswell-bharath": {"optimiser": "rmsprop", "lr": 2e-4, "unit": "raw"},

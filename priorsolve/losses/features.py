@@ -35,7 +35,7 @@ class VGGFeatures:
         layers: relu1_1, relu1_2, relu2_1, relu2_2, relu3_1, … relu5_3.
         power: p, 1 or 2.
         size: smaller side in pixels to which both are brought first.
-        resize: how: `smooth` (areas to shrink, bilinear to grow) or `nearest`.
+        resize: how, as in `LPIPS`.
 
     Raises:
         ValueError: an unknown or missing layer, or a value outside these; when called, what is no picture.

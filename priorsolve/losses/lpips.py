@@ -11,7 +11,7 @@ from torch import Tensor
 
 from priorsolve.losses.backbones import Backbone, Net, backbone
 from priorsolve.losses.base import Distance
-from priorsolve.losses.pictures import View
+from priorsolve.losses.pictures import Resize, View
 from priorsolve.losses.weights import heads_of, weights_of
 from priorsolve.types import Measurements, PerImage
 
@@ -32,6 +32,8 @@ class LPIPS:
         resolutions: how many sizes are compared, each half the last, down to 17 pixels; their distances are added
             (Poirier-Ginter & Lalonde 2023).
         size: smaller side in pixels to which both are brought first, such as 256 (BRGM, StyleGAN2's projector).
+        resize: how: `smooth` (areas to shrink, bilinear to grow), `shrink` (areas, and smaller pictures stay; the projector's), `area`
+            (both ways; BRGM's) or `nearest`.
 
     Raises:
         ValueError: an unknown net, or a size or a number of resolutions that is too small; when called, what is no picture.
@@ -41,6 +43,7 @@ class LPIPS:
     net: Net = "alex"
     resolutions: int = 1
     size: int | None = None
+    resize: Resize = "smooth"
 
     def __post_init__(self) -> None:
         if self.net not in get_args(Net):
@@ -74,7 +77,7 @@ class LPIPS:
 
     @property
     def _view(self) -> View:
-        return View("lpips", self.size, self.resolutions, _LEAST[self.net])
+        return View("lpips", self.size, self.resolutions, _LEAST[self.net], self.resize)
 
 
 @lru_cache(maxsize=8)

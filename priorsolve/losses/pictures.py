@@ -13,8 +13,9 @@ from torch.nn import functional as F
 from priorsolve.losses.pyramid import halved
 from priorsolve.types import Measurements
 
-Resize = Literal["smooth", "nearest"]
-"""`smooth`: means of areas to shrink, bilinear to grow; `nearest`: the nearest pixel."""
+Resize = Literal["smooth", "shrink", "area", "nearest"]
+"""`smooth`: means of areas to shrink, bilinear to grow; `shrink`: means of areas, and what is smaller stays as it is; `area`: means of
+areas both ways; `nearest`: the nearest pixel."""
 
 SMALLEST = 64
 """Smaller pictures are enlarged to this where no size is asked for: networks trained on photos see little in fewer pixels."""
@@ -32,7 +33,7 @@ class View:
         size: pixels of the smaller side to which pictures are brought first; left out, they stay as they are.
         resolutions: how many sizes are looked at, each half the last; none of 16 pixels or less but the first.
         least: pixels below which the network cannot work; a coarse picture is enlarged to that.
-        resize: how `size` is reached.
+        resize: how `size` is reached, or with `shrink` only if pictures are larger.
     """
 
     name: str
@@ -46,6 +47,13 @@ class View:
             raise ValueError(f"resolutions is {self.resolutions}; it must be at least 1")
         if self.size is not None and not self.size >= self.least:
             raise ValueError(f"size is {self.size}; this network needs pictures of at least {self.least} pixels")
+
+    @property
+    def first(self) -> int:
+        """Pixels of the smaller side to which pictures are enlarged before anything else sees them."""
+        if self.size is None:
+            return SMALLEST
+        return min(SMALLEST, self.size) if self.resize == "shrink" else self.least
 
     def through(self, where: Tensor) -> Lens:
         """The view of pictures that were measured where `where` (B, C, h, w) is 1. Raises ValueError for what is no picture."""
@@ -88,8 +96,7 @@ class Lens:
         else:
             known = self._view.sized((pictures * self._where).expand(-1, 3, -1, -1))
             levels = [level + fill for level, fill in zip(self._view.levels(known), self._fills, strict=True)]
-        first = SMALLEST if self._view.size is None else self._view.least
-        return [_at_least(level, self._view.least if number else first) for number, level in enumerate(levels)]
+        return [_at_least(level, self._view.least if number else self._view.first) for number, level in enumerate(levels)]
 
 
 def _pattern(like: Tensor) -> Tensor:
@@ -104,11 +111,11 @@ def _at_least(pictures: Tensor, size: int) -> Tensor:
 
 def _resized(pictures: Tensor, size: int, how: Resize) -> Tensor:
     height, width = pictures.shape[-2:]
-    if min(height, width) == size:
+    if min(height, width) == size or (how == "shrink" and min(height, width) < size):
         return pictures
     target = [max(size, round(side * size / min(height, width))) for side in (height, width)]
     if how == "nearest":
         return F.interpolate(pictures, target, mode="nearest")
-    if size < min(height, width):
+    if how == "area" or size < min(height, width):
         return F.interpolate(pictures, target, mode="area")
     return F.interpolate(pictures, target, mode="bilinear", align_corners=False)
