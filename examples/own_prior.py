@@ -60,7 +60,7 @@ class Discs(ps.priors.Prior):
             raise ValueError(f"{self}: has no classes; leave label out")
         return self.painter(codes)
 
-    def _map(self, codes: Codes, source: str, target: str, label: Tensor | None, truncation: float) -> Codes:
+    def _map(self, codes: Codes, source: str, target: str, label: Tensor | None, truncation: float, noise: str | Tensor) -> Codes:
         raise ValueError(f"{self}: no map from {source!r} to {target!r}; it has one space")
 
 

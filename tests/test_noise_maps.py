@@ -58,6 +58,25 @@ def test_every_picture_has_its_own_maps_and_no_neighbours(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NOISY)
+def test_features_are_made_with_the_maps_given(name: str) -> None:
+    """By a prior as it is and folded, from styles and from features before, with a row for each code or one for all."""
+    first = next(iter(made(name).spaces))
+    for prior in (made(name), made(name).folded()):
+        z, maps = start(prior, 3), drawn(prior, 3)
+        layers = [space for space in prior.spaces if space.startswith("features@")]
+        resumed = prior.resumed(z, first)
+        for noise in (maps, maps[:1], "random"):
+            whole = prior.decode(z, noise=noise)
+            for space in layers:
+                there = prior.map(z, source=first, target=space, noise=noise)
+                torch.testing.assert_close(resumed.decode(there, space, noise=noise), whole, atol=2e-5, rtol=1e-5)
+                early = prior.map(z, source=first, target=layers[0], noise=noise)
+                torch.testing.assert_close(resumed.map(early, source=layers[0], target=space, noise=noise), there, atol=2e-5, rtol=1e-5)
+            assert not torch.allclose(there, prior.map(z, source=first, target=layers[-1]), atol=1e-3)
+        assert torch.equal(prior.map(z, source=first, target="w+", noise=maps), prior.map(z, source=first, target="w+"))
+
+
+@pytest.mark.parametrize("name", NOISY)
 def test_gradients_reach_the_maps(name: str) -> None:
     prior = made(name).double()
     z, maps = start(prior, 1), drawn(prior, 1).requires_grad_()
@@ -90,6 +109,8 @@ def test_what_does_not_fit_is_refused() -> None:
     for wrong in (maps[:2], maps[:, 1:], maps[0], maps[:, None]):
         with pytest.raises(ValueError, match=r"expected noise of shape \(3, 656\) or \(1, 656\), got \("):
             prior.decode(z, noise=wrong)
+        with pytest.raises(ValueError, match=r"expected noise of shape \(3, 656\) or \(1, 656\), got \("):
+            prior.map(z, source="z", target="features@2", noise=wrong)
     with pytest.raises(ValueError, match="codes in 'noise' are the noise maps"):
         prior.decode(maps, "noise", noise=maps)
     with pytest.raises(ValueError, match=r"no map from 'z' to 'noise'; noise maps go beside a code"):
@@ -108,6 +129,8 @@ def test_priors_without_noise_inputs(name: str) -> None:
     z = start(prior)
     with pytest.raises(ValueError, match="has no noise inputs"):
         prior.decode(z, noise=torch.zeros(2, 16))
+    with pytest.raises(ValueError, match="has no noise inputs"):
+        prior.map(z, source=next(iter(prior.spaces)), target="z", noise=torch.zeros(2, 16))
     with pytest.raises(ValueError, match="has no space 'noise'"):
         prior.sample(2, torch.Generator().manual_seed(0), "noise")
     assert torch.equal(prior.decode(z, noise="random"), prior.decode(z))

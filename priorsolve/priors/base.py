@@ -59,8 +59,8 @@ class Prior(nn.Module, ABC):
         """Images in [0, 1], not clamped. The codes' shape and the noise's have been checked."""
 
     @abstractmethod
-    def _map(self, codes: Codes, source: str, target: str, label: Tensor | None, truncation: float) -> Codes:
-        """Codes of `target`. Both spaces exist and differ. Raises ValueError where there is no map."""
+    def _map(self, codes: Codes, source: str, target: str, label: Tensor | None, truncation: float, noise: Noise) -> Codes:
+        """Codes of `target`. Both spaces exist and differ; the noise's shape has been checked. Raises ValueError where there is no map."""
 
     @property
     def n_classes(self) -> int:
@@ -166,23 +166,33 @@ class Prior(nn.Module, ABC):
                 images = self._decode(codes, space, label, noise)
         return images.to(codes.dtype).contiguous()  # wherever the channels lay: sums over them round alike
 
-    def map(self, codes: Codes, *, source: str, target: str, label: Tensor | None = None, truncation: float = 1.0) -> Codes:
-        """Codes of `target` that draw the same pictures as `codes` of `source`. Raises ValueError where there is no map.
+    def map(
+        self, codes: Codes, *, source: str, target: str, label: Tensor | None = None, truncation: float = 1.0, noise: Noise = "const"
+    ) -> Codes:
+        """Codes (B, *spaces[target]) that draw the same pictures as `codes` (B, *spaces[source]), with the same `noise` beside both.
 
-        Features have the checkpoint's own noise maps in them.
+        Args:
+            label: class indices (B,) or weights (B, n_classes), for class-conditional priors.
+            truncation: ψ, towards the mean style, of priors that have one.
+            noise: as in `decode`; features have in them what it adds before their block, and other codes nothing of it.
+
+        Raises:
+            ValueError: there is no map, codes or noise have another shape, or a label or noise is given to a prior that takes none.
         """
         self._check(codes, source)
         self._check_space(target)
         if source != target and "noise" in (source, target):
             raise ValueError(f"{self}: no map from {source!r} to {target!r}; noise maps go beside a code, as decode(…, noise=maps)")
+        if isinstance(noise, Tensor):
+            self._check_noise(noise, len(codes), source)
         if source == target:
             return codes
         with self._precision():
             if self._parted(codes, label) and target.startswith("features@"):
-                own = ((self._of_row(i, len(codes)), _row(codes, i), _row(label, i)) for i in range(len(codes)))
-                mapped = torch.cat([prior._map(code, source, target, of, truncation) for prior, code, of in own])
+                own = ((self._of_row(i, len(codes)), _row(codes, i), _row(label, i), _row(noise, i)) for i in range(len(codes)))
+                mapped = torch.cat([prior._map(code, source, target, of, truncation, maps) for prior, code, of, maps in own])
             else:
-                mapped = self._map(codes, source, target, label, truncation)
+                mapped = self._map(codes, source, target, label, truncation, noise)
         mapped = mapped.to(codes.dtype)
         return mapped.contiguous() if target.startswith("features@") else mapped
 

@@ -60,7 +60,7 @@ class ClassConditional(Layered, ABC):
         codes = self._entered(codes, space, label)
         return self._picture(self._run(codes, depth(space), len(self._blocks)))
 
-    def _map(self, codes: Codes, source: str, target: str, label: Tensor | None, truncation: float) -> Codes:
+    def _map(self, codes: Codes, source: str, target: str, label: Tensor | None, truncation: float, noise: Noise) -> Codes:
         codes = self._entered(codes, source, label)
         start, stop = depth(source), depth(target)
         if start > stop:

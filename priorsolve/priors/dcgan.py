@@ -90,7 +90,7 @@ class DCGAN(Prior):
             raise ValueError(f"{self}: has no classes; leave label out")
         return (self._run(codes, _depth(space), len(self._blocks)) + 1) / 2
 
-    def _map(self, codes: Codes, source: str, target: str, label: Tensor | None, truncation: float) -> Codes:
+    def _map(self, codes: Codes, source: str, target: str, label: Tensor | None, truncation: float, noise: Noise) -> Codes:
         start, stop = _depth(source), _depth(target)
         if start > stop:
             raise ValueError(f"{self}: no map from {source!r} back to {target!r}; maps lead from code to picture")

@@ -51,7 +51,7 @@ class Layered(Prior, ABC):
         self._refuse_label(label)
         return self._picture(self._run(codes, depth(space), len(self._blocks)))
 
-    def _map(self, codes: Codes, source: str, target: str, label: Tensor | None, truncation: float) -> Codes:
+    def _map(self, codes: Codes, source: str, target: str, label: Tensor | None, truncation: float, noise: Noise) -> Codes:
         self._refuse_label(label)
         start, stop = depth(source), depth(target)
         if start > stop:

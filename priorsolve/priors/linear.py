@@ -80,5 +80,5 @@ class LinearPrior(Prior):
         images: Tensor = self._layer(codes)
         return images.reshape(-1, *self._image_shape)
 
-    def _map(self, codes: Codes, source: str, target: str, label: Tensor | None, truncation: float) -> Codes:
+    def _map(self, codes: Codes, source: str, target: str, label: Tensor | None, truncation: float, noise: Noise) -> Codes:
         raise ValueError(f"{self}: no map from {source!r} to {target!r}; it has one space")

@@ -163,7 +163,7 @@ class MobileStyleGAN(Styled):
         raw: Tensor = head(x, styles[-1])
         return (raw + 1) / 2
 
-    def _map(self, codes: Codes, source: str, target: str, label: Tensor | None, truncation: float) -> Codes:
+    def _map(self, codes: Codes, source: str, target: str, label: Tensor | None, truncation: float, noise: Noise) -> Codes:
         if label is not None:
             raise ValueError(f"{self}: has no classes; leave label out")
         order = ["z", "w", "w+", "w++", "s"]
@@ -171,7 +171,7 @@ class MobileStyleGAN(Styled):
         if source.startswith("features@"):
             if not target.startswith("features@") or _depth(target) < _depth(source):
                 raise ValueError(back)
-            return self._run(codes, _depth(source), _depth(target), self._styles(codes, source), "const")
+            return self._run(codes, _depth(source), _depth(target), self._styles(codes, source), noise)
         if source == "p_n":
             codes, source = self.whitening.coloured(codes), "w"
         elif source == "p_n+":
@@ -194,7 +194,7 @@ class MobileStyleGAN(Styled):
             wplus = codes if source == "w+" else codes[:, None].repeat(1, len(self.styles.sizes), 1)
             return wplus if target == "w+" else self._per_filter(wplus) if target == "w++" else self.whitening.whitened(wplus)
         styles = self._styles(codes, source)
-        return torch.cat(styles, 1) if target == "s" else self._run(codes, 0, _depth(target), styles, "const")
+        return torch.cat(styles, 1) if target == "s" else self._run(codes, 0, _depth(target), styles, noise)
 
     def _styles(self, codes: Codes, space: str) -> list[Tensor]:
         """The style of every modulation, (B, its channels); of w++ (B, its output filters, its channels).
@@ -208,7 +208,7 @@ class MobileStyleGAN(Styled):
         if space == "noise" or space.startswith("features@"):
             codes, space = self._going_on(codes)
         if space in ("z", "p_n"):
-            codes = self._map(codes, space, "w", None, 1.0)
+            codes = self._map(codes, space, "w", None, 1.0, "const")
         elif space == "p_n+":
             codes = self.whitening.coloured(codes)
         if space == "w++":

@@ -125,7 +125,7 @@ class StylePrior(Styled):
         noise = codes if space == "noise" else noise
         return (self._run(self._styles(codes, space, 1.0), features, _depth(space), len(self.blocks), noise) + 1) / 2
 
-    def _map(self, codes: Codes, source: str, target: str, label: Tensor | None, truncation: float) -> Codes:
+    def _map(self, codes: Codes, source: str, target: str, label: Tensor | None, truncation: float, noise: Noise) -> Codes:
         order = list(self.spaces)
         if order.index(source) > order.index(target) or (source, target) == ("z+c", "z"):
             raise ValueError(f"{self}: no map from {source!r} back to {target!r}; maps lead from code to picture")
@@ -144,7 +144,7 @@ class StylePrior(Styled):
         styles = self._styles(codes, source, truncation)
         if target == "s":
             return torch.cat(styles, dim=1)
-        return self._run(styles, codes if source.startswith("features@") else None, _depth(source), _depth(target), "const")
+        return self._run(styles, codes if source.startswith("features@") else None, _depth(source), _depth(target), noise)
 
     def _wplus(self, codes: Codes, space: str, truncation: float) -> Tensor:
         w = self.mapping(codes) if space in ("z+c", "z") else codes

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from priorsolve.priors.base import Prior
+from priorsolve.priors.base import Noise, Prior
 from priorsolve.solvers.steps import Variables
 from priorsolve.types import Codes, Images
 
@@ -28,6 +28,8 @@ def picture(prior: Prior, codes: Mapping[str, Tensor]) -> Images:
 def carried(prior: Prior, codes: Mapping[str, Tensor], space: str) -> Variables:
     """The codes with which to go on in `space`: the code there, and beside features or noise maps what draws the rest of the picture.
 
+    Features are made with the noise maps of `codes`, so that the picture stays what it was.
+
     Raises:
         ValueError: no map leads there.
     """
@@ -37,16 +39,17 @@ def carried(prior: Prior, codes: Mapping[str, Tensor], space: str) -> Variables:
     if space in codes:
         return dict(codes)
     style, maps = style_of(prior, codes), {name: codes[name] for name in ("noise",) if name in codes}
+    own: Noise = maps.get("noise", "const")
     if space == "noise" and style is not None:
         return {"noise": prior.noise_maps().repeat(len(codes[style]), 1), **codes}
     deep = _deepest(codes)
     if deep is not None and space.startswith("features@"):
         source = prior if style is None else prior.resumed(codes[style], style)
         rest = {} if style is None else {style: codes[style]}
-        return {space: source.map(codes[deep], source=deep, target=space), **rest, **maps}
+        return {space: source.map(codes[deep], source=deep, target=space, noise=own), **rest, **maps}
     if style is None or deep is not None:
         raise ValueError(f"a start has {', '.join(codes) or 'no codes of this prior'}, from which there is no way to {space!r}")
-    mapped = prior.map(codes[style], source=style, target=space)
+    mapped = prior.map(codes[style], source=style, target=space, noise=own)
     keeps_style = space.startswith("features@") and needs_style(prior)
     return {space: mapped, **({style: codes[style]} if keeps_style else {}), **maps}
 
