@@ -13,8 +13,8 @@ from priorsolve.latents import normal_hash, row_seeds
 from priorsolve.losses import Loss, l2
 from priorsolve.penalties import noise_autocorrelation
 from priorsolve.priors.base import Prior
-from priorsolve.solvers.base import Solver
-from priorsolve.solvers.checks import at_least, known_space, shares
+from priorsolve.solvers.base import Keep, Solver
+from priorsolve.solvers.checks import at_least, known_space, one_of, shares
 from priorsolve.solvers.drawing import carried, picture, repeated
 from priorsolve.solvers.solution import Solution
 from priorsolve.solvers.steps import Schedule, Variables
@@ -38,6 +38,7 @@ class Projector(Solver):
         decay_share: share of the steps, at the end, over which it falls to 0 as a cosine.
         jitter: noise added to the code while it is drawn, in units of σ_w = √E‖w − w̄‖², fading over the first three quarters.
         whiteness: weight of the maps' autocorrelation, beside a data term of weight 1.
+        keep: the `best` state of all is the answer, or the `last`.
         loss: what compares A(x) with y.
         seed: for images that are given none.
 
@@ -52,11 +53,13 @@ class Projector(Solver):
     decay_share: float = 0.25
     jitter: float = 0.05
     whiteness: float = 1e5
+    keep: Keep = "best"
     loss: Loss = l2
     seed: int = 0
 
     def __post_init__(self) -> None:
         at_least(self, steps=0, lr=0, jitter=0, whiteness=0)
+        one_of(self, keep=Keep)
         shares(self, "warmup", "decay_share")
         known_space(self.prior, self.space)
         if self.space not in _STYLES:

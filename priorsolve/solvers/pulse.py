@@ -12,7 +12,7 @@ from priorsolve.latents import normal_hash, row_seeds
 from priorsolve.losses import Loss, l2
 from priorsolve.penalties import geocross
 from priorsolve.priors.base import Prior
-from priorsolve.solvers.base import Solver
+from priorsolve.solvers.base import Keep, Solver
 from priorsolve.solvers.checks import at_least, one_of, positive, shares
 from priorsolve.solvers.drawing import carried, picture
 from priorsolve.solvers.proxy import Proxy
@@ -42,6 +42,7 @@ class Pulse(Solver):
         same_code: one code for all layers ("tile latent"): that of layer one as drawn, or the mean of a start's.
         noise: known standard deviation of the measurement's noise: an image stops when its residual reaches it. PULSE stops pulling at
             a mean squared residual of 0.002, which is a noise of 0.0447.
+        keep: the `best` state of all is the answer, or the `last`.
         loss: what compares A(x) with y.
         seed: for images that are given none.
 
@@ -60,6 +61,7 @@ class Pulse(Solver):
     moving_maps: int = 5
     same_code: bool = False
     noise: float | None = None
+    keep: Keep = "best"
     loss: Loss = l2
     seed: int = 0
 
@@ -67,7 +69,7 @@ class Pulse(Solver):
         at_least(self, steps=0, lr=0, geocross=0, moving_maps=0)
         positive(self, "noise")
         shares(self, "warmup", "decay_share")
-        one_of(self, decay=Decay, cross_on=Crossed)
+        one_of(self, keep=Keep, decay=Decay, cross_on=Crossed)
         if "w+" not in self.prior.spaces:
             raise ValueError(f"{self.prior}: has no styles w+, only {', '.join(self.prior.spaces)}; use latent with sphere: true")
 
