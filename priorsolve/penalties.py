@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -76,12 +77,13 @@ def penalties_of(prior: Prior, space: str, weights: Mapping[str, float]) -> list
     made: dict[str, Callable[[], Penalty]] = {
         "gaussian": lambda: gaussian_penalty,
         "mahalanobis": lambda: mahalanobis(prior, space),
+        _OF_MAPS: lambda: partial(noise_autocorrelation, shapes=prior.noise_shapes),
     }
     return [(weight, _OF_LAYERS.get(name) or made[name]()) for name, weight in weights.items() if weight]
 
 
 def check_penalties(prior: Prior, space: str, weights: Mapping[str, float]) -> None:
-    """Raises ValueError for an unknown name, a negative weight, or a penalty that compares layers where codes have none."""
+    """Raises ValueError for an unknown name, a negative weight, or a penalty of layers or noise maps where codes are none."""
     for name, weight in weights.items():
         if name not in PENALTIES:
             raise ValueError(f"penalties: no penalty is called {name!r}; known: {', '.join(PENALTIES)}")
@@ -89,7 +91,12 @@ def check_penalties(prior: Prior, space: str, weights: Mapping[str, float]) -> N
             raise ValueError(f"penalties.{name} is {weight}; it must be at least 0")
         if name in _OF_LAYERS and len(prior.spaces[space]) != 2:
             raise ValueError(f"penalties.{name} compares layers, and codes of {space!r} have none; use it in w+")
+        if name == _OF_MAPS and not prior.noise_size:
+            raise ValueError(f"penalties.{name} is of noise maps, and {prior} has none; leave it out")
+        if name == _OF_MAPS and space != "noise":
+            raise ValueError(f"penalties.{name} is of noise maps, and codes of {space!r} are none; use it in 'noise'")
 
 
 _OF_LAYERS: dict[str, Penalty] = {"geocross": geocross, "colinearity": colinearity, "layer_spread": layer_spread}
-PENALTIES = ("gaussian", "mahalanobis", *_OF_LAYERS)
+_OF_MAPS = "noise_autocorrelation"
+PENALTIES = ("gaussian", "mahalanobis", *_OF_LAYERS, _OF_MAPS)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from laws_support import few
-from prior_support import STYLED, made
+from prior_support import NOISY, STYLED, made
 from torch import Tensor
 
 from priorsolve.latents import gaussian_penalty, normal_hash, to_l1_ball
+from priorsolve.operators.base import Identity
+from priorsolve.operators.mask import Mask
 from priorsolve.penalties import (
     PENALTIES,
     check_penalties,
@@ -24,6 +27,9 @@ from priorsolve.penalties import (
     penalties_of,
 )
 from priorsolve.priors import LinearPrior
+from priorsolve.solvers import Latent, Multicode, Projector, Tuned
+from priorsolve.solvers.target import Measured
+from priorsolve.solvers.task import At
 
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:
@@ -109,6 +115,40 @@ def test_noise_autocorrelation_is_the_projectors() -> None:
     assert noise_autocorrelation(maps, shapes).tolist() == pytest.approx([expected(row) for row in maps], rel=1e-9)
 
 
+def test_noise_autocorrelation_of_maps_by_hand() -> None:
+    """4² of rows 1, 2, 3, 4, whose neighbours across are equal; and 16² of ones, which its 8² average repeats."""
+    rows = torch.arange(1.0, 5).double()[:, None].expand(4, 4).flatten()
+    across, down = (1 + 4 + 9 + 16) / 4, (1 * 4 + 2 * 1 + 3 * 2 + 4 * 3) / 4
+    maps = torch.stack([torch.cat([rows, torch.ones(256).double()]), torch.cat([torch.zeros(16).double(), 2 * torch.ones(256).double()])])
+    assert noise_autocorrelation(maps, [(4, 4), (16, 16)]).tolist() == [across**2 + down**2 + 4, 4 * 4.0**2]
+
+
+@pytest.mark.parametrize("name", NOISY)
+def test_latent_in_noise_pays_what_the_projector_pays(name: str) -> None:
+    prior = made(name)
+    y = torch.zeros(2, *prior.image_shape)
+    measured, at = Measured(y, Identity(), tuple(prior.image_shape), like=y), At(0, 1, torch.zeros(2, dtype=torch.long))
+    latent = Latent(prior, space="noise", restarts=1, candidates=1, penalties={"noise_autocorrelation": 1e3})
+    maps, paid = drawn(2, prior.noise_size).float().cumsum(1), []
+    for solver in (latent, Projector(prior, whiteness=1e3)):
+        task = solver.begin(prior, measured, [3, 4], None)
+        paid.append(task.penalty({**task.variables, "noise": maps}, at))
+    assert torch.equal(paid[0], paid[1])
+    torch.testing.assert_close(paid[0], 1e3 * noise_autocorrelation(maps, prior.noise_shapes))
+    assert float(paid[0].min()) > 0
+
+
+def test_latent_in_noise_makes_its_maps_white() -> None:
+    """Where nothing was measured, only the penalty moves them."""
+    prior = made("mobilestylegan")
+    nothing = Mask(torch.zeros(1, 1, *prior.image_shape[1:]))
+    y = torch.zeros(1, *prior.image_shape)
+    maps, shapes = drawn(1, prior.noise_size).float().cumsum(1), prior.noise_shapes
+    start = replace(Latent(prior, space="w", steps=0)(y, nothing), codes={"w": prior.centre("w"), "noise": maps / maps.std()})
+    moved = Latent(prior, space="noise", steps=60, lr=0.1, penalties={"noise_autocorrelation": 1.0})(y, nothing, start=start)
+    assert float(noise_autocorrelation(moved.codes["noise"], shapes)) < 0.05 * float(noise_autocorrelation(start.codes["noise"], shapes))
+
+
 def test_noise_autocorrelation_knows_white_from_smooth() -> None:
     white = drawn(1, 64 * 64)
     smooth = torch.nn.functional.avg_pool2d(drawn(1, 1, 66, 66), 3, 1).flatten(1)
@@ -145,9 +185,10 @@ def test_mahalanobis_is_about_one_in_every_space(name: str) -> None:
 @pytest.mark.parametrize("name", PENALTIES)
 def test_a_penalty_is_a_number_of_each_image_by_itself(name: str) -> None:
     prior = made("stylegan2-skip")
-    ((weight, penalty),) = penalties_of(prior, "w+", {name: 0.5, "gaussian" if name != "gaussian" else "mahalanobis": 0.0})
+    space = "noise" if name == "noise_autocorrelation" else "w+"
+    ((weight, penalty),) = penalties_of(prior, space, {name: 0.5, "gaussian" if name != "gaussian" else "mahalanobis": 0.0})
     assert weight == 0.5
-    codes = drawn(4, *prior.spaces["w+"]).float()
+    codes = drawn(4, *prior.spaces[space]).float()
     whole = penalty(codes)
     assert whole.shape == (4,)
     torch.testing.assert_close(torch.cat([penalty(code[None]) for code in codes]), whole)
@@ -163,7 +204,15 @@ def test_wrong_penalties_are_refused() -> None:
     for space in ("z", "w", "w++", "s", "features@2"):
         with pytest.raises(ValueError, match="compares layers, and codes of"):
             check_penalties(prior, space, {"geocross": 1.0})
-    check_penalties(prior, "w+", dict.fromkeys(PENALTIES, 1.0))
+    maps = "noise_autocorrelation"
+    check_penalties(prior, "w+", dict.fromkeys(set(PENALTIES) - {maps}, 1.0))
+    check_penalties(prior, "noise", {"gaussian": 1.0, "mahalanobis": 1.0, maps: 1.0})
+    for space in ("z", "w+", "features@2"):
+        with pytest.raises(ValueError, match=rf"^penalties\.{maps} is of noise maps, and codes of '.*' are none; use it in 'noise'$"):
+            check_penalties(prior, space, {maps: 1.0})
+    for solver in (Latent, Multicode, Tuned):
+        with pytest.raises(ValueError, match=rf"^penalties\.{maps} is of noise maps, and DCGAN.* has none; leave it out$"):
+            solver(made("dcgan"), penalties={maps: 1.0})
 
 
 # -- the l1 ball -----------------------------------------------------------------------------------------------------------------------

@@ -56,7 +56,8 @@ class Latent(Solver):
         warmup: share of the steps over which the rate rises to `lr`.
         decay: how the rate falls to 0 afterwards: cosine, linear, cycle (PULSE's) or none.
         decay_share: share of the steps over which it falls.
-        penalties: weights by name: gaussian ‖z‖² (CSGM's λ), mahalanobis, and for w+ geocross, colinearity, layer_spread.
+        penalties: weights by name: gaussian ‖z‖² (CSGM's λ), mahalanobis; for w+ geocross, colinearity, layer_spread;
+            for noise noise_autocorrelation.
         in_domain: weight of mean (z − E(G(z)))², E being a linear encoder learnt from the bank (IDInvert's term, its network another).
         sphere: keep codes at length √n (PULSE); for spaces of standard normal codes.
         clip: redraw a code's numbers that leave [-clip, clip] (stochastic clipping).
