@@ -195,6 +195,19 @@ def test_a_stage_begins_with_the_picture_of_the_one_before(family: str, name: st
     torch.testing.assert_close(begun.images, before.images, rtol=0, atol=2e-5)
 
 
+def test_noise_maps_that_no_layer_adds_any_more_change_nothing() -> None:
+    """Behind the last block that has a map a picture hangs on none of them, whatever is asked to move."""
+    prior = prior_of("mobilestylegan")
+    operator, y = problem(prior)
+    last = max(int(space.removeprefix("features@")) for space in prior.spaces if space.startswith("features@"))
+    start = latent(prior, "w+")(y, operator)
+    moving = Layered(prior, last, steps=3, moving_maps=2)
+    begun, found = replace(moving, steps=0)(y, operator, start=start), moving(y, operator, start=start)
+    assert float((found.codes[f"features@{last}"] - begun.codes[f"features@{last}"]).abs().max()) > 1e-3
+    plain = Layered(prior, last, steps=3)(y, operator, start=start)
+    torch.testing.assert_close(found.images, plain.images)
+
+
 def test_pulse_begins_at_any_style() -> None:
     """On the sphere, which the styles found before need not lie on."""
     prior = prior_of("stylegan2-skip")

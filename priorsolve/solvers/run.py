@@ -93,7 +93,9 @@ class Run:
             misfit = self.target.misfit(estimate, self.plan.loss)
             objective = self.task.objective(misfit, leaves, at)
             if not last:
-                self.gradients = dict(zip(moved, torch.autograd.grad(objective.sum(), [leaves[name] for name in moved]), strict=True))
+                # what a picture does not hang on, such as noise maps that act before its block only, has a gradient of 0
+                gradients = torch.autograd.grad(objective.sum(), [leaves[name] for name in moved], materialize_grads=True)
+                self.gradients = dict(zip(moved, gradients, strict=True))
         misfit, objective = misfit.detach(), objective.detach()
         self.finite = objective.isfinite()
         better = (self.finite if self.plan.keeps_last else objective < self.objective) & self.moving
