@@ -12,6 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
+from priorsolve.interrupted import stopped
+
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_enable=False)
 
 RecipeArgument = Annotated[str, typer.Argument(metavar="RECIPE", help="A built-in recipe's name, or the path of a YAML file.")]
@@ -304,9 +306,6 @@ def report(
         typer.echo(str(folder / "report.html"))
 
 
-STOPPED = "stopped; what is done is kept, run the same command to go on"
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code: 0 all done, 1 some photos failed, 2 a usage or recipe error.
 
@@ -315,15 +314,12 @@ def main(arguments: list[str] | None = None) -> int:
     command: Any = typer.main.get_command(app)
     try:
         code = int(command.main(args=arguments, prog_name="priorsolve", standalone_mode=False) or 0)
-        if code in (130, 143):  # 130 is also how newer typers tell of Ctrl-C
-            _say(STOPPED)
-        return code
+        return stopped(code) if code in (130, 143) else code  # 130 is also how newer typers tell of Ctrl-C
     except BrokenPipeError:  # whoever read the output, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (typer.Abort, KeyboardInterrupt):
-        _say(STOPPED)
-        return 130
+        return stopped(130)
     except Exception as error:
         if not _expected(error):
             raise

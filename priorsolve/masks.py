@@ -37,6 +37,8 @@ class Masked:
 def write_masks(recipe: Recipe, photos: Sequence[Path], out: Path) -> Iterator[Masked]:
     """Write each photo's mask into `out`, as `a.png` for `a.jpg`, white in its holes, and `previews/a.jpg` with the holes in red.
 
+    A mask that is there stays as it is, for somebody may have corrected it; the preview then is of that one.
+
     Raises:
         RecipeError, ValueError: the recipe has no mask, the photos cannot be used, or two of them have one name; nothing was written.
     """
@@ -58,13 +60,19 @@ def _written(photo: Photo, recipe: Recipe, out: Path) -> Masked:
     name = stem(photo.name)
     try:
         image, _ = read_photo(photo.path)
-        holes = _holes(recipe, photo, (image.shape[-2], image.shape[-1]))
-        write_image(out / f"{name}.png", holes)
+        path = out / f"{name}.png"
+        if path.exists():
+            holes, _ = read_photo(path, 1)
+            if holes.shape[1:] != image.shape[1:]:
+                raise PhotoError(path, "there already, and not of the photo's size; remove it to have it found anew")
+        else:
+            holes = _holes(recipe, photo, (image.shape[-2], image.shape[-1]))
+            write_image(path, holes)
         tint = image.new_tensor(TINT)[:, None, None]
         write_image(out / PREVIEWS / f"{name}.jpg", image + SHARE * holes * (tint - image))
     except Exception as error:  # noqa: BLE001 (whatever it is, it must not stop the other photos)
         return Masked(photo.name, None, reason=error.reason if isinstance(error, PhotoError) else " ".join(str(error).split()))
-    return Masked(photo.name, out / f"{name}.png", float(holes.double().mean()))
+    return Masked(photo.name, path, float(holes.double().mean()))
 
 
 def _holes(recipe: Recipe, photo: Photo, size: tuple[int, int]) -> Tensor:

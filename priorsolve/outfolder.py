@@ -16,6 +16,8 @@ from priorsolve.plan import forget_plans
 
 FOLDERS = ("images", "measurements", "originals", "spread")
 """Where a run writes pictures."""
+AFTER = ("sheet.png", "report.html", "results.parquet")
+"""What is made of them at its end."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,24 @@ def check_writable(out: Path) -> None:
 def unwritable(out: Path, reason: object) -> ValueError:
     """The error for a folder that refuses to be written."""
     return ValueError(f"output folder {out} cannot be written: {reason}; choose another with --out")
+
+
+def refuse_foreign(out: Path, targets: Iterable[str], recipe: str) -> None:
+    """Raise ValueError when no run was in the folder before and a file of somebody's own is where a run would write one.
+
+    Args:
+        targets: the files to be written, by their paths below `out`.
+        recipe: the text of the run's `recipe.yaml`; one that says the same is no loss.
+    """
+    if (out / "records").is_dir() or any(out.glob("run*.json")):
+        return
+    own = out / "recipe.yaml"
+    other = own.is_file() and own.read_bytes() != recipe.encode()
+    for target in [*(["recipe.yaml"] if other else []), *AFTER, *targets]:
+        if os.path.lexists(f"{out}{os.sep}{target}"):
+            raise ValueError(
+                f"{out / target} is there, and no run made it, but this one would overwrite it; choose another folder with --out"
+            )
 
 
 def write_recipe(out: Path, text: str) -> None:

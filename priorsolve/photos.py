@@ -12,7 +12,9 @@ from typing import Literal
 from priorsolve.files import is_temporary
 from priorsolve.images import WRITTEN
 
-KNOWN = frozenset({*WRITTEN, ".bmp", ".gif", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".avif", ".heic", ".heif", ".npy"})
+KNOWN = frozenset(
+    {*WRITTEN, ".bmp", ".gif", ".jfif", ".jpe", ".apng", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".avif", ".heic", ".heif", ".npy"}
+)
 """Suffixes that make a file in a folder a photo or a measurement (`.npy`). HEIC is listed so that it fails with a word, not silently."""
 
 

@@ -37,6 +37,7 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 ORIENTATION = 274
+_PHOTOMETRIC = 262
 # Pillow warns through `warnings`, whose filters are shared by all threads: one thread at a time may silence them.
 _silence = threading.Lock()
 
@@ -121,7 +122,9 @@ def _decode(path: Path, picture: Image.Image, hint: Hint | None, smallest: int) 
     upright: Image.Image = picture if turn is None else picture.transpose(turn)
     if picture.format not in ("JPEG", "MPO"):
         full = (upright.height, upright.width)
-    return _plain(path, upright), full, notes
+    # Pillow turns a TIFF of 8 bits in which 0 is white, and none of 16
+    negative = getattr(picture, "tag_v2", {}).get(_PHOTOMETRIC) == 0
+    return _plain(path, upright, negative=negative), full, notes
 
 
 def orientation(picture: Image.Image) -> int:
@@ -149,12 +152,13 @@ def is_deep_colour(picture: Image.Image) -> bool:
     return any(";16" in str(tile[3]) for tile in tiles)
 
 
-def _plain(path: Path, picture: Image.Image) -> Image.Image:
-    """One of the modes that can be resampled as they are; the 16-bit and float ones become F in [0, 1]."""
+def _plain(path: Path, picture: Image.Image, *, negative: bool) -> Image.Image:
+    """One of the modes that can be resampled as they are; the 16-bit and float ones become F in [0, 1], those of a `negative` turned."""
     if picture.mode == "1":
         return picture.convert("L")
     if picture.mode.startswith(("I", "F")):
-        return Image.fromarray(_unit(path, np.asarray(picture)))
+        values = _unit(path, np.asarray(picture))
+        return Image.fromarray(1 - values if negative else values)
     if picture.mode in ("P", "PA", "RGBa", "La") or "transparency" in picture.info:
         clear = picture.has_transparency_data
         return picture.convert("RGBA" if clear else "RGB")

@@ -20,7 +20,16 @@ from priorsolve.jobs import Reader
 from priorsolve.keeping import Keeper
 from priorsolve.measuring import photo_seed, stem
 from priorsolve.metrics import METRICS
-from priorsolve.outfolder import FOLDERS, check_writable, places_of, refuse_overwriting, without_results, working_in, write_recipe
+from priorsolve.outfolder import (
+    FOLDERS,
+    check_writable,
+    places_of,
+    refuse_foreign,
+    refuse_overwriting,
+    without_results,
+    working_in,
+    write_recipe,
+)
 from priorsolve.photos import Photo, find_photos, output_names
 from priorsolve.plan import Plan, write_plan
 from priorsolve.recipe import Recipe, is_per_photo
@@ -102,6 +111,7 @@ class Run:
         found = without_results(find_photos(photos), photos, [*(out / folder for folder in FOLDERS), out / "sheet.png"])
         self.names = output_names(found, recipe.output.format)
         refuse_overwriting(found, out, (place for name in self.names.values() for place in places_of(name)))
+        refuse_foreign(out, (place for name in self.names.values() for place in places_of(name)), recipe.dump())
         if options.shard is not None:
             found = found[options.shard[0] :: options.shard[1]]
         fingerprint = Fingerprint(recipe, options)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -82,3 +84,14 @@ def test_a_job_that_is_deaf_to_ctrl_c_stays_so() -> None:
 def restore(folder: Path, photos: int, *more: str) -> list[str]:
     run.photos(folder / "in", photos)
     return ["restore", run.recipe_file(folder), str(folder / "in"), "--out", str(folder / "out"), *more]
+
+
+@pytest.mark.parametrize("half", [True, False])
+def test_while_torch_is_being_imported_a_process_says_one_line_and_is_not_taken_down(half: bool) -> None:
+    """What was imported of it is left behind then, and would fail at length when it is imported again or at the end."""
+    begin = "import atexit, sys, types; atexit.register(print, 'taken down')"
+    left = "sys.modules['torch._C'] = types.ModuleType('torch._C')" if half else ""
+    program = f"{begin}\n{left}\nfrom priorsolve.interrupted import stopped\nsys.exit(stopped(130))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (130, STOPPED)
+    assert done.stdout == ("" if half else "taken down\n")

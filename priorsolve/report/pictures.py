@@ -35,7 +35,8 @@ def shown(path: Path, side: int) -> Image.Image | None:
     """What can be shown of a file, of about `side` pixels if it is a JPEG; an array of numbers, or a file that is gone, cannot."""
     try:
         picture = open_picture(path, lambda height, width: (min(height, side), min(width, side)), smallest=1)[0]
-        return finish(picture, [])
+        made = finish(picture, [])
+        return Image.fromarray((np.asarray(made) * 255).round().astype(np.uint8)) if made.mode == "F" else made
     except PhotoError:
         return None
 
@@ -45,8 +46,6 @@ def embedded(out: Path, place: str, size: Size) -> dict[str, object] | None:
     picture = shown(out / place, size.side)
     if picture is None:
         return None
-    if picture.mode == "F":
-        picture = Image.fromarray((np.asarray(picture) * 255).round().astype(np.uint8))
     picture.thumbnail((size.side, size.side), Image.Resampling.LANCZOS, reducing_gap=2.0)
     data = io.BytesIO()
     if max(picture.size) <= PLAIN:

@@ -30,7 +30,8 @@ class Target:
             raise ValueError(f"the operator makes measurements of shape {made} from {tuple(images.shape[1:])} images, got {given}")
         if images.requires_grad and not estimate.requires_grad:
             raise ValueError(
-                "the operator lets no gradient through, so no solver can follow it; write it with differentiable torch functions"
+                "the operator lets no gradient through, so no solver can follow it; write it with differentiable torch functions, "
+                "or name a stand-in under `surrogate` in the recipe"
             )
         return estimate
 

@@ -1,0 +1,28 @@
+"""What a command says when it is stopped, at whatever moment that was."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+STOPPED = "stopped; what is done is kept, run the same command to go on"
+
+
+def stopped(code: int) -> int:
+    """Say so on standard error and return the exit code.
+
+    Where torch was stopped while it was being imported the process ends here: it can be neither imported again nor taken down, and tells
+    of both at length.
+    """
+    sys.stderr.write(f"priorsolve: {STOPPED}\n")
+    sys.stderr.flush()
+    if _half_imported("torch"):
+        os._exit(code)
+    return code
+
+
+def _half_imported(package: str) -> bool:
+    whole = sys.modules.get(package)
+    if whole is None:  # what failed to be imported is forgotten, but not its parts
+        return any(name.startswith(f"{package}.") for name in sys.modules)
+    return bool(getattr(whole.__spec__, "_initializing", False))

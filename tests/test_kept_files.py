@@ -1,0 +1,67 @@
+"""What somebody made by hand is not written over, and no photo is read as its negative."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import run_support as run
+import tifffile
+import torch
+from PIL import Image
+
+from priorsolve.images import read_photo, write_image
+from priorsolve.masks import write_masks
+from priorsolve.report.pictures import shown
+from priorsolve.restoration import Options, restore
+
+
+@pytest.mark.usefixtures("digiface64")
+@pytest.mark.parametrize("place", ["recipe.yaml", "images/0.png", "sheet.png"])
+def test_a_folder_with_files_of_somebody_s_own_is_refused(tmp_path: Path, place: str) -> None:
+    photos = run.photos(tmp_path / "in", 1)
+    (name,) = (path.name for path in photos.iterdir())
+    own = tmp_path / "out" / place.replace("0.png", name)
+    own.parent.mkdir(parents=True)
+    own.write_text("mine")
+    with pytest.raises(ValueError, match=r"is there, and no run made it.*choose another folder with --out"):
+        restore(run.quick(), photos, tmp_path / "out", Options())
+    assert own.read_text() == "mine"
+    assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == [own]
+
+
+def test_a_mask_that_was_corrected_stays(tmp_path: Path) -> None:
+    photos = run.photos(tmp_path / "in", 2)
+    recipe = run.quick(operator={"mask": {"boxes": [[0.2, 0.2, 0.4, 0.4]]}})
+    first, second = (outcome.path for outcome in write_masks(recipe, [photos], tmp_path / "masks"))
+    assert first is not None
+    assert second is not None
+    whole, _ = read_photo(second, 1)
+    corrected = torch.zeros_like(whole)
+    corrected[:, :4] = 1
+    write_image(first, corrected)
+    again = list(write_masks(recipe, [photos], tmp_path / "masks"))
+    assert torch.equal(read_photo(first, 1)[0], corrected)
+    assert again[0].share == pytest.approx(float(corrected.mean()))
+    assert again[1].share == pytest.approx(float(whole.mean()))
+    write_image(first, torch.zeros(1, 8, 8))
+    assert "not of the photo's size" in next(write_masks(recipe, [photos], tmp_path / "masks")).reason
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_tiff_in_which_0_is_white_is_no_negative(tmp_path: Path, dtype: type) -> None:
+    most = np.iinfo(dtype).max
+    values: np.ndarray = np.linspace(0, most, 64 * 64).reshape(64, 64).astype(dtype)
+    tifffile.imwrite(tmp_path / "white.tif", most - values, photometric="miniswhite")
+    tifffile.imwrite(tmp_path / "black.tif", values, photometric="minisblack")
+    white, black = (read_photo(tmp_path / f"{name}.tif")[0] for name in ("white", "black"))
+    assert torch.allclose(white, black, atol=1e-6)
+    assert float(black[0, 0, 0]) == 0
+
+
+def test_sixteen_bits_are_seen_on_the_sheet(tmp_path: Path) -> None:
+    Image.fromarray(np.full((16, 16), 40000, np.uint16)).save(tmp_path / "grey.png")
+    picture = shown(tmp_path / "grey.png", 64)
+    assert picture is not None
+    assert np.asarray(picture.convert("RGB")).mean() == pytest.approx(40000 / 257, abs=1)
