@@ -132,6 +132,7 @@ def masks(
     out: Out = Path("masks"),
     set_: Sets = None,
     seed: Seed = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Find masks anew that are there, corrected or not.")] = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -142,7 +143,7 @@ def masks(
     from priorsolve import console
     from priorsolve.masks import write_masks
 
-    outcomes = write_masks(_recipe(recipe, set_, seed), photos, out)
+    outcomes = write_masks(_recipe(recipe, set_, seed), photos, out, overwrite=overwrite)
     raise typer.Exit(1 if console.failures("masking", outcomes, quiet, as_json) else 0)
 
 
@@ -387,7 +388,8 @@ def _say(message: object) -> None:
     from priorsolve import console
 
     usage = getattr(message, "format_message", None)
-    console.fail(f"{usage().rstrip('.')}; see priorsolve --help" if usage else message)
+    if usage is None or usage():  # without any words it showed the help itself
+        console.fail(f"{usage().rstrip('.')}; see priorsolve --help" if usage else message)
 
 
 if __name__ == "__main__":

@@ -77,7 +77,7 @@ def failures(doing: str, outcomes: Iterable[Degraded | Masked], quiet: bool, as_
         elif outcome.path is None:
             say(f"failed: {outcome.name}: {outcome.reason}")
         elif (share := told.get("share")) is not None and not quiet:
-            say(f"{outcome.name}: {100 * share:.2g}% is a hole")
+            say(f"{outcome.name}: {100 * share:.2g}% is a hole" + (f" ({outcome.reason})" if outcome.reason else ""))
     return failed
 
 

@@ -22,11 +22,12 @@ PREVIEWS = "previews"
 TINT = (1.0, 0.0, 0.3)
 """The colour that lies over holes in previews, and how much of it."""
 SHARE = 0.7
+KEPT = "the mask that was there; --overwrite has it found anew"
 
 
 @dataclass(frozen=True)
 class Masked:
-    """One photo's outcome: its mask's path and the holes' share of the photo, or the reason why there is none."""
+    """One photo's outcome: its mask's path and the holes' share of the photo, or the reason why there is none, or why it was kept."""
 
     name: str
     path: Path | None
@@ -34,10 +35,10 @@ class Masked:
     reason: str = ""
 
 
-def write_masks(recipe: Recipe, photos: Sequence[Path], out: Path) -> Iterator[Masked]:
+def write_masks(recipe: Recipe, photos: Sequence[Path], out: Path, *, overwrite: bool = False) -> Iterator[Masked]:
     """Write each photo's mask into `out`, as `a.png` for `a.jpg`, white in its holes, and `previews/a.jpg` with the holes in red.
 
-    A mask that is there stays as it is, for somebody may have corrected it; the preview then is of that one.
+    A mask that is there stays as it is, for somebody may have corrected it, and the preview is of that one; not so with `overwrite`.
 
     Raises:
         RecipeError, ValueError: the recipe has no mask, the photos cannot be used, or two of them have one name; nothing was written.
@@ -53,18 +54,19 @@ def write_masks(recipe: Recipe, photos: Sequence[Path], out: Path) -> Iterator[M
                 f"{other} and {photo.name} would both have the mask {stem(photo.name)}.png; give them one folder after another"
             )
     refuse_overwriting(found, out, [place for name in taken for place in (f"{name}.png", f"{PREVIEWS}/{name}.jpg")])
-    return (_written(photo, recipe, out) for photo in found)
+    return (_written(photo, recipe, out, overwrite) for photo in found)
 
 
-def _written(photo: Photo, recipe: Recipe, out: Path) -> Masked:
-    name = stem(photo.name)
+def _written(photo: Photo, recipe: Recipe, out: Path, overwrite: bool) -> Masked:
+    name, kept = stem(photo.name), ""
     try:
         image, _ = read_photo(photo.path)
         path = out / f"{name}.png"
-        if path.exists():
+        if path.exists() and not overwrite:
             holes, _ = read_photo(path, 1)
+            kept = KEPT
             if holes.shape[1:] != image.shape[1:]:
-                raise PhotoError(path, "there already, and not of the photo's size; remove it to have it found anew")
+                raise PhotoError(path, "there already, and not of the photo's size; --overwrite has it found anew")
         else:
             holes = _holes(recipe, photo, (image.shape[-2], image.shape[-1]))
             write_image(path, holes)
@@ -72,7 +74,7 @@ def _written(photo: Photo, recipe: Recipe, out: Path) -> Masked:
         write_image(out / PREVIEWS / f"{name}.jpg", image + SHARE * holes * (tint - image))
     except Exception as error:  # noqa: BLE001 (whatever it is, it must not stop the other photos)
         return Masked(photo.name, None, reason=error.reason if isinstance(error, PhotoError) else " ".join(str(error).split()))
-    return Masked(photo.name, path, float(holes.double().mean()))
+    return Masked(photo.name, path, float(holes.double().mean()), kept)
 
 
 def _holes(recipe: Recipe, photo: Photo, size: tuple[int, int]) -> Tensor:
