@@ -179,6 +179,14 @@ GOES_ON: Mapping[str, Callable[[Prior], tuple[Solver | Staged, Solver]]] = {
     "w+ noise, layered": lambda prior: (Staged([latent(prior, "w+"), latent(prior, "noise")]), Layered(prior, 3, steps=2)),
     "layered maps, layered": lambda prior: (Layered(prior, 2, steps=2, moving_maps=5), Layered(prior, 3, steps=2)),
     "pulse, features": lambda prior: (Pulse(prior, steps=4), latent(prior, "features@2")),
+    "w+ noise, multicode": lambda prior: (
+        Staged([latent(prior, "w+"), latent(prior, "noise")]),
+        Multicode(prior, codes=2, steps=2, space="w+"),
+    ),
+    "z noise, langevin": lambda prior: (
+        Staged([latent(prior, "z"), latent(prior, "noise")]),
+        Langevin(prior, noise=0.3, steps=2, space="z"),
+    ),
 }
 
 

@@ -77,6 +77,11 @@ class Prior(nn.Module, ABC):
         """How many numbers all noise maps hold together."""
         return sum(height * width for height, width in self.noise_shapes)
 
+    @property
+    def drawn_channels(self) -> int:
+        """How many channels at the end of `features@k` are the picture drawn so far; 0 where features alone lead on."""
+        return 0
+
     def noise_maps(self) -> Tensor:
         """(1, noise_size) the maps that the checkpoint came with, before each layer's strength: `noise="const"` as a code."""
         return next(self.parameters()).new_zeros(1, 0)

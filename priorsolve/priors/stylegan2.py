@@ -102,7 +102,7 @@ class StyleGAN2(StylePrior):
 
     @property
     def feature_shapes(self) -> Sequence[Shape]:
-        return [(block.inputs + self._colours, block.side // 2, block.side // 2) for block in self._synthesis[1:]]
+        return [(block.inputs + self.drawn_channels, block.side // 2, block.side // 2) for block in self._synthesis[1:]]
 
     @property
     def noise_shapes(self) -> Sequence[tuple[int, int]]:
@@ -129,8 +129,7 @@ class StyleGAN2(StylePrior):
         return [block for block in self.synthesis.values() if isinstance(block, Block)]
 
     @property
-    def _colours(self) -> int:
-        """Channels of the running picture; 0 where there is none."""
+    def drawn_channels(self) -> int:
         return self.image_shape[0] if self._settings["architecture"] == "skip" else 0
 
     def _styled(self, wplus: Tensor) -> list[Tensor]:
@@ -148,8 +147,8 @@ class StyleGAN2(StylePrior):
 
     def _run(self, styles: Sequence[Tensor], x: Tensor | None, start: int, stop: int, noise: Noise) -> Tensor:
         image: Tensor | None = None
-        if x is not None and self._colours:
-            x, image = x[:, : -self._colours], x[:, -self._colours :]
+        if x is not None and self.drawn_channels:
+            x, image = x[:, : -self.drawn_channels], x[:, -self.drawn_channels :]
         blocks: Sequence[Block | FrozenBlock] = self._synthesis
         if self._frozen is not None and styles[0].ndim == 2:
             blocks = self._frozen.blocks

@@ -16,7 +16,7 @@ def picture(prior: Prior, codes: Mapping[str, Tensor]) -> Images:
     if any(name.startswith("weights:") for name in codes):
         raise ValueError("these codes are drawn with weights of their own; use priorsolve.solvers.weights.tuned_picture")
     deep, style = _deepest(codes), style_of(prior, codes)
-    maps = {"noise": codes["noise"]} if "noise" in codes else {}
+    maps = maps_of(codes)
     if deep is not None:
         source = prior if style is None else prior.resumed(codes[style], style)
         return source.decode(codes[deep], deep, **maps)
@@ -38,7 +38,7 @@ def carried(prior: Prior, codes: Mapping[str, Tensor], space: str) -> Variables:
     codes = {name: value for name, value in codes.items() if name in prior.spaces}
     if space in codes:
         return dict(codes)
-    style, maps = style_of(prior, codes), {name: codes[name] for name in ("noise",) if name in codes}
+    style, maps = style_of(prior, codes), maps_of(codes)
     own: Noise = maps.get("noise", "const")
     if space == "noise" and style is not None:
         return {"noise": prior.noise_maps().repeat(len(codes[style]), 1), **codes}
@@ -62,6 +62,11 @@ def needs_style(prior: Prior) -> bool:
 def style_of(prior: Prior, codes: Mapping[str, Tensor]) -> str | None:
     """The space of the code that is neither features nor noise maps."""
     return next((name for name in codes if name in prior.spaces and not name.startswith("features@") and name != "noise"), None)
+
+
+def maps_of(codes: Mapping[str, Tensor]) -> Variables:
+    """The noise maps among the codes, where they are."""
+    return {name: value for name, value in codes.items() if name == "noise"}
 
 
 def repeated(codes: Codes, rows: int) -> Codes:

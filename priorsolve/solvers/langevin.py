@@ -13,7 +13,7 @@ from priorsolve.losses import Loss, l2
 from priorsolve.priors.base import Prior
 from priorsolve.solvers.base import Keep, Solver
 from priorsolve.solvers.checks import at_least, known_space, positive
-from priorsolve.solvers.drawing import carried, picture
+from priorsolve.solvers.drawing import carried, maps_of, picture
 from priorsolve.solvers.optimisers import Descent, Optimiser
 from priorsolve.solvers.solution import Solution
 from priorsolve.solvers.starts import best_sampled
@@ -77,20 +77,22 @@ class Langevin(Solver):
     def begin(self, prior: Prior, measured: Measured, seeds: Sequence[int], start: Solution | None) -> Task:
         space = self._space
         if start is not None:
-            codes = carried(prior, start.codes, space)[space].to(measured.y, copy=True)
+            begun = carried(prior, start.codes, space)
+            codes, maps = begun[space].to(measured.y, copy=True), {name: value.to(measured.y) for name, value in maps_of(begun).items()}
         else:
+            maps = {}
             codes = best_sampled(prior, space, measured, seeds, self.loss, candidates=self.candidates)
         search = _Chain(
-            variables={space: codes},
+            variables={space: codes, **maps},
             spread={space: codes.new_ones(())},
-            held=frozenset({"eta", "m"}),
+            held=frozenset({"eta", "m", *maps}),
             prior=prior,
             space=space,
             variance=self.noise**2,
             temperature=self.temperature,
         )
         everyone = measured.target(torch.arange(measured.count, device=codes.device), 1)
-        steepest = largest_curvature(lambda z: everyone.estimate(picture(prior, {space: z})) * everyone.where, codes)
+        steepest = largest_curvature(lambda z: everyone.estimate(picture(prior, {space: z, **maps})) * everyone.where, codes)
         search.variables |= {"eta": self.lr / (1 + steepest / search.variance), "m": measured.where.flatten(1).sum(1)}
         return search
 
@@ -101,7 +103,7 @@ class Langevin(Solver):
 
 @dataclass(kw_only=True)
 class _Chain(Task):
-    """A code, and beside it each row's step `eta` and its count of measured numbers `m`."""
+    """A code, noise maps that an earlier solver moved, and beside them each row's step `eta` and its count of measured numbers `m`."""
 
     prior: Prior
     space: str
@@ -109,7 +111,7 @@ class _Chain(Task):
     temperature: float
 
     def draw(self, variables: Variables, at: At) -> Images:
-        return picture(self.prior, {self.space: variables[self.space]})
+        return picture(self.prior, self.codes(variables))
 
     def objective(self, misfit: PerImage, variables: Variables, at: At) -> PerImage:
         """η·U, so that a plain descent moves each row by its own η."""
@@ -123,7 +125,7 @@ class _Chain(Task):
         return {**variables, self.space: codes + size * shake}
 
     def codes(self, variables: Variables) -> Variables:
-        return {self.space: variables[self.space]}
+        return {self.space: variables[self.space], **maps_of(variables)}
 
 
 def largest_curvature(function: Callable[[Tensor], Tensor], codes: Tensor, iterations: int = 12) -> PerImage:

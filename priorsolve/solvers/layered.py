@@ -47,6 +47,8 @@ class Layered(Solver):
         sphere: keep every style's code, whitened as PULSE does, at its own length.
         geocross: weight of the angle between the layers' whitened styles (ILO: 0.01).
         moving_maps: how many of the noise maps move, from the first on, each kept at length √n; 0 holds all.
+        drop_picture: begin the picture anew at this block, as ILO's program does, which forgets what the blocks before had drawn: for
+            StyleGAN2's skip architecture, where that is part of the features. The round then begins at another picture.
         warmup: share of the steps over which the rate rises.
         decay: how it falls to 0: cosine, linear, cycle or none.
         decay_share: share of the steps over which it falls.
@@ -71,6 +73,7 @@ class Layered(Solver):
     sphere: bool = True
     geocross: float = 0.0
     moving_maps: int = 0
+    drop_picture: bool = False
     warmup: float = 0.05
     decay: Decay = "cosine"
     decay_share: float = 0.75
@@ -88,6 +91,8 @@ class Layered(Solver):
         features_at(self.prior, self.block)
         if self.geocross and not needs_style(self.prior):
             raise ValueError(f"geocross compares layers' styles, and {self.prior} has none; leave it out")
+        if self.drop_picture and not self.prior.drawn_channels:
+            raise ValueError(f"drop_picture: features of {self.prior} carry no picture that could be dropped; leave it out")
 
     @property
     def schedule(self) -> Schedule:
@@ -104,6 +109,8 @@ class Layered(Solver):
         deep = self._deep
         unit = prior.spread(deep).clamp_min(1e-12)
         codes = {deep: repeated(prior.centre(deep), measured.count)} if start is None else carried(prior, start.codes, deep)
+        dropped = prior.drawn_channels if self.drop_picture else 0
+        codes[deep] = _without_last(codes[deep], dropped)
         variables: Variables = {deep: codes[deep].to(unit, copy=True), "from": codes[deep].to(unit, copy=True)}
         one = unit.new_ones(())
         held, spreads, proxy = {"from", "lengths", "rest"}, {deep: unit if self.unit == "spread" else one, "maps": one}, None
@@ -131,6 +138,7 @@ class Layered(Solver):
             sphere=self.sphere,
             weight=self.geocross,
             sizes=sizes,
+            dropped=dropped,
         )
 
     @property
@@ -149,6 +157,7 @@ class _Round(Task):
     sphere: bool
     weight: float
     sizes: list[int]
+    dropped: int
 
     def draw(self, variables: Variables, at: At) -> Images:
         return picture(self.prior, self.codes(variables))
@@ -160,6 +169,7 @@ class _Round(Task):
         moved = dict(variables)
         if "maps" in moved:
             moved["maps"] = torch.cat([sized(part) for part in torch.split(moved["maps"], self.sizes, 1)], 1)
+        moved[self.deep] = _without_last(moved[self.deep], self.dropped)
         if self.radius is not None:
             moved[self.deep] = moved["from"] + to_l1_ball(moved[self.deep] - moved["from"], self.radius)
         if self.sphere and "z+" in moved and "z+" not in self.held:
@@ -170,6 +180,11 @@ class _Round(Task):
         maps = [variables[name] for name in ("maps", "rest") if name in variables]
         found = {self.deep: variables[self.deep], **({"noise": torch.cat(maps, 1)} if maps else {})}
         return found if self.proxy is None else {**found, "w+": self.proxy.coloured(variables["z+"])}
+
+
+def _without_last(features: Tensor, channels: int) -> Tensor:
+    """The features (rows, C, ...) with 0 in so many of the last channels."""
+    return torch.cat([features[:, : features.shape[1] - channels], torch.zeros_like(features[:, :channels])], 1) if channels else features
 
 
 def _wplus(prior: Prior, codes: Variables) -> Tensor:

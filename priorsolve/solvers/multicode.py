@@ -10,10 +10,10 @@ from torch import Tensor
 
 from priorsolve.losses import Loss, l2
 from priorsolve.penalties import Penalty, check_penalties, penalties_of
-from priorsolve.priors.base import Prior
+from priorsolve.priors.base import Noise, Prior
 from priorsolve.solvers.base import Keep, Solver
 from priorsolve.solvers.checks import Block, at_least, features_at, known_space, one_of, positive, shares
-from priorsolve.solvers.drawing import carried, needs_style, picture
+from priorsolve.solvers.drawing import carried, maps_of, needs_style, picture
 from priorsolve.solvers.mixing import mixed
 from priorsolve.solvers.optimisers import Optimiser, OptimiserName, make_optimiser
 from priorsolve.solvers.solution import Solution
@@ -24,6 +24,7 @@ from priorsolve.solvers.target import Measured
 from priorsolve.solvers.task import At, Task
 from priorsolve.types import Codes, Images, PerImage
 
+_NAMES = ("codes", "mix", "share")
 _CROWD = 16
 """Codes of one image that are many rows, however few images there are."""
 
@@ -32,7 +33,8 @@ _CROWD = 16
 class Multicode(Solver):
     """mGANprior: `x = G₂(Σ_n α_n ⊙ G₁(z_n))`, the generator cut before block k, one weight α for each code and channel.
 
-    On generators with styles the later blocks follow the mean of the codes' styles. Everything moves together.
+    On generators with styles the later blocks follow the mean of the codes' styles, or after another solver the style of the code found
+    there, so that the picture begins as it was. Everything moves together.
 
     Args:
         prior: the generator.
@@ -50,12 +52,13 @@ class Multicode(Solver):
         penalties: weights by name, as in `latent`; of every code, averaged.
         noise: known standard deviation of the measurement's noise: an image stops when its residual reaches it.
         plateau: an image stops after this many steps without 0.1 % gain.
+        divide_again: divide the sum by N once more, as the published program does, although α begins at 1/N: a generator that normalises
+            behind block k (PGGAN) hides it, others begin almost without features.
         keep: the `best` state of all is the answer, or the `last`, as many published programs have it.
         loss: what compares A(x) with y.
         seed: for images that are given none.
 
-    Source: Gu, Shen & Zhou, "Image Processing Using Multi-Code GAN Prior", CVPR 2020, eq. 2. There α starts at 1/N and the sum is divided
-    by N once more, which a normalisation after block k hides; here α starts at 1/N and nothing more is divided.
+    Source: Gu, Shen & Zhou, "Image Processing Using Multi-Code GAN Prior", CVPR 2020, eq. 2.
     """
 
     prior: Prior
@@ -70,6 +73,7 @@ class Multicode(Solver):
     warmup: float = 0.05
     decay: Decay = "cosine"
     penalties: Mapping[str, float] | None = None
+    divide_again: bool = False
     noise: float | None = None
     plateau: int | None = None
     keep: Keep = "best"
@@ -101,25 +105,28 @@ class Multicode(Solver):
         return make_optimiser(self.optimiser)
 
     def begin(self, prior: Prior, measured: Measured, seeds: Sequence[int], start: Solution | None) -> Task:
-        n, space, deep = self.codes, self._space, self._deep
+        n, space, deep, maps = self.codes, self._space, self._deep, {} if start is None else maps_of(start.codes)
         unit = prior.spread(space).clamp_min(1e-12)
         drawn = best_sampled(prior, space, measured, seeds, self.loss, candidates=self.candidates, best=n)
         drawn = drawn.view(measured.count, n, *prior.spaces[space])
         mix = unit.new_full((measured.count, n, prior.spaces[deep][0]), 1 / n)
-        if start is not None and _shapes(start.codes) == (drawn.shape, mix.shape):  # another round of the same
-            drawn, mix = (start.codes[name].to(unit, copy=True) for name in ("codes", "mix"))
+        share = unit.new_full((measured.count, n), 1 / n)
+        if start is not None and _shapes(start.codes) == (drawn.shape, mix.shape, share.shape):  # another round of the same
+            drawn, mix, share = (start.codes[name].to(unit, copy=True) for name in _NAMES)
         elif start is not None:  # its code first, the others ready to help
             drawn[:, 0] = carried(prior, start.codes, space)[space]
-            mix[:, 0], mix[:, 1:] = 1, 0
+            mix[:, 0], mix[:, 1:] = n if self.divide_again else 1, 0
+            share[:, 0], share[:, 1:] = 1, 0
         rates = {"codes": self.lr, "mix": self.mix_lr}
         return _Mixture(
-            variables={"codes": drawn, "mix": mix},
+            variables={"codes": drawn, "mix": mix, "share": share, **{name: value.to(unit, copy=True) for name, value in maps.items()}},
             spread={"codes": self.lr * unit, "mix": unit.new_tensor(self.mix_lr / n)},
-            held=frozenset(name for name, rate in rates.items() if not rate),
+            held=frozenset({"share", *maps} | {name for name, rate in rates.items() if not rate}),
             prior=prior,
             space=space,
             deep=deep,
             penalties=penalties_of(prior, space, self.penalties or {}),
+            divisor=n if self.divide_again else 1,
         )
 
     @property
@@ -135,17 +142,18 @@ class Multicode(Solver):
 
 
 def _shapes(codes: Mapping[str, Tensor]) -> tuple[torch.Size | None, ...]:
-    return tuple(codes[name].shape if name in codes else None for name in ("codes", "mix"))
+    return tuple(codes[name].shape if name in codes else None for name in _NAMES)
 
 
 @dataclass(kw_only=True)
 class _Mixture(Task):
-    """`codes` (rows, N, ...) and `mix` (rows, N, C)."""
+    """`codes` (rows, N, ...), `mix` (rows, N, C), and held: each style's `share` (rows, N), and `noise` maps that moved before."""
 
     prior: Prior
     space: str
     deep: str
     penalties: Sequence[tuple[float, Penalty]]
+    divisor: int
 
     def draw(self, variables: Variables, at: At) -> Images:
         return picture(self.prior, self.mixed(variables))
@@ -160,7 +168,7 @@ class _Mixture(Task):
         return {**self.mixed(variables), **variables}
 
     def mixed(self, variables: Variables) -> dict[str, Tensor]:
-        """The features Σ α ⊙ F of every row, and the style for the blocks after them."""
+        """The features Σ α ⊙ F of every row, over what they are divided by, and the style for the blocks after them."""
         codes, mix = variables["codes"], variables["mix"]
         rows, n = codes.shape[:2]
         flat: Codes = codes.flatten(0, 1)
@@ -168,6 +176,9 @@ class _Mixture(Task):
         if needs_style(self.prior):
             space = "w+" if self.space == "w+" else "w"
             flat = flat if self.space == space else self.prior.map(flat, source=self.space, target=space)
-            styles = {space: flat.view(rows, n, *flat.shape[1:]).mean(1)}
-        features = self.prior.map(flat, source=space if styles else self.space, target=self.deep)
-        return {self.deep: mixed(features.view(rows, n, *features.shape[1:]), mix), **styles}
+            each = flat.view(rows, n, *flat.shape[1:])
+            styles = {space: (each * variables["share"].view(rows, n, *[1] * (each.ndim - 2))).sum(1)}
+        maps = maps_of(variables)
+        noise: Noise = maps["noise"].repeat_interleave(n, 0) if maps else "const"
+        features = self.prior.map(flat, source=space if styles else self.space, target=self.deep, noise=noise)
+        return {self.deep: mixed(features.view(rows, n, *features.shape[1:]), mix / self.divisor), **styles, **maps}

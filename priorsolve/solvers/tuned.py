@@ -49,6 +49,8 @@ class Tuned(Solver):
         tune_embedding: in z+c, move the class at the weights' rate: as the row of the class embedding, one of the first block's weights.
         instance_norm: replace BatchNorm by instance normalisation, which begins where that is and keeps its scale and shift for good;
             BigGAN's last one stays. What only told BatchNorm its gain and bias, such as BigGAN's class, moves no picture any more.
+        unsigned_gain: with it, begin at the size of BatchNorm's gains without their sign, as DGP's program does by its way of measuring
+            them: where a gain is negative a channel begins at its mirror image, and so the picture at another.
         optimiser: adam, sgd, momentum (0.9) or rmsprop.
         beta1: Adam's first decay rate; DGP's has no momentum.
         warmup, decay, decay_share: the shape of both rates over the steps.
@@ -77,6 +79,7 @@ class Tuned(Solver):
     tune_class: bool = False
     tune_embedding: bool = False
     instance_norm: bool = False
+    unsigned_gain: bool = False
     optimiser: Mover = "adam"
     beta1: float = 0.0
     warmup: float = 0.0
@@ -119,6 +122,8 @@ class Tuned(Solver):
             raise ValueError("tune_embedding moves the class at weights_lr, which is 0; raise that, or leave it out")
         if self.instance_norm and not batch_norms(self.prior):
             raise ValueError(f"instance_norm: {self.prior} has no BatchNorm over pixels that it could replace; leave it out")
+        if self.unsigned_gain and not self.instance_norm:
+            raise ValueError("unsigned_gain is about how instance_norm begins, which is off; switch that on, or leave it out")
 
     @property
     def schedule(self) -> Schedule:
@@ -139,7 +144,7 @@ class Tuned(Solver):
         codes, restarts = self._codes(prior, measured, seeds, start)
         earlier = {} if start is None else carried_weights(prior, start.codes)
         if self.instance_norm:
-            earlier |= beginning_norms(prior, codes | earlier)
+            earlier |= beginning_norms(prior, codes | earlier, self.unsigned_gain)
         drawing = instance_normed(prior, parted(earlier)[1])
         moved = tunable(drawing, codes, self.blocks, self.block_ratio) if self.weights_lr else {}
         weights = copies(prior, moved, len(codes[self._space])) | earlier

@@ -73,14 +73,15 @@ def carried_weights(prior: Prior, variables: Mapping[str, Tensor]) -> Variables:
     return {PREFIX + name: value.to(known[name], copy=True) for name, value in weights.items()}
 
 
-def beginning_norms(prior: Prior, variables: Mapping[str, Tensor]) -> Variables:
+def beginning_norms(prior: Prior, variables: Mapping[str, Tensor], unsigned: bool = False) -> Variables:
     """For every BatchNorm that is drawn through, what makes instance normalisation begin where it is: scale and shift, (rows, 2, C).
 
     Args:
         variables: the codes that are drawn, and weights, (rows, ...).
+        unsigned: as in `Beginning`.
     """
     codes, weights = parted(variables)
-    beginning = Beginning(instance_normed(prior.computing(None), weights))
+    beginning = Beginning(instance_normed(prior.computing(None), weights), unsigned)
     drawing = _Drawing(beginning.prior)
 
     def row(codes: Variables, weights: Variables) -> Variables:
