@@ -1,11 +1,12 @@
 """How many photos are solved in a second beside the published loops, at equal steps, and how well by both.
 
-    python benchmarks/against_loops.py [--turns 2] [--dtype auto] [csgm mganprior dgp pulse]
+    python benchmarks/against_loops.py [--turns 2] [--dtype auto] [csgm mganprior dgp pulse ilo robust]
 
 Each loop of reference_loops.py and ours run in turns, each side in a process of its own, since its settings are part of a program: ours
 keeps freed memory as `priorsolve restore` does. The loops take photos as published, CSGM 64 at once and the others one by one, so that a
 few photos tell their speed; ours takes batches. `--dtype` is what ours computes in while searching, by itself what the command line would
-choose; the loops compute in float32. The photos are faces that ffhq64 draws, which digiface64 cannot draw exactly. Timed by the clock, or
+choose; the loops compute in float32. ILO and robust restoration need styles and run on ffhq64, the others on digiface64; the photos are
+faces that the other of the two draws, which the prior cannot draw exactly. Timed by the clock, or
 on one thread (OMP_NUM_THREADS=1) by the processor's time, sampling of codes included, after a warm-up; a ratio is taken of each pair of
 turns.
 
@@ -27,7 +28,7 @@ from typing import Any, NamedTuple
 
 import torch
 from machine import describe
-from reference_loops import STAGES, Restored, csgm, dgp, mganprior, one_by_one, pulse
+from reference_loops import STAGES, Restored, csgm, dgp, ilo, mganprior, one_by_one, pulse, robust
 from torch import Tensor
 
 from priorsolve.build import dtype_of
@@ -39,8 +40,7 @@ from priorsolve.operators.downsample import Downsample
 from priorsolve.operators.gray import Gray
 from priorsolve.operators.sensing import GaussianSensing
 from priorsolve.priors import Prior, load_prior
-from priorsolve.priors.bank import bank_of
-from priorsolve.solvers import Latent, Multicode, Solver, Staged
+from priorsolve.solvers import Latent, Layered, Multicode, Pulse, Solver, Staged
 from priorsolve.solvers.tuned import Tuned
 
 LOOP = "loop"
@@ -115,7 +115,51 @@ def against_pulse(prior: Prior, steps: int = 100) -> Contest:
     return Contest(task, lambda y: one_by_one(pulse, prior, task.A, y, steps=steps), ours, steps, (8, 64), 64)
 
 
-CONTESTS = {"csgm": against_csgm, "mganprior": against_mganprior, "dgp": against_dgp, "pulse": against_pulse}
+def against_ilo(prior: Prior, steps: int = 25) -> Contest:
+    """16×16 pixels of a photo; a round of styles and maps, then three that begin deeper and deeper."""
+    task, loss = Downsample(4, "bicubic"), Mixture([(l2, 4.0)])
+    ramps: dict[str, Any] = {
+        "steps": steps,
+        "lr": 0.1,
+        "warmup": 0.05,
+        "decay": "cosine",
+        "decay_share": 0.75,
+        "geocross": 0.01,
+        "loss": loss,
+    }
+    rounds = [Layered(prior, block=k, unit="raw", moving_maps=5 + 2 * k, **ramps) for k in (1, 2, 3)]
+    ours = {"same": Staged([Pulse(prior, cross_on="z", moving_maps=5, **ramps), *rounds])}
+    loop = lambda y: one_by_one(ilo, prior, task.A, y, rounds=[(k, steps) for k in range(4)])  # noqa: E731
+    return Contest(task, loop, ours, 4 * steps, (2, 4), 4)
+
+
+def against_robust(prior: Prior, steps: int = 50) -> Contest:
+    """16×16 pixels of a photo; one w, one for each layer, one for each filter, a third of the published steps."""
+    task, unit = Downsample(4, "area"), prior.spaces["w"][0] ** 0.5
+    published: dict[str, Any] = {"steps": steps, "optimiser": "normalised", "unit": "raw", "warmup": 0, "decay": "none"}
+    phases = (("w", 0.08), ("w+", 0.02), ("w++", 0.005))
+    first: dict[str, Any] = {"begin_at": "centre", "restarts": 1, "candidates": 1}
+    stages = [Latent(prior, space=space, lr=lr / unit, **(first if space == "w" else {}), **published) for space, lr in phases]
+    loop = lambda y: one_by_one(robust, prior, task.A, y, steps=steps)  # noqa: E731
+    return Contest(task, loop, {"same": Staged(stages)}, 3 * steps, (2, 4), 4)
+
+
+class Setting(NamedTuple):
+    """A contest, the prior that both use, and the one that drew the photos."""
+
+    against: Callable[[Prior], Contest]
+    prior: str = "digiface64"
+    drawn_by: str = "ffhq64"
+
+
+CONTESTS = {
+    "csgm": Setting(against_csgm),
+    "mganprior": Setting(against_mganprior),
+    "dgp": Setting(against_dgp),
+    "pulse": Setting(against_pulse),
+    "ilo": Setting(against_ilo, "ffhq64", "digiface64"),
+    "robust": Setting(against_robust, "ffhq64", "digiface64"),
+}
 
 
 class Turn(NamedTuple):
@@ -127,18 +171,20 @@ class Turn(NamedTuple):
     images: Any
 
 
-def side(pipe: Connection, keep: bool, dtype: torch.dtype | None, photos: Any) -> None:
+def side(pipe: Connection, keep: bool, dtypes: Mapping[str, str], photos: Mapping[str, Any]) -> None:
     """A process that does turns as it is told: (contest, label of a solver)."""
     if keep:
         keep_freed_memory()
-    prior = load_prior("digiface64").computing(dtype)
-    clean = torch.from_numpy(photos)
+    priors = {name: load_prior(name).computing(None if dtype == "float32" else getattr(torch, dtype)) for name, dtype in dtypes.items()}
     clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
     while told := pipe.recv():
-        contest, label = CONTESTS[told[0]](prior), told[1]
-        y = contest.task.A(clean)[: contest.photos[label != LOOP]]
+        setting, label = CONTESTS[told[0]], told[1]
+        prior = priors[setting.prior]
+        contest = setting.against(prior)
+        y = contest.task.A(torch.from_numpy(photos[setting.drawn_by]))[: contest.photos[label != LOOP]]
         warm_up(prior, contest.batch)
-        bank_of(prior, 512)  # what `regressed` predicts from is drawn once for a prior
+        for solver in contest.ours.values():
+            solver.prepare()  # what `regressed` predicts from is drawn once for a prior
         start = clock()
         if label == LOOP:
             images, passes = contest.loop(y).images, float(contest.passes)
@@ -171,7 +217,7 @@ def mean_restarts(solver: Solver | Staged) -> float:
 
 def rows(name: str, turns: int, tell: Callable[[str, str], Turn], clean: Tensor) -> list[str]:
     """The lines of one contest."""
-    contest = CONTESTS[name](load_prior("digiface64"))
+    contest = CONTESTS[name].against(load_prior(CONTESTS[name].prior))
     found: dict[str, list[Turn]] = {label: [] for label in (LOOP, *contest.ours)}
     for turn in range(turns):
         for label in sorted(found, reverse=bool(turn % 2)):
@@ -196,12 +242,14 @@ def rows(name: str, turns: int, tell: Callable[[str, str], Turn], clean: Tensor)
     return lines
 
 
-def faces(count: int = 64) -> Tensor:
-    """The photos: what ffhq64 draws, a little truncated."""
-    prior = load_prior("ffhq64")
-    w = prior.map(prior.sample(count, torch.Generator().manual_seed(2024)), source="z", target="w", truncation=0.8)
+def faces(drawn_by: str, count: int = 64) -> Tensor:
+    """The photos: what a prior draws, where it has styles a little truncated."""
+    prior = load_prior(drawn_by)
+    codes, space = prior.sample(count, torch.Generator().manual_seed(2024)), next(iter(prior.spaces))
+    if "w" in prior.spaces:
+        codes, space = prior.map(codes, source=space, target="w", truncation=0.8), "w"
     with torch.no_grad():
-        return prior.decode(w, "w").clamp(0, 1)
+        return prior.decode(codes, space).clamp(0, 1)
 
 
 def main() -> None:
@@ -211,15 +259,18 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=2)
     parser.add_argument("--dtype", default="auto", help="what ours computes in: auto, float32, bfloat16")
     given = parser.parse_args()
-    name = dtype_of(given.dtype, load_prior("digiface64"))
-    dtype = None if name == "float32" else getattr(torch, name)
-    clean = faces()
+    settings = [CONTESTS[name] for name in given.contests or CONTESTS]
+    dtypes = {name: dtype_of(given.dtype, load_prior(name)) for name in {setting.prior for setting in settings}}
+    clean = {name: faces(name) for name in {setting.drawn_by for setting in settings}}
+    photos = {name: images.numpy() for name, images in clean.items()}
     spawn = multiprocessing.get_context("spawn")
     pipes: dict[bool, Connection] = {}
     processes = []
     for ours in (False, True):
         pipes[ours], theirs = spawn.Pipe()
-        processes.append(spawn.Process(target=side, args=(theirs, ours, dtype if ours else None, clean.numpy()), daemon=True))
+        processes.append(
+            spawn.Process(target=side, args=(theirs, ours, dtypes if ours else dict.fromkeys(dtypes, "float32"), photos), daemon=True)
+        )
         processes[-1].start()
 
     def tell(name: str, label: str) -> Turn:
@@ -228,14 +279,15 @@ def main() -> None:
         turn: Turn = pipe.recv()
         return turn
 
-    print(f"{describe()}; {given.turns} pairs of turns; ours computes in {name}\n")
+    computing = ", ".join(f"{dtype} on {name}" for name, dtype in dtypes.items())
+    print(f"{describe()}; {given.turns} pairs of turns; ours computes in {computing}\n")
     print(
         "| loop, settings of ours | times as quick | from–to | photos/s, loop / ours | passes a photo | ms a pass | misfit | PSNR |\n"
         "|---|---|---|---|---|---|---|---|",
         flush=True,
     )
     for contest in given.contests or CONTESTS:
-        print("\n".join(rows(contest, given.turns, tell, clean)), flush=True)
+        print("\n".join(rows(contest, given.turns, tell, clean[CONTESTS[contest].drawn_by])), flush=True)
     for pipe in pipes.values():
         pipe.send(None)
     for process in processes:

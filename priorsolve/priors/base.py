@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -165,7 +165,7 @@ class Prior(nn.Module, ABC):
             self._check_noise(noise, len(codes), space)
         with self._precision():
             if self._parted(codes, label):
-                own = ((self._of_row(i, len(codes)), _row(codes, i), _row(label, i), _row(noise, i)) for i in range(len(codes)))
+                own = self._by_row(codes, label, noise)
                 images = torch.cat([prior._decode(code, space, of, maps) for prior, code, of, maps in own])
             else:
                 images = self._decode(codes, space, label, noise)
@@ -194,7 +194,7 @@ class Prior(nn.Module, ABC):
             return codes
         with self._precision():
             if self._parted(codes, label) and target.startswith("features@"):
-                own = ((self._of_row(i, len(codes)), _row(codes, i), _row(label, i), _row(noise, i)) for i in range(len(codes)))
+                own = self._by_row(codes, label, noise)
                 mapped = torch.cat([prior._map(code, source, target, of, truncation, maps) for prior, code, of, maps in own])
             else:
                 mapped = self._map(codes, source, target, label, truncation, noise)
@@ -208,6 +208,11 @@ class Prior(nn.Module, ABC):
 
     def _parted(self, codes: Codes, label: Tensor | None) -> bool:
         return self.row_by_row and len(codes) > 0 and (label is None or len(label) == len(codes))
+
+    def _by_row(self, codes: Codes, label: Tensor | None, noise: Noise) -> Iterator[tuple[Prior, Codes, Any, Any]]:
+        """For each row the prior, and what is its own of codes, label and noise."""
+        n = len(codes)
+        return zip((self._of_row(i, n) for i in range(n)), _rows(codes, n), _rows(label, n), _rows(noise, n), strict=True)
 
     def _of_row(self, i: int, n: int) -> Prior:
         """The prior for row `i` of `n`, where it holds something of each."""
@@ -237,8 +242,11 @@ class Prior(nn.Module, ABC):
         return f"{type(self).__name__}({'×'.join(map(str, self.image_shape))})"
 
 
-def _row(value: Any, i: int) -> Any:
-    """Row `i` of a tensor, or its only one; a mode or None as it is. Copied, since where and how it lay changes what is rounded."""
+def _rows(value: Any, n: int) -> Sequence[Any]:
+    """The `n` rows of a tensor, or its only one for all; so a mode or None. Copied, since where and how one lay changes what is rounded.
+
+    Taken apart at once: the gradient of one row at a time would be as large as all, for each.
+    """
     if not isinstance(value, Tensor):
-        return value
-    return value[min(i, len(value) - 1)][None].clone(memory_format=torch.contiguous_format)
+        return [value] * n
+    return [row[None].clone(memory_format=torch.contiguous_format) for row in value.expand(n, *value.shape[1:]).unbind()]

@@ -159,7 +159,7 @@ class MobileStyleGAN(Styled):
         start = _depth(space) if space.startswith("features@") else 0
         styles = self._styles(codes, space)
         x = self._run(codes, start, len(self.layers) + 1, styles, codes if space == "noise" else noise)
-        head = self.head if self._frozen is None or styles[-1].ndim == 3 else self._frozen.head
+        head = self._frozen.head if self._frozen is not None and _one_way(styles[-1]) else self.head
         raw: Tensor = head(x, styles[-1])
         return (raw + 1) / 2
 
@@ -218,7 +218,7 @@ class MobileStyleGAN(Styled):
     def _run(self, x: Tensor, start: int, stop: int, styles: Sequence[Tensor], noise: Noise) -> Tensor:
         """What enters block `stop` from what enters block `start`; the first block, 0, takes nothing but its style."""
         maps = self._added(noise)
-        if self._frozen is not None and styles[0].ndim == 2:
+        if self._frozen is not None and _one_way(styles[0]):
             y: Tensor = self._frozen(x, start, stop, styles, maps)
             return y
         for k in range(start, stop):
@@ -243,6 +243,11 @@ class MobileStyleGAN(Styled):
     def _finishes(self) -> list[Finish]:
         layers = [layer for layer in self.layers if isinstance(layer, Layer)]
         return [self.first.finish, *(part.finish for layer in layers for part in (layer.conv1, layer.conv2))]
+
+
+def _one_way(style: Tensor) -> bool:
+    """Whether a layer's weights are the same for all pictures: they are no filter's own, or there is one picture."""
+    return style.ndim == 2 or len(style) == 1
 
 
 def _depth(space: str) -> int:

@@ -2,6 +2,8 @@
 
 Between two layers the channels stand in another order than in `features@k`: band after band (all low ones, all vertical ones, …), as
 the Haar transform adds them up; the weights that make them are sorted once. What enters and leaves is sorted back.
+
+Styles are (B, inputs), or (1, outputs, inputs) where each output filter of one picture has its own (w++).
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ class Frozen(nn.Module):
 
 @final
 class FrozenFirst(nn.Module):
-    """`First`, whose constant and convolution are one matrix: style (B, C) → features (B, C, 4, 4)."""
+    """`First`, whose constant and convolution are one matrix: style → features (B, C, 4, 4)."""
 
     matrix: Tensor
     bias: Tensor
@@ -54,10 +56,15 @@ class FrozenFirst(nn.Module):
         matrix = by_input.view(channels, len(first.weight), side, side)[:, order]
         self.register_buffer("matrix", matrix.permute(2, 3, 1, 0).flatten(0, 2).contiguous(), persistent=False)
         self.register_buffer("bias", first.finish.bias[order], persistent=False)
-        self._side = side
+        self._side, self._order = side, order
 
     def forward(self, style: Tensor, noise: Tensor | None) -> Tensor:
-        x = F.linear(style, self.matrix).view(len(style), self._side, self._side, -1).permute(0, 3, 1, 2) + self.bias[:, None, None]
+        if style.ndim == 3:
+            by_pixel = self.matrix.view(self._side**2, *style.shape[1:])
+            x = torch.einsum("poc,boc->bpo", by_pixel, style[:, self._order])
+        else:
+            x = F.linear(style, self.matrix)
+        x = x.view(len(style), self._side, self._side, -1).permute(0, 3, 1, 2) + self.bias[:, None, None]
         return F.leaky_relu(x if noise is None else x + noise, SLOPE)
 
 
@@ -73,15 +80,17 @@ class FrozenLayer(nn.Module):
         self.conv2 = FrozenSeparable(layer.conv2, torch.arange(outputs) if last else _banded(outputs))
 
     def forward(self, x: Tensor, up: Tensor, style1: Tensor, style2: Tensor, noises: Sequence[Tensor | None]) -> Tensor:
-        both = up[:, self._order] * style1.repeat(1, 4)
-        x = self.conv1(upsampled(_scaled(x, both)), noises[0])
-        y: Tensor = self.conv2(_scaled(x, style2), noises[1])
-        return y
+        up = up[:, self._order]
+        if style1.ndim == 3:
+            x = self.conv1(upsampled(_scaled(x, up)), noises[0], style1)
+            return self.conv2(x, noises[1], style2)  # type: ignore[no-any-return]
+        x = self.conv1(upsampled(_scaled(x, up * style1.repeat(1, 4))), noises[0])
+        return self.conv2(_scaled(x, style2), noises[1])  # type: ignore[no-any-return]
 
 
 @final
 class FrozenSeparable(nn.Module):
-    """`Separable`, its output channels in the given order."""
+    """`Separable`, its output channels in the given order; a style of each output filter scales the weights."""
 
     depthwise: Tensor
     mirrored: Tensor
@@ -90,14 +99,16 @@ class FrozenSeparable(nn.Module):
 
     def __init__(self, layer: Separable, order: Tensor) -> None:
         super().__init__()
+        self._order = order
         tensors = {"depthwise": layer.depthwise, "mirrored": layer.depthwise.flip(2, 3)}
         tensors |= {"pointwise": layer.pointwise[order], "bias": layer.finish.bias[order]}
         for name, tensor in tensors.items():
             self.register_buffer(name, tensor.detach(), persistent=False)
 
-    def forward(self, x: Tensor, noise: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, noise: Tensor | None, style: Tensor | None = None) -> Tensor:
+        weight = self.pointwise if style is None else self.pointwise * style[0, self._order, :, None, None]
         x = depthwise(x, self.depthwise.to(x), self.mirrored.to(x))
-        x = pointwise(x, self.pointwise.to(x), self.bias.to(x))
+        x = pointwise(x, weight.to(x), self.bias.to(x))
         # in place: a convolution's gradient does not ask for its output
         return F.leaky_relu_(x if noise is None else x.add_(noise.to(x)), SLOPE)
 
@@ -116,10 +127,12 @@ class FrozenHead(nn.Module):
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         weight, bias, kernel = self.weight.to(x), self.bias.to(x), self.weight.shape[-1]
-        if kernel > 1 or len(style) > 1:
+        if style.ndim == 3 and kernel > 1:
+            y = F.conv2d(x, weight * style[0, :, :, None, None].to(x), bias, padding=kernel // 2)
+        elif kernel > 1 or len(style) > 1:
             y = F.conv2d(_scaled(x, style), weight, bias, padding=kernel // 2)
         else:
-            y = F.linear(x.permute(0, 2, 3, 1), weight[:, :, 0, 0] * style.to(x), bias).permute(0, 3, 1, 2)
+            y = F.linear(x.permute(0, 2, 3, 1), weight[:, :, 0, 0] * style.to(x).view(-1, x.shape[1]), bias).permute(0, 3, 1, 2)
         return haar(y.contiguous()) if len(self.bias) == 12 else y
 
 

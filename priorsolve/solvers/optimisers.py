@@ -42,9 +42,12 @@ class Adam(Optimiser):
         correct1, correct2 = 1 - self.beta1 ** (step + 1), 1 - self.beta2 ** (step + 1)
         moved = dict(variables)
         for name, gradient in gradients.items():
-            m = self.first.setdefault(name, torch.zeros_like(gradient)).lerp_(gradient, 1 - self.beta1)
-            v = self.second.setdefault(name, torch.zeros_like(gradient)).mul_(self.beta2).addcmul_(gradient, gradient, value=1 - self.beta2)
-            moved[name] = variables[name] - (lr / correct1) * scale[name] * m / ((v / correct2).sqrt_() + self.epsilon)
+            for moments in (self.first, self.second):
+                if name not in moments:
+                    moments[name] = torch.zeros_like(gradient)
+            m = self.first[name].lerp_(gradient, 1 - self.beta1)
+            v = self.second[name].mul_(self.beta2).addcmul_(gradient, gradient, value=1 - self.beta2)
+            moved[name] = variables[name] - ((lr / correct1) * scale[name] * m).div_((v / correct2).sqrt_().add_(self.epsilon))
         return moved
 
 
@@ -102,8 +105,8 @@ class NormalisedDescent(Optimiser):
         moved = dict(variables)
         for name, gradient in gradients.items():
             length = gradient.norm(dim=-1, keepdim=True)
-            direction = torch.where(length > 0, gradient / length.clamp_min(1e-30), 0)
-            moved[name] = variables[name] - lr * scale[name] * gradient.shape[-1] ** 0.5 * direction
+            share = torch.where(length > 0, lr * scale[name] * gradient.shape[-1] ** 0.5 / length.clamp_min(1e-30), 0)
+            moved[name] = torch.addcmul(variables[name], gradient, share, value=-1)  # a code may be millions of numbers: one pass
         return moved
 
 
