@@ -23,6 +23,11 @@ class Operator(nn.Module, ABC):
         """How many images the parameters are for, one each; None where they serve any number."""
         return None
 
+    @property
+    def stand_in(self) -> str:
+        """For one that lets no gradient through: what a recipe may name under `surrogate` in its place. Empty where nothing is known."""
+        return ""
+
     @abstractmethod
     def out_shape(self, in_shape: Shape) -> Shape:
         """The measurement's shape for images of `in_shape`, both without batch.
@@ -47,6 +52,11 @@ class Operator(nn.Module, ABC):
     def support(self, inside: Images) -> Measurements:
         """1 where something is measured, 0 where nothing is (a hole), given where the image itself is known (0/1)."""
         return (self.A(inside).abs() > 1e-6).to(inside)
+
+    def follows(self, in_shape: Shape) -> bool:
+        """Whether a gradient comes back through it to images of `in_shape`, without batch."""
+        with torch.inference_mode(False), torch.enable_grad():
+            return self.A(torch.full((self.batch or 1, *in_shape), 0.5, requires_grad=True)).requires_grad
 
     def select(self, index: Tensor) -> Operator:
         """The operator for the images `index` (integers) of the batch; itself where its parameters serve any image."""

@@ -33,6 +33,11 @@ class PillowResize(Operator):
             raise ValueError(f"PillowResize: there is no filter {filter!r}; choose one of {', '.join(get_args(Filter))}")
         self.factor, self.filter = factor, filter
 
+    @property
+    def stand_in(self) -> str:
+        kernel = {"bicubic": "", "box": ", kernel: area"}.get(self.filter, f", kernel: {self.filter}")
+        return f"{{downsample: {{factor: {self.factor}{kernel}}}}}"
+
     def extra_repr(self) -> str:
         return f"factor={self.factor}, filter={self.filter}"
 
@@ -61,6 +66,10 @@ class PillowJPEG(Operator):
         if not 1 <= quality <= 100:
             raise ValueError(f"PillowJPEG: quality must be from 1 to 100, got {quality}")
         self.quality = quality
+
+    @property
+    def stand_in(self) -> str:
+        return f"{{jpeg: {{quality: {self.quality}}}}}"
 
     def extra_repr(self) -> str:
         return f"quality={self.quality}"

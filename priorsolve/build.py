@@ -178,6 +178,21 @@ class Operators:
         if bent:
             raise RecipeError(f"output.consistency: needs linear operators, and {bent[0]} is not; set output.consistency to false")
 
+    def check_followed(self) -> None:
+        """Raises RecipeError where a solver that goes by gradients could not look through: masks pass them on, other parts are tried."""
+        for index, (part, shape) in enumerate(zip(self._fixed, self._shapes, strict=True)):
+            if part is None or part.follows(shape):
+                continue
+            ((name, _),) = self._specs[index].items()
+            own = part.stand_in or "a stand-in written with differentiable torch functions"
+            if self._key == "surrogate":
+                way_out = f"name {own} there"
+            elif len(self._specs) == 1:
+                way_out = f"name what solvers use in its place, `surrogate: {own}`" if part.stand_in else f"name {own} under `surrogate`"
+            else:
+                way_out = f"list the operators under `surrogate` again, with {own} in its place"
+            raise RecipeError(f"{self._key}[{index}].{name}: lets no gradient through, so no solver can follow it; {way_out}")
+
     def of(self, stem: str, seed: int, photo: Path | None = None) -> list[Operator]:
         """The parts for one photo, in order. With the `photo`'s file, masks are of its pixels.
 

@@ -38,16 +38,21 @@ def check_recipe(recipe: Recipe) -> tuple[dict[str, Any], bool]:
     noise = build_noise(recipe)
     facts: dict[str, Any] = {"recipe": recipe.dump().rstrip()} | ({"exchanged": recipe.exchanged} if recipe.exchanged else {})
     if recipe.prior not in ZOO or cached_path(recipe.prior).exists():
-        facts["solver"] = f"fits the prior, {build_solver(recipe, load_prior(recipe.prior)).steps} steps"
+        solver = build_solver(recipe, load_prior(recipe.prior))
+        facts["solver"] = f"fits the prior, {solver.steps} steps"
+        descends = solver.descends
     else:
+        descends = True  # as good as all do
         facts["solver"] = f"not checked before the prior is here: priorsolve fetch {recipe.prior}"
+    if descends:
+        solving.check_followed()
     if operators.vary or solving.vary:
         facts |= {"operator": "one for each photo; the laws are checked where masks are read", "fingerprint": "one for each photo"}
         return facts, True
     true, operator = (each.join([each.of("", photo_seed(recipe.seed, ""))]) for each in (operators, solving))
     facts |= {"operator": repr(true)} | ({"surrogate": repr(operator)} if recipe.surrogate else {})
     facts |= {"shapes": f"{shape} -> {operators.out_shape}", "noise": repr(noise) if noise else "none"}
-    errors = {name: law(operator, shape, batch=2) for name, law in _laws(operator).items()}
+    errors = {name: law(operator, shape, batch=2) for name, law in _laws(operator, shape).items()}
     facts |= {
         f"law: {name}": f"{'holds' if ok else 'BROKEN'} (off by {error:.1e})" for name, error in errors.items() for ok in [_ok(error)]
     }
@@ -116,8 +121,9 @@ def _sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _laws(operator: Operator) -> dict[str, Any]:
-    return dict(laws(operator))
+def _laws(operator: Operator, shape: Shape) -> dict[str, Any]:
+    """Those that apply; one that lets no gradient through, and need not, keeps no law of gradients."""
+    return {name: law for name, law in laws(operator).items() if name != "vjp" or operator.follows(shape)}
 
 
 def _ok(error: float) -> bool:

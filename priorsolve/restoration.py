@@ -203,6 +203,8 @@ def equip(
     prior = prior.computing(torch.bfloat16 if chosen == "bfloat16" else None)
     operators, solving = build_operators(recipe, tuple(prior.image_shape), device, dtype)
     solver = build_solver(recipe, prior)
+    if solver.descends:
+        solving.check_followed()
     solver.prepare(on_learning)
     limits = Limits(solver, prior, recipe.seed, shared=not solving.vary) if recipe.output.limit else None
     tools = Tools(recipe, solver, operators, solving, noise, Bulk(prior), limits)

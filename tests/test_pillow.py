@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import run_support as run
 import torch
+import yaml
 from PIL import Image
 
-from priorsolve.components import RecipeError
+from priorsolve.checks import check_recipe
+from priorsolve.components import RecipeError, build, check
 from priorsolve.operators import JPEG, Downsample, PillowJPEG, PillowResize
 from priorsolve.recipe import Recipe
 from priorsolve.restoration import Options, restore
@@ -86,3 +90,49 @@ def test_shapes_must_agree(tmp_path: Path) -> None:
     wrong = run.quick(operator={"pillow_resize": {"factor": 4}}, surrogate={"downsample": {"factor": 2}})
     with pytest.raises(RecipeError, match="surrogate: makes measurements of shape"):
         list(restore(wrong, run.photos(tmp_path / "in", 1), tmp_path / "out", Options(degrade=True)))
+
+
+REAL = {"pillow_jpeg": {"quality": 10}}
+
+
+@pytest.mark.usefixtures("digiface64")
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"operator": REAL}, "operator[0].pillow_jpeg: lets no gradient through.*`surrogate: {jpeg: {quality: 10}}`"),
+        ({"operator": {"pillow_resize": {"factor": 4}}}, "`surrogate: {downsample: {factor: 4}}`"),
+        ({"operator": {"pillow_resize": {"factor": 4, "filter": "box"}}}, "`surrogate: {downsample: {factor: 4, kernel: area}}`"),
+        ({"operator": ["gray", REAL]}, "operator[1].pillow_jpeg: .*list the operators under `surrogate` again, with {jpeg: {quality: 10}}"),
+        ({"operator": REAL, "surrogate": REAL}, "surrogate[0].pillow_jpeg: .*name {jpeg: {quality: 10}} there"),
+    ],
+)
+def test_without_a_surrogate_a_recipe_is_refused_before_the_work(tmp_path: Path, changes: dict[str, Any], told: str) -> None:
+    recipe = run.quick(output={}, **changes)
+    pattern = re.escape(told).replace(r"\.\*", ".*")
+    with pytest.raises(RecipeError, match=pattern):
+        check_recipe(recipe)
+    with pytest.raises(RecipeError, match=pattern):
+        list(restore(recipe, run.photos(tmp_path / "in", 1), tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+    _, named = check_recipe(run.quick(output={}, operator=REAL, surrogate={"jpeg": {"quality": 10}}))
+    assert named
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_the_best_candidate_needs_no_gradient(tmp_path: Path) -> None:
+    recipe = run.quick(output={}, operator=REAL, solver={"latent": {"steps": 0, "restarts": 1, "candidates": 2}})
+    facts, passed = check_recipe(recipe)
+    assert passed
+    assert "law: shapes" in facts
+    assert "law: vjp" not in facts
+    (record,) = restore(recipe, run.photos(tmp_path / "in", 1), tmp_path / "out")
+    assert record.status == "done", record.reason
+
+
+def test_every_stand_in_makes_measurements_of_the_same_shape() -> None:
+    for operator in (PillowResize(4), PillowResize(2, "lanczos"), PillowJPEG(10)):
+        ((name, given),) = yaml.safe_load(operator.stand_in).items()
+        other = build("operators", name, check("operators", name, given, ""), "")
+        assert other.follows((3, 32, 32))
+        assert not operator.follows((3, 32, 32))
+        assert other.out_shape((3, 32, 32)) == operator.out_shape((3, 32, 32))

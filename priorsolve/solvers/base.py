@@ -64,6 +64,11 @@ class Solver(ABC):
         """Whether its answers are samples of p(x | y)."""
         return False
 
+    @property
+    def descends(self) -> bool:
+        """Whether it goes by gradients through the operator. Without steps the best candidate is taken, which needs none."""
+        return self.steps > 0
+
     def fresh_optimiser(self) -> Optimiser:
         """What moves the variables."""
         return Adam()

@@ -50,6 +50,11 @@ class Staged:
         """Steps of all stages together."""
         return sum(stage.steps for stage in self.stages)
 
+    @property
+    def descends(self) -> bool:
+        """Whether any stage does."""
+        return any(stage.descends for stage in self.stages)
+
     def prepare(self, on_progress: Progress | None = None) -> None:
         """As a solver's own."""
         for stage in self.stages:
