@@ -14,15 +14,17 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 SAMPLES_PER_PIXEL = 64
+WIDEST = 1025
+"""Pixels of the widest kernel that is made of a number: as wide as the largest prior's picture. Wider ones would take the memory."""
 
 
 def gaussian_kernel(sigma: float) -> Tensor:
     """`h[i, j] ∝ exp(−(i² + j²) / 2σ²)`, cut at 4 σ as `scipy.ndimage.gaussian_filter` does.
 
     Raises:
-        ValueError: `sigma` (pixels) is not above 0.
+        ValueError: `sigma` (pixels) is not above 0 and at most 128.
     """
-    _require_positive("gaussian_kernel", "sigma", sigma)
+    _require_length("gaussian_kernel", "sigma", sigma, most=WIDEST // 8)
     radius = int(4 * sigma + 0.5)
     line = torch.exp(-(_offsets(radius) ** 2) / (2 * sigma**2))
     return _normalised(torch.outer(line, line))
@@ -34,9 +36,9 @@ def disk_kernel(radius: float) -> Tensor:
     The area over a pixel is the integral of the disk's vertical chord `±√(r² − x²)`, clipped to the pixel, by the midpoint rule.
 
     Raises:
-        ValueError: `radius` (pixels) is not above 0.
+        ValueError: `radius` (pixels) is not above 0 and at most 512.
     """
-    _require_positive("disk_kernel", "radius", radius)
+    _require_length("disk_kernel", "radius", radius, most=WIDEST // 2)
     reach = math.ceil(radius - 0.5 - 1e-9) if radius > 0.5 else 0
     middle = _offsets(reach)
     x = (middle[:, None] + _midpoints(SAMPLES_PER_PIXEL, 1.0)).flatten()
@@ -51,9 +53,9 @@ def motion_kernel(length: float, angle: float) -> Tensor:
     """A camera that moves evenly along a straight line: points of the line, each shared bilinearly among its four pixels.
 
     Raises:
-        ValueError: `length` (pixels) is not above 0, or `angle` (degrees) is not finite.
+        ValueError: `length` (pixels) is not above 0 and at most 1024, or `angle` (degrees) is not finite.
     """
-    _require_positive("motion_kernel", "length", length)
+    _require_length("motion_kernel", "length", length, most=WIDEST - 1)
     if not math.isfinite(angle):
         raise ValueError(f"motion_kernel: angle must be a number of degrees, got {angle}")
     along = _midpoints(math.ceil(length * SAMPLES_PER_PIXEL), length)
@@ -104,6 +106,8 @@ def _normalised(kernel: Tensor) -> Tensor:
     return kernel / kernel.sum()
 
 
-def _require_positive(what: str, name: str, value: float) -> None:
-    if not (math.isfinite(value) and value > 0):
+def _require_length(what: str, name: str, value: float, *, most: int) -> None:
+    if not value > 0:  # also catches nan
         raise ValueError(f"{what}: {name} must be above 0 pixels, got {value}")
+    if value > most:
+        raise ValueError(f"{what}: {name} must be at most {most} pixels, got {value:g}: no kernel is wider than {WIDEST} pixels")
