@@ -122,7 +122,7 @@ def degrade(
     from priorsolve.degrade import degrade as degrade_photos
 
     outcomes = degrade_photos(_recipe(recipe, set_, seed), photos or samples(), out, exact=exact)
-    raise typer.Exit(1 if console.failures("degrading", outcomes, quiet, as_json) else 0)
+    raise typer.Exit(1 if console.failures("degrading", outcomes, out, quiet, as_json) else 0)
 
 
 @app.command()
@@ -144,7 +144,7 @@ def masks(
     from priorsolve.masks import write_masks
 
     outcomes = write_masks(_recipe(recipe, set_, seed), photos, out, overwrite=overwrite)
-    raise typer.Exit(1 if console.failures("masking", outcomes, quiet, as_json) else 0)
+    raise typer.Exit(1 if console.failures("masking", outcomes, out, quiet, as_json) else 0)
 
 
 @app.command()

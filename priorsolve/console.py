@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -66,11 +67,11 @@ def _appearing(bar: Bar) -> Iterator[Progress]:
             bar.stop()
 
 
-def failures(doing: str, outcomes: Iterable[Degraded | Masked], quiet: bool, as_json: bool) -> int:
-    """Show each photo's outcome as it comes, and tell how many failed: those without a path."""
-    failed = 0
+def failures(doing: str, outcomes: Iterable[Degraded | Masked], out: Path, quiet: bool, as_json: bool) -> int:
+    """Show each photo's outcome as it comes, and at the end where they are; tell how many failed: those without a path."""
+    counts = {"written": 0, "kept": 0, "failed": 0}
     for outcome in track(outcomes, doing, console=err, disable=quiet or as_json):
-        failed += outcome.path is None
+        counts["failed" if outcome.path is None else "kept" if outcome.reason else "written"] += 1
         told = asdict(outcome)
         if as_json:
             sys.stdout.write(json.dumps({**told, "path": outcome.path and str(outcome.path)}) + "\n")
@@ -78,7 +79,10 @@ def failures(doing: str, outcomes: Iterable[Degraded | Masked], quiet: bool, as_
             say(f"failed: {outcome.name}: {outcome.reason}")
         elif (share := told.get("share")) is not None and not quiet:
             say(f"{outcome.name}: {100 * share:.2g}% is a hole" + (f" ({outcome.reason})" if outcome.reason else ""))
-    return failed
+    if not quiet and not as_json:
+        parts = [f"{count} {what}" for what, count in counts.items() if count or what == "written"]
+        say(f"{', '.join(parts)}; see {out}")
+    return counts["failed"]
 
 
 class RunDisplay:

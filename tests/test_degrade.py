@@ -9,6 +9,7 @@ import pytest
 import run_support as run
 from PIL import Image
 
+from priorsolve.cli import main
 from priorsolve.degrade import degrade
 from priorsolve.recipe import Recipe
 from priorsolve.restoration import Options, restore
@@ -51,6 +52,16 @@ def test_one_bad_photo_does_not_stop_the_rest(tmp_path: Path) -> None:
     bad, good = degrade(run.quick(), [photos], tmp_path / "y")
     assert (bad.path, good.reason) == (None, "")
     assert "not an image" in bad.reason
+
+
+def test_the_command_says_how_many_and_where(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    photos, out = run.photos(tmp_path / "in", 3), tmp_path / "y"
+    (photos / "00.png").write_text("no picture")
+    command = ["degrade", run.recipe_file(tmp_path), str(photos), "--out", str(out)]
+    assert main(command) == 1
+    assert capfd.readouterr().err.endswith(f"2 written, 1 failed; see {out}\n")
+    assert main([*command, "--json"]) == 1
+    assert capfd.readouterr().err == ""
 
 
 def test_nothing_of_the_users_is_overwritten(tmp_path: Path) -> None:
