@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -41,6 +42,9 @@ Specs = Annotated[list[Spec], BeforeValidator(_as_list)]
 KINDS: dict[str, Kind] = {"operator": "operators", "surrogate": "operators", "noise": "noises", "solver": "solvers"}
 OPERATORS = ("operator", "surrogate")
 """The keys that hold operators, in which `{stem}` and `{seed}` may stand."""
+
+
+_GIVEN = "give a built-in name (`priorsolve list recipes` shows them all) or the path of a .yaml file"
 
 
 class Output(BaseModel):
@@ -218,8 +222,15 @@ def find_recipe(source: str | Path) -> Path:
     if str(source) in known:
         return known[str(source)]
     if path.is_dir():
-        raise RecipeError(f"{path}: a folder, not a recipe; give a .yaml file or one of {', '.join(known)}")
-    raise RecipeError(f"{source}: no such recipe; {did_you_mean(path.stem, known)} (a built-in name, or the path of a .yaml file)")
+        raise RecipeError(f"{path}: a folder, not a recipe; {_GIVEN}")
+    raise RecipeError(f"{source}: no such recipe; {_near(path.stem.lower(), known)}{_GIVEN}")
+
+
+def _near(word: str, known: Iterable[str]) -> str:
+    """The names that are like the word, or have it in them, as a question; a preset goes by its own name, without its folder."""
+    own = {name.rpartition("/")[2]: name for name in known}
+    alike = difflib.get_close_matches(word, own, 3) or [each for each in own if word in each][:3]
+    return f"did you mean {' or '.join(repr(own[each]) for each in alike)}? " if alike else ""
 
 
 def rendered(spec: dict[str, dict[str, Any]], stem: str, seed: int) -> dict[str, dict[str, Any]]:

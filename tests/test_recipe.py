@@ -83,7 +83,11 @@ def test_what_is_no_file(tmp_path: Path) -> None:
         tmp_path / "none.yaml": "no such recipe",
         "inpant": "did you mean 'inpaint'",
         "my/inpant.yaml": "did you mean 'inpaint'",
-        tmp_path: "a folder, not a recipe",
+        "pulse": "did you mean 'presets/pulse'",
+        "presets/PULSE": "did you mean 'presets/pulse'",
+        "dejpeg": "did you mean 'presets/robust-dejpeg-l' or 'presets/robust-dejpeg-m' or 'presets/robust-dejpeg-s'",
+        "qqq": "qqq: no such recipe; give a built-in name .`priorsolve list recipes` shows them all. or the path of a .yaml file$",
+        tmp_path: "a folder, not a recipe; give a built-in name",
         tmp_path / "latin.yaml": "cannot be read",
     }
     for source, error in wrong.items():
