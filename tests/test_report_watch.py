@@ -138,3 +138,5 @@ def test_a_folder_without_a_run_is_told(tmp_path: Path, capsys: pytest.CaptureFi
     out = capsys.readouterr().out
     assert "1 done" in out
     assert "a[red].png" in out
+    assert out.endswith("\n")
+    assert not out.endswith("\n\n")

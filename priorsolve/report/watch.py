@@ -22,16 +22,21 @@ def watch(out: Path, console: Console, *, seconds: float = 1.0) -> Progress:
 
     Takes a tenth of the time at most, however many records there are. Raises ValueError when there was never a run in `out`.
     """
-    onlooker = Onlooker(out)
-    with Live(console=console, auto_refresh=False) as live:
-        while True:
-            start = time.perf_counter()
-            progress = onlooker.look()
-            live.update(table(progress), refresh=True)
-            if not progress.running and not progress.behind:
-                return progress
-            if not progress.behind:
-                time.sleep(max(seconds, 9 * (time.perf_counter() - start)))
+    onlooker, start = Onlooker(out), time.perf_counter()
+    progress = onlooker.look()
+    try:
+        with Live(console=console, auto_refresh=False) as live:
+            while True:
+                live.update(table(progress), refresh=True)
+                if not progress.running and not progress.behind:
+                    return progress
+                if not progress.behind:
+                    time.sleep(max(seconds, 9 * (time.perf_counter() - start)))
+                start = time.perf_counter()
+                progress = onlooker.look()
+    finally:
+        if not console.is_terminal:  # where only the last table is written, and rich ends no line
+            console.line()
 
 
 def table(progress: Progress) -> RenderableType:
