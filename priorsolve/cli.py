@@ -313,14 +313,15 @@ def main(arguments: list[str] | None = None) -> int:
     130 and 143: stopped by Ctrl-C, by SIGTERM.
     """
     command: Any = typer.main.get_command(app)
+    given = sys.argv[1:] if arguments is None else arguments
     try:
-        code = int(command.main(args=arguments, prog_name="priorsolve", standalone_mode=False) or 0)
-        return stopped(code) if code in (130, 143) else code  # 130 is also how newer typers tell of Ctrl-C
+        code = int(command.main(args=given, prog_name="priorsolve", standalone_mode=False) or 0)
+        return stopped(code, given) if code in (130, 143) else code  # 130 is also how newer typers tell of Ctrl-C
     except BrokenPipeError:  # whoever read the output, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (typer.Abort, KeyboardInterrupt):
-        return stopped(130)
+        return stopped(130, given)
     except Exception as error:
         if not _expected(error):
             raise

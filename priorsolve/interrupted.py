@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 
-STOPPED = "stopped; what is done is kept, run the same command to go on"
+STOPPED = "stopped"
+KEPT = "what is done is kept, run the same command to go on"
+KEEPING = ("restore", "degrade", "masks", "benchmark")
+"""Commands that write file after file; the others have nothing to keep before they end."""
 
 
-def stopped(code: int) -> int:
-    """Say so on standard error and return the exit code.
+def stopped(code: int, arguments: Sequence[str]) -> int:
+    """Say so on standard error, as is true of the command that the arguments name, and return the exit code.
 
     Where torch was stopped while it was being imported the process ends here: it can be neither imported again nor taken down, and tells
     of both at length.
     """
-    sys.stderr.write(f"priorsolve: {STOPPED}\n")
+    command = next((word for word in arguments if not word.startswith("-")), "")
+    sys.stderr.write(f"priorsolve: {STOPPED}{f'; {KEPT}' if command in KEEPING else ''}\n")
     sys.stderr.flush()
     if _half_imported("torch"):
         os._exit(code)

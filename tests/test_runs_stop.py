@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import signal
 import subprocess
 import sys
@@ -91,7 +92,30 @@ def test_while_torch_is_being_imported_a_process_says_one_line_and_is_not_taken_
     """What was imported of it is left behind then, and would fail at length when it is imported again or at the end."""
     begin = "import atexit, sys, types; atexit.register(print, 'taken down')"
     left = "sys.modules['torch._C'] = types.ModuleType('torch._C')" if half else ""
-    program = f"{begin}\n{left}\nfrom priorsolve.interrupted import stopped\nsys.exit(stopped(130))"
+    program = f"{begin}\n{left}\nfrom priorsolve.interrupted import stopped\nsys.exit(stopped(130, ['restore']))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (130, STOPPED)
     assert done.stdout == ("" if half else "taken down\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "at", "told"),
+    [
+        (["check", "inpaint"], "checks.check_recipe", "priorsolve: stopped\n"),
+        (["report", "restore"], "report.write_report", "priorsolve: stopped\n"),
+        (["convert", "a.pth", "b.safetensors"], "priors.load_prior", "priorsolve: stopped\n"),
+        (["masks", "inpaint", "photos"], "masks.write_masks", STOPPED),
+        (["degrade", "inpaint"], "degrade.degrade", STOPPED),
+        (["benchmark", "inpaint"], "benchmark.Benchmark", STOPPED),
+    ],
+)
+def test_only_what_writes_file_after_file_says_that_it_is_kept(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], arguments: list[str], at: str, told: str
+) -> None:
+    def pressed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    module, _, name = at.rpartition(".")
+    monkeypatch.setattr(importlib.import_module(f"priorsolve.{module}"), name, pressed)
+    assert main(arguments) == 130
+    assert capfd.readouterr().err == told
