@@ -38,6 +38,8 @@ TURNS = {
 }
 ORIENTATION = 274
 _PHOTOMETRIC = 262
+_BIG = 43
+"""What tells a BigTIFF, whose head is longer."""
 # Pillow warns through `warnings`, whose filters are shared by all threads: one thread at a time may silence them.
 _silence = threading.Lock()
 
@@ -95,16 +97,30 @@ def _looked(path: Path, look: Callable[[Image.Image], Looked]) -> Looked:
     except PhotoError:
         raise
     except UnidentifiedImageError as error:
-        way_out = (
-            "HEIC is not read: convert it to JPEG or PNG" if path.suffix.lower() in (".heic", ".heif") else "no picture format that is read"
-        )
-        raise PhotoError(path, f"not an image: {way_out}") from error
+        raise PhotoError(path, _unidentified(path)) from error
     except Image.DecompressionBombError as error:
         raise PhotoError(path, "too large: more than 178 million pixels; shrink it first") from error
     except MemoryError as error:
         raise PhotoError(path, "too large for this machine's memory; shrink it first") from error
     except Exception as error:  # broken bytes make Pillow's readers raise nearly anything
         raise PhotoError(path, f"damaged or cut short: {' '.join(str(error).split()) or type(error).__name__}") from error
+
+
+def _unidentified(path: Path) -> str:
+    """Why Pillow knows nothing of the file, and the way out."""
+    if path.suffix.lower() in (".heic", ".heif"):
+        return "not an image: HEIC is not read: convert it to JPEG or PNG"
+    try:
+        with path.open("rb") as file:
+            head = file.read(8)
+            tags = TiffImagePlugin.ImageFileDirectory_v2(head + file.read(8 if head[2] == _BIG else 0))
+            file.seek(tags.next)
+            tags.load(file)
+        bits, kinds = tags[TiffImagePlugin.BITSPERSAMPLE], tags.get(TiffImagePlugin.SAMPLEFORMAT, (1,))
+    except Exception:  # noqa: BLE001 (no TIFF, or a broken one)
+        return "not an image: no picture format that is read"
+    numbers = {1: "whole numbers", 2: "signed whole numbers", 3: "floats"}.get(kinds[0], "numbers")
+    return f"a TIFF of {bits[0]}-bit {numbers}, {len(bits)} in each pixel, which is not read: save it with 16 bits per channel"
 
 
 def _decode(path: Path, picture: Image.Image, hint: Hint | None, smallest: int) -> tuple[Image.Image, tuple[int, int], list[str]]:

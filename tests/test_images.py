@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image, ImageCms
 
@@ -93,6 +94,23 @@ def test_float_tiff_and_its_range(tmp_path: Path) -> None:
         read_image(saved(tmp_path / "b.tif", Image.fromarray(values * 255)), (16, 16))
     with pytest.raises(PhotoError, match="NaN"):
         read_image(saved(tmp_path / "c.tif", Image.fromarray(values * np.nan)), (16, 16))
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "told"),
+    [
+        (np.float32, {"photometric": "rgb"}, "32-bit floats"),
+        (np.float32, {"photometric": "rgb", "bigtiff": True}, "32-bit floats"),
+        (np.float64, {"photometric": "rgb", "byteorder": ">"}, "64-bit floats"),
+        (np.uint32, {"photometric": "rgb"}, "32-bit whole numbers"),
+        (np.float16, {"photometric": "minisblack", "planarconfig": "contig"}, "16-bit floats"),
+    ],
+)
+def test_a_tiff_of_other_numbers_is_named_with_the_way_out(tmp_path: Path, kind: Any, settings: dict[str, Any], told: str) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, pixels(16, 16).astype(kind), **settings)
+    with pytest.raises(PhotoError, match=f"^a.tif: a TIFF of {told}, 3 in each pixel, .*: save it with 16 bits per channel$"):
+        read_image(path, (16, 16))
 
 
 def test_one_bit_and_palette(tmp_path: Path) -> None:
@@ -199,6 +217,8 @@ def test_the_first_picture_of_an_animation(tmp_path: Path) -> None:
         (b"hello, I am text\n" * 9, "not an image"),
         (b"\x89PNG\r\n\x1a\n\0\0", "not an image|damaged"),
         (b"%!PS-Adobe-3.0 EPSF", "not an image"),
+        (b"II*\0rubbish", "not an image"),
+        (b"MM", "not an image"),
     ],
 )
 def test_what_is_no_photo_is_refused_in_one_line(tmp_path: Path, content: Any, reason: str) -> None:
