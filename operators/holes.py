@@ -213,11 +213,13 @@ def _checked_boxes(boxes: list[list[float]] | None) -> tuple[tuple[float, ...], 
 
 def _read(file: Path, hole: Literal["white", "black"]) -> Tensor:
     """The holes that an image file shows, (h, w) float32: 1 in a hole."""
+    if file.is_dir():
+        raise ValueError(f"Holes: {file} is a folder; file: '{file}/{{stem}}.png' takes from it the mask of each photo's own name")
     try:
         with Image.open(file) as opened:
             level = _luminance(ImageOps.exif_transpose(opened), behind="black" if hole == "white" else "white")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"Holes: cannot read the mask {file}: {error}") from error
+        raise ValueError(f"Holes: cannot read the mask {file}: {getattr(error, 'strerror', None) or error}") from error
     holes = level if hole == "white" else 1 - level
     holes = torch.where(holes < 0.05, 0, torch.where(holes > 0.95, 1, holes))
     if bool((holes == 1).all()):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -45,6 +46,9 @@ OPERATORS = ("operator", "surrogate")
 
 
 _GIVEN = "give a built-in name (`priorsolve list recipes` shows them all) or the path of a .yaml file"
+
+
+_TEMPLATE = "'{stem}' is a photo's name without its suffix, so that file: 'masks/{stem}.png' takes its mask from a folder of masks"
 
 
 class Output(BaseModel):
@@ -180,6 +184,10 @@ class Recipe(BaseModel):
             for index, spec in enumerate(getattr(self, key)):
                 ((name, given),) = spec.items()
                 where = f"{key}[{index}]"
+                for argument, value in given.items() if key in OPERATORS else ():
+                    if unknown := _unknown_template(value):
+                        told = f"{where}.{name}.{argument}: nothing stands for '{unknown}'; {_TEMPLATE}"
+                        raise _Misplaced(RecipeError(told), (key, index, name, argument))
                 varying = key in OPERATORS and is_per_photo(spec)
                 try:
                     complete = check(kind, name, rendered(spec, "stem", 0)[name] if varying else given, where)
@@ -251,6 +259,13 @@ def is_per_photo(spec: dict[str, dict[str, Any]]) -> bool:
 
 def _templated(value: Any) -> bool:
     return isinstance(value, str) and ("{stem}" in value or value == "{seed}")
+
+
+def _unknown_template(value: Any) -> str:
+    """A word in braces that nothing is put in the place of, unless a file is really called so; empty where there is none."""
+    if not isinstance(value, str) or value == "{seed}" or Path(value).is_file():
+        return ""
+    return next((word for word in re.findall(r"\{\w*\}", value) if word != "{stem}"), "")
 
 
 def _with_prior_file(given: dict[Any, Any], folder: Path) -> dict[Any, Any]:

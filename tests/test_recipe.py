@@ -61,6 +61,9 @@ def test_mistakes_are_one_line_with_their_place(tmp_path: Path, change: str, err
         ("  - latent: {steps: 2, restarts: 1, candidates: 2}", "  []", ": solver: the list is empty"),
         ("mask: {boxes: [[0.25, 0.25, 0.75, 0.75]]}", "gaussian_blur: {sgma: 1}", "gaussian_blur.sgma: unknown key; did you mean 'sigma'?"),
         ("mask: {boxes: [[0.25, 0.25, 0.75, 0.75]]}", "gaussian_blur", "operator[0].gaussian_blur.sigma: this key is required"),
+        ("boxes: [[0.25, 0.25, 0.75, 0.75]]", "file: 'm/{name}.png'", ":2: operator[0].mask.file: nothing stands for '{name}'; '{stem}' is "
+         "a photo's name without its suffix, so that file: 'masks/{stem}.png' takes its mask from a folder of masks"),
+        ("boxes: [[0.25, 0.25, 0.75, 0.75]]", "file: 'm/{stem}-{seed}.png'", ":2: operator[0].mask.file: nothing stands for '{seed}'"),
         ("mask: {boxes: [[0.25, 0.25, 0.75, 0.75]]}", "gray: {1: 2}", "operator[0].gray"),
     ],
 )  # fmt: skip
@@ -188,3 +191,9 @@ def test_the_content_of_a_file_counts_wherever_it_stands(tmp_path: Path) -> None
     before = recipe.fingerprint()
     weights.write_bytes(b"two")
     assert recipe.fingerprint() != before
+
+
+def test_a_file_that_is_really_called_so_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "{name}.png").write_bytes(b"x")
+    text = run.QUICK.replace("boxes: [[0.25, 0.25, 0.75, 0.75]]", "file: '{name}.png'")
+    assert Recipe.load(run.recipe_file(tmp_path, text)).operator[0]["mask"]["file"] == str(tmp_path / "{name}.png")
