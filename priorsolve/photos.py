@@ -32,7 +32,7 @@ def find_photos(inputs: Sequence[Path]) -> list[Photo]:
     A file's name is its own; in a folder it is the path below it. When several folders are given, every name starts with
     its folder's own name, so that a name hangs on the inputs alone, not on what else they hold. Hidden and half-written files
     are left out; a file that is given by name is taken whatever its suffix. Raises ValueError for a path that is missing, a folder
-    without photos, and two different files of one name.
+    without photos or one that may not be looked into, and two different files of one name.
     """
     several = len({os.path.realpath(path) for path in inputs if path.is_dir()}) > 1
     found: dict[str, Photo] = {}
@@ -70,13 +70,20 @@ def _photos(given: Path, several: bool) -> Iterator[Photo]:
 
 def _below(folder: Path) -> Iterator[str]:
     """The photos' paths below the folder, with forward slashes."""
-    for place, folders, files in os.walk(folder):
+    for place, folders, files in os.walk(folder, onerror=_unread):
         folders[:] = [name for name in folders if not is_temporary(name)]
         below = Path(place).relative_to(folder).as_posix()
         prefix = "" if below == "." else f"{below}/"
         for name in files:
             if _suffix(name) in KNOWN and not is_temporary(name):
                 yield prefix + name
+
+
+def _unread(error: OSError) -> None:
+    """`os.walk` would pass over the folder, and its photos would be missing without a word."""
+    raise ValueError(
+        f"cannot look for photos in {error.filename}: {error.strerror}; make it readable, or give the other folders one by one"
+    )
 
 
 def _suffix(name: str) -> str:

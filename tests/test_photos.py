@@ -1,5 +1,6 @@
 """Which files are found, and that no two photos share an output."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,25 @@ def test_missing_and_empty_are_named(tmp_path: Path) -> None:
         names(tmp_path / "nowhere")
     with pytest.raises(ValueError, match=r"no photos in .*empty"):
         names(lay(tmp_path / "empty", "readme.txt"))
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="permissions are kept otherwise here")
+def test_a_folder_that_may_not_be_looked_into_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(lay(tmp_path, "a.png", "shut/b.png"))
+    Path("shut").chmod(0)
+    tmp_path.chmod(0o755)
+    root = os.geteuid() == 0  # who may look into anything
+    if root:
+        os.seteuid(65534)
+    try:
+        for given in ("shut", "."):
+            with pytest.raises(ValueError, match=r"cannot look for photos in (\./)?shut: Permission denied; make it readable"):
+                names(Path(given))
+        assert names(Path("a.png")) == ["a.png"]
+    finally:
+        if root:
+            os.seteuid(0)
+        Path("shut").chmod(0o755)
 
 
 @pytest.mark.parametrize(
