@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -13,13 +14,16 @@ from priorsolve.framing import cut
 from priorsolve.measuring import covered, measure, measured_where, observe, photo_seed, photograph, stem
 from priorsolve.metadata import Tags, read_tags
 from priorsolve.operators.base import Operator
-from priorsolve.operators.mask import Mask
+from priorsolve.operators.mask import Mask, Masking, join_masks
 from priorsolve.operators.noise import Noise
 from priorsolve.operators.photo_holes import PhotoHoles
 from priorsolve.photos import Photo
 from priorsolve.recipe import Recipe
 from priorsolve.scenes import Scene, framed
 from priorsolve.shots import Source
+
+HIDES_NOTHING = "the mask hides nothing (no hole lies in what was restored)"
+HIDES_ALL = "the mask hides everything (nothing is known of what was restored)"
 
 
 @dataclass(frozen=True)
@@ -83,10 +87,12 @@ class Reader:
             clean, framing = photograph(photo.path, self.operators.image_shape)
             clean = clean.to(self.device, self.dtype)
             y = measure(clean[None], operator, self.noise, [seed])[0]
-            return Work(photo, fingerprint, seed, (Job(seed, y, parts, solving, clean),), framing.original, framing.sentences())
+            notes = (*framing.sentences(), *self._hidden([parts]))
+            return Work(photo, fingerprint, seed, (Job(seed, y, parts, solving, clean),), framing.original, notes)
         observed, given = observe(photo.path, self.operators.out_shape)
         y = self._measured(observed, operator, is_picture=given is not None)
         original, notes = (given.original, given.sentences()) if given else (None, ())
+        notes = (*notes, *self._hidden([parts]))
         return Work(photo, fingerprint, seed, (Job(seed, y, parts, solving, None),), original, notes)
 
     def _measured(self, observed: Tensor, operator: Operator, *, is_picture: bool) -> Tensor:
@@ -113,7 +119,25 @@ class Reader:
             kept.append(index)
         scene = replace(scene, patches=tuple(scene.patches[index] for index in kept))
         height, width = shot.measured.shape[-2:]
+        notes = (*notes, *self._hidden(own))
         return Work(photo, fingerprint, seed, tuple(jobs), (height, width), notes, scene, tuple(labels[index] for index in kept))
+
+    def _hidden(self, frames: list[list[Operator]]) -> tuple[str, ...]:
+        """What is odd about the masks in all of a photo's frames: that they hide nothing, or all of it."""
+        masks = [list(self._masks(parts)) for parts in frames]
+        if not any(masks):
+            return ()
+        if all(bool((known == 1).all()) for each in masks for known in each):
+            return (HIDES_NOTHING,)
+        return (HIDES_ALL,) if all(any(not bool(known.any()) for known in each) for each in masks) else ()
+
+    def _masks(self, parts: list[Operator]) -> Iterator[Tensor]:
+        """What each mask leaves known, at the size that it meets."""
+        shape = self.operators.image_shape
+        for part in parts:
+            if isinstance(part, Masking):
+                yield join_masks([part], shape).known
+            shape = part.out_shape(shape)
 
 
 _STRIDE = 0x9E3779B97F4B

@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 
 from priorsolve.cli import main
 from priorsolve.components import RecipeError
+from priorsolve.jobs import HIDES_ALL, HIDES_NOTHING
 from priorsolve.operators.holes import Holes
 from priorsolve.operators.scratches import Scratches, find_scratches
 from priorsolve.pictures import PhotoError
@@ -188,6 +189,36 @@ def test_a_run_fills_what_is_marked_and_says_how_much(tmp_path: Path) -> None:
     assert (measured.max(-1) > 0).mean() > 0.95
     with pytest.raises(RecipeError, match="colour finds holes in photos that have them, and photos that are degraded first are clean"):
         done(tmp_path / "in", tmp_path / "degraded", Options(degrade=True), **colour)
+
+
+@pytest.mark.parametrize("frame", ["center", "aligned", "tiles"])
+@pytest.mark.parametrize("keeps", [True, False])
+def test_a_mask_that_hides_nothing_is_noted_in_every_frame(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], frame: str, keeps: bool
+) -> None:
+    photos = run.photos(tmp_path / "in", 1)
+    Image.new("L", (64, 64)).save(tmp_path / "black.png")
+    mask = {"file": str(tmp_path / "black.png")}
+    recipe: dict[str, Any] = {"frame": frame, "output": {"consistency": keeps}}
+    (record,) = done(photos, tmp_path / "out", operator={"mask": mask}, **recipe)
+    assert HIDES_NOTHING in record.notes
+    (record,) = done(photos, tmp_path / "with", operator=[{"mask": mask}, {"mask": {"half": "left"}}], **recipe)
+    assert not any(note.startswith("the mask hides") for note in record.notes)
+    path = run.recipe_file(tmp_path, run.quick(operator={"mask": mask}, **recipe).dump())
+    assert main(["restore", path, str(photos), "--out", str(tmp_path / "said")]) == 0
+    assert capfd.readouterr().err.endswith("the mask hides nothing: 1 photo\n")
+
+
+def test_a_mask_of_all_that_is_left_of_the_photo_is_noted(tmp_path: Path) -> None:
+    smooth(64, 128).save(tmp_path / "a.png")
+    hole = Image.new("L", (128, 64))
+    hole.paste(255, (32, 0, 96, 64))
+    hole.save(tmp_path / "mask-a.png")
+    mask = {"mask": {"file": str(tmp_path / "mask-{stem}.png")}}
+    (middle,) = done(tmp_path / "a.png", tmp_path / "middle", operator=mask)
+    assert HIDES_ALL in middle.notes
+    (whole,) = done(tmp_path / "a.png", tmp_path / "whole", operator=mask, frame="tiles")
+    assert HIDES_ALL not in whole.notes
 
 
 def test_masks_are_written_corrected_and_given_back(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
