@@ -20,10 +20,10 @@ from priorsolve.components import RecipeError
 from priorsolve.contest import Contest, Entry, Place, contests
 from priorsolve.effort import passes
 from priorsolve.images import PhotoError, measurement_suffix, read_measurement, write_image
+from priorsolve.intake import take_in
 from priorsolve.measuring import measured_where
 from priorsolve.metrics import METRICS
-from priorsolve.outfolder import without_results
-from priorsolve.photos import Photo, find_photos
+from priorsolve.photos import Photo
 from priorsolve.records import Record, pending, write_record
 from priorsolve.registry import did_you_mean
 from priorsolve.restoration import Options, Run
@@ -73,7 +73,7 @@ class Benchmark:
         for variant in variants:
             if variant.name in BASELINES:
                 raise ValueError(f"{variant.name} is the name of a baseline; name the recipe, such as my-{variant.name}=RECIPE")
-        self.photos = without_results(find_photos(photos), photos, [out])[: options.limit]
+        self.photos = take_in(photos, [out], [variant.recipe for variant in variants]).photos[: options.limit]
         chosen = {photo.name for photo in self.photos}
         self.entries = []
         for variant in variants:

@@ -75,6 +75,8 @@ def restore(
     cluster = _cluster(engine, workers=workers, address=ray_address, gpus_per_worker=gpus_per_worker, threads=threads)
     loaded = _recipe(recipe, set_, seed)
     run = Run(loaded, photos or samples(), out, options)
+    if run.masks and not quiet and not as_json:
+        console.say(f"files among the photos that are left out, since they are the recipe's masks: {run.masks}")
     start, restored, failed = time.perf_counter(), 0, 0
     with contextlib.ExitStack() as held:
         records = _records(run, cluster, held, quiet or as_json)

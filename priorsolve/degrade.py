@@ -11,10 +11,11 @@ import torch
 from priorsolve.build import Operators, build_noise, build_operators, image_shape_of, refuse_marks
 from priorsolve.damage import Damage
 from priorsolve.images import PhotoError, measurement_suffix, write_measurement
+from priorsolve.intake import take_in
 from priorsolve.measuring import measure, photo_seed, photograph, stem
 from priorsolve.operators.noise import Noise
-from priorsolve.outfolder import check_writable, refuse_overwriting, without_results
-from priorsolve.photos import Photo, find_photos, output_names
+from priorsolve.outfolder import check_writable, refuse_overwriting
+from priorsolve.photos import Photo, output_names
 from priorsolve.recipe import Recipe
 from priorsolve.shots import Source
 
@@ -40,7 +41,7 @@ def degrade(recipe: Recipe, photos: Sequence[Path], out: Path, *, exact: bool = 
     check_writable(out)
     if any(path.is_dir() and path.resolve() == out.resolve() for path in photos):
         raise ValueError(f"{out} holds the photos themselves; choose another folder with --out")
-    found = without_results(find_photos(photos), photos, [out])
+    found = take_in(photos, [out], [recipe]).photos
     refuse_marks(recipe)
     noise = build_noise(recipe)
     operators, _ = build_operators(recipe, image_shape_of(recipe), torch.device("cpu"), torch.float32)

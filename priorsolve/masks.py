@@ -11,14 +11,14 @@ from torch import Tensor
 
 from priorsolve.components import RecipeError, build
 from priorsolve.images import PhotoError, read_photo, write_image
+from priorsolve.intake import PREVIEWS, take_in
 from priorsolve.measuring import photo_seed, stem
 from priorsolve.operators.holes import Holes
 from priorsolve.operators.mask import Masking, join_masks
-from priorsolve.outfolder import check_writable, refuse_overwriting, without_results
-from priorsolve.photos import Photo, find_photos
+from priorsolve.outfolder import check_writable, refuse_overwriting
+from priorsolve.photos import Photo
 from priorsolve.recipe import Recipe, rendered
 
-PREVIEWS = "previews"
 TINT = (1.0, 0.0, 0.3)
 """The colour that lies over holes in previews, and how much of it."""
 SHARE = 0.7
@@ -46,7 +46,7 @@ def write_masks(recipe: Recipe, photos: Sequence[Path], out: Path, *, overwrite:
     check_writable(out)
     if not any(name in ("mask", "lines") for spec in recipe.operator for name in spec):
         raise RecipeError("operator: there is no mask in it; add one, such as --set 'operator={mask: {scratches: true}}'")
-    found = without_results(find_photos(photos), photos, [out])
+    found = take_in(photos, [out], [recipe]).photos
     taken: dict[str, str] = {}
     for photo in found:
         if (other := taken.setdefault(stem(photo.name), photo.name)) != photo.name:

@@ -16,6 +16,7 @@ from priorsolve.build import DTYPES, build_noise, build_operators, build_prior, 
 from priorsolve.bulk import Bulk
 from priorsolve.claims import refuse_where_busy
 from priorsolve.diagnosis import Limits
+from priorsolve.intake import take_in
 from priorsolve.jobs import Reader
 from priorsolve.keeping import Keeper
 from priorsolve.measuring import photo_seed, stem
@@ -26,11 +27,10 @@ from priorsolve.outfolder import (
     places_of,
     refuse_foreign,
     refuse_overwriting,
-    without_results,
     working_in,
     write_recipe,
 )
-from priorsolve.photos import Photo, find_photos, output_names
+from priorsolve.photos import Photo, output_names
 from priorsolve.plan import Plan, write_plan
 from priorsolve.recipe import Recipe, is_per_photo
 from priorsolve.records import Record, pending
@@ -99,7 +99,8 @@ def restore(
 
 
 class Run:
-    """A restoration that is checked and ready: `todo` says what is left, `before` how many photos were done, or failed, earlier.
+    """A restoration that is checked and ready: `todo` says what is left, `before` how many photos were done, or failed, earlier,
+    `masks` how many files among the photos are left out because they are the recipe's masks.
 
     Raises as `restore` does, before anything is solved; the folder is written to only once prior, operators and solver are built.
     """
@@ -108,7 +109,8 @@ class Run:
         self.recipe, self.out, self.options = recipe, out, options
         self.noise = build_noise(recipe)
         check_writable(out)
-        found = without_results(find_photos(photos), photos, [*(out / folder for folder in FOLDERS), out / "sheet.png"])
+        intake = take_in(photos, [*(out / folder for folder in FOLDERS), out / "sheet.png"], [recipe])
+        found, self.masks = intake.photos, intake.masks
         self.names = output_names(found, recipe.output.format)
         refuse_overwriting(found, out, (place for name in self.names.values() for place in places_of(name)))
         refuse_foreign(out, (place for name in self.names.values() for place in places_of(name)), recipe.dump())
