@@ -41,14 +41,14 @@ def prepared(loss: Loss, measured: Measurements, where: Tensor) -> Distance:
     if isinstance(loss, Prepares):
         if len(measured) < 2 or measured.device.type != "cpu":
             return loss.against(measured, where)
-        each = [loss.against(_row(measured, i), _row(where, i)) for i in range(len(measured))]
-        return lambda estimate: torch.cat([distance(_row(estimate, i)) for i, distance in enumerate(each)])
+        each = [loss.against(*row) for row in zip(_rows(measured), _rows(where), strict=True)]
+        return lambda estimate: torch.cat([distance(row) for distance, row in zip(each, _rows(estimate), strict=True)])
     return lambda estimate: loss(estimate, measured, where)
 
 
-def _row(values: Tensor, i: int) -> Tensor:
-    """Row `i` in memory of its own: how it lay changes what is rounded."""
-    return values[i : i + 1].clone(memory_format=torch.contiguous_format)
+def _rows(values: Tensor) -> list[Tensor]:
+    """The rows, each in memory of its own: how it lay changes what is rounded."""
+    return [row.clone(memory_format=torch.contiguous_format) for row in values.split(1)]
 
 
 def mean_where(values: Tensor, where: Tensor) -> PerImage:
