@@ -84,6 +84,8 @@ def penalties_of(prior: Prior, space: str, weights: Mapping[str, float]) -> list
 
 def check_penalties(prior: Prior, space: str, weights: Mapping[str, float]) -> None:
     """Raises ValueError for an unknown name, a negative weight, or a penalty of layers or noise maps where codes are none."""
+    if not isinstance(weights, Mapping):
+        raise ValueError(f"penalties is {weights!r}; give each its weight by name, such as {{'gaussian': 0.01}}")
     for name, weight in weights.items():
         if name not in PENALTIES:
             raise ValueError(f"penalties: no penalty is called {name!r}; known: {', '.join(PENALTIES)}")

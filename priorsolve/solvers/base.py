@@ -11,6 +11,7 @@ import torch
 from priorsolve.losses import Loss
 from priorsolve.priors.bank import bank_of
 from priorsolve.priors.base import Prior
+from priorsolve.solvers.checks import sound
 from priorsolve.solvers.optimisers import Adam, Optimiser
 from priorsolve.solvers.run import CHECK_EVERY, Plan, Run
 from priorsolve.solvers.solution import OnStep, Solution, Step
@@ -36,6 +37,10 @@ class Solver(ABC):
     steps: int
     loss: Loss
     seed: int
+
+    def __post_init__(self) -> None:
+        """What all solvers check alike; a leaf with checks of its own calls this first."""
+        sound(self)
 
     @property
     @abstractmethod

@@ -3,12 +3,64 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
+from inspect import signature
+from numbers import Integral, Real
 from typing import Any, TypeAlias, get_args
 
+from torch import nn
+
+from priorsolve.losses.base import Prepares
 from priorsolve.priors.base import Prior
 
 Block: TypeAlias = int | Mapping[str, int]
 """Which block features enter: its number, or `{side: 16}`, the last one that features of 16 × 16 enter, whatever its number."""
+
+
+def sound(solver: Any) -> None:
+    """Raises ValueError where a field of a solver is not what its annotation says: its prior, losses and numbers, whichever it has."""
+    for field in fields(solver):
+        value, kinds = getattr(solver, field.name), _kinds(field.type)
+        if value is None and "None" in kinds:
+            continue
+        if "Prior" in kinds and not isinstance(value, Prior):
+            how = f"; load it first: load_prior({value!r})" if isinstance(value, str) else ", such as load_prior gives"
+            raise ValueError(f"{field.name} is {shown(value)}; it must be a Prior{how}")
+        if "Loss" in kinds and not _compares(value):
+            raise ValueError(
+                f"{field.name} is {shown(value)}; it must be a function of estimate, measurement and mask that gives one number per image, "
+                "such as priorsolve.losses.l1 or Huber(0.05); names are for recipes"
+            )
+        if "float" in kinds and not isinstance(value, Real):
+            raise ValueError(f"{field.name} is {shown(value)}; it must be a number")
+        if kinds[0] == "int" and not isinstance(value, Integral):
+            raise ValueError(f"{field.name} is {shown(value)}; it must be a whole number")
+
+
+def shown(value: object) -> str:
+    """A value as an error names it: as it is where it is short, else by its kind."""
+    text = repr(value)
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    return text if len(text) <= 60 and "\n" not in text else f"a {type(value).__name__}"
+
+
+def _compares(loss: object) -> bool:
+    """Whether it may serve as a loss: called with three arguments, or with the last one settled by `against`."""
+    if isinstance(loss, type) or not callable(loss):
+        return isinstance(loss, Prepares) and not isinstance(loss, type)
+    try:
+        signature(loss.forward if isinstance(loss, nn.Module) else loss).bind(None, None, None)
+    except TypeError:
+        return isinstance(loss, Prepares)
+    except ValueError:  # what is written in C may not say what it takes
+        return True
+    return True
+
+
+def _kinds(annotation: Any) -> list[str]:
+    """The parts of a field's annotation, which is text under `from __future__ import annotations`."""
+    return (annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))).split(" | ")
 
 
 def at_least(solver: object, **least: float) -> None:

@@ -57,6 +57,7 @@ class Langevin(Solver):
     keep: Keep = field(default="last", init=False)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         at_least(self, steps=0, lr=0, temperature=0, candidates=1)
         positive(self, "noise")
         known_space(self.prior, self._space)

@@ -98,6 +98,7 @@ class Latent(Solver):
     seed: int = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.space is not None:
             known_space(self.prior, self.space)
         at_least(self, steps=0, restarts=1, candidates=1, bank=2, lr=0, jitter=0, in_domain=0)

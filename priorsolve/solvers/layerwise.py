@@ -15,7 +15,7 @@ from priorsolve.operators.base import Identity, LinearOperator, Operator, factor
 from priorsolve.operators.mask import Masking
 from priorsolve.priors.base import Prior
 from priorsolve.solvers.chain import Chain
-from priorsolve.solvers.checks import one_of, positive
+from priorsolve.solvers.checks import one_of, positive, sound
 from priorsolve.solvers.programs import Norm, inverted, value_range
 from priorsolve.solvers.solution import OnStep, Solution, Step
 from priorsolve.solvers.stopping import Stop
@@ -56,6 +56,7 @@ class Layerwise:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        sound(self)
         one_of(self, norm=Norm)
         positive(self, "noise", "largest")
         for layer in self._chain.layers:

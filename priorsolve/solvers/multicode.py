@@ -81,6 +81,7 @@ class Multicode(Solver):
     seed: int = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         at_least(self, steps=0, codes=1, candidates=1, lr=0, mix_lr=0)
         positive(self, "noise", "plateau")
         shares(self, "warmup")

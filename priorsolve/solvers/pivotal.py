@@ -69,6 +69,7 @@ class Pivotal(Solver):
     seed: int = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         at_least(self, steps=0, locality=0)
         positive(self, "lr", "stop_at", "distance", "noise", "plateau")
         shares(self, "beta1")

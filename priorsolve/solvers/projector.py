@@ -58,6 +58,7 @@ class Projector(Solver):
     seed: int = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         at_least(self, steps=0, lr=0, jitter=0, whiteness=0)
         one_of(self, keep=Keep)
         shares(self, "warmup", "decay_share")

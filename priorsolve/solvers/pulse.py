@@ -66,6 +66,7 @@ class Pulse(Solver):
     seed: int = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         at_least(self, steps=0, lr=0, geocross=0, moving_maps=0)
         positive(self, "noise")
         shares(self, "warmup", "decay_share")

@@ -99,6 +99,7 @@ class Tuned(Solver):
     seed: int = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.space is not None:
             known_space(self.prior, self.space)
         at_least(self, steps=0, restarts=1, candidates=1, weights_lr=0, lr=0, block_ratio=0, nll=0)
