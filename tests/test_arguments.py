@@ -8,9 +8,12 @@ from typing import Any
 import numpy
 import pytest
 import torch
-from solvers_support import linear
+from prior_support import made
+from solvers_support import linear, pictures
 from torch import nn
 
+from priorsolve.losses import Mixture, l2
+from priorsolve.operators.base import Identity
 from priorsolve.priors import LinearPrior
 from priorsolve.solvers import Langevin, Latent, Multicode, Pivotal, Projector, Pulse, Tuned
 from priorsolve.solvers.layerwise import Layerwise
@@ -74,3 +77,66 @@ def test_numbers_of_numpy_and_losses_that_prepare_are_settings() -> None:
     plain = Latent(linear(), steps=3, lr=float(numpy.float32(0.1)))
     y = torch.rand(2, 3, 8, 8, dtype=torch.float64)
     torch.testing.assert_close(solver(y, lambda x: x).images, plain(y, lambda x: x).images)
+
+
+# -- what operators and losses give ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        (lambda e, y, where: (e - y).square().mean(), r"^the loss gives a tensor of shape \(\) for \d+ images; .* one number per image"),
+        (lambda e, y, where: (e - y).square(), r"^the loss gives a tensor of shape \(\d+, 3, 8, 8\)"),
+        (lambda e, y, where: (e - y).flatten(1).mean(1, keepdim=True), r"^the loss gives a tensor of shape \(\d+, 1\)"),
+        (lambda e, y, where: 0.5, r"^the loss gives a float"),
+        (lambda e, y, where: (e - y).detach().flatten(1).mean(1), r"^the loss lets no gradient through"),
+        (Mixture([(lambda e, y, where: (e - y).square().mean(), 1.0)]), r"^the loss gives a tensor of shape \(\)"),
+    ],
+)
+@pytest.mark.parametrize("restarts", [1, 2])
+def test_a_loss_gives_one_number_for_each_image(loss: Any, message: str, restarts: int) -> None:
+    for count in (1, 2):
+        with pytest.raises(ValueError, match=message):
+            Latent(linear(), steps=2, restarts=restarts, loss=loss)(pictures(count), Identity())
+
+
+def test_so_does_the_loss_of_the_pivots_neighbourhood() -> None:
+    prior = made("mobilestylegan")
+    y = torch.rand(2, *prior.image_shape, generator=torch.Generator().manual_seed(0))
+    start = Latent(prior, space="w", steps=0, candidates=1)(y, Identity())
+    solver = Pivotal(prior, steps=2, locality=0.1, locality_loss=lambda e, y, where: (e - y).square().mean())
+    with pytest.raises(ValueError, match=r"^the loss gives a tensor of shape \(\) for 2 images"):
+        solver(y, Identity(), start=start)
+
+
+@pytest.mark.parametrize("restarts", [1, 2])
+@pytest.mark.parametrize(
+    ("operator", "message"),
+    [
+        (lambda x: x[0], r"of shape \(3, 8, 8\) from images of shape \(\d+, 3, 8, 8\); it must make one for each image"),
+        (lambda x: x.mean(0, keepdim=True), r"of shape \(1, 3, 8, 8\) from images of shape \(\d+, 3, 8, 8\)"),
+        (lambda x: x.mean(), r"of shape \(\) from images"),
+        (lambda x: x.detach().numpy(), "^the operator makes a ndarray of images; it must make a real tensor"),
+        (lambda x: (x, x), "^the operator makes a tuple of images"),
+        (lambda x: None, "^the operator makes a NoneType of images"),
+        (lambda x: torch.fft.fft2(x), "^the operator makes complex numbers of images"),
+    ],
+)
+def test_an_operator_gives_one_measurement_for_each_image(operator: Any, message: str, restarts: int) -> None:
+    with pytest.raises(ValueError, match=message):
+        Latent(linear(), steps=2, restarts=restarts)(pictures(2), operator)
+
+
+@pytest.mark.parametrize("operator", [Identity(), lambda x: x], ids=["ours", "theirs"])
+def test_a_measurement_without_its_batch_axis_is_told(operator: Any) -> None:
+    with pytest.raises(ValueError, match=r"got \(8, 8\); for a single measurement give y\[None\], a batch of one$"):
+        Latent(linear(), steps=2)(pictures(1)[0], operator)
+
+
+def test_operators_and_losses_may_compute_in_another_precision() -> None:
+    prior, y = linear(torch.float32), pictures(2, torch.float32)
+    plain = Latent(prior, steps=12, restarts=2)(y, Identity())
+    for loss, operator in [(lambda e, y, where: l2(e.double(), y.double(), where), Identity()), (l2, lambda x: x.double())]:
+        found = Latent(prior, steps=12, restarts=2, loss=loss)(y, operator)  # type: ignore[arg-type]
+        assert found.misfit.dtype == found.images.dtype == torch.float32
+        torch.testing.assert_close(found.images, plain.images, atol=1e-3, rtol=0)

@@ -36,14 +36,29 @@ class Fetches(Protocol):
 def prepared(loss: Loss, measured: Measurements, where: Tensor) -> Distance:
     """The loss with its measurement settled, whether or not it can prepare itself.
 
-    On the CPU, where networks round a batch otherwise than its images, a loss that prepares looks at one image after another.
+    On the CPU, where networks round a batch otherwise than its images, a loss that prepares looks at one image after another. The
+    distance raises ValueError where the loss does not give one number per image, or lets no gradient through.
     """
     if isinstance(loss, Prepares):
         if len(measured) < 2 or measured.device.type != "cpu":
-            return loss.against(measured, where)
+            distance = loss.against(measured, where)
+            return lambda estimate: one_each(distance(estimate), estimate)
         each = [loss.against(*row) for row in zip(_rows(measured), _rows(where), strict=True)]
-        return lambda estimate: torch.cat([distance(row) for distance, row in zip(each, _rows(estimate), strict=True)])
-    return lambda estimate: loss(estimate, measured, where)
+        return lambda estimate: torch.cat([one_each(own(row), row) for own, row in zip(each, _rows(estimate), strict=True)])
+    return lambda estimate: one_each(loss(estimate, measured, where), estimate)
+
+
+def one_each(value: PerImage, estimate: Measurements) -> PerImage:
+    """What a loss gave for `estimate`, in its type. Raises ValueError where that is not one number per image, or has no gradient."""
+    if not isinstance(value, Tensor) or value.shape != estimate.shape[:1]:
+        given = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+        raise ValueError(
+            f"the loss gives {given} for {len(estimate)} images; it must give one number per image, "
+            "a tensor of shape (B,), such as values.flatten(1).mean(1)"
+        )
+    if estimate.requires_grad and not value.requires_grad:
+        raise ValueError("the loss lets no gradient through, so no solver can follow it; write it with differentiable torch functions")
+    return value.to(estimate.dtype)
 
 
 def _rows(values: Tensor) -> list[Tensor]:

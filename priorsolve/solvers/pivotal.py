@@ -10,6 +10,7 @@ from torch import Tensor
 
 from priorsolve.latents import uniform_hash
 from priorsolve.losses import Loss, l2
+from priorsolve.losses.base import one_each
 from priorsolve.priors.base import Prior
 from priorsolve.solvers.base import Keep, Solver
 from priorsolve.solvers.checks import at_least, one_of, positive, shares
@@ -142,7 +143,7 @@ class Nearby:
         with torch.no_grad():
             before = picture(self.prior, codes)
         after = tuned_picture(self.prior, codes | weights)
-        return self.solver.locality_loss(after, before, torch.ones_like(before))
+        return one_each(self.solver.locality_loss(after, before, torch.ones_like(before)), after)
 
 
 @dataclass(kw_only=True)

@@ -23,17 +23,20 @@ class Target:
     _distances: dict[int, tuple[Loss, Distance]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def estimate(self, images: Images) -> Measurements:
-        """What the operator makes of the rows' pictures. Raises ValueError where it is not what was measured, or has no gradient."""
-        estimate = self.A(images)
+        """What the operator makes of the rows' pictures, in their type.
+
+        Raises ValueError where it is not what was measured, or has no gradient.
+        """
+        estimate = _made(self.A, images)
         if estimate.shape != self.y.shape:
-            made, given = tuple(estimate.shape[1:]), tuple(self.y.shape[1:])
-            raise ValueError(f"the operator makes measurements of shape {made} from {tuple(images.shape[1:])} images, got {given}")
+            made = tuple(estimate.shape[1:])
+            raise ValueError(f"the operator makes measurements of shape {made} from {tuple(images.shape[1:])} images, {got(self.y, made)}")
         if images.requires_grad and not estimate.requires_grad:
             raise ValueError(
                 "the operator lets no gradient through, so no solver can follow it; write it with differentiable torch functions, "
                 "or name a stand-in under `surrogate` in the recipe"
             )
-        return estimate
+        return estimate.to(self.y.dtype)
 
     def misfit(self, estimate: Measurements, loss: Loss) -> PerImage:
         """The loss of each row. What a loss can do with the measurement alone is done the first time."""
@@ -70,7 +73,7 @@ class Measured:
         if isinstance(operator, Operator):
             expected, given = operator.out_shape(image_shape), tuple(y.shape[1:])
             if given != tuple(expected):
-                raise ValueError(f"{operator}: makes measurements of shape {expected} from {image_shape} images, got {given}")
+                raise ValueError(f"{operator}: makes measurements of shape {expected} from {image_shape} images, {got(y, expected)}")
             if operator.batch not in (None, len(y)):
                 raise ValueError(f"{operator}: has parameters for {operator.batch} images, got {len(y)} measurements")
             known = torch.ones(operator.batch or 1, *image_shape, device=y.device, dtype=y.dtype)
@@ -114,4 +117,24 @@ def _in_turns(A: Callable[[Images], Measurements], x: Images, repeats: int) -> M
     if repeats == 1:
         return A(x)
     turns = x.view(-1, repeats, *x.shape[1:]).unbind(1)
-    return torch.stack([A(turn) for turn in turns], dim=1).flatten(0, 1)
+    return torch.stack([_made(A, turn) for turn in turns], dim=1).flatten(0, 1)
+
+
+def _made(A: Callable[[Images], Measurements], x: Images) -> Measurements:
+    """`A(x)`. Raises ValueError where that is not one real measurement for each image."""
+    made = A(x)
+    if not isinstance(made, Tensor) or made.is_complex():
+        given = "complex numbers" if isinstance(made, Tensor) else f"a {type(made).__name__}"
+        raise ValueError(f"the operator makes {given} of images; it must make a real tensor of measurements (B, ...)")
+    if made.shape[:1] != x.shape[:1]:
+        raise ValueError(
+            f"the operator makes measurements of shape {tuple(made.shape)} from images of shape {tuple(x.shape)}; "
+            f"it must make one for each image, of shape ({len(x)}, ...)"
+        )
+    return made
+
+
+def got(y: Measurements, expected: Shape) -> str:
+    """`got (3, 8, 8)`, the shape of each measurement in `y`, and what is missing where that is the batch's axis."""
+    given = tuple(y.shape[1:])
+    return f"got {given}" + ("; for a single measurement give y[None], a batch of one" if given == tuple(expected)[1:] else "")
