@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy
@@ -16,7 +18,9 @@ from priorsolve.losses import Mixture, l2
 from priorsolve.operators.base import Identity
 from priorsolve.priors import LinearPrior
 from priorsolve.solvers import Langevin, Latent, Multicode, Pivotal, Projector, Pulse, Tuned
+from priorsolve.solvers.fit import solve_fitting
 from priorsolve.solvers.layerwise import Layerwise
+from priorsolve.types import Shape
 
 # -- settings --------------------------------------------------------------------------------------------------------------------------
 
@@ -77,6 +81,95 @@ def test_numbers_of_numpy_and_losses_that_prepare_are_settings() -> None:
     plain = Latent(linear(), steps=3, lr=float(numpy.float32(0.1)))
     y = torch.rand(2, 3, 8, 8, dtype=torch.float64)
     torch.testing.assert_close(solver(y, lambda x: x).images, plain(y, lambda x: x).images)
+
+
+# -- measurements, operators, seeds ------------------------------------------------------------------------------------------------------
+
+
+def holding(value: float, count: int = 2) -> torch.Tensor:
+    y = pictures(count)
+    y[-1, 0, 2, 3] = value
+    return y
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (pictures(2).numpy(), r"^expected measurements as a float tensor of shape \(B, ...\), got a ndarray; give torch.from_numpy\(y\)$"),
+        (pictures(2).tolist(), "got a list$"),
+        (None, "got None$"),
+        ((pictures(2) * 255).to(torch.uint8), "^expected float measurements, got torch.uint8; .*divide 8-bit values by 255$"),
+        (pictures(2) > 0.5, "^expected float measurements, got torch.bool"),
+        (pictures(2) * 255, r"^measurement 0 has values of about \d+, and the operator makes at most .* of a picture; .* by 255$"),
+        (torch.cat([pictures(1), pictures(1) * 255]), "^measurement 1 has values of about"),
+        (holding(math.nan), "^measurement 1 is infinite or not a number in 1 of its 192 values; leave it out, or make these a hole"),
+        (holding(-math.inf), "^measurement 1 is infinite or not a number in 1"),
+        (torch.rand(2), r"of shape \(2,\); for one number per image give y\[:, None\]$"),
+    ],
+)
+@pytest.mark.parametrize("operator", [Identity(), lambda x: x], ids=["ours", "theirs"])
+def test_measurements_that_are_none_are_told(y: Any, message: str, operator: Any) -> None:
+    with pytest.raises(ValueError, match=message):
+        Latent(linear(), steps=2)(y, operator)
+
+
+def test_measurements_may_be_as_large_as_the_operator_makes_them() -> None:
+    """Also far larger in a few places, and of an operator that sees only differences."""
+    prior, y = linear(), pictures(2)
+    plain = Latent(prior, steps=5, restarts=2)(y, Identity())
+    scaled = Latent(prior, steps=5, restarts=2)(255 * y, lambda x: 255 * x)
+    torch.testing.assert_close(scaled.images, plain.images)
+    assert bool(Latent(prior, steps=2)(holding(1e4), Identity()).misfit.isfinite().all())
+    edges = Latent(prior, steps=2)(255 * y.diff(dim=3), lambda x: 255 * x.diff(dim=3))
+    assert bool(edges.misfit.isfinite().all())
+
+
+@pytest.mark.parametrize(
+    ("operator", "message"),
+    [
+        (Identity, "got the class Identity; make one of it$"),
+        (torch.ones(8, 8), "got a Tensor$"),
+        (None, "got None$"),
+    ],
+)
+def test_an_operator_that_is_none_is_told(operator: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^expected an operator with a method A, or a function of images, {message}"):
+        Latent(linear(), steps=2)(pictures(2), operator)
+
+
+def test_an_operator_that_does_not_make_what_it_says_is_told() -> None:
+    class Lying(Identity):
+        def out_shape(self, in_shape: Shape) -> Shape:
+            return (1, *in_shape[1:])
+
+    with pytest.raises(ValueError, match=r"^Lying\(\): makes measurements of shape \(3, 8, 8\), and its out_shape says \(1, 8, 8\)$"):
+        Latent(linear(), steps=2)(pictures(2)[:, :1], Lying())
+
+
+@pytest.mark.parametrize(
+    ("seeds", "message"),
+    [
+        ([0.5, 1.5], "^a seed is 0.5; it must be a whole number$"),
+        ([1.0, 2.0], "^a seed is 1.0; it must be a whole number$"),
+        (["a", "b"], "^a seed is 'a'"),
+        ("ab", "^seeds is 'ab'; give a list of whole numbers, one for each of 2 measurements, or none$"),
+        (3, "^seeds is 3; give a list"),
+        ((seed for seed in (1, 2)), "^seeds is <generator object .*; give a list"),
+        ([1, 2, 3], "^got 3 seeds for 2 measurements; give one each, or none$"),
+        ([1, 2**64], "^a seed is 18446744073709551616; it must be at least 0 and below"),
+    ],
+)
+@pytest.mark.parametrize("solve", [Latent(linear(), steps=1), partial(solve_fitting, Latent(linear(), steps=1))], ids=["solver", "fitting"])
+def test_seeds_that_are_none_are_told(solve: Callable[..., Any], seeds: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        solve(pictures(2), Identity(), seeds=seeds)
+
+
+def test_seeds_may_be_of_any_sequence() -> None:
+    solver, y = Latent(linear(), steps=1), pictures(2)
+    expected = solver(y, Identity(), seeds=[0, 1]).images
+    for seeds in (range(2), (0, 1), numpy.arange(2), torch.arange(2)):
+        assert torch.equal(solver(y, Identity(), seeds=seeds).images, expected)  # type: ignore[arg-type]
 
 
 # -- what operators and losses give ----------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import torch
 from priorsolve.losses import Loss
 from priorsolve.priors.bank import bank_of
 from priorsolve.priors.base import Prior
-from priorsolve.solvers.checks import sound
+from priorsolve.solvers.checks import checked_seeds, sound
 from priorsolve.solvers.optimisers import Adam, Optimiser
 from priorsolve.solvers.run import CHECK_EVERY, Plan, Run
 from priorsolve.solvers.solution import OnStep, Solution, Step
@@ -108,7 +108,8 @@ class Solver(ABC):
         """Solve `y ≈ A(G(code))` for each measurement of the batch by itself.
 
         Args:
-            y: (B, ...) what was measured.
+            y: (B, ...) what was measured, float, in the range that the operator makes of pictures in [0, 1]. It is brought to the
+                prior's device and type, and no gradient flows into it.
             operator: one of `priorsolve.operators`, any object with a noiseless `.A` (every deepinv physics), or a callable.
             seeds: one for each image; left out, every image uses the solver's own, so that a batch equals its singles.
             start: begin at this solution instead of at sampled codes.
@@ -120,19 +121,9 @@ class Solver(ABC):
         with torch.inference_mode(False), torch.no_grad():
             prior = self.ready()
             measured = Measured(y, operator, tuple(prior.image_shape), like=next(prior.parameters()))
-            seeds = _checked([self.seed] * measured.count if seeds is None else seeds, measured.count)
+            seeds = checked_seeds([self.seed] * measured.count if seeds is None else seeds, measured.count)
             if start is not None and len(start.images) != measured.count:
                 raise ValueError(f"the start holds {len(start.images)} images, got {measured.count} measurements")
             task = self.begin(prior, measured, seeds, start)
             plan = Plan(self.steps, self.loss, self.schedule, self.rules, frozenset(self.halve_at), self.keep == "last")
             return Run(plan, task, self.fresh_optimiser(), measured, seeds).solved(on_step)
-
-
-def _checked(seeds: Sequence[int], count: int) -> list[int]:
-    if len(seeds) != count:
-        raise ValueError(f"got {len(seeds)} seeds for {count} measurements; give one each, or none")
-    seeds = [int(seed) for seed in seeds]
-    for seed in seeds:
-        if not 0 <= seed < 2**64:
-            raise ValueError(f"a seed is {seed}; it must be at least 0 and below 2^64")
-    return seeds

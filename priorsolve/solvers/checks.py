@@ -1,17 +1,19 @@
-"""Hyper-parameters that make no sense, told in one line."""
+"""Hyper-parameters and arguments that make no sense, told in one line."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import fields
 from inspect import signature
 from numbers import Integral, Real
+from operator import index
 from typing import Any, TypeAlias, get_args
 
-from torch import nn
+from torch import Tensor, nn
 
 from priorsolve.losses.base import Prepares
 from priorsolve.priors.base import Prior
+from priorsolve.types import HasA
 
 Block: TypeAlias = int | Mapping[str, int]
 """Which block features enter: its number, or `{side: 16}`, the last one that features of 16 × 16 enter, whatever its number."""
@@ -35,6 +37,42 @@ def sound(solver: Any) -> None:
             raise ValueError(f"{field.name} is {shown(value)}; it must be a number")
         if kinds[0] == "int" and not isinstance(value, Integral):
             raise ValueError(f"{field.name} is {shown(value)}; it must be a whole number")
+
+
+def must_be_measurements(y: Any) -> None:
+    """Raises ValueError unless `y` is a float tensor (B, ...)."""
+    if not isinstance(y, Tensor):
+        ways = {"ndarray": "; give torch.from_numpy(y)", "TensorList": "; a stack of physics works through as_reconstructor"}
+        way = ways.get(type(y).__name__, "")
+        raise ValueError(f"expected measurements as a float tensor of shape (B, ...), got {shown(y)}{way}")
+    if y.ndim < 2 or y.is_complex():
+        one = "; for one number per image give y[:, None]" if y.ndim == 1 else ""
+        raise ValueError(f"expected real measurements of shape (B, ...), got {y.dtype} of shape {tuple(y.shape)}{one}")
+    if not y.is_floating_point():
+        raise ValueError(f"expected float measurements, got {y.dtype}; pictures are in [0, 1], so divide 8-bit values by 255")
+
+
+def must_be_operator(operator: Any) -> None:
+    """Raises ValueError unless it measures: an object with `A`, or a function of images."""
+    if isinstance(operator, type) or not (isinstance(operator, HasA) or callable(operator)):
+        made = "; make one of it" if isinstance(operator, type) else ""
+        raise ValueError(f"expected an operator with a method A, or a function of images, got {shown(operator)}{made}")
+
+
+def checked_seeds(seeds: Sequence[int], count: int) -> list[int]:
+    """The seeds as plain numbers. Raises ValueError unless there is a whole one for each of `count` measurements."""
+    if not isinstance(seeds, Sized) or isinstance(seeds, str):
+        raise ValueError(f"seeds is {shown(seeds)}; give a list of whole numbers, one for each of {count} measurements, or none")
+    if len(seeds) != count:
+        raise ValueError(f"got {len(seeds)} seeds for {count} measurements; give one each, or none")
+    for seed in seeds:
+        try:
+            number = index(seed)
+        except TypeError:
+            raise ValueError(f"a seed is {shown(seed)}; it must be a whole number") from None
+        if not 0 <= number < 2**64:
+            raise ValueError(f"a seed is {number}; it must be at least 0 and below 2^64")
+    return [index(seed) for seed in seeds]
 
 
 def shown(value: object) -> str:

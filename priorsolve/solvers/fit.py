@@ -10,6 +10,7 @@ from torch import Tensor
 
 from priorsolve.operators.base import Operator
 from priorsolve.solvers.base import OnStep, Solution, Solver
+from priorsolve.solvers.checks import checked_seeds, must_be_measurements
 from priorsolve.solvers.staged import Staged
 from priorsolve.types import HasA, Images, Measurements
 
@@ -40,11 +41,11 @@ def solve_fitting(
         MemoryError: a single measurement does not fit, or the operator cannot be parted.
         ValueError: as the solver's own call, or the operator would have to be parted for `batch` and cannot be.
     """
+    must_be_measurements(y)
     size = len(y) if batch is None else batch
     if size < 1 and batch is not None:
         raise ValueError(f"batch is {batch}; it must be at least 1")
-    if seeds is not None and len(seeds) != len(y):
-        raise ValueError(f"got {len(seeds)} seeds for {len(y)} measurements; give one each, or none")
+    seeds = None if seeds is None else checked_seeds(seeds, len(y))
     parts: list[Solution] = []
     done = 0
     while done < len(y) or not parts:

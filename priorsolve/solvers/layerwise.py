@@ -15,7 +15,7 @@ from priorsolve.operators.base import Identity, LinearOperator, Operator, factor
 from priorsolve.operators.mask import Masking
 from priorsolve.priors.base import Prior
 from priorsolve.solvers.chain import Chain
-from priorsolve.solvers.checks import one_of, positive, sound
+from priorsolve.solvers.checks import checked_seeds, one_of, positive, sound
 from priorsolve.solvers.programs import Norm, inverted, value_range
 from priorsolve.solvers.solution import OnStep, Solution, Step
 from priorsolve.solvers.stopping import Stop
@@ -94,8 +94,8 @@ class Layerwise:
         like = next(self.prior.parameters())
         mask = _mask(operator)
         measured = Measured(y, operator, tuple(self.prior.image_shape), like=like)
-        if seeds is not None and len(seeds) != measured.count:
-            raise ValueError(f"got {len(seeds)} seeds for {measured.count} measurements; give one each, or none")
+        if seeds is not None:
+            checked_seeds(seeds, measured.count)
         if start is not None:
             raise ValueError("layerwise: begins at the measurement, not at another solution; make it the first stage")
         features, known = self._output(measured, mask)
@@ -133,8 +133,6 @@ class Layerwise:
         """What left the last layer, as far as it was seen, and how strongly it was (0 in holes): (B, outputs) each, float64 on the CPU."""
         strength = mask.A(torch.ones(measured.count, *self.prior.image_shape, device=measured.y.device, dtype=measured.y.dtype))
         seen = mask.A_dagger(measured.y)
-        if not bool(torch.where(strength > 0, seen, 0).isfinite().all()):
-            raise ValueError("layerwise: a measurement is infinite or not a number, and no layer can be inverted from that")
         output = (seen.cpu().double() - self._chain.offset) / self._chain.scale
         known = strength.cpu().double().flatten(1)
         fewest, unknowns = min((known > 0).sum(1).tolist(), default=None), self._chain.layers[-1].inputs

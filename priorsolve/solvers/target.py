@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from priorsolve.latents import uniform_hash
 from priorsolve.losses import Distance, Loss, l2, prepared
 from priorsolve.operators.base import Operator
+from priorsolve.solvers.checks import must_be_measurements, must_be_operator
 from priorsolve.types import HasA, Images, Measurements, PerImage, Shape
+
+_LARGE = 4.0
+"""How many times the largest value that an operator makes of a picture a measurement's middle one must be to be of another range."""
 
 
 @dataclass(frozen=True)
@@ -59,26 +65,51 @@ class Measured:
     callable) may have parameters for each image, so it is always called with all B images in their order.
 
     Raises:
-        ValueError: the measurements do not have the shape that the operator makes of the prior's images.
+        ValueError: the measurements are no float tensor, are not finite, do not have the shape that the operator makes of the prior's
+            images, or are far larger than it makes of any in [0, 1].
     """
 
     def __init__(self, y: Measurements, operator: HasA | Callable[[Images], Measurements], image_shape: Shape, *, like: Tensor) -> None:
-        if y.ndim == 0 or y.is_complex():
-            raise ValueError(f"expected real measurements of shape (B, ...), got {y.dtype} of shape {tuple(y.shape)}")
-        if not isinstance(operator, HasA) and not callable(operator):
-            raise ValueError(f"expected an operator with a method A, or a function of images, got {operator!r}")
+        must_be_measurements(y)
+        must_be_operator(operator)
         y = y.detach().clone().to(like)
         self.y, self.operator, self.count = y, operator, len(y)
         self.where = torch.ones_like(y)
         if isinstance(operator, Operator):
-            expected, given = operator.out_shape(image_shape), tuple(y.shape[1:])
-            if given != tuple(expected):
+            expected, given = tuple(operator.out_shape(image_shape)), tuple(y.shape[1:])
+            if given != expected:
                 raise ValueError(f"{operator}: makes measurements of shape {expected} from {image_shape} images, {got(y, expected)}")
             if operator.batch not in (None, len(y)):
                 raise ValueError(f"{operator}: has parameters for {operator.batch} images, got {len(y)} measurements")
-            known = torch.ones(operator.batch or 1, *image_shape, device=y.device, dtype=y.dtype)
-            self.where = operator.support(known).expand_as(y)
+            where = operator.support(torch.ones(operator.batch or 1, *image_shape, device=y.device, dtype=y.dtype))
+            if tuple(where.shape[1:]) != expected:
+                raise ValueError(f"{operator}: makes measurements of shape {tuple(where.shape[1:])}, and its out_shape says {expected}")
+            self.where = where.expand_as(y)
             self.y = torch.where(self.where > 0, y, 0)  # whatever stands in a hole, NaN included, was not measured
+        self._check_values(image_shape)
+
+    def _check_values(self, image_shape: Shape) -> None:
+        """Raises ValueError for values that are not finite, or that no picture in [0, 1] explains. The operator is asked only in doubt."""
+        wrong = (~self.y.isfinite()).flatten(1).sum(1).tolist()
+        if any(wrong):
+            place = next(place for place, count in enumerate(wrong) if count)
+            raise ValueError(
+                f"measurement {place} is infinite or not a number in {wrong[place]} of its {self.y[place].numel()} values; "
+                "leave it out, or make these a hole with an operator such as Mask, which looks at none of them"
+            )
+        if not bool((self.y.abs() > _LARGE).any()):
+            return
+        sizes = torch.where(self.where > 0, self.y.abs(), torch.nan).flatten(1).nanmedian(1).values
+        if bool((sizes > _LARGE).any()):
+            noise = uniform_hash(torch.zeros(1, dtype=torch.long), 0, math.prod(image_shape)).view(1, *image_shape).to(self.y)
+            with torch.no_grad():
+                made = self.target(torch.arange(self.count), 1).estimate(noise.repeat(self.count, 1, 1, 1))
+            largest = made.flatten(1).abs().amax(1)
+            for place in (sizes > _LARGE * largest.clamp_min(1)).nonzero().flatten().tolist()[:1]:
+                raise ValueError(
+                    f"measurement {place} has values of about {sizes[place]:.3g}, and the operator makes at most {largest[place]:.3g} of a "
+                    "picture; pictures are in [0, 1], so divide 8-bit values by 255"
+                )
 
     @property
     def divisible(self) -> bool:
