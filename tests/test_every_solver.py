@@ -23,10 +23,12 @@ from priorsolve.solvers import (
     Latent,
     Layered,
     Multicode,
+    Pivotal,
     Projector,
     Pulse,
     Solver,
     Staged,
+    Tuned,
     load_solution,
     picture,
     save_solution,
@@ -106,6 +108,28 @@ def test_it_runs_and_every_image_is_by_itself(family: str, name: str, tmp_path: 
     loaded = load_solution(tmp_path / "solution.safetensors")
     assert torch.equal(loaded.images, whole.images)
     assert torch.equal(picture(prior, loaded.codes), picture(prior, whole.codes))
+
+
+EMPTY = ["latent@z", "latent@z+c", "latent, layered", "multicode", "langevin", "projector", "pulse"]
+TUNING: Mapping[str, Callable[[Prior], Solver | Staged]] = {
+    "tuned": lambda prior: Tuned(prior, steps=2, candidates=2),
+    "latent, pivotal": lambda prior: Staged([latent(prior), Pivotal(prior, steps=2)]),
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_empty_batch_is_answered_whatever_the_network(family: str) -> None:
+    prior = prior_of(family)
+    y = torch.zeros(1, *prior.image_shape)
+    names = [name for name in EMPTY if name not in REFUSED.get(family, {}) and LATENT.get(name) in (None, *prior.spaces)]
+    solvers = [solver_of(family, name) for name in names] + [make(prior) for make in TUNING.values()]
+    solvers += [Tuned(prior, steps=2, candidates=2, instance_norm=True)] if family in ("dcgan", "biggan") else []
+    for solver in solvers:
+        none, one = solver(y[:0], Identity()), solver(y, Identity())
+        assert none.images.shape == y[:0].shape
+        assert none.history.shape == (len(one.history), 0)
+        assert none.stopped == ()
+        assert {name: (0, *code.shape[1:]) for name, code in one.codes.items()} == {n: tuple(code.shape) for n, code in none.codes.items()}
 
 
 @pytest.mark.parametrize(("family", "name"), [(family, name) for family in REFUSED for name in REFUSED[family]])

@@ -163,6 +163,8 @@ class Prior(nn.Module, ABC):
         self._check(codes, space)
         if isinstance(noise, Tensor):
             self._check_noise(noise, len(codes), space)
+        if not len(codes):  # not every network takes none; the sum lets gradients through
+            return codes.sum().expand(0, *self.image_shape)
         with self._precision():
             if self._parted(codes, label):
                 own = self._by_row(codes, label, noise)
@@ -192,6 +194,8 @@ class Prior(nn.Module, ABC):
             self._check_noise(noise, len(codes), source)
         if source == target:
             return codes
+        if not len(codes):
+            return codes.sum().expand(0, *self.spaces[target])
         with self._precision():
             if self._parted(codes, label) and target.startswith("features@"):
                 own = self._by_row(codes, label, noise)

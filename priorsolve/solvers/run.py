@@ -66,7 +66,8 @@ class Run:
     def solved(self, on_step: OnStep | None) -> Solution:
         """Run to the end."""
         for step in range(self.plan.steps + 1):
-            self.evaluate(step)
+            if self.measured.count:
+                self.evaluate(step)
             if step in self.plan.halve_at:
                 self.halve()
             if step % CHECK_EVERY == 0 or step == self.plan.steps:

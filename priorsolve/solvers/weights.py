@@ -29,7 +29,7 @@ def tunable(prior: Prior, codes: Mapping[str, Tensor], blocks: int | None = None
     block, such as styles' affine maps; their share is 1.
 
     Args:
-        codes: by space, of one row or more; the first is looked at.
+        codes: by space; the first row is looked at, or zeros where there is none.
 
     Raises:
         ValueError: the pictures depend on none of them.
@@ -39,7 +39,7 @@ def tunable(prior: Prior, codes: Mapping[str, Tensor], blocks: int | None = None
     depths = {name: place.get(id(parameter), 0 if blocks is None else last) for name, parameter in prior.named_parameters()}
     own = {name: prior.get_parameter(name).detach().requires_grad_() for name, depth in depths.items() if depth < last}
     with torch.enable_grad():
-        drawn = _Drawing(prior).drawn({name: code[:1].detach() for name, code in codes.items()}, own)
+        drawn = _Drawing(prior).drawn({name: _rowed(code)[:1].detach() for name, code in codes.items()}, own)
         gradients = torch.autograd.grad(drawn.sum(), [*own.values()], allow_unused=True) if drawn.requires_grad else [None] * len(own)
     shares = {name: ratio ** depths[name] for name, gradient in zip(own, gradients, strict=True) if gradient is not None}
     if not shares:
@@ -48,6 +48,11 @@ def tunable(prior: Prior, codes: Mapping[str, Tensor], blocks: int | None = None
             "unfreeze more blocks, or use a space before them"
         )
     return shares
+
+
+def _rowed(value: Tensor) -> Tensor:
+    """The rows, or one of zeros where there are none, so that a network can be asked."""
+    return value if len(value) else value.new_zeros(1, *value.shape[1:])
 
 
 def copies(prior: Prior, names: Iterable[str], rows: int) -> Variables:
@@ -89,8 +94,9 @@ def beginning_norms(prior: Prior, variables: Mapping[str, Tensor], unsigned: boo
         return dict(beginning.noted)
 
     with torch.no_grad():
-        noted: Variables = vmap(row)(codes, weights)
-    return {PREFIX + name: value for name, value in noted.items()}
+        noted: Variables = vmap(row)(*({name: _rowed(value) for name, value in group.items()} for group in (codes, weights)))
+    rows = len(next(iter(codes.values())))
+    return {PREFIX + name: value[:rows] for name, value in noted.items()}
 
 
 def named(prior: Prior) -> dict[str, Tensor]:
@@ -105,17 +111,17 @@ def tuned_picture(prior: Prior, variables: Mapping[str, Tensor]) -> Images:
     and layers whose weights are shared see all rows as a batch. Style priors on the CPU draw row by row instead, as everywhere.
     """
     codes, weights = parted(variables)
-    if not weights:
+    count = len(next(iter(weights.values()), ()))
+    if not count:
         return picture(prior, codes)
-    prior = instance_normed(prior, weights)
-    count, by_row = len(next(iter(weights.values()))), prior.row_by_row
+    prior, by_row = instance_normed(prior, weights), prior.row_by_row
     # under vmap torch's autocast casts what enters a convolution, and its weights not: so there all is in the parameters' type
     drawing = _Drawing(prior if by_row else prior.computing(None))
 
     def row(codes: Variables, weights: Variables) -> Tensor:
         return drawing.drawn({name: code[None] for name, code in codes.items()}, weights)[0]
 
-    if count and by_row:
+    if by_row:
         each = [[{name: value[i] for name, value in group.items()} for group in (codes, weights)] for i in range(count)]
         return torch.stack([row(*own) for own in each])
     images: Images = vmap(row)(codes, weights)
