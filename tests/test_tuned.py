@@ -13,7 +13,7 @@ from solvers_support import SHAPE, difference, linear, pictures, random_mask, ro
 from priorsolve.operators.base import Identity
 from priorsolve.operators.mask import Mask
 from priorsolve.priors import Prior
-from priorsolve.solvers import Latent, Staged
+from priorsolve.solvers import Latent, Pivotal, Staged
 from priorsolve.solvers.optimisers import Adam
 from priorsolve.solvers.run import _improved
 from priorsolve.solvers.stopping import Stop
@@ -313,3 +313,21 @@ def test_what_makes_no_sense_is_refused_in_a_line() -> None:
     other = replace(begun, codes={"z": begun.codes["z"], "weights:nowhere": torch.zeros(1, 2)})
     with pytest.raises(ValueError, match=r"tuned weights nowhere of shape \(2,\) and has none; use the prior they were tuned of"):
         Tuned(prior, steps=1)(y, Identity(), start=other)
+
+
+@pytest.mark.parametrize("name", ["dcgan", "stylegan2-skip"])
+def test_the_prior_keeps_its_own_weights_while_it_is_tuned_so_that_threads_may_share_it(name: str) -> None:
+    """Whoever draws with the prior meanwhile, here from within, sees the tensors that it always had."""
+    prior = made(name)
+    own, seen = dict(prior.named_parameters()), list[bool]()
+
+    def look(*_: object) -> None:
+        now = dict(prior.named_parameters())
+        seen.append(now.keys() == own.keys() and all(now[key] is value for key, value in own.items()))
+
+    prior.blocks[0].register_forward_hook(look)
+    y = measured(made(name), 2)
+    stages = Staged([Tuned(prior, steps=2, candidates=2), Pivotal(prior, steps=2, locality=0.1 if name == "stylegan2-skip" else 0.0)])
+    stages(y, Identity())
+    assert len(seen) >= 6
+    assert all(seen)

@@ -15,7 +15,7 @@ from priorsolve.priors.base import Prior
 from priorsolve.solvers.base import Keep, Solver
 from priorsolve.solvers.checks import at_least, one_of, positive, shares
 from priorsolve.solvers.drawing import picture, style_of
-from priorsolve.solvers.instance import instance_normed
+from priorsolve.solvers.instance import instance_normed, twin
 from priorsolve.solvers.optimisers import Optimiser
 from priorsolve.solvers.solution import Solution
 from priorsolve.solvers.steps import Schedule, Variables
@@ -88,7 +88,7 @@ class Pivotal(Solver):
         return LeanAdam(self.beta1)
 
     def ready(self) -> Prior:
-        return self.prior
+        return twin(self.prior, {})  # while it draws its tensors are exchanged, which no other thread must see
 
     def begin(self, prior: Prior, measured: Measured, seeds: Sequence[int], start: Solution | None) -> Task:
         if start is None:

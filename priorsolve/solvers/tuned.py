@@ -14,7 +14,7 @@ from priorsolve.priors.base import Prior
 from priorsolve.solvers.base import Keep, Solver
 from priorsolve.solvers.checks import at_least, known_space, one_of, positive, shares
 from priorsolve.solvers.drawing import carried
-from priorsolve.solvers.instance import batch_norms, instance_normed
+from priorsolve.solvers.instance import batch_norms, instance_normed, twin
 from priorsolve.solvers.optimisers import Optimiser, make_optimiser
 from priorsolve.solvers.solution import Solution
 from priorsolve.solvers.starts import best_sampled
@@ -139,7 +139,7 @@ class Tuned(Solver):
         return LeanAdam(self.beta1) if self.optimiser == "adam" else make_optimiser(self.optimiser, self.beta1)
 
     def ready(self) -> Prior:
-        return self.prior
+        return twin(self.prior, {})  # while it draws its tensors are exchanged, which no other thread must see
 
     def begin(self, prior: Prior, measured: Measured, seeds: Sequence[int], start: Solution | None) -> Task:
         codes, restarts = self._codes(prior, measured, seeds, start)
