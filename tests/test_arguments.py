@@ -17,7 +17,7 @@ from torch import nn
 from priorsolve.losses import Mixture, l2
 from priorsolve.operators.base import Identity
 from priorsolve.priors import LinearPrior
-from priorsolve.solvers import Langevin, Latent, Multicode, Pivotal, Projector, Pulse, Tuned
+from priorsolve.solvers import Langevin, Latent, Multicode, Pivotal, Projector, Pulse, Staged, Tuned
 from priorsolve.solvers.fit import solve_fitting
 from priorsolve.solvers.layerwise import Layerwise
 from priorsolve.types import Shape
@@ -170,6 +170,36 @@ def test_seeds_may_be_of_any_sequence() -> None:
     expected = solver(y, Identity(), seeds=[0, 1]).images
     for seeds in (range(2), (0, 1), numpy.arange(2), torch.arange(2)):
         assert torch.equal(solver(y, Identity(), seeds=seeds).images, expected)  # type: ignore[arg-type]
+
+
+# -- starts and stages ---------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("start", "message"),
+    [
+        (torch.randn(2, 4, 60), "^start is a Tensor; give a solver's solution, or codes as start_at"),
+        ({"z": torch.zeros(2, 4)}, "^start is .*; give a solver's solution"),
+        ("yesterday.safetensors", "^start is 'yesterday.safetensors'; give"),
+    ],
+)
+def test_a_start_that_is_no_solution_is_told(start: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Latent(linear(), steps=1)(pictures(2), Identity(), start=start)
+
+
+@pytest.mark.parametrize(
+    ("stages", "message"),
+    [
+        (Latent(linear()), "^stages is a Latent; give a list of solvers$"),
+        ("latent", "^stages is 'latent'; give a list"),
+        ([Latent(linear()), "layered"], "^a stage is 'layered'; it must be a solver, such as Latent"),
+        ([Latent], "^a stage is the class Latent; it must be"),
+    ],
+)
+def test_stages_that_are_no_solvers_are_told(stages: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Staged(stages)
 
 
 # -- what operators and losses give ----------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
@@ -32,6 +33,7 @@ from priorsolve.solvers import (
     load_solution,
     picture,
     save_solution,
+    start_at,
 )
 
 CHAINS = ["linear", "decoder", "dcgan", "conditional-dcgan", "pggan", "biggan", "biggan-deep"]
@@ -225,6 +227,33 @@ def test_a_stage_begins_with_the_picture_of_the_one_before(family: str, name: st
     torch.testing.assert_close(after.history[0], before.misfit, rtol=1e-5, atol=1e-6)
     begun = replace(second, steps=0)(y, operator, start=before)  # type: ignore[type-var]  # every solver is a dataclass
     torch.testing.assert_close(begun.images, before.images, rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("family", ["stylegan2-skip", "mobilestylegan", "dcgan"])
+def test_a_start_may_be_of_another_precision(family: str) -> None:
+    """As one of another device: both are brought to the prior's before any map sees them."""
+    prior = copy.deepcopy(prior_of(family)).double()
+    operator, y = problem(prior)
+    found = latent(prior)(y, operator)
+    single = replace(found, codes={name: codes.float() for name, codes in found.codes.items()})
+    solver = Layered(prior, 2, steps=2)
+    torch.testing.assert_close(solver(y, operator, start=single).images, solver(y, operator, start=found).images, atol=1e-3, rtol=0)
+
+
+def test_codes_from_elsewhere_are_a_start() -> None:
+    prior = prior_of("stylegan2-skip")
+    operator, y = problem(prior)
+    codes = prior.sample(3, torch.Generator().manual_seed(4), "w").double().requires_grad_()
+    start = start_at(prior, codes, "w")
+    drawn = prior.decode(codes.detach().float(), "w")
+    assert torch.equal(start.images, drawn)
+    begun = Latent(prior, space="w", steps=0)(y, operator, start=start)
+    torch.testing.assert_close(begun.images, drawn)
+    torch.testing.assert_close(Layered(prior, 2, steps=0)(y, operator, start=start).images, drawn)
+    assert bool((Latent(prior, space="w+", steps=9)(y, operator, start=start).misfit < begun.misfit).all())
+    assert list(start_at(prior, prior.sample(2, torch.Generator())).codes) == ["z"]
+    with pytest.raises(ValueError, match=r"expected codes of shape \(B, .*\) in 'w\+'"):
+        start_at(prior, codes, "w+")
 
 
 def test_noise_maps_that_no_layer_adds_any_more_change_nothing() -> None:

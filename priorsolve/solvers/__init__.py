@@ -13,6 +13,7 @@ from priorsolve.solvers.pivotal import Pivotal
 from priorsolve.solvers.projector import Projector
 from priorsolve.solvers.pulse import Pulse
 from priorsolve.solvers.staged import Staged
+from priorsolve.solvers.starts import start_at
 from priorsolve.solvers.stopping import Stop
 from priorsolve.solvers.stored import load_solution, save_solution
 from priorsolve.solvers.tuned import Tuned
@@ -39,4 +40,5 @@ __all__ = [
     "save_delta",
     "save_solution",
     "solve_fitting",
+    "start_at",
 ]

@@ -11,7 +11,7 @@ import torch
 from priorsolve.losses import Loss
 from priorsolve.priors.bank import bank_of
 from priorsolve.priors.base import Prior
-from priorsolve.solvers.checks import checked_seeds, sound
+from priorsolve.solvers.checks import checked_seeds, checked_start, sound
 from priorsolve.solvers.optimisers import Adam, Optimiser
 from priorsolve.solvers.run import CHECK_EVERY, Plan, Run
 from priorsolve.solvers.solution import OnStep, Solution, Step
@@ -112,7 +112,7 @@ class Solver(ABC):
                 prior's device and type, and no gradient flows into it.
             operator: one of `priorsolve.operators`, any object with a noiseless `.A` (every deepinv physics), or a callable.
             seeds: one for each image; left out, every image uses the solver's own, so that a batch equals its singles.
-            start: begin at this solution instead of at sampled codes.
+            start: begin at this solution instead of at sampled codes; `start_at` makes one of codes from elsewhere.
             on_step: called at the start, after every 10 steps and at the end.
 
         Raises:
@@ -120,10 +120,10 @@ class Solver(ABC):
         """
         with torch.inference_mode(False), torch.no_grad():
             prior = self.ready()
-            measured = Measured(y, operator, tuple(prior.image_shape), like=next(prior.parameters()))
+            like = next(prior.parameters())
+            measured = Measured(y, operator, tuple(prior.image_shape), like=like)
             seeds = checked_seeds([self.seed] * measured.count if seeds is None else seeds, measured.count)
-            if start is not None and len(start.images) != measured.count:
-                raise ValueError(f"the start holds {len(start.images)} images, got {measured.count} measurements")
+            start = None if start is None else checked_start(start, measured.count, like)
             task = self.begin(prior, measured, seeds, start)
             plan = Plan(self.steps, self.loss, self.schedule, self.rules, frozenset(self.halve_at), self.keep == "last")
             return Run(plan, task, self.fresh_optimiser(), measured, seeds).solved(on_step)

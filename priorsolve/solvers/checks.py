@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Sized
-from dataclasses import fields
+from dataclasses import fields, replace
 from inspect import signature
 from numbers import Integral, Real
 from operator import index
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from priorsolve.losses.base import Prepares
 from priorsolve.priors.base import Prior
+from priorsolve.solvers.solution import Solution
 from priorsolve.types import HasA
 
 Block: TypeAlias = int | Mapping[str, int]
@@ -73,6 +74,15 @@ def checked_seeds(seeds: Sequence[int], count: int) -> list[int]:
         if not 0 <= number < 2**64:
             raise ValueError(f"a seed is {number}; it must be at least 0 and below 2^64")
     return [index(seed) for seed in seeds]
+
+
+def checked_start(start: Any, count: int, like: Tensor) -> Solution:
+    """The solution to begin at, its codes on the device and of the type of `like`. Raises ValueError unless it is one of `count` images."""
+    if not isinstance(start, Solution):
+        raise ValueError(f"start is {shown(start)}; give a solver's solution, or codes as start_at(prior, codes, space)")
+    if len(start.images) != count:
+        raise ValueError(f"the start holds {len(start.images)} images, got {count} measurements")
+    return replace(start, codes={name: code.to(like) for name, code in start.codes.items()})
 
 
 def shown(value: object) -> str:

@@ -11,6 +11,7 @@ from priorsolve.losses import Loss
 from priorsolve.priors.base import Prior
 from priorsolve.solvers.averaged import with_images
 from priorsolve.solvers.base import OnStep, Solution, Solver, Step
+from priorsolve.solvers.checks import shown
 from priorsolve.types import HasA, Images, Measurements, Progress
 
 
@@ -32,8 +33,13 @@ class Staged:
     mean: bool = False
 
     def __post_init__(self) -> None:
+        if not isinstance(self.stages, Sequence) or isinstance(self.stages, str):
+            raise ValueError(f"stages is {shown(self.stages)}; give a list of solvers")
         if not self.stages:
             raise ValueError("a staged solver needs at least one stage")
+        for stage in self.stages:
+            if isinstance(stage, type) or not callable(stage):
+                raise ValueError(f"a stage is {shown(stage)}; it must be a solver, such as Latent(prior)")
 
     @property
     def prior(self) -> Prior:

@@ -8,6 +8,8 @@ import torch
 
 from priorsolve.losses import Loss
 from priorsolve.priors.base import Prior
+from priorsolve.solvers.solution import Solution
+from priorsolve.solvers.stopping import Stop
 from priorsolve.solvers.target import Measured
 from priorsolve.types import Codes
 
@@ -16,6 +18,34 @@ CHUNK = 16
 
 Kept = Callable[[Codes, Sequence[int]], Codes]
 """Codes put where they must stay; with a seed for each."""
+
+
+def start_at(prior: Prior, codes: Codes, space: str | None = None) -> Solution:
+    """A start for a solver at codes from elsewhere, such as an encoder's: `solver(y, A, start=start_at(prior, codes, "w"))`.
+
+    Nothing was compared yet, so misfit and residual are infinite.
+
+    Args:
+        prior: what draws them.
+        codes: (B, *spaces[space]), one for each measurement.
+        space: where they live; the prior's first space if left out.
+
+    Raises:
+        ValueError: the prior has no such space, or codes of another shape there.
+    """
+    with torch.inference_mode(False), torch.no_grad():
+        codes = codes.detach().to(next(prior.parameters()), copy=True)
+        images = prior.decode(codes, space)
+        unknown = images.new_full((len(codes),), torch.inf)
+        return Solution(
+            images=images,
+            codes={space or next(iter(prior.spaces)): codes},
+            misfit=unknown,
+            residual=unknown,
+            steps=torch.zeros(len(codes), dtype=torch.long, device=codes.device),
+            stopped=(Stop.budget,) * len(codes),
+            history=unknown[None],
+        )
 
 
 def best_sampled(
