@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import torch
+
 from priorsolve.operators.base import LinearOperator, Operator
+from priorsolve.solvers.checks import must_be_measurements, shown
+from priorsolve.solvers.target import got
 from priorsolve.types import Images, Measurements
 
 
@@ -12,9 +16,28 @@ def put_back(x: Images, y: Measurements, operator: LinearOperator) -> Images:
     Inpainting keeps the known pixels and the prior fills the hole; upscaling keeps the small picture. Where another picture that explains
     `y` looks better than the nearest, the operator's `lift` takes the place of `A†`: colorizing keeps the grey values and the chroma.
     What `y` holds where nothing was measured is ignored. Noise in `y` is put back too.
+
+    Args:
+        x: (B, C, H, W) the pictures.
+        y: (B, ...) what was measured, or one measurement for all pictures. It is brought to the device and type of `x`.
+        operator: a linear one of `priorsolve.operators`.
+
+    Raises:
+        ValueError: the operator has no `A†`, or the pictures or the measurements do not fit it.
     """
+    if not isinstance(operator, LinearOperator):
+        raise ValueError(
+            f"put_back needs a linear operator of priorsolve's, got {shown(operator)}; others have no A†, so keep the pictures as they are"
+        )
+    must_be_measurements(y)
+    made = operator.A(x)
+    if y.shape[1:] != made.shape[1:]:
+        expected, images = tuple(made.shape[1:]), tuple(x.shape[1:])
+        raise ValueError(f"{operator}: makes measurements of shape {expected} from {images} images, {got(y, expected)}")
+    if len(y) not in (1, len(x)):
+        raise ValueError(f"got {len(y)} measurements for {len(x)} images; give one each, or one for all")
     known = operator.support(x.new_ones(operator.batch or 1, *x.shape[1:]))
-    return x + operator.lift((y - operator.A(x)) * known)
+    return x + operator.lift(torch.where(known > 0, y.to(x) - made, 0))
 
 
 def surrogate_notes(x: Images, true: Operator, surrogate: Operator) -> list[str]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import pytest
 import torch
 
 from priorsolve.consistency import put_back
-from priorsolve.operators import Downsample, FastSensing, Gray, Holes, Identity, LinearOperator, Operator, gaussian_blur
+from priorsolve.operators import JPEG, Downsample, FastSensing, Gray, Holes, Identity, LinearOperator, Operator, gaussian_blur
 
 OPERATORS: list[Operator] = [
     Identity(),
@@ -56,3 +59,29 @@ def test_what_lies_in_a_hole_of_the_measurement_is_ignored() -> None:
     y = A.A(x)
     dirty = torch.where(A.support(torch.ones_like(x)) > 0, y, 7.0)
     torch.testing.assert_close(put_back(pictures(1), dirty, A), put_back(pictures(1), y, A))
+    nothing = torch.where(A.support(torch.ones_like(x)) > 0, y, math.nan)
+    torch.testing.assert_close(put_back(pictures(1), nothing, A), put_back(pictures(1), y, A))
+
+
+@pytest.mark.parametrize(
+    ("y", "operator", "message"),
+    [
+        (pictures(0), JPEG(50), "^put_back needs a linear operator of priorsolve's, got JPEG.*; others have no A†"),
+        (pictures(0), lambda x: x, "^put_back needs a linear operator"),
+        (pictures(0)[:, :1], Identity(), r"^Identity\(\): makes measurements of shape \(3, 16, 16\) .*, got \(1, 16, 16\)$"),
+        (pictures(0)[0], Identity(), r"got \(16, 16\); for a single measurement give y\[None\]"),
+        (pictures(0)[[0, 1, 1]], Identity(), "^got 3 measurements for 2 images; give one each, or one for all$"),
+        ((pictures(0) * 255).to(torch.uint8), Identity(), "divide 8-bit values by 255$"),
+        (pictures(0).numpy(), Identity(), "got a ndarray; give torch.from_numpy"),
+    ],
+)
+def test_what_cannot_be_put_back_is_told(y: Any, operator: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        put_back(pictures(1), y, operator)
+
+
+def test_measurements_come_to_the_pictures_type_and_one_may_serve_all() -> None:
+    x, y, A = pictures(1).float(), pictures(0)[:1], Downsample(4)
+    found = put_back(x, A.A(y), A)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, torch.cat([put_back(row[None], A.A(y).float(), A) for row in x]))
