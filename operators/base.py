@@ -42,6 +42,7 @@ class Operator(nn.Module, ABC):
 
     def A(self, x: Images) -> Measurements:
         """Measure images `x` (B, C, H, W): noiseless and differentiable."""
+        self._check_float(x, "images")
         self.out_shape(tuple(x.shape[1:]))
         self._check_batch(x)
         return self._A(x)
@@ -68,6 +69,12 @@ class Operator(nn.Module, ABC):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.extra_repr()})"
+
+    def _check_float(self, batch: Tensor, what: str) -> None:
+        if not isinstance(batch, Tensor):
+            raise ValueError(f"{self}: expected {what} as a float tensor, got a {type(batch).__name__}")
+        if not batch.is_floating_point():
+            raise ValueError(f"{self}: expected float {what}, got {batch.dtype}; pictures are in [0, 1], so divide 8-bit values by 255")
 
     def _check_batch(self, batch: Tensor) -> None:
         if self.batch not in (None, len(batch)):
@@ -99,12 +106,14 @@ class LinearOperator(Operator, ABC):
 
     def A_adjoint(self, y: Measurements) -> Images:
         """`Aᵀ y`: images (B, C, H, W) from measurements."""
+        self._check_float(y, "measurements")
         self.in_shape(tuple(y.shape[1:]))
         self._check_batch(y)
         return self._A_adjoint(y)
 
     def A_dagger(self, y: Measurements) -> Images:
         """`A† y`: the image of least norm among those that explain `y` best (Moore-Penrose)."""
+        self._check_float(y, "measurements")
         self.in_shape(tuple(y.shape[1:]))
         self._check_batch(y)
         return self._A_dagger(y)
@@ -207,7 +216,18 @@ class ComposedLinear(_Chain, LinearOperator):
 
 
 def compose(operators: Sequence[Operator]) -> Operator:
-    """One operator that applies `operators` in order, first damage first; compositions are flattened."""
+    """One operator that applies `operators` in order, first damage first; compositions are flattened.
+
+    Raises:
+        ValueError: one of them is not an `Operator`.
+    """
+    for operator in operators:
+        if not isinstance(operator, Operator):
+            kind = f"the class {operator.__name__}" if isinstance(operator, type) else f"a {type(operator).__name__}"
+            raise ValueError(
+                f"{kind} is not one of priorsolve's operators and cannot be composed with them; "
+                "give the solver a function, such as lambda x: A.A(B.A(x))"
+            )
     flat = [part for operator in operators for part in factors(operator)]
     if len(flat) == 1:
         return flat[0]

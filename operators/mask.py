@@ -58,6 +58,8 @@ class Mask(Masking):
 
     def __init__(self, known: Tensor) -> None:
         super().__init__()
+        if not isinstance(known, Tensor):
+            raise ValueError(f"Mask: expected a mask as a tensor, got a {type(known).__name__}; torch.as_tensor(...) makes one")
         if known.ndim not in (2, 3, 4) or 0 in known.shape:
             raise ValueError(f"Mask: expected a mask of shape (H, W), (1|C, H, W) or (B, 1|C, H, W), got {tuple(known.shape)}")
         if not bool(((known >= 0) & (known <= 1)).all()):

@@ -15,7 +15,8 @@ from solvers_support import linear, pictures
 from torch import nn
 
 from priorsolve.losses import Mixture, l2
-from priorsolve.operators.base import Identity
+from priorsolve.operators.base import Identity, LinearOperator
+from priorsolve.operators.blur import gaussian_blur
 from priorsolve.priors import LinearPrior
 from priorsolve.solvers import Langevin, Latent, Multicode, Pivotal, Projector, Pulse, Staged, Tuned
 from priorsolve.solvers.fit import solve_fitting
@@ -263,3 +264,33 @@ def test_operators_and_losses_may_compute_in_another_precision() -> None:
         found = Latent(prior, steps=12, restarts=2, loss=loss)(y, operator)  # type: ignore[arg-type]
         assert found.misfit.dtype == found.images.dtype == torch.float32
         torch.testing.assert_close(found.images, plain.images, atol=1e-3, rtol=0)
+
+
+# -- operators by themselves -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["A", "A_adjoint", "A_dagger"])
+@pytest.mark.parametrize("operator", [Identity(), gaussian_blur(1.0), Identity() @ gaussian_blur(1.0)], ids=repr)
+def test_operators_measure_floats(operator: LinearOperator, method: str) -> None:
+    """A blur of bytes was bytes, rounded at every step."""
+    x = torch.rand(2, 3, 8, 8)
+    what = "images" if method == "A" else "measurements"
+    with pytest.raises(ValueError, match=f"expected float {what}, got torch.uint8; pictures are in .*, so divide 8-bit values by 255$"):
+        getattr(operator, method)((x * 255).to(torch.uint8))
+    with pytest.raises(ValueError, match=f"expected {what} as a float tensor, got a ndarray$"):
+        getattr(operator, method)(x.numpy())
+
+
+@pytest.mark.parametrize(
+    ("inner", "message"),
+    [
+        (lambda x: x, "^a function is not one of priorsolve's operators and cannot be composed with them; give the solver a function"),
+        (nn.Identity(), "^a Identity is not one"),
+        (Identity, "^the class Identity is not one"),
+        ("gray", "^a str is not one"),
+    ],
+)
+def test_what_is_no_operator_is_not_composed(inner: Any, message: str) -> None:
+    """A module, which every deepinv physics is, was left out without a word."""
+    with pytest.raises(ValueError, match=message):
+        Identity() @ inner

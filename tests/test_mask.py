@@ -179,6 +179,7 @@ def test_masks_met_first_in_inference_mode_serve_training_too() -> None:
     ("make", "message"),
     [
         (lambda: Mask(torch.ones(3)), r"^Mask: expected a mask of shape .*, got \(3,\)$"),
+        (lambda: Mask(np.ones((4, 4))), "^Mask: expected a mask as a tensor, got a ndarray; torch.as_tensor"),  # type: ignore[arg-type]
         (lambda: Mask(torch.full((2, 2), 255)), r"^Mask: values must lie in \[0, 1\], 1 where a pixel is known, got 255 to 255"),
         (
             lambda: Mask(torch.ones(4, 4)).A(torch.ones(1, 3, 5, 4)),
