@@ -23,11 +23,11 @@ Noise = NoiseMode | Tensor
 
 
 class Prior(nn.Module, ABC):
-    """Images from codes. Frozen and in eval mode unless a solver tunes it.
+    """Images from codes. Frozen and in eval mode, also inside a module that is trained.
 
     `blocks` lists the layers from code to picture. `features@k` is the space of what enters block k, so that solvers can mix codes
     there, start there, or unfreeze the blocks front to back, on any prior. Generators that add noise to their features have the
-    space `noise` too: all of their maps, end to end, of which N(0, I) is natural.
+    space `noise` too: all of their maps, end to end, of which N(0, I) is natural. Its first parameter says its device and type.
     """
 
     computes: torch.dtype | None = None
@@ -61,6 +61,10 @@ class Prior(nn.Module, ABC):
     @abstractmethod
     def _map(self, codes: Codes, source: str, target: str, label: Tensor | None, truncation: float, noise: Noise) -> Codes:
         """Codes of `target`. Both spaces exist and differ; the noise's shape has been checked. Raises ValueError where there is no map."""
+
+    def train(self, mode: bool = True) -> Self:
+        """Stays in eval mode: batch statistics would make each picture hang on its neighbours."""
+        return super().train(False)
 
     @property
     def n_classes(self) -> int:
@@ -171,6 +175,7 @@ class Prior(nn.Module, ABC):
                 images = torch.cat([prior._decode(code, space, of, maps) for prior, code, of, maps in own])
             else:
                 images = self._decode(codes, space, label, noise)
+        self._check_drawn(images, codes)
         return images.to(codes.dtype).contiguous()  # wherever the channels lay: sums over them round alike
 
     def map(
@@ -231,6 +236,14 @@ class Prior(nn.Module, ABC):
         if tuple(codes.shape[1:]) != tuple(self.spaces[space]):
             expected = ", ".join(map(str, self.spaces[space]))
             raise ValueError(f"{self}: expected codes of shape (B, {expected}) in {space!r}, got {tuple(codes.shape)}")
+
+    def _check_drawn(self, images: Images, codes: Codes) -> None:
+        expected = (len(codes), *self.image_shape)
+        given = tuple(images.shape) if isinstance(images, Tensor) else f"a {type(images).__name__}"
+        if given != expected:
+            raise ValueError(f"{self}: draws {given} of {len(codes)} codes; its image_shape says {expected}")
+        if torch.is_grad_enabled() and codes.requires_grad and not images.requires_grad:
+            raise ValueError(f"{self}: lets no gradient through to its codes; draw with differentiable torch functions")
 
     def _check_noise(self, noise: Tensor, n: int, space: str) -> None:
         size = self.noise_size

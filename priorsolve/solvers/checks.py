@@ -9,7 +9,10 @@ from numbers import Integral, Real
 from operator import index
 from typing import Any, TypeAlias, get_args
 
+import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
 
 from priorsolve.losses.base import Prepares
 from priorsolve.priors.base import Prior
@@ -18,6 +21,7 @@ from priorsolve.types import HasA
 
 Block: TypeAlias = int | Mapping[str, int]
 """Which block features enter: its number, or `{side: 16}`, the last one that features of 16 × 16 enter, whatever its number."""
+_OF_BATCHES = (_BatchNorm, _DropoutNd)
 
 
 def sound(solver: Any) -> None:
@@ -29,6 +33,8 @@ def sound(solver: Any) -> None:
         if "Prior" in kinds and not isinstance(value, Prior):
             how = f"; load it first: load_prior({value!r})" if isinstance(value, str) else ", such as load_prior gives"
             raise ValueError(f"{field.name} is {shown(value)}; it must be a Prior{how}")
+        if "Prior" in kinds:
+            _check_prior(value)
         if "Loss" in kinds and not _compares(value):
             raise ValueError(
                 f"{field.name} is {shown(value)}; it must be a function of estimate, measurement and mask that gives one number per image, "
@@ -38,6 +44,19 @@ def sound(solver: Any) -> None:
             raise ValueError(f"{field.name} is {shown(value)}; it must be a number")
         if kinds[0] == "int" and not isinstance(value, Integral):
             raise ValueError(f"{field.name} is {shown(value)}; it must be a whole number")
+
+
+def _check_prior(prior: Prior) -> None:
+    """Raises ValueError for a prior that cannot be searched: a picture must be its code's alone, and small steps must be told apart."""
+    like = next(prior.parameters(), None)
+    if like is None:
+        raise ValueError(f"{prior}: has no parameter, whose device and type codes have; register one, such as a frozen nn.Parameter")
+    if like.dtype == torch.float16:
+        raise ValueError(
+            f"{prior}: is float16, too coarse to search in; keep its weights in float32, and let prior.computing(...) be quick"
+        )
+    if any(isinstance(part, _OF_BATCHES) and part.training for part in prior.modules()):
+        raise ValueError(f"{prior}: is in training mode, where a picture hangs on its neighbours or on chance; call prior.eval()")
 
 
 def must_be_measurements(y: Any) -> None:

@@ -35,7 +35,7 @@ def tunable(prior: Prior, codes: Mapping[str, Tensor], blocks: int | None = None
         ValueError: the pictures depend on none of them.
     """
     place = {id(parameter): i for i, block in reversed([*enumerate(prior.blocks)]) for parameter in block.parameters()}
-    last = len(prior.blocks) if blocks is None else blocks
+    last = max(len(prior.blocks), 1) if blocks is None else blocks
     depths = {name: place.get(id(parameter), 0 if blocks is None else last) for name, parameter in prior.named_parameters()}
     own = {name: prior.get_parameter(name).detach().requires_grad_() for name, depth in depths.items() if depth < last}
     with torch.enable_grad():

@@ -1,0 +1,100 @@
+"""Priors of a user's own: what they may leave out, and what they get wrong, in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from priorsolve.operators.base import Identity
+from priorsolve.priors import Prior
+from priorsolve.solvers import Latent, Pivotal, Staged, Tuned
+from priorsolve.types import Codes, Images, Shape
+
+SHAPE = (3, 8, 8)
+
+
+class Own(Prior):
+    """A sigmoid behind a matrix, without blocks; `change` does something to the pictures."""
+
+    def __init__(self, change: Callable[[Tensor], Any] = lambda x: x, parameter: bool = True) -> None:
+        super().__init__()
+        self.change, weight = change, 0.2 * torch.randn(6, 192, generator=torch.Generator().manual_seed(0))
+        self.weight = nn.Parameter(weight, requires_grad=False) if parameter else weight
+
+    @property
+    def image_shape(self) -> Shape:
+        return SHAPE
+
+    @property
+    def spaces(self) -> Mapping[str, Shape]:
+        return {"z": (6,)}
+
+    @property
+    def blocks(self) -> Sequence[nn.Module]:
+        return []
+
+    def _sample(self, n: int, rng: torch.Generator) -> Codes:
+        return torch.randn(n, 6, generator=rng)
+
+    def _decode(self, codes: Codes, space: str, label: Tensor | None, noise: str | Tensor) -> Images:
+        drawn: Images = self.change(torch.sigmoid(codes @ self.weight).view(-1, *SHAPE))
+        return drawn
+
+    def _map(self, codes: Codes, source: str, target: str, label: Tensor | None, truncation: float, noise: str | Tensor) -> Codes:
+        raise ValueError("no map")
+
+
+def measured() -> Tensor:
+    return torch.rand(2, *SHAPE, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x: x[0], r"^Own\(3×8×8\): draws \(3, 8, 8\) of \d codes; its image_shape says \(\d, 3, 8, 8\)$"),
+        (lambda x: x[:, :1], r"draws \(\d, 1, 8, 8\) of \d codes"),
+        (lambda x: x.detach().numpy(), "draws a ndarray of"),
+        (lambda x: x.detach(), "lets no gradient through to its codes; draw with differentiable torch functions$"),
+    ],
+)
+def test_what_it_draws_is_checked(change: Callable[[Tensor], Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Latent(Own(change), steps=2, candidates=4)(measured(), Identity())
+
+
+def test_what_no_solver_can_search_is_told_at_once() -> None:
+    with pytest.raises(ValueError, match="has no parameter, whose device and type codes have; register one"):
+        Latent(Own(parameter=False))
+    with pytest.raises(ValueError, match=r"is float16, too coarse to search in; .* let prior.computing\(...\) be quick$"):
+        Latent(Own().half())
+    shaken = Own()
+    shaken.dropout = nn.Dropout()
+    with pytest.raises(
+        ValueError, match=r"is in training mode, where a picture hangs on its neighbours or on chance; call prior.eval\(\)$"
+    ):
+        Latent(shaken)
+    Latent(shaken.eval())
+
+
+def test_it_stays_in_eval_mode_inside_a_module_that_is_trained(digiface64: Prior) -> None:
+    codes = digiface64.sample(2, torch.Generator().manual_seed(0))
+    before, state = digiface64.decode(codes), {name: value.clone() for name, value in digiface64.state_dict().items()}
+    pipeline = nn.ModuleList([digiface64, nn.Dropout()]).train()
+    assert pipeline[1].training
+    assert not any(part.training for part in digiface64.modules())
+    assert torch.equal(digiface64.decode(codes), before)
+    assert all(torch.equal(value, state[name]) for name, value in digiface64.state_dict().items())
+
+
+def test_weights_move_without_blocks() -> None:
+    prior, y = Own(), measured()
+    begun = Latent(prior, steps=2)(y, Identity())
+    tuned = Tuned(prior, steps=30, candidates=2, weights_lr=1e-2)(y, Identity())
+    assert list(tuned.codes) == ["z", "weights:weight"]
+    assert bool((tuned.misfit < begun.misfit).all())
+    pivoted = Staged([Latent(prior, steps=2), Pivotal(prior, steps=5)])(y, Identity())
+    assert bool((pivoted.misfit < begun.misfit).all())
