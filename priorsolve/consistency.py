@@ -30,14 +30,15 @@ def put_back(x: Images, y: Measurements, operator: LinearOperator) -> Images:
             f"put_back needs a linear operator of priorsolve's, got {shown(operator)}; others have no A†, so keep the pictures as they are"
         )
     must_be_measurements(y)
-    made = operator.A(x)
-    if y.shape[1:] != made.shape[1:]:
-        expected, images = tuple(made.shape[1:]), tuple(x.shape[1:])
-        raise ValueError(f"{operator}: makes measurements of shape {expected} from {images} images, {got(y, expected)}")
-    if len(y) not in (1, len(x)):
-        raise ValueError(f"got {len(y)} measurements for {len(x)} images; give one each, or one for all")
-    known = operator.support(x.new_ones(operator.batch or 1, *x.shape[1:]))
-    return x + operator.lift(torch.where(known > 0, y.to(x) - made, 0))
+    with torch.autocast(x.device.type, enabled=False):  # in whose types y is explained to two digits
+        made = operator.A(x)
+        if y.shape[1:] != made.shape[1:]:
+            expected, images = tuple(made.shape[1:]), tuple(x.shape[1:])
+            raise ValueError(f"{operator}: makes measurements of shape {expected} from {images} images, {got(y, expected)}")
+        if len(y) not in (1, len(x)):
+            raise ValueError(f"got {len(y)} measurements for {len(x)} images; give one each, or one for all")
+        known = operator.support(x.new_ones(operator.batch or 1, *x.shape[1:]))
+        return x + operator.lift(torch.where(known > 0, y.to(x) - made, 0))
 
 
 def surrogate_notes(x: Images, true: Operator, surrogate: Operator) -> list[str]:

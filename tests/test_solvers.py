@@ -12,6 +12,7 @@ import torch
 from solvers_support import SHAPE, least_squares, linear, pictures, random_mask
 from torch import Tensor
 
+from priorsolve.consistency import put_back
 from priorsolve.losses import LOSSES
 from priorsolve.operators.base import Identity, Operator
 from priorsolve.operators.blur import disk_blur, gaussian_blur, motion_blur
@@ -21,7 +22,7 @@ from priorsolve.operators.holes import Holes
 from priorsolve.operators.mask import Mask
 from priorsolve.operators.sensing import FastSensing, GaussianSensing
 from priorsolve.priors import Prior
-from priorsolve.solvers import Latent, Layered, Staged, Step, Stop
+from priorsolve.solvers import Latent, Layered, Staged, Step, Stop, Tuned
 from priorsolve.types import Images, Measurements
 
 LINEAR: dict[str, Operator] = {
@@ -304,6 +305,20 @@ def test_a_prior_is_folded_where_gradients_are_off(digiface64: Prior) -> None:
     with torch.inference_mode():
         found = Staged(stages, mean=True)(y, Identity())
     assert torch.equal(found.images, expected.images)
+
+
+def test_a_callers_autocast_changes_nothing(digiface64: Prior) -> None:
+    A = gaussian_blur(1.0)
+    y = A.A(torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)))
+    first = Latent(digiface64, steps=2, restarts=1, candidates=2)
+    for solver in (first, Staged([first, Layered(digiface64, 2, steps=2)], mean=True), Tuned(digiface64, steps=1, candidates=2)):
+        expected = solver(y, A)
+        with torch.autocast("cpu", torch.bfloat16):
+            found = solver(y, A)
+            kept = put_back(found.images, y, A)
+        assert torch.equal(found.images, expected.images)
+        assert torch.equal(found.misfit, expected.misfit)
+        assert torch.equal(kept, put_back(expected.images, y, A))
 
 
 def test_nothing_given_is_changed() -> None:

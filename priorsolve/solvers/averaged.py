@@ -23,6 +23,6 @@ def with_images(
         loss: what compares A(images) with y.
     """
     target = Measured(y, operator, tuple(images.shape[1:]), like=images).target(torch.arange(len(images)), 1)
-    with torch.no_grad():
+    with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
         estimate = target.estimate(images)
         return replace(solution, images=images, misfit=target.misfit(estimate, loss), residual=target.residual(estimate))

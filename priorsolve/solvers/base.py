@@ -118,9 +118,10 @@ class Solver(ABC):
         Raises:
             ValueError: the measurements do not fit the operator and the prior, or the seeds or the start do not fit the measurements.
         """
-        with torch.inference_mode(False), torch.no_grad():
+        like = next(self.prior.parameters())
+        # what the caller has around it is not meant for the search: `computing` says in what a network computes
+        with torch.inference_mode(False), torch.no_grad(), torch.autocast(like.device.type, enabled=False):
             prior = self.ready()
-            like = next(prior.parameters())
             measured = Measured(y, operator, tuple(prior.image_shape), like=like)
             seeds = checked_seeds([self.seed] * measured.count if seeds is None else seeds, measured.count)
             start = None if start is None else checked_start(start, measured.count, like)
