@@ -251,3 +251,19 @@ def test_what_cannot_be_is_one_clear_error() -> None:
         to_physics(Gray(), img_size=SHAPE).A(torch.rand(1, 3, 8, 8))
     with pytest.raises(ValueError, match="divisible by 3"):
         to_physics(Downsample(3), img_size=SHAPE)
+
+
+def test_what_cannot_be_exchanged_is_told() -> None:
+    wrong: list[tuple[Callable[[], Any], str]] = [
+        (lambda: as_reconstructor(prior()), r"^as_reconstructor needs a solver, such as Latent\(prior\), got LinearPrior"),  # type: ignore[arg-type]
+        (lambda: as_reconstructor(Latent), "got the class Latent$"),  # type: ignore[arg-type]
+        (lambda: as_reconstructor("latent"), "got 'latent'$"),  # type: ignore[arg-type]
+        (lambda: to_physics(lambda x: x, img_size=SHAPE), "^to_physics needs one of priorsolve's operators, got a function"),  # type: ignore[arg-type]
+        (lambda: to_physics(theirs.Decolorize(), img_size=SHAPE), "^to_physics needs one of priorsolve's operators, got"),
+        (lambda: to_physics(Gray(), 0.1, img_size=SHAPE), "^to_physics needs a noise of priorsolve.noise, .*, got 0.1"),  # type: ignore[arg-type]
+        (lambda: to_physics(Gray(), theirs.GaussianNoise(0.1), img_size=SHAPE), "set afterwards, with set_noise_model$"),
+        (lambda: Latent(prior())(theirs.StackedPhysics([theirs.Denoising()])(pictures()), Identity()), "works through as_reconstructor$"),
+    ]
+    for call, message in wrong:
+        with pytest.raises(ValueError, match=message):
+            call()

@@ -16,7 +16,9 @@ from torch import Tensor, nn
 from priorsolve.operators.base import LinearOperator, Operator, shape_text
 from priorsolve.operators.krylov import least_squares
 from priorsolve.operators.noise import Noise
+from priorsolve.priors import Prior
 from priorsolve.solvers import Solver, Staged
+from priorsolve.solvers.checks import shown
 from priorsolve.types import Images, Measurements, Shape
 
 try:
@@ -31,7 +33,13 @@ except ModuleNotFoundError as error:
 
 
 def as_reconstructor(solver: Solver | Staged) -> SolverReconstructor:
-    """The solver as a deepinv model: `model(y, physics)` is (B, C, H, W), as the prior draws it, in [0, 1] and not clamped."""
+    """The solver as a deepinv model: `model(y, physics)` is (B, C, H, W), as the prior draws it, in [0, 1] and not clamped.
+
+    Raises:
+        ValueError: it is no solver.
+    """
+    if not isinstance(getattr(solver, "prior", None), Prior):
+        raise ValueError(f"as_reconstructor needs a solver, such as Latent(prior), got {shown(solver)}")
     return SolverReconstructor(solver)
 
 
@@ -45,8 +53,17 @@ def to_physics(operator: Operator, noise: Noise | None = None, *, img_size: Shap
         seed: of the noise's random numbers, which go on from call to call; `physics(x, seed=1)` begins them anew.
 
     Raises:
-        ValueError: the operator cannot measure images of `img_size`.
+        ValueError: the operator is none of ours, or cannot measure images of `img_size`.
     """
+    if not isinstance(operator, Operator):
+        raise ValueError(
+            f"to_physics needs one of priorsolve's operators, got {shown(operator)}; deepinv's own Physics(A=...) takes functions"
+        )
+    if noise is not None and not isinstance(noise, Noise):
+        raise ValueError(
+            f"to_physics needs a noise of priorsolve.noise, such as Gaussian(0.02), got {shown(noise)}; "
+            "a noise model of deepinv's is set afterwards, with set_noise_model"
+        )
     kind = LinearOperatorPhysics if isinstance(operator, LinearOperator) else OperatorPhysics
     return kind(operator, noise, tuple(img_size), seed)
 
