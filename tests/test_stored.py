@@ -202,3 +202,14 @@ def test_a_file_is_whole_or_as_it_was(tmp_path: Path, monkeypatch: pytest.Monkey
         save_solution(solved(2), path)
     assert same(load_solution(path), solution)
     assert [file.name for file in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_solution_is_told_in_a_line_and_is_equal_to_itself_only() -> None:
+    solution = solved()
+    assert repr(solution) == "Solution(3 × 3×8×8; codes: z (4,); stopped: 1 noise, 2 plateau)"
+    assert repr(solved(0)) == "Solution(0 × 3×8×8; codes: z (4,); stopped: none)"
+    tuned = replace(solution, codes={**solution.codes, "weights:a": torch.zeros(3, 1), "weights:b": torch.zeros(3, 1)})
+    assert "codes: z (4,), 2 tuned weights;" in repr(tuned)
+    assert solution == solution
+    assert solution != replace(solution)
+    assert len({solution, replace(solution)}) == 2
