@@ -6,7 +6,7 @@ y = Gaussian(0.02)(A.A(x), rng=torch.Generator().manual_seed(0), where=A.support
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 import torch
@@ -31,9 +31,15 @@ class Noise(ABC):
         neighbours. Where `where` (broadcastable to `y`) is 0 nothing was measured, and `y` stays as it is.
 
         Raises:
-            ValueError: there is not one generator per image.
+            ValueError: `y` is no float tensor, or there is not one generator per image.
         """
-        generators = [rng] * len(y) if isinstance(rng, Generator) else list(rng)
+        if not isinstance(y, Tensor) or not y.is_floating_point():
+            given = y.dtype if isinstance(y, Tensor) else f"a {type(y).__name__}"
+            raise ValueError(f"{self}: expected measurements as a float tensor, got {given}; pictures are in [0, 1]")
+        several = [rng] if isinstance(rng, Generator) else list(rng) if isinstance(rng, Iterable) else [rng]
+        if not all(isinstance(each, Generator) for each in several):
+            raise ValueError(f"{self}: rng is {rng!r}; give torch.Generator().manual_seed(0), or a list of one for each image")
+        generators = several * len(y) if isinstance(rng, Generator) else several
         if len(generators) != len(y):
             raise ValueError(f"{self}: expected one generator per image, {len(y)}, got {len(generators)}")
         noisy = torch.stack([self._noisy(image, generator) for image, generator in zip(y, generators, strict=True)]) if len(y) else y

@@ -103,6 +103,10 @@ def test_no_noise_is_no_noise() -> None:
         (lambda: Poisson(0), "^Poisson: peak, the photons at value 1, must be above 0, got 0$"),
         (lambda: SaltPepper(2), "^SaltPepper: amount is the fraction of values lost, 0 to 1, got 2$"),
         (lambda: Gaussian(0.1)(ramp(3), rng=[rng()]), r"^Gaussian\(sigma=0.1\): expected one generator per image, 3, got 1$"),
+        (lambda: Gaussian(0.1)(ramp(3), rng=0), r"^Gaussian\(sigma=0.1\): rng is 0; give torch.Generator"),  # type: ignore[arg-type]
+        (lambda: Gaussian(0.1)(ramp(2), rng=[1, 2]), r"rng is \[1, 2\]; give torch.Generator"),  # type: ignore[list-item]
+        (lambda: Gaussian(0.1)((255 * ramp(3)).byte(), rng=rng()), r"as a float tensor, got torch.uint8; pictures are in \[0, 1\]$"),
+        (lambda: Gaussian(0.1)(ramp(3).numpy(), rng=rng()), "as a float tensor, got a ndarray"),  # type: ignore[arg-type]
     ],
 )
 def test_errors(make: Callable[[], object], message: str) -> None:

@@ -80,6 +80,20 @@ def test_what_no_solver_can_search_is_told_at_once() -> None:
     Latent(shaken.eval())
 
 
+@pytest.mark.parametrize(
+    ("n", "rng", "message"),
+    [
+        (2, 0, r"^Own\(3×8×8\): rng is 0; give one of the CPU, torch.Generator\(\).manual_seed\(0\)$"),
+        (2, None, "rng is None; give one of the CPU"),
+        (2.0, torch.Generator(), "cannot sample 2.0 codes; give a whole number$"),
+        (-1, torch.Generator(), "cannot sample -1 codes"),
+    ],
+)
+def test_what_it_is_sampled_with_is_told(n: Any, rng: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Own().sample(n, rng)
+
+
 def test_it_stays_in_eval_mode_inside_a_module_that_is_trained(digiface64: Prior) -> None:
     codes = digiface64.sample(2, torch.Generator().manual_seed(0))
     before, state = digiface64.decode(codes), {name: value.clone() for name, value in digiface64.state_dict().items()}

@@ -6,6 +6,7 @@ import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
@@ -117,7 +118,16 @@ class Prior(nn.Module, ABC):
         return torch.autocast(next(self.parameters()).device.type, self.computes)
 
     def sample(self, n: int, rng: torch.Generator, space: str | None = None) -> Codes:
-        """`n` codes (n, *spaces[space]) as the prior distributes them; the same for the same `rng` on every device."""
+        """`n` codes (n, *spaces[space]) as the prior distributes them; the same for the same `rng` on every device.
+
+        Raises:
+            ValueError: `n` is no whole number, `rng` no generator of the CPU's, or the prior has no such space.
+        """
+        if not isinstance(n, Integral) or n < 0:
+            raise ValueError(f"{self}: cannot sample {n!r} codes; give a whole number")
+        if not isinstance(rng, torch.Generator) or rng.device.type != "cpu":
+            given = f"on {rng.device}" if isinstance(rng, torch.Generator) else repr(rng)
+            raise ValueError(f"{self}: rng is {given}; give one of the CPU, torch.Generator().manual_seed(0)")
         first = next(iter(self.spaces))
         parameter = next(self.parameters())
         if space == "noise" and self.noise_size:
