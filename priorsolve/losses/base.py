@@ -63,7 +63,7 @@ def one_each(value: PerImage, estimate: Measurements) -> PerImage:
 
 def _rows(values: Tensor) -> list[Tensor]:
     """The rows, each in memory of its own: how it lay changes what is rounded."""
-    return [row.clone(memory_format=torch.contiguous_format) for row in values.split(1)]
+    return [row.clone(memory_format=torch.contiguous_format) for row in torch.split(values, 1)]
 
 
 def mean_where(values: Tensor, where: Tensor) -> PerImage:

@@ -276,4 +276,4 @@ def _rows(value: Any, n: int) -> Sequence[Any]:
     """
     if not isinstance(value, Tensor):
         return [value] * n
-    return [row.clone(memory_format=torch.contiguous_format) for row in value.expand(n, *value.shape[1:]).split(1)]
+    return [row.clone(memory_format=torch.contiguous_format) for row in torch.split(value.expand(n, *value.shape[1:]), 1)]
