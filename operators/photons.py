@@ -72,8 +72,8 @@ class FixedPhotons(Operator):
 
     def _A(self, x: Images) -> Measurements:
         rng = torch.Generator().manual_seed(self.seed)
-        normal = torch.randn(x.shape[1:], generator=rng).to(x)
-        alive = (torch.rand(x.shape[-2:], generator=rng) >= self.dead).to(x)
+        normal = torch.randn(x.shape[1:], generator=rng, dtype=torch.float32).to(x)
+        alive = (torch.rand(x.shape[-2:], generator=rng, dtype=torch.float32) >= self.dead).to(x)
         photons = self.peak * _clamped(x)
         return _clamped(alive * (photons - 0.5 + (photons + _LEAST).sqrt() * normal) / self.peak)
 

@@ -44,7 +44,7 @@ class ClassConditional(Layered, ABC):
 
     def _draw(self, n: int, rng: torch.Generator) -> Tensor:
         """`n` codes in z, on the CPU."""
-        return torch.randn(n, *self._spaces["z"], generator=rng)
+        return torch.randn(n, *self._spaces["z"], generator=rng, dtype=torch.float32)
 
     def _sample(self, n: int, rng: torch.Generator) -> Codes:
         z = self._draw(n, rng)

@@ -83,7 +83,7 @@ class DCGAN(Prior):
         return type(self)(folded_blocks(self._blocks, crowded=True), self._spaces, self._image_shape)
 
     def _sample(self, n: int, rng: torch.Generator) -> Codes:
-        return torch.randn(n, *self._spaces["z"], generator=rng)
+        return torch.randn(n, *self._spaces["z"], generator=rng, dtype=torch.float32)
 
     def _decode(self, codes: Codes, space: str, label: Tensor | None, noise: Noise) -> Images:
         if label is not None:
@@ -171,7 +171,7 @@ def _convolution(weight: Tensor, *, first: bool, padding: int | None) -> nn.Conv
 
 
 def _norm(state: Mapping[str, Tensor], index: int) -> nn.BatchNorm2d:
-    layer = nn.BatchNorm2d(state[f"main.{index}.weight"].shape[0])
+    layer = nn.BatchNorm2d(state[f"main.{index}.weight"].shape[0], dtype=torch.float32)
     tensors = {name: state[f"main.{index}.{name}"].to(torch.float32) for name in _NORM}
     layer.load_state_dict({**tensors, "num_batches_tracked": torch.tensor(0)})
     return layer

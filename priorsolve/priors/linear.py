@@ -72,7 +72,7 @@ class LinearPrior(Prior):
         return [self._layer]
 
     def _sample(self, n: int, rng: torch.Generator) -> Codes:
-        return torch.randn(n, self._layer.in_features, generator=rng)
+        return torch.randn(n, self._layer.in_features, generator=rng, dtype=torch.float32)
 
     def _decode(self, codes: Codes, space: str, label: Tensor | None, noise: Noise) -> Images:
         if label is not None:

@@ -1,0 +1,67 @@
+"""torch's default type, which a program may have set for itself, changes no code, picture or answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import pytest
+import torch
+from prior_support import CHAINS, NOISY, made
+from torch import Tensor
+
+from priorsolve.losses.lpips import LPIPS
+from priorsolve.operators.downsample import Downsample
+from priorsolve.priors import Prior, load_prior
+from priorsolve.solvers import Latent
+
+
+@contextmanager
+def double_by_default() -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def answers(prior: Prior) -> Mapping[str, Tensor]:
+    A = Downsample(2)
+    codes = prior.sample(2, torch.Generator().manual_seed(0))
+    images = prior.decode(codes)
+    found = {"codes": codes, "images": images, "centre": prior.decode(prior.centre(next(iter(prior.spaces))))}
+    found["solved"] = Latent(prior, steps=2, restarts=2, candidates=3, jitter=0.1)(A.A(images), A).images
+    if prior.noise_size:
+        found["maps"] = prior.sample(1, torch.Generator().manual_seed(1), "noise")
+        found["shaken"] = prior.decode(codes, noise="random")
+    return found
+
+
+@pytest.mark.parametrize("name", [*NOISY, *CHAINS])
+def test_priors_answer_alike(name: str) -> None:
+    prior = made(name)
+    before = answers(prior)
+    with double_by_default():
+        same(answers(prior), before)
+
+
+def test_a_prior_that_is_loaded_then_answers_alike() -> None:
+    before = answers(load_prior("digiface64"))
+    with double_by_default():
+        same(answers(load_prior("digiface64")), before)
+
+
+def same(found: Mapping[str, Tensor], before: Mapping[str, Tensor]) -> None:
+    assert found.keys() == before.keys()
+    for key, value in found.items():
+        assert value.dtype == torch.float32, key
+        assert torch.equal(value, before[key]), key
+
+
+def test_lpips_answers_alike() -> None:
+    a, b = torch.rand(2, 1, 3, 64, 64, generator=torch.Generator().manual_seed(0)).unbind()
+    where = torch.ones_like(a)
+    before = LPIPS("alex")(a, b, where)
+    with double_by_default():
+        assert torch.equal(LPIPS("alex")(a, b, where), before)
