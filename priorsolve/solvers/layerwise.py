@@ -71,6 +71,11 @@ class Layerwise:
         """One for each layer."""
         return len(self._chain.layers)
 
+    @property
+    def descends(self) -> bool:
+        """No gradient is asked of the operator."""
+        return False
+
     @torch.inference_mode(False)
     @torch.no_grad()
     def prepare(self, on_progress: Progress | None = None) -> None:
