@@ -327,3 +327,12 @@ def test_wrong_arguments_are_one_clear_error() -> None:
     with pytest.raises(ValueError, match=r"\(1, 10, 10\)"):
         solver(y[..., :5], Identity())
     assert replace(solver, norm="l1").norm == "l1"
+
+
+def test_what_is_solved_in_inference_mode_are_ordinary_tensors() -> None:
+    prior = mlp(4, 12, 48)
+    y = prior.decode(prior.sample(1, torch.Generator().manual_seed(0)))
+    with torch.inference_mode():
+        solution = Layerwise(prior)(y, Identity())
+    assert not solution.images.is_inference()
+    solution.codes["z"].add_(1)

@@ -76,11 +76,11 @@ class Layerwise:
         """No gradient is asked of the operator."""
         return False
 
-    @torch.inference_mode(False)
-    @torch.no_grad()
     def prepare(self, on_progress: Progress | None = None) -> None:
         """As a solver's own: nothing is drawn ahead."""
 
+    @torch.inference_mode(False)
+    @torch.no_grad()
     def __call__(
         self,
         y: Measurements,
