@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 
 from priorsolve.operators.base import LinearOperator, Operator
-from priorsolve.solvers.checks import must_be_measurements, shown
+from priorsolve.showing import shown
+from priorsolve.solvers.checks import must_be_measurements
 from priorsolve.solvers.target import got
 from priorsolve.types import Images, Measurements
 

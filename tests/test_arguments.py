@@ -14,9 +14,11 @@ from prior_support import made
 from solvers_support import linear, pictures
 from torch import nn
 
-from priorsolve.losses import Mixture, l2
+from priorsolve.losses import Mixture, MultiResolution, l2
 from priorsolve.operators.base import Identity, LinearOperator
 from priorsolve.operators.blur import gaussian_blur
+from priorsolve.operators.laws import check_laws
+from priorsolve.operators.pillow import PillowJPEG
 from priorsolve.priors import LinearPrior
 from priorsolve.solvers import Langevin, Latent, Multicode, Pivotal, Projector, Pulse, Staged, Tuned
 from priorsolve.solvers.fit import solve_fitting
@@ -294,3 +296,36 @@ def test_what_is_no_operator_is_not_composed(inner: Any, message: str) -> None:
     """A module, which every deepinv physics is, was left out without a word."""
     with pytest.raises(ValueError, match=message):
         Identity() @ inner
+
+
+# -- losses and priors by themselves ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("make", "given", "message"),
+    [
+        (Mixture, [("l1", 1.0)], "^a mixture's loss is 'l1'; it must be a function of estimate, measurement and mask"),
+        (Mixture, [l2], r"^a part of a mixture is L2\(\); give pairs of a loss and its weight, such as \(l1, 0.5\)$"),
+        (Mixture, [(l2, "half")], r"^a part of a mixture is \(L2\(\), 'half'\); give pairs"),
+        (MultiResolution, "l1", "^loss is 'l1'; it must be a function"),
+        (MultiResolution, nn.MSELoss(), r"^loss is MSELoss\(\); it must be a function"),
+    ],
+)
+def test_losses_of_losses_say_what_they_take(make: Callable[[Any], object], given: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make(given)
+
+
+def test_a_prior_says_which_codes_it_takes() -> None:
+    prior = linear(torch.float32)
+    codes: Any = prior.sample(2, torch.Generator().manual_seed(0))
+    with pytest.raises(ValueError, match=r"codes are torch.float64 on cpu, and the prior is torch.float32 on cpu; bring them there"):
+        prior.decode(codes.double())
+    with pytest.raises(ValueError, match=r"expected codes in 'z' as a tensor, got a ndarray$"):
+        prior.decode(torch.cat([codes] * 9).numpy())  # type: ignore[arg-type]
+
+
+def test_an_operator_without_a_gradient_breaks_the_law_of_it() -> None:
+    """It was an error of torch's."""
+    with pytest.raises(AssertionError, match=r"PillowJPEG\(quality=50\): vjp is off by 1.00e\+00"):
+        check_laws(PillowJPEG(50), (3, 16, 16))

@@ -17,8 +17,8 @@ from priorsolve.operators.base import LinearOperator, Operator, shape_text
 from priorsolve.operators.krylov import least_squares
 from priorsolve.operators.noise import Noise
 from priorsolve.priors import Prior
+from priorsolve.showing import shown
 from priorsolve.solvers import Solver, Staged
-from priorsolve.solvers.checks import shown
 from priorsolve.types import Images, Measurements, Shape
 
 try:

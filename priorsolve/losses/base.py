@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import signature
 from typing import Protocol, TypeAlias, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from priorsolve.showing import shown
 from priorsolve.types import Measurements, PerImage
 
 Loss: TypeAlias = Callable[[Measurements, Measurements, Tensor], PerImage]
@@ -46,6 +48,25 @@ def prepared(loss: Loss, measured: Measurements, where: Tensor) -> Distance:
         each = [loss.against(*row) for row in zip(_rows(measured), _rows(where), strict=True)]
         return lambda estimate: torch.cat([one_each(own(row), row) for own, row in zip(each, _rows(estimate), strict=True)])
     return lambda estimate: one_each(loss(estimate, measured, where), estimate)
+
+
+def must_compare(loss: object, name: str) -> None:
+    """Raise ValueError unless `loss` may serve as one: it is called with three arguments, or settles the last two by `against`."""
+    if isinstance(loss, type) or not (isinstance(loss, Prepares) or (callable(loss) and _takes_three(loss))):
+        raise ValueError(
+            f"{name} is {shown(loss)}; it must be a function of estimate, measurement and mask that gives one number per image, "
+            "such as priorsolve.losses.l1 or Huber(0.05); names are for recipes"
+        )
+
+
+def _takes_three(loss: Callable[..., object]) -> bool:
+    try:
+        signature(loss.forward if isinstance(loss, nn.Module) else loss).bind(None, None, None)
+    except TypeError:
+        return False
+    except ValueError:  # what is written in C may not say what it takes
+        return True
+    return True
 
 
 def one_each(value: PerImage, estimate: Measurements) -> PerImage:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 
 import torch
 from torch import Tensor
 
-from priorsolve.losses.base import Distance, Loss, prepared
+from priorsolve.losses.base import Distance, Loss, must_compare, prepared
+from priorsolve.showing import shown
 from priorsolve.types import Measurements, PerImage
 
 
@@ -21,16 +23,20 @@ class Mixture:
         parts: pairs of a loss and its weight.
 
     Raises:
-        ValueError: there is no part, or a weight is negative or not a number.
+        ValueError: there is no part, one is no pair of a loss and a number, or a weight is negative.
     """
 
     parts: Sequence[tuple[Loss, float]]
 
     def __post_init__(self) -> None:
+        for part in self.parts:
+            if not isinstance(part, Sequence) or len(part) != 2 or not isinstance(part[1], Real):
+                raise ValueError(f"a part of a mixture is {shown(part)}; give pairs of a loss and its weight, such as (l1, 0.5)")
         object.__setattr__(self, "parts", tuple((loss, weight) for loss, weight in self.parts))  # hashable, whatever was given
         if not self.parts:
             raise ValueError("a mixture needs at least one loss")
         for loss, weight in self.parts:
+            must_compare(loss, "a mixture's loss")
             if not 0 <= weight < math.inf:
                 raise ValueError(f"weight is {weight} for {loss}; it must be at least 0 and finite")
 

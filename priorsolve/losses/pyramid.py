@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from priorsolve.losses.base import Loss, mean_where, must_be_pictures
+from priorsolve.losses.base import Loss, mean_where, must_be_pictures, must_compare
 from priorsolve.losses.pixel import l1
 from priorsolve.types import Measurements, PerImage
 
@@ -28,7 +28,7 @@ class MultiResolution:
         coarsest: only the last level counts.
 
     Raises:
-        ValueError: levels below 1; when called, measurements that are no pictures.
+        ValueError: a loss that is none, levels below 1; when called, measurements that are no pictures.
     """
 
     loss: Loss = l1
@@ -36,6 +36,7 @@ class MultiResolution:
     coarsest: bool = False
 
     def __post_init__(self) -> None:
+        must_compare(self.loss, "loss")
         _at_least_one(self.levels)
 
     def __call__(self, estimate: Measurements, measured: Measurements, where: Tensor) -> PerImage:

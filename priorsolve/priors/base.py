@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from priorsolve.showing import shown
 from priorsolve.types import Codes, Images, Shape
 
 if TYPE_CHECKING:
@@ -243,6 +244,14 @@ class Prior(nn.Module, ABC):
 
     def _check(self, codes: Codes, space: str) -> None:
         self._check_space(space)
+        if not isinstance(codes, Tensor):
+            raise ValueError(f"{self}: expected codes in {space!r} as a tensor, got {shown(codes)}")
+        like = next(self.parameters(), codes)
+        if (codes.dtype, codes.device.type) != (like.dtype, like.device.type):
+            raise ValueError(
+                f"{self}: codes are {codes.dtype} on {codes.device}, and the prior is {like.dtype} on {like.device}; "
+                f"bring them there, such as codes.to(next(prior.parameters()))"
+            )
         if tuple(codes.shape[1:]) != tuple(self.spaces[space]):
             expected = ", ".join(map(str, self.spaces[space]))
             raise ValueError(f"{self}: expected codes of shape (B, {expected}) in {space!r}, got {tuple(codes.shape)}")

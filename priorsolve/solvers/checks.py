@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Sized
 from dataclasses import fields, replace
-from inspect import signature
 from numbers import Integral, Real
 from operator import index
 from typing import Any, TypeAlias, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
-from priorsolve.losses.base import Prepares
+from priorsolve.losses.base import must_compare
 from priorsolve.priors.base import Prior
+from priorsolve.showing import shown
 from priorsolve.solvers.solution import Solution
 from priorsolve.types import HasA
 
@@ -35,11 +35,8 @@ def sound(solver: Any) -> None:
             raise ValueError(f"{field.name} is {shown(value)}; it must be a Prior{how}")
         if "Prior" in kinds:
             _check_prior(value)
-        if "Loss" in kinds and not _compares(value):
-            raise ValueError(
-                f"{field.name} is {shown(value)}; it must be a function of estimate, measurement and mask that gives one number per image, "
-                "such as priorsolve.losses.l1 or Huber(0.05); names are for recipes"
-            )
+        if "Loss" in kinds:
+            must_compare(value, field.name)
         if "float" in kinds and not isinstance(value, Real):
             raise ValueError(f"{field.name} is {shown(value)}; it must be a number")
         if kinds[0] == "int" and not isinstance(value, Integral):
@@ -102,27 +99,6 @@ def checked_start(start: Any, count: int, like: Tensor) -> Solution:
     if len(start.images) != count:
         raise ValueError(f"the start holds {len(start.images)} images, got {count} measurements")
     return replace(start, codes={name: code.to(like) for name, code in start.codes.items()})
-
-
-def shown(value: object) -> str:
-    """A value as an error names it: as it is where it is short, else by its kind."""
-    text = repr(value)
-    if isinstance(value, type):
-        return f"the class {value.__name__}"
-    return text if len(text) <= 60 and "\n" not in text else f"a {type(value).__name__}"
-
-
-def _compares(loss: object) -> bool:
-    """Whether it may serve as a loss: called with three arguments, or with the last one settled by `against`."""
-    if isinstance(loss, type) or not callable(loss):
-        return isinstance(loss, Prepares) and not isinstance(loss, type)
-    try:
-        signature(loss.forward if isinstance(loss, nn.Module) else loss).bind(None, None, None)
-    except TypeError:
-        return isinstance(loss, Prepares)
-    except ValueError:  # what is written in C may not say what it takes
-        return True
-    return True
 
 
 def _kinds(annotation: Any) -> list[str]:

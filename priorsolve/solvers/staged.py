@@ -9,9 +9,9 @@ import torch
 
 from priorsolve.losses import Loss
 from priorsolve.priors.base import Prior
+from priorsolve.showing import shown
 from priorsolve.solvers.averaged import with_images
 from priorsolve.solvers.base import OnStep, Solution, Solver, Step
-from priorsolve.solvers.checks import shown
 from priorsolve.types import HasA, Images, Measurements, Progress
 
 
