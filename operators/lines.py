@@ -13,6 +13,8 @@ from priorsolve.operators.mask import Masking
 from priorsolve.types import Shape
 
 _FINE = 4
+_MOST = 1000
+"""Strokes are drawn one by one, and far fewer hide any picture."""
 
 
 class Lines(Masking):
@@ -24,18 +26,18 @@ class Lines(Masking):
     The lines are planned on a unit square: a seed gives the same picture at any size.
 
     Args:
-        count: how many strokes, 1 or more; published levels are 1, 5, 9, 13 and 17.
+        count: how many strokes, 1 to 1000; published levels are 1, 5, 9, 13 and 17.
         width: a stroke's, as a fraction of the picture's side √(height × width).
         seed: of the random ends.
 
     Raises:
-        ValueError: `count` is below 1, or `width` is not above 0 and below 1.
+        ValueError: `count` is below 1 or above 1000, or `width` is not above 0 and below 1.
     """
 
     def __init__(self, count: int, width: float = 0.08, seed: int = 0) -> None:
         super().__init__()
-        if count < 1:
-            raise ValueError(f"Lines: count is how many strokes there are, 1 or more, got {count}")
+        if not 1 <= count <= _MOST:
+            raise ValueError(f"Lines: count is how many strokes there are, 1 to {_MOST}, got {count}")
         if not 0 < width < 1:
             raise ValueError(f"Lines: width is a fraction of the picture's side, between 0 and 1, got {width}")
         self.count, self.width, self.seed = count, width, seed
