@@ -103,8 +103,9 @@ def against_dgp(prior: Prior, steps: int = 40) -> Contest:
         }
         return Staged([Tuned(prior, blocks=stage.blocks, weights_lr=stage.weights_lr, lr=stage.lr, **common) for stage in STAGES])
 
-    loop = lambda y: one_by_one(dgp, prior, task.A, y, steps=steps, select=select)  # noqa: E731
-    return Contest(task, loop, {"same": stages()}, 5 * steps, (2, 16), 16)
+    return Contest(
+        task, lambda y: one_by_one(dgp, prior, task.A, y, steps=steps, select=select), {"same": stages()}, 5 * steps, (2, 16), 16
+    )
 
 
 def against_pulse(prior: Prior, steps: int = 100) -> Contest:
@@ -129,8 +130,7 @@ def against_ilo(prior: Prior, steps: int = 25) -> Contest:
     }
     rounds = [Layered(prior, block=k, unit="raw", moving_maps=5 + 2 * k, **ramps) for k in (1, 2, 3)]
     ours = {"same": Staged([Pulse(prior, cross_on="z", moving_maps=5, **ramps), *rounds])}
-    loop = lambda y: one_by_one(ilo, prior, task.A, y, rounds=[(k, steps) for k in range(4)])  # noqa: E731
-    return Contest(task, loop, ours, 4 * steps, (2, 4), 4)
+    return Contest(task, lambda y: one_by_one(ilo, prior, task.A, y, rounds=[(k, steps) for k in range(4)]), ours, 4 * steps, (2, 4), 4)
 
 
 def against_robust(prior: Prior, steps: int = 50) -> Contest:
@@ -140,8 +140,7 @@ def against_robust(prior: Prior, steps: int = 50) -> Contest:
     phases = (("w", 0.08), ("w+", 0.02), ("w++", 0.005))
     first: dict[str, Any] = {"begin_at": "centre", "restarts": 1, "candidates": 1}
     stages = [Latent(prior, space=space, lr=lr / unit, **(first if space == "w" else {}), **published) for space, lr in phases]
-    loop = lambda y: one_by_one(robust, prior, task.A, y, steps=steps)  # noqa: E731
-    return Contest(task, loop, {"same": Staged(stages)}, 3 * steps, (2, 4), 4)
+    return Contest(task, lambda y: one_by_one(robust, prior, task.A, y, steps=steps), {"same": Staged(stages)}, 3 * steps, (2, 4), 4)
 
 
 class Setting(NamedTuple):

@@ -108,6 +108,7 @@ def _looked(path: Path, look: Callable[[Image.Image], Looked]) -> Looked:
 
 def _unidentified(path: Path) -> str:
     """Why Pillow knows nothing of the file, and the way out."""
+    unknown = "not an image: no picture format that is read"
     if path.suffix.lower() in (".heic", ".heif"):
         return "not an image: HEIC is not read: convert it to JPEG or PNG"
     try:
@@ -116,11 +117,12 @@ def _unidentified(path: Path) -> str:
             tags = TiffImagePlugin.ImageFileDirectory_v2(head + file.read(8 if head[2] == _BIG else 0))
             file.seek(tags.next)
             tags.load(file)
-        bits, kinds = tags[TiffImagePlugin.BITSPERSAMPLE], tags.get(TiffImagePlugin.SAMPLEFORMAT, (1,))
-    except Exception:  # noqa: BLE001 (no TIFF, or a broken one)
-        return "not an image: no picture format that is read"
-    numbers = {1: "whole numbers", 2: "signed whole numbers", 3: "floats"}.get(kinds[0], "numbers")
-    return f"a TIFF of {bits[0]}-bit {numbers}, {len(bits)} in each pixel, which is not read: save it with 16 bits per channel"
+        bits, (kind, *_) = tags[TiffImagePlugin.BITSPERSAMPLE], tags.get(TiffImagePlugin.SAMPLEFORMAT, (1,))
+        numbers = {1: "whole numbers", 2: "signed whole numbers", 3: "floats"}.get(kind, "numbers")
+        told = f"a TIFF of {bits[0]}-bit {numbers}, {len(bits)} in each pixel, which is not read: save it with 16 bits per channel"
+        return told if bits[0] in (16, 32, 64) else unknown
+    except Exception:  # noqa: BLE001 (no TIFF, or one whose broken tags make Pillow's reader raise nearly anything)
+        return unknown
 
 
 def _decode(path: Path, picture: Image.Image, hint: Hint | None, smallest: int) -> tuple[Image.Image, tuple[int, int], list[str]]:

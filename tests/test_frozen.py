@@ -55,8 +55,9 @@ def test_a_folded_network_in_a_head_of_3x3() -> None:
     state = random_state(outputs=3)
     state["head.weight"] = drawn(3, 8, 3, 3)
     prior = MobileStyleGAN.from_state(state)
-    w = prior.sample(2, torch.Generator().manual_seed(5), "w")
-    torch.testing.assert_close(prior.folded().decode(w, "w"), prior.decode(w, "w"), atol=1e-4, rtol=1e-4)
+    for space in ("w", "w++"):
+        codes = prior.sample(2, torch.Generator().manual_seed(5), space)
+        torch.testing.assert_close(prior.folded().decode(codes, space), prior.decode(codes, space), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("size", [4, 40])

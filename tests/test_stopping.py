@@ -141,6 +141,10 @@ def test_a_diverged_image_leaves_its_neighbours_alone() -> None:
     torch.testing.assert_close(solution.images[[0, 2]], clean.images[[0, 2]])
     assert solution.misfit[1] == math.inf
     assert bool(solution.images.isfinite().all()), "a best effort always comes out"
+    measured = y.clone()
+    measured[1, 0, 0, 0] = torch.nan
+    assert solver(measured, Identity()).stopped == solution.stopped
+    torch.testing.assert_close(solver(measured, Identity()).images[[0, 2]], clean.images[[0, 2]])
 
 
 def test_a_diverged_image_keeps_its_best() -> None:

@@ -29,10 +29,11 @@ class Mixture:
     parts: Sequence[tuple[Loss, float]]
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "parts", tuple(self.parts))  # hashable, whatever was given
         for part in self.parts:
             if not isinstance(part, Sequence) or len(part) != 2 or not isinstance(part[1], Real):
                 raise ValueError(f"a part of a mixture is {shown(part)}; give pairs of a loss and its weight, such as (l1, 0.5)")
-        object.__setattr__(self, "parts", tuple((loss, weight) for loss, weight in self.parts))  # hashable, whatever was given
+        object.__setattr__(self, "parts", tuple((loss, weight) for loss, weight in self.parts))
         if not self.parts:
             raise ValueError("a mixture needs at least one loss")
         for loss, weight in self.parts:

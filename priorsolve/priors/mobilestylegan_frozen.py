@@ -82,10 +82,11 @@ class FrozenLayer(nn.Module):
     def forward(self, x: Tensor, up: Tensor, style1: Tensor, style2: Tensor, noises: Sequence[Tensor | None]) -> Tensor:
         up = up[:, self._order]
         if style1.ndim == 3:
-            x = self.conv1(upsampled(_scaled(x, up)), noises[0], style1)
-            return self.conv2(x, noises[1], style2)  # type: ignore[no-any-return]
-        x = self.conv1(upsampled(_scaled(x, up * style1.repeat(1, 4))), noises[0])
-        return self.conv2(_scaled(x, style2), noises[1])  # type: ignore[no-any-return]
+            y: Tensor = self.conv2(self.conv1(upsampled(_scaled(x, up)), noises[0], style1), noises[1], style2)
+        else:
+            x = self.conv1(upsampled(_scaled(x, up * style1.repeat(1, 4))), noises[0])
+            y = self.conv2(_scaled(x, style2), noises[1])
+        return y
 
 
 @final

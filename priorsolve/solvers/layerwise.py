@@ -138,6 +138,8 @@ class Layerwise:
         """What left the last layer, as far as it was seen, and how strongly it was (0 in holes): (B, outputs) each, float64 on the CPU."""
         strength = mask.A(torch.ones(measured.count, *self.prior.image_shape, device=measured.y.device, dtype=measured.y.dtype))
         seen = mask.A_dagger(measured.y)
+        if not bool(torch.where(strength > 0, seen, 0).isfinite().all()):
+            raise ValueError("layerwise: a measurement is infinite or not a number, and no layer can be inverted from that")
         output = (seen.cpu().double() - self._chain.offset) / self._chain.scale
         known = strength.cpu().double().flatten(1)
         fewest, unknowns = min((known > 0).sum(1).tolist(), default=None), self._chain.layers[-1].inputs

@@ -17,7 +17,7 @@ class Stop(Enum):
     budget = "ran all of its steps; more may still help"
     noise = "the misfit reached the known noise level"
     plateau = "no progress for a while"
-    diverged = "the loss became infinite or not a number; try a smaller learning rate"
+    diverged = "the loss became infinite or not a number; try a smaller learning rate, and look for such numbers in the measurement"
     exact = "inverted exactly, layer by layer"
     quality = "the misfit fell below the level that was asked for"
 

@@ -65,7 +65,7 @@ class Measured:
     callable) may have parameters for each image, so it is always called with all B images in their order.
 
     Raises:
-        ValueError: the measurements are no float tensor, are not finite, do not have the shape that the operator makes of the prior's
+        ValueError: the measurements are no float tensor, do not have the shape that the operator makes of the prior's
             images, or are far larger than it makes of any in [0, 1].
     """
 
@@ -89,17 +89,13 @@ class Measured:
         self._check_values(image_shape)
 
     def _check_values(self, image_shape: Shape) -> None:
-        """Raises ValueError for values that are not finite, or that no picture in [0, 1] explains. The operator is asked only in doubt."""
-        wrong = (~self.y.isfinite()).flatten(1).sum(1).tolist()
-        if any(wrong):
-            place = next(place for place, count in enumerate(wrong) if count)
-            raise ValueError(
-                f"measurement {place} is infinite or not a number in {wrong[place]} of its {self.y[place].numel()} values; "
-                "leave it out, or make these a hole with an operator such as Mask, which looks at none of them"
-            )
+        """Raises ValueError for values that no picture in [0, 1] explains. The operator is asked only in doubt.
+
+        An image whose values are not finite is let in: it alone ends as diverged, and its neighbours are solved.
+        """
         if not bool((self.y.abs() > _LARGE).any()):
             return
-        sizes = torch.where(self.where > 0, self.y.abs(), torch.nan).flatten(1).nanmedian(1).values
+        sizes = torch.where((self.where > 0) & self.y.isfinite(), self.y.abs(), torch.nan).flatten(1).nanmedian(1).values
         if bool((sizes > _LARGE).any()):
             noise = uniform_hash(torch.zeros(1, dtype=torch.long), 0, math.prod(image_shape)).view(1, *image_shape).to(self.y)
             with torch.no_grad():
