@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 import torch
+from solvers_support import linear, pictures, random_mask
 from torch import Tensor
 
 from priorsolve.build import build_solver
@@ -17,6 +18,7 @@ from priorsolve.losses.base import Distance
 from priorsolve.priors.linear import LinearPrior
 from priorsolve.recipe import Recipe
 from priorsolve.schema import recipe_schema
+from priorsolve.solvers.latent import Latent
 from priorsolve.solvers.target import Target
 from priorsolve.yamlfile import parse
 
@@ -116,18 +118,19 @@ def test_losses_are_values() -> None:
     assert len({L1(), l1, L2(), Mixture([(l1, 1.0)]), Mixture([(L1(), 1.0)])}) == 3
 
 
+@dataclass
+class Counting:  # has no hash
+    calls: list[int] = field(default_factory=list)
+
+    def against(self, measured: Tensor, where: Tensor) -> Distance:
+        self.calls.append(len(measured))
+        return lambda estimate: l1(estimate, measured, where)
+
+    def __call__(self, estimate: Tensor, measured: Tensor, where: Tensor) -> Tensor:
+        return self.against(measured, where)(estimate)
+
+
 def test_a_target_prepares_a_loss_once() -> None:
-    calls: list[int] = []
-
-    @dataclass
-    class Counting:  # has no hash
-        def against(self, measured: Tensor, where: Tensor) -> Distance:
-            calls.append(1)
-            return lambda estimate: l1(estimate, measured, where)
-
-        def __call__(self, estimate: Tensor, measured: Tensor, where: Tensor) -> Tensor:
-            return self.against(measured, where)(estimate)
-
     estimate, measured, where = triple()
     target, loss = Target(lambda x: x, measured, where), Counting()
     for shift in (0.0, 0.1, 0.2):
@@ -135,7 +138,17 @@ def test_a_target_prepares_a_loss_once() -> None:
         assert torch.equal(target.misfit(estimate, l2), l2(estimate, measured, where))
     mixture = Mixture([(loss, 1.0), (l2, 1.0)])
     assert torch.equal(target.misfit(estimate, mixture), target.misfit(estimate, mixture))
-    assert len(calls) == 2 * len(measured)  # for each image once for the loss itself, once inside the mixture
+    assert len(loss.calls) == 2 * len(measured)  # for each image once for the loss itself, once inside the mixture
+
+
+def test_an_image_is_prepared_once_for_all_its_candidates_and_restarts() -> None:
+    prior, loss = linear(), Counting()
+    operator = random_mask(3, 1, 8, 8)
+    y = operator.A(pictures(3))
+    solver = Latent(prior, steps=3, restarts=4, candidates=48, halving=False, loss=loss)
+    found = solver(y, operator)
+    assert loss.calls == [1] * 3 * 2  # once while candidates are compared, once in the search
+    assert torch.equal(found.images, replace(solver, loss=l1)(y, operator).images)
 
 
 @pytest.mark.parametrize(

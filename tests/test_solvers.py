@@ -21,7 +21,7 @@ from priorsolve.operators.gray import Gray
 from priorsolve.operators.holes import Holes
 from priorsolve.operators.mask import Mask
 from priorsolve.operators.sensing import FastSensing, GaussianSensing
-from priorsolve.priors import Prior
+from priorsolve.priors import Prior, load_prior
 from priorsolve.solvers import Latent, Layered, Staged, Step, Stop, Tuned
 from priorsolve.types import Images, Measurements
 
@@ -305,6 +305,21 @@ def test_a_prior_is_folded_where_gradients_are_off(digiface64: Prior) -> None:
     with torch.inference_mode():
         found = Staged(stages, mean=True)(y, Identity())
     assert torch.equal(found.images, expected.images)
+
+
+def test_a_prior_loaded_where_gradients_are_off(digiface64: Prior) -> None:
+    with torch.inference_mode():
+        prior = load_prior("digiface64")
+    y = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    for solver in (Latent(prior, steps=2, candidates=2), Tuned(prior, steps=2, candidates=2)):
+        assert torch.equal(solver(y, Identity()).images, replace(solver, prior=digiface64)(y, Identity()).images)
+
+
+def test_a_prior_made_where_gradients_are_off_is_refused() -> None:
+    with torch.inference_mode():
+        prior = linear()
+    with pytest.raises(ValueError, match=r"was made under torch\.inference_mode, whose tensors let no gradient through; make it outside"):
+        Latent(prior)
 
 
 def test_a_callers_autocast_changes_nothing(digiface64: Prior) -> None:

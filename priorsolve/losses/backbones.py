@@ -68,6 +68,7 @@ def _alike(layer: nn.Module, x: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=8)
+@torch.inference_mode(False)  # whoever asks first, others will want gradients through it
 def backbone(net: Net, device: torch.device, dtype: torch.dtype) -> Backbone:
     """The pretrained network, one for each device and type in a process. Raises FetchError where its weights cannot be had."""
     return Backbone(net, weights_of(net)).to(device, dtype)

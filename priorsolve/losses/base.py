@@ -35,18 +35,20 @@ class Fetches(Protocol):
         """Have them on this machine. Raises FetchError."""
 
 
-def prepared(loss: Loss, measured: Measurements, where: Tensor) -> Distance:
+def prepared(loss: Loss, measured: Measurements, where: Tensor, repeats: int = 1) -> Distance:
     """The loss with its measurement settled, whether or not it can prepare itself.
 
-    On the CPU, where networks round a batch otherwise than its images, a loss that prepares looks at one image after another. The
-    distance raises ValueError where the loss does not give one number per image, or lets no gradient through.
+    On the CPU, where networks round a batch otherwise than its images, a loss that prepares looks at one image after another, and once
+    at a measurement that stands `repeats` times in a row. The distance raises ValueError where the loss does not give one number per
+    image, or lets no gradient through.
     """
     if isinstance(loss, Prepares):
         if len(measured) < 2 or measured.device.type != "cpu":
             distance = loss.against(measured, where)
             return lambda estimate: one_each(distance(estimate), estimate)
-        each = [loss.against(*row) for row in zip(_rows(measured), _rows(where), strict=True)]
-        return lambda estimate: torch.cat([one_each(own(row), row) for own, row in zip(each, _rows(estimate), strict=True)])
+        own = [loss.against(*row) for row in zip(_rows(measured[::repeats]), _rows(where[::repeats]), strict=True)]
+        each = [distance for distance in own for _ in range(repeats)]
+        return lambda estimate: torch.cat([one_each(distance(row), row) for distance, row in zip(each, _rows(estimate), strict=True)])
     return lambda estimate: one_each(loss(estimate, measured, where), estimate)
 
 

@@ -60,9 +60,9 @@ class VGGFeatures:
 
     def against(self, measured: Measurements, where: Tensor) -> Distance:
         network = backbone("vgg", measured.device, measured.dtype)
+        mean, spread = (measured.new_tensor(value).view(1, 3, 1, 1) for value in (_MEAN, _SPREAD))
 
         def features(pictures: Images) -> list[Tensor]:
-            mean, spread = (pictures.new_tensor(value).view(1, 3, 1, 1) for value in (_MEAN, _SPREAD))
             found: list[Tensor] = network((pictures - mean) / spread, self.layers)
             return found
 
@@ -130,6 +130,7 @@ class DiscriminatorFeatures:
     def _view(self) -> View:
         return View("discriminator_features", self.size, least=8)
 
+    @torch.inference_mode(False)
     def _on(self, device: torch.device, dtype: torch.dtype) -> Discriminator:
         """The discriminator there, frozen; the one that was given stays as it is."""
         if (device, dtype) not in self._moved:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import get_args
@@ -9,7 +10,7 @@ from typing import get_args
 import torch
 from torch import Tensor
 
-from priorsolve.losses.backbones import Backbone, Net, backbone
+from priorsolve.losses.backbones import Net, backbone
 from priorsolve.losses.base import Distance
 from priorsolve.losses.pictures import Resize, View
 from priorsolve.losses.weights import heads_of, weights_of
@@ -52,16 +53,15 @@ class LPIPS:
 
     def against(self, measured: Measurements, where: Tensor) -> Distance:
         lens = self._view.through(where)
-        network, heads = _network(self.net, measured.device, measured.dtype)
-        layers = _LAYERS[self.net]
+        eye, heads = _network(self.net, measured.device, measured.dtype)
         with torch.no_grad():
-            wanted = [_features(network, layers, picture) for picture in lens(measured)]
+            wanted = [eye(picture) for picture in lens(measured)]
 
         def distance(estimate: Measurements) -> PerImage:
             values = [
                 (head * (found - known).square()).sum(1).flatten(1).mean(1)
                 for picture, features in zip(lens(estimate), wanted, strict=True)
-                for head, found, known in zip(heads, _features(network, layers, picture), features, strict=True)
+                for head, found, known in zip(heads, eye(picture), features, strict=True)
             ]
             return torch.stack(values).sum(0)
 
@@ -81,13 +81,16 @@ class LPIPS:
 
 
 @lru_cache(maxsize=8)
-def _network(net: Net, device: torch.device, dtype: torch.dtype) -> tuple[Backbone, list[Tensor]]:
+@torch.inference_mode(False)
+def _network(net: Net, device: torch.device, dtype: torch.dtype) -> tuple[Callable[[Tensor], list[Tensor]], list[Tensor]]:
+    """What makes normalised features of pictures, and each layer's weights; one for each device and type in a process."""
+    network, layers = backbone(net, device, dtype), _LAYERS[net]
     heads = [head.view(1, -1, 1, 1).to(device, dtype) for head in heads_of(net)]
-    return backbone(net, device, dtype), heads
+    shift, scale = (torch.tensor(value, device=device, dtype=dtype).view(1, 3, 1, 1) for value in (_SHIFT, _SCALE))
 
+    def features(pictures: Tensor) -> list[Tensor]:
+        found: list[Tensor] = network((2 * pictures - 1 - shift) / scale, layers)
+        # the norm of a vector of zeros has gradient zero here; a square root's would be infinite
+        return [each / (torch.linalg.vector_norm(each, dim=1, keepdim=True) + 1e-10) for each in found]
 
-def _features(network: Backbone, layers: tuple[str, ...], pictures: Tensor) -> list[Tensor]:
-    shift, scale = (pictures.new_tensor(value).view(1, 3, 1, 1) for value in (_SHIFT, _SCALE))
-    features: list[Tensor] = network((2 * pictures - 1 - shift) / scale, layers)
-    # the norm of a vector of zeros has gradient zero here; a square root's would be infinite
-    return [each / (torch.linalg.vector_norm(each, dim=1, keepdim=True) + 1e-10) for each in features]
+    return features, heads

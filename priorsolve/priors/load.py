@@ -34,6 +34,7 @@ class Format:
     build: Callable[[Checkpoint], Prior]
 
 
+@torch.inference_mode(False)  # its tensors would let no gradient through
 def load_prior(source: str | Path, *, on_progress: Progress | None = None, nonfinite: Nonfinite = "refuse") -> Prior:
     """The frozen prior called `source` in the zoo, or in the checkpoint at that path; a name goes before a file of the same name.
 

@@ -52,6 +52,11 @@ def _check_prior(prior: Prior) -> None:
         raise ValueError(
             f"{prior}: is float16, too coarse to search in; keep its weights in float32, and let prior.computing(...) be quick"
         )
+    if like.is_inference():
+        raise ValueError(
+            f"{prior}: was made under torch.inference_mode, whose tensors let no gradient through; make it outside, "
+            "or under torch.inference_mode(False)"
+        )
     if any(isinstance(part, _OF_BATCHES) and part.training for part in prior.modules()):
         raise ValueError(f"{prior}: is in training mode, where a picture hangs on its neighbours or on chance; call prior.eval()")
 

@@ -120,7 +120,7 @@ class Layered(Solver):
             proxy = Proxy.of(prior)
             variables["z+"] = proxy.whitened(wplus)
             variables["lengths"] = variables["z+"].norm(dim=-1, keepdim=True)
-            spreads["z+"] = unit.new_tensor(self.style_lr)
+            spreads["z+"] = unit.new_full((), self.style_lr)
             held |= set() if self.style_lr else {"z+"}
         sizes = [height * width for height, width in prior.noise_shapes[: self.moving_maps]]
         if "noise" in codes or sizes:

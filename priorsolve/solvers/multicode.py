@@ -121,7 +121,7 @@ class Multicode(Solver):
         rates = {"codes": self.lr, "mix": self.mix_lr}
         return _Mixture(
             variables={"codes": drawn, "mix": mix, "share": share, **{name: value.to(unit, copy=True) for name, value in maps.items()}},
-            spread={"codes": self.lr * unit, "mix": unit.new_tensor(self.mix_lr / n)},
+            spread={"codes": self.lr * unit, "mix": unit.new_full((), self.mix_lr / n)},
             held=frozenset({"share", *maps} | {name for name, rate in rates.items() if not rate}),
             prior=prior,
             space=space,

@@ -10,8 +10,8 @@ from priorsolve.losses import Loss
 from priorsolve.priors.base import Prior
 from priorsolve.solvers.solution import Solution
 from priorsolve.solvers.stopping import Stop
-from priorsolve.solvers.target import Measured
-from priorsolve.types import Codes
+from priorsolve.solvers.target import Measured, Target
+from priorsolve.types import Codes, PerImage
 
 CHUNK = 16
 """Sampled codes drawn at a time while the best are looked for."""
@@ -67,11 +67,13 @@ def best_sampled(
     if count == best:
         return torch.cat([samples[seed] for seed in seeds])
     everyone = torch.arange(measured.count, device=measured.y.device)
-    misfit = []
+    misfit: list[PerImage] = []
+    targets: dict[int, Target] = {}
     for first in range(0, count, CHUNK):
         drawn = {seed: prior.decode(codes[first : first + CHUNK], space) for seed, codes in samples.items()}
         images = torch.cat([drawn[seed] for seed in seeds])
-        target = measured.target(everyone, len(images) // measured.count)
+        each = min(CHUNK, count - first)
+        target = targets.setdefault(each, measured.target(everyone, each))  # which keeps what a loss makes of the measurement
         misfit.append(target.misfit(target.estimate(images), loss).view(measured.count, -1))
     places = torch.cat(misfit, dim=1).argsort(dim=1, stable=True)[:, :best]  # not a number counts as worst
     return torch.cat([samples[seed][place] for seed, place in zip(seeds, places, strict=True)])

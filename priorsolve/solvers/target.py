@@ -26,6 +26,7 @@ class Target:
     A: Callable[[Images], Measurements]
     y: Measurements
     where: Measurements
+    repeats: int = 1
     _distances: dict[int, tuple[Loss, Distance]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def estimate(self, images: Images) -> Measurements:
@@ -50,7 +51,7 @@ class Target:
             id(loss) not in self._distances
         ):  # by identity, since not every loss has a hash; kept beside it, so that no other takes its place
             with torch.no_grad():
-                self._distances[id(loss)] = (loss, prepared(loss, self.y, self.where))
+                self._distances[id(loss)] = (loss, prepared(loss, self.y, self.where, self.repeats))
         return self._distances[id(loss)][1](estimate)
 
     def residual(self, estimate: Measurements) -> PerImage:
@@ -119,12 +120,13 @@ class Measured:
 
     def others(self, pictures: Images, image: int) -> Measurements:
         """What the operator of the image with this index makes of other pictures; 0 in its holes."""
+        everyone = torch.arange(self.count, device=self.y.device)
         if self.divisible:
-            estimate, where = self.target(torch.tensor([image]), len(pictures)).estimate(pictures), self.where[image]
+            estimate = self.target(everyone[image : image + 1], len(pictures)).estimate(pictures)
         else:  # every image takes its turn with all pictures, and one is kept
-            everyone = self.target(torch.arange(self.count), len(pictures)).estimate(pictures.repeat(self.count, 1, 1, 1))
-            estimate, where = everyone.view(self.count, len(pictures), *everyone.shape[1:])[image], self.where[image]
-        return torch.where(where > 0, estimate, 0)
+            all_of_them = self.target(everyone, len(pictures)).estimate(pictures.repeat(self.count, 1, 1, 1))
+            estimate = all_of_them.view(self.count, len(pictures), *all_of_them.shape[1:])[image]
+        return torch.where(self.where[image] > 0, estimate, 0)
 
     def target(self, images: Tensor, repeats: int) -> Target:
         """The rows of the images with these indices, each `repeats` times in a row."""
@@ -132,11 +134,11 @@ class Measured:
         y, where = self.y[owner], self.where[owner]
         if isinstance(self.operator, Operator):
             operator = self.operator if self.operator.batch is None else self.operator.select(owner)
-            return Target(operator.A, y, where)
+            return Target(operator.A, y, where, repeats)
         if len(images) != self.count:
             raise ValueError(f"{self.operator}: is not one of priorsolve's operators, so the whole batch must be measured at once")
         A = self.operator.A if isinstance(self.operator, HasA) else self.operator
-        return Target(lambda x: _in_turns(A, x, repeats), y, where)
+        return Target(lambda x: _in_turns(A, x, repeats), y, where, repeats)
 
 
 def _in_turns(A: Callable[[Images], Measurements], x: Images, repeats: int) -> Measurements:

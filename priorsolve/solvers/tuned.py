@@ -150,7 +150,7 @@ class Tuned(Solver):
         moved = tunable(drawing, codes, self.blocks, self.block_ratio) if self.weights_lr else {}
         weights = copies(prior, moved, len(codes[self._space])) | earlier
         like = codes[self._space]
-        units = {PREFIX + name: like.new_tensor(self.weights_lr * share) for name, share in moved.items()}
+        units = {PREFIX + name: like.new_full((), self.weights_lr * share) for name, share in moved.items()}
         variables = codes | weights
         held = set(variables) - set(units) - ({self._space} if self.lr or self.tune_embedding else set())
         return TunedSearch(
@@ -181,7 +181,7 @@ class Tuned(Solver):
     def _code_unit(self, like: Tensor) -> Tensor:
         if self._space == "z+c" and not self.tune_class:
             return self._z(like, inside=self.lr, outside=self.weights_lr if self.tune_embedding else 0.0)
-        return like.new_tensor(self.lr)
+        return like.new_full((), self.lr)
 
     def _z(self, like: Tensor, inside: float, outside: float) -> Tensor:
         """A factor for each of a code's numbers: one for those of z, one for the class."""

@@ -163,7 +163,7 @@ class LeanAdam(Optimiser):
             # without momentum the first moment is the gradient itself
             adam(
                 *([value], [gradient], [self.first.get(name, gradient)], [self.second[name]], []),
-                [torch.tensor(float(step), device=value.device)],
+                [torch.full((), float(step), device=value.device)],
                 fused=True,
                 amsgrad=False,
                 beta1=self.plain.beta1,

@@ -1,0 +1,220 @@
+"""On another device than the CPU: nothing is left behind on the CPU, answers are the same, and the loop seldom waits for the device.
+
+The device is pretended (`device_support`), so that this is tested on every machine.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+import run_support as run
+import test_every_solver as every
+import torch
+from device_support import DEVICE, another_device
+from torch import Tensor
+
+from priorsolve import restoration
+from priorsolve.cli import main
+from priorsolve.losses import DeadZone, Huber, LaplacianPyramid, Loss, Mixture, MultiResolution, l1
+from priorsolve.losses.features import VGGFeatures
+from priorsolve.losses.lpips import LPIPS
+from priorsolve.losses.weights import weights_of
+from priorsolve.operators.base import LinearOperator, Operator
+from priorsolve.operators.blur import gaussian_blur, motion_blur
+from priorsolve.operators.clip import Clip
+from priorsolve.operators.downsample import Downsample
+from priorsolve.operators.gray import Gray
+from priorsolve.operators.holes import Holes
+from priorsolve.operators.jpeg import JPEG
+from priorsolve.operators.lines import Lines
+from priorsolve.operators.noise import Gaussian, Noise, Poisson, SaltPepper
+from priorsolve.operators.photons import FixedPhotons
+from priorsolve.operators.pillow import PillowJPEG, PillowResize
+from priorsolve.operators.quantize import Quantize
+from priorsolve.operators.sensing import FastSensing, GaussianSensing
+from priorsolve.priors import DownloadError, Prior
+from priorsolve.solvers import Langevin, Latent, Layered, Multicode, Pivotal, Projector, Pulse, Solver, Staged, Tuned
+
+Make = Callable[[Prior], Solver | Staged]
+
+
+def on_both(make: Make, prior: Prior, operator: Operator, y: Tensor) -> tuple[Tensor, Tensor, Counter[str]]:
+    """The pictures that the CPU finds, those that the other device finds, and what was read and uploaded meanwhile."""
+    here = make(prior)(y, operator, seeds=range(len(y)))
+    with another_device() as device:
+        solver, there, measured = make(copy.deepcopy(prior).to(DEVICE)), copy.deepcopy(operator).to(DEVICE), y.to(DEVICE)
+        device.traffic.clear()
+        solution = solver(measured, there, seeds=range(len(y)))
+        traffic = device.traffic.copy()
+        assert solution.images.device == DEVICE
+        assert all(code.device == DEVICE for code in solution.codes.values())
+        return here.images, solution.images.cpu(), traffic
+
+
+def test_the_pretended_device_refuses_what_is_on_the_cpu() -> None:
+    with another_device() as device:
+        there = torch.rand(3).to(DEVICE)
+        with pytest.raises(RuntimeError, match="is on the CPU"):
+            there + torch.rand(3)
+        assert device.traffic == {"uploads": 1}
+        assert float((there + torch.tensor([1.0], device=DEVICE)).sum()) > 3
+        assert there[there > 2].cpu().tolist() == []
+        assert device.traffic == {"uploads": 2, "reads": 3}
+
+
+@pytest.mark.parametrize(("family", "name"), [case for case in every.CASES if case[1] not in every.REFUSED.get(case[0], {})])
+def test_every_solver_finds_the_same(family: str, name: str) -> None:
+    prior = every.prior_of(family)
+    operator, y = every.problem(prior)
+    here, there, _ = on_both(lambda prior: latent_or(name)(prior), prior, operator, y)
+    torch.testing.assert_close(there, here, rtol=0, atol=1e-4)
+
+
+def latent_or(name: str) -> Make:
+    return every.SOLVERS[name] if name in every.SOLVERS else lambda prior: every.latent(prior, every.LATENT[name])
+
+
+@pytest.mark.parametrize("family", every.FAMILIES)
+@pytest.mark.parametrize("name", every.TUNING)
+def test_weights_move_there_too(family: str, name: str) -> None:
+    """By the whole rate wherever a gradient's sign hangs on rounding, as of style priors some do."""
+    prior = every.prior_of(family)
+    here, there, _ = on_both(every.TUNING[name], prior, *every.problem(prior))
+    torch.testing.assert_close(there, here, rtol=0, atol=1e-4 if family in every.CHAINS else 0.1)
+
+
+@pytest.mark.parametrize("begin", ["centre", "regressed", "likely"])
+def test_starts(begin: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PRIORSOLVE_CACHE", str(tmp_path))
+    prior = every.prior_of("mobilestylegan")
+    here, there, _ = on_both(lambda prior: Latent(prior, steps=2, begin_at=begin), prior, *every.problem(prior))  # type: ignore[arg-type]
+    torch.testing.assert_close(there, here, rtol=0, atol=1e-3)
+
+
+OPERATORS: Mapping[str, Operator] = {
+    "holes": Holes(boxes=[[0.2, 0.2, 0.6, 0.7]]),
+    "lines": Lines(count=3, width=0.05, seed=1),
+    "blur": gaussian_blur(1.0),
+    "long blur": motion_blur(9, 30.0, "circular"),
+    "small": Downsample(4),
+    "grey, small, holed": Holes(boxes=[[0, 0, 0.5, 0.5]]) @ Downsample(2) @ Gray(),
+    "sensing": GaussianSensing(ratio=0.1, shape=[3, 16, 16]),
+    "fast sensing": FastSensing(ratio=0.1, shape=[3, 16, 16]),
+    "jpeg": JPEG(60),
+    "levels": Clip(0.1, 0.9) @ Quantize(16),
+    "photons": FixedPhotons(30.0),
+    "pillow": PillowJPEG(50) @ PillowResize(2),
+}
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_every_operator_measures_the_same(name: str) -> None:
+    operator, x = OPERATORS[name], torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    y = operator.A(x)
+    with another_device():
+        there = copy.deepcopy(operator).to(DEVICE)
+        assert there.A(x.to(DEVICE)).device == DEVICE
+        torch.testing.assert_close(there.A(x.to(DEVICE)).cpu(), y)
+        if isinstance(operator, LinearOperator):
+            assert isinstance(there, LinearOperator)
+            torch.testing.assert_close(there.A_adjoint(y.to(DEVICE)).cpu(), operator.A_adjoint(y))
+            torch.testing.assert_close(there.A_dagger(y.to(DEVICE)).cpu(), operator.A_dagger(y), atol=1e-4, rtol=0)
+        if operator.follows(tuple(x.shape[1:])):
+            torch.testing.assert_close(slope(there, x.to(DEVICE)).cpu(), slope(operator, x))
+
+
+def slope(operator: Operator, x: Tensor) -> Tensor:
+    x = x.detach().requires_grad_()
+    return torch.autograd.grad(operator.A(x).square().sum(), x)[0]
+
+
+@pytest.mark.parametrize("noise", [Gaussian(0.1), Poisson(20), SaltPepper(0.1)], ids=repr)
+def test_noise_is_the_same_on_every_device(noise: Noise) -> None:
+    y = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    with another_device():
+        there, here = (noise(each, rng=torch.Generator().manual_seed(1)) for each in (y.to(DEVICE), y))
+        torch.testing.assert_close(there.cpu(), here)
+
+
+# -- the loop --------------------------------------------------------------------------------------------------------------------------
+
+LOOPS: Mapping[str, Callable[[Prior, int], Solver | Staged]] = {
+    **{
+        f"latent, {optimiser}": lambda prior, steps, optimiser=optimiser: Latent(  # type: ignore[misc]
+            prior, steps=steps, restarts=2, candidates=3, optimiser=optimiser, penalties={"gaussian": 0.1}
+        )
+        for optimiser in ("adam", "sgd", "momentum", "rmsprop", "normalised", "lbfgs")
+    },
+    "latent, w+": lambda prior, steps: Latent(
+        prior, space="w+", steps=steps, begin_at="centre", noise=1e-3, plateau=50, penalties={"geocross": 0.1, "mahalanobis": 0.1}
+    ),
+    "latent, noise": lambda prior, steps: Latent(prior, space="noise", steps=steps, candidates=2),
+    "multicode": lambda prior, steps: Multicode(prior, codes=2, steps=steps, candidates=3),
+    "layered": lambda prior, steps: Layered(prior, 2, steps=steps, radius=3.0, moving_maps=2),
+    "projector": lambda prior, steps: Projector(prior, steps=steps),
+    "pulse": lambda prior, steps: Pulse(prior, steps=steps),
+    "langevin": lambda prior, steps: Langevin(prior, noise=0.3, steps=steps, candidates=2),
+    "tuned": lambda prior, steps: Tuned(prior, steps=steps, candidates=2),
+    "latent, pivotal": lambda prior, steps: Staged([Latent(prior, steps=0, candidates=2), Pivotal(prior, steps=steps)]),
+}
+LOSSES: Mapping[str, Loss] = {
+    "pixels": Mixture([(l1, 1.0), (Huber(0.1), 1.0), (DeadZone(0.1), 1.0)]),
+    "pyramids": Mixture([(LaplacianPyramid(2), 0.5), (MultiResolution(l1, 2), 0.5)]),
+    "lpips": LPIPS(),
+    "vgg": VGGFeatures(),
+}
+
+
+def waits(make: Callable[[Prior, int], Solver | Staged], prior: Prior, operator: Operator, y: Tensor) -> Counter[str]:
+    """What 20 more steps read and upload."""
+    few, many = (on_both(lambda prior, steps=steps: make(prior, steps), prior, operator, y)[2] for steps in (5, 25))  # type: ignore[misc]
+    many.subtract(few)
+    return many
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_the_loop_waits_for_the_device_every_ten_steps_only(name: str) -> None:
+    prior = every.prior_of("stylegan2-skip")
+    assert waits(LOOPS[name], prior, *every.problem(prior)) == {"reads": 2, "uploads": 0}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_no_loss_waits_for_the_device(name: str) -> None:
+    try:
+        weights_of("vgg" if name == "vgg" else "alex")
+    except DownloadError as error:
+        pytest.skip(f"no real weights: {error}")
+    prior = every.prior_of("dcgan")
+    operator, y = every.problem(prior)
+    here, there, _ = on_both(lambda prior: Latent(prior, steps=2, candidates=2, loss=LOSSES[name]), prior, operator, y)
+    torch.testing.assert_close(there, here, rtol=0, atol=1e-3)
+    found = waits(lambda prior, steps: Latent(prior, steps=steps, candidates=2, loss=LOSSES[name]), prior, operator, y)
+    assert found == {"reads": 2, "uploads": 0}
+
+
+# -- a run -----------------------------------------------------------------------------------------------------------------------------
+
+RECIPES = {
+    "inpaint": "operator: [{mask: {boxes: [[0.25, 0.25, 0.75, 0.75]]}}]",
+    "grey, small, noisy": "operator: [gray, {downsample: {factor: 2}}]\nnoise: {gaussian: {sigma: 0.05}}",
+    "sense": "operator: [{fast_sensing: {ratio: 0.1}}]",
+}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_whole_run(name: str, digiface64: Prior, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    solver = "[{latent: {steps: 12, candidates: 2}}, {layered: {block: 2, steps: 2}}]"
+    recipe = run.recipe_file(tmp_path, f"{RECIPES[name]}\nprior: digiface64\nsamples: 2\nsolver: {solver}\n")
+    photos = str(run.photos(tmp_path / "photos", 3))
+    assert main(["restore", recipe, photos, "--degrade", "--out", str(tmp_path / "here"), "--device", "cpu"]) == 0
+    monkeypatch.setattr(restoration, "device_called", lambda name: DEVICE)
+    with another_device():
+        assert main(["restore", recipe, photos, "--degrade", "--out", str(tmp_path / "there")]) == 0
+    here, there = (run.records(tmp_path / folder) for folder in ("here", "there"))
+    assert [record["status"] for record in there.values()] == ["done"] * 3
+    for photo, record in here.items():
+        assert there[photo]["misfit"] == pytest.approx(record["misfit"], rel=1e-3)
