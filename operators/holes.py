@@ -98,6 +98,14 @@ class Holes(Masking):
         """Whether some of the holes are found in a photo itself."""
         return bool(self._marks)
 
+    def suits(self, height: int, width: int) -> bool:
+        """Whether its file, if it has one, is a mask for pictures of this shape."""
+        if self._picture is None:
+            return True
+        file_height, file_width = self._picture.shape
+        # one size is the other scaled and rounded to whole pixels: half a pixel off along each side at most
+        return abs(width * file_height - height * file_width) <= max(file_width + file_height, width + height) / 2
+
     def in_photo(self, path: Path, *, whole: bool) -> Masking:
         """The holes for one photo, whose own pixels tell some of them. A file of the photo's shape lies over it as it is.
 
@@ -150,11 +158,8 @@ class Holes(Masking):
         return in_shape
 
     def _check_file(self, height: int, width: int) -> None:
-        if self._picture is None:
-            return
-        file_height, file_width = self._picture.shape
-        # one size is the other scaled and rounded to whole pixels: half a pixel off along each side at most
-        if abs(width * file_height - height * file_width) > max(file_width + file_height, width + height) / 2:
+        if self._picture is not None and not self.suits(height, width):
+            file_height, file_width = self._picture.shape
             raise ValueError(
                 f"{self}: {self._given['file']} is {file_width}×{file_height} but the picture is {width}×{height}, another shape; "
                 "crop the mask as the picture was cropped, or describe the hole by boxes, strokes or half"

@@ -160,8 +160,8 @@ class Operators:
                 self._fixed.append(None)
             else:
                 part = self._build(index, "", 0)
-                if isinstance(part, Holes) and part.of_photo:
-                    self._fixed.append(None)
+                if isinstance(part, Holes) and (part.of_photo or not part.suits(*shape[1:])):
+                    self._fixed.append(None)  # found in each photo, or drawn over one and cropped with it
                     continue
                 shape = self._reached(part, shape, index)
                 self._fixed.append(part)
@@ -177,6 +177,12 @@ class Operators:
         bent = [part for part in self._fixed if part is not None and not isinstance(part, LinearOperator)]
         if bent:
             raise RecipeError(f"output.consistency: needs linear operators, and {bent[0]} is not; set output.consistency to false")
+
+    def check_clean(self) -> None:
+        """Raises RecipeError for a mask that is drawn over photos of its own shape: those that are degraded have the prior's by then."""
+        for index, (fixed, spec) in enumerate(zip(self._fixed, self._specs, strict=True)):
+            if fixed is None and not self._framed and not is_per_photo(spec):
+                self._reached(self._build(index, "", 0), self._shapes[index], index)
 
     def check_followed(self) -> None:
         """Raises RecipeError where a solver that goes by gradients could not look through: masks pass them on, other parts are tried."""

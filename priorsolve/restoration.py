@@ -204,6 +204,8 @@ def equip(
     chosen = dtype_of(options.dtype, prior)
     prior = prior.computing(torch.bfloat16 if chosen == "bfloat16" else None)
     operators, solving = build_operators(recipe, tuple(prior.image_shape), device, dtype)
+    if options.degrade:
+        operators.check_clean()
     solver = build_solver(recipe, prior)
     if solver.descends:
         solving.check_followed()

@@ -127,6 +127,27 @@ def test_files_of_the_photos_shape_go_with_it(tmp_path: Path) -> None:
     assert found(tmp_path / "a.png", (50, 50), whole=False, file=str(tmp_path / "square.png")).sum() > 20  # made for what is worked on
 
 
+@pytest.mark.usefixtures("digiface64")
+def test_one_file_of_the_photos_shape_is_cropped_with_each(tmp_path: Path) -> None:
+    photos = tmp_path / "in"
+    photos.mkdir()
+    for name, size in (("a.png", (60, 100)), ("b.png", (60, 60))):
+        smooth(*size).save(photos / name)
+    hole = Image.new("L", (100, 60))
+    hole.paste(255, (70, 10, 80, 20))
+    hole.save(tmp_path / "m.png")
+    mask = {"mask": {"file": str(tmp_path / "m.png")}}
+    fits, other = sorted(done(photos, tmp_path / "out", operator=mask), key=lambda record: record.name)
+    assert fits.status == "done"
+    measured = np.asarray(Image.open(tmp_path / "out/measurements/a.png"))
+    assert (measured[12:20, 54:] == 0).all()
+    assert measured[:9].max(-1).all()
+    assert measured[:, :51].max(-1).all()
+    assert "m.png is 100×60 but the picture is 64×64, another shape" in other.reason
+    with pytest.raises(RecipeError, match=r"m.png is 100×60 but the picture is 64×64, another shape"):
+        done(photos, tmp_path / "clean", Options(degrade=True), operator=mask)
+
+
 def scratched(kind: str, height: int = 240, width: int = 320) -> tuple[torch.Tensor, np.ndarray]:
     """A smooth photo with scratches and dust, and where they are."""
     marks = Image.new("L", (width * 2, height * 2))

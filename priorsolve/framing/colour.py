@@ -36,7 +36,7 @@ def with_chroma(grey: Tensor, coloured: Tensor, scale: float) -> Tensor:
     reach = min(2 * round(scale) + 1, 2 * ((min(grey.shape[-2:]) - 1) // 2) - 1)
     if scale > 1 and reach >= 3:
         step = max(1, round(scale / 4))
-        sharp, soft = (guided_blur(guide / 100, chroma, reach, EDGE**2, subsample=step, separable=True) for guide in (lightness, blurred))
+        sharp, soft = (guided_blur(guide / 100, chroma, reach, EDGE**2, subsample=step) for guide in (lightness, blurred))
         chroma = chroma + sharp - soft
     return lab_to_rgb(torch.cat([lightness, chroma], 1), clip=False)[0]
 
