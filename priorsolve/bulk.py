@@ -71,7 +71,7 @@ class Bulk:
             middle, spread = samples.mean(pooled, keepdim=True), samples.std(pooled, keepdim=True)
             spread = spread.clamp_min(1e-2 * float(samples.std()))  # a number that never changes has none
             theirs = ((samples - middle) / spread).flatten(1).square().mean(1).sqrt()
-            self._clouds[space] = middle, spread, float(theirs.quantile(0.99))
+            self._clouds[space] = middle, spread, float(theirs.cpu().quantile(0.99))
         return self._clouds[space]
 
     @cached_property

@@ -43,7 +43,7 @@ class Metric:
 def psnr(images: Images, reference: Images | None) -> PerImage:
     """Peak signal-to-noise ratio in dB: -10 log₁₀ of the mean squared difference, infinite for equal images."""
     assert reference is not None
-    difference = images.double() - reference.double()
+    difference = images.cpu().double() - reference.cpu().double()  # not every device has float64
     return -10 * difference.square().flatten(1).mean(1).log10()
 
 
@@ -61,8 +61,8 @@ def ssim(images: Images, reference: Images | None) -> PerImage:
         raise ValueError(f"ssim looks through an 11×11 window, and the images are {height}×{width}")
     scores = [
         compare(
-            one.double().cpu().numpy(),
-            other.double().cpu().numpy(),
+            one.cpu().double().numpy(),
+            other.cpu().double().numpy(),
             channel_axis=0,
             data_range=1.0,
             gaussian_weights=True,

@@ -1,7 +1,7 @@
 """A device that is not the CPU, on any machine: torch's `meta`, with numbers behind it.
 
-Its tensors refuse the CPU's beside them, as a GPU's do, and what a GPU would make the host wait for is counted. What a GPU computes, and
-how quickly, it cannot tell.
+Its tensors refuse the CPU's beside them, as a GPU's do, and float64, as Apple's do; what a GPU would make the
+host wait for is counted. What a GPU computes, and how quickly, it cannot tell.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ class Distant(Tensor):
 
     @staticmethod
     def __new__(cls, here: Tensor) -> Distant:
+        if here.dtype == torch.float64:
+            raise TypeError("the device has no float64")
         here = here.resolve_conj().resolve_neg()  # below dispatch nobody looks at these bits
         made: Distant = Tensor._make_wrapper_subclass(
             cls, here.shape, strides=here.stride(), storage_offset=here.storage_offset(), dtype=here.dtype, device=DEVICE

@@ -116,7 +116,7 @@ def test_every_operator_measures_the_same(name: str) -> None:
     operator, x = OPERATORS[name], torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     y = operator.A(x)
     with another_device():
-        there = copy.deepcopy(operator).to(DEVICE)
+        there = copy.deepcopy(operator).to(DEVICE, torch.float32)
         assert there.A(x.to(DEVICE)).device == DEVICE
         torch.testing.assert_close(there.A(x.to(DEVICE)).cpu(), y)
         if isinstance(operator, LinearOperator):

@@ -202,6 +202,15 @@ def test_a_start_that_is_no_solution_is_told(start: Any, message: str) -> None:
         Latent(linear(), steps=1)(pictures(2), Identity(), start=start)
 
 
+def test_stages_are_those_that_were_given() -> None:
+    stages = [Latent(linear(), steps=1), Latent(linear(), steps=2)]
+    solver = Staged(stages)
+    assert solver == Staged(tuple(stages))
+    assert hash(solver) == hash(Staged(tuple(stages)))
+    stages.pop()
+    assert solver.steps == 3
+
+
 @pytest.mark.parametrize(
     ("stages", "message"),
     [

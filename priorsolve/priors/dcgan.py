@@ -183,7 +183,7 @@ def folded_blocks(blocks: Iterable[nn.Module], *, crowded: bool = False) -> list
 
 
 def _folded(block: nn.Module) -> list[nn.Module]:
-    """γ (Wx − μ) / √(σ² + ε) + β is one convolution with bias. Worked out in float64.
+    """γ (Wx − μ) / √(σ² + ε) + β is one convolution with bias. Worked out in float64, and on the CPU: not every device has that.
 
     On the CPU its weights lie channels last, and so does what they make: a pass takes an eighth less.
     """
@@ -191,9 +191,10 @@ def _folded(block: nn.Module) -> list[nn.Module]:
     for layer in block.children():
         convolution = layers[-1] if layers else None
         if isinstance(layer, nn.BatchNorm2d) and isinstance(convolution, nn.ConvTranspose2d):
-            scale = layer.weight.double() / (layer.get_buffer("running_var").double() + layer.eps).sqrt()
-            bias = layer.bias.double() - layer.get_buffer("running_mean").double() * scale
-            layers[-1] = _copy(convolution, convolution.weight.double() * scale[:, None, None], bias)
+            numbers = (convolution.weight, layer.weight, layer.bias, layer.get_buffer("running_mean"), layer.get_buffer("running_var"))
+            weight, gain, bias, mean, variance = (each.detach().cpu().double() for each in numbers)
+            scale = gain / (variance + layer.eps).sqrt()
+            layers[-1] = _copy(convolution, weight * scale[:, None, None], bias - mean * scale)
         elif isinstance(layer, nn.ConvTranspose2d):
             layers.append(_copy(layer, layer.weight, layer.bias))
         else:

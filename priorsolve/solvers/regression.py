@@ -43,8 +43,8 @@ class Ridge:
     def fit(measurements: Tensor, codes: Tensor) -> Ridge:
         """From N examples: measurements (N, m) and codes (N, d)."""
         mean, middle = measurements.mean(0), codes.mean(0)
-        centred, spread = measurements - mean, (codes - middle).double()
-        values, vectors = torch.linalg.eigh((centred @ centred.T).double())
+        centred, spread = measurements - mean, (codes - middle).cpu().double()  # not every device has float64, or is quick in it
+        values, vectors = torch.linalg.eigh((centred @ centred.T).cpu().double())
         values, turned = values.clamp_min(0), vectors.T @ spread
         found: list[tuple[float, Tensor, Tensor]] = []
         for shrinkage in SHRINKAGES:

@@ -35,6 +35,7 @@ class Staged:
     def __post_init__(self) -> None:
         if not isinstance(self.stages, Sequence) or isinstance(self.stages, str):
             raise ValueError(f"stages is {shown(self.stages)}; give a list of solvers")
+        object.__setattr__(self, "stages", tuple(self.stages))  # hashable, and the caller's list may change
         if not self.stages:
             raise ValueError("a staged solver needs at least one stage")
         for stage in self.stages:
