@@ -53,7 +53,7 @@ def draw_half(height: int, width: int, *, side: Half) -> Tensor:
 
 def draw_pixels(height: int, width: int, *, fraction: float, seed: int) -> Tensor:
     """`fraction` of the pixels, to the nearest whole number of them, chosen at random."""
-    order = torch.randperm(height * width, generator=torch.Generator().manual_seed(seed))
+    order = torch.randperm(height * width, generator=torch.Generator().manual_seed(seed), device="cpu")
     return (order < round(fraction * height * width)).float().view(height, width)
 
 

@@ -71,7 +71,7 @@ def _balance(A: Map, A_adjoint: Map, y: Tensor) -> Tensor | None:
     shape = A_adjoint(y).shape[1:]
     squares = torch.zeros_like(y)
     for _ in range(PROBES):
-        probe = torch.randn(1, *shape, generator=rng, dtype=torch.float64).to(y)
+        probe = torch.randn(1, *shape, generator=rng, device="cpu", dtype=torch.float64).to(y)
         squares += A(probe.expand(len(y), *shape)).square() / PROBES
     longest = squares.flatten(1).amax(1).view(-1, *[1] * (y.ndim - 1))
     used = squares > longest * torch.finfo(y.dtype).eps

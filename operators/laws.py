@@ -113,8 +113,8 @@ def check_laws(operator: Operator, in_shape: Shape, *, batch: int | None = None,
 
 def _inputs(operator: Operator, in_shape: Shape, batch: int, dtype: torch.dtype, seed: int) -> tuple[Tensor, Tensor]:
     rng = torch.Generator().manual_seed(seed)
-    x = torch.rand(batch, *in_shape, generator=rng, dtype=torch.float64)
-    y = torch.randn(batch, *operator.out_shape(in_shape), generator=rng, dtype=torch.float64)
+    x = torch.rand(batch, *in_shape, generator=rng, device="cpu", dtype=torch.float64)
+    y = torch.randn(batch, *operator.out_shape(in_shape), generator=rng, device="cpu", dtype=torch.float64)
     device = next(operator.buffers(), x).device
     return x.to(device, dtype), y.to(device, dtype)
 

@@ -66,7 +66,7 @@ class Gaussian(Noise):
         self.sigma = sigma
 
     def _noisy(self, y: Tensor, rng: Generator) -> Tensor:
-        return y + self.sigma * torch.randn(y.shape, generator=rng, dtype=torch.float32).to(y)
+        return y + self.sigma * torch.randn(y.shape, generator=rng, device="cpu", dtype=torch.float32).to(y)
 
     def rms(self, y: Measurements, where: Tensor | None = None) -> PerImage:
         return y.new_full((len(y),), self.sigma)
@@ -103,7 +103,7 @@ class SaltPepper(Noise):
         self.amount = amount
 
     def _noisy(self, y: Tensor, rng: Generator) -> Tensor:
-        u = torch.rand(y.shape, generator=rng, dtype=torch.float32).to(y.device)
+        u = torch.rand(y.shape, generator=rng, device="cpu", dtype=torch.float32).to(y.device)
         return torch.where(u < self.amount / 2, 0, torch.where(u < self.amount, 1, y))
 
     def rms(self, y: Measurements, where: Tensor | None = None) -> None:

@@ -27,7 +27,7 @@ class Photons(Noise):
     def _noisy(self, y: Tensor, rng: Generator) -> Tensor:
         photons = self.peak * y.detach().clamp_min(0).to("cpu", torch.float64)
         counted = torch.poisson(photons, generator=rng) / self.peak
-        alive = torch.rand(y.shape[-2:], generator=rng, dtype=torch.float32) >= self.dead
+        alive = torch.rand(y.shape[-2:], generator=rng, device="cpu", dtype=torch.float32) >= self.dead
         return (counted * alive).clamp(0, 1).to(y)
 
     def rms(self, y: Measurements, where: Tensor | None = None) -> None:
@@ -72,8 +72,8 @@ class FixedPhotons(Operator):
 
     def _A(self, x: Images) -> Measurements:
         rng = torch.Generator().manual_seed(self.seed)
-        normal = torch.randn(x.shape[1:], generator=rng, dtype=torch.float32).to(x)
-        alive = (torch.rand(x.shape[-2:], generator=rng, dtype=torch.float32) >= self.dead).to(x)
+        normal = torch.randn(x.shape[1:], generator=rng, device="cpu", dtype=torch.float32).to(x)
+        alive = (torch.rand(x.shape[-2:], generator=rng, device="cpu", dtype=torch.float32) >= self.dead).to(x)
         photons = self.peak * _clamped(x)
         return _clamped(alive * (photons - 0.5 + (photons + _LEAST).sqrt() * normal) / self.peak)
 

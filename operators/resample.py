@@ -9,6 +9,8 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor
 
+from priorsolve.apart import apart
+
 Kernel: TypeAlias = Literal["area", "nearest", "bilinear", "bicubic", "lanczos"]
 
 
@@ -18,14 +20,14 @@ def shrink(size: int, factor: int, kernel: Kernel, dtype: torch.dtype, device: t
 
     The kernel is stretched by `factor` (so that nothing aliases), centred on output i and cut at the edges. It is worked out in float64.
     """
-    with torch.inference_mode(False):  # a tensor made in inference mode would break the next training step that meets it
+    with apart():  # a tensor made in inference mode would break the next training step that meets it
         return _shrink(size, factor, kernel).to(device, dtype)
 
 
 @lru_cache(maxsize=64)
 def shrink_dagger(size: int, factor: int, kernel: Kernel, dtype: torch.dtype, device: torch.device) -> Tensor:
     """R†, (size, size / factor): the pseudo-inverse of `shrink`, worked out in float64."""
-    with torch.inference_mode(False):
+    with apart():
         dagger: Tensor = torch.linalg.pinv(_shrink(size, factor, kernel))
         return dagger.to(device, dtype)
 

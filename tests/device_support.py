@@ -108,6 +108,8 @@ def _done(func: Any, args: Sequence[Any], kwargs: dict[str, Any], traffic: Count
     near = [tensor for tensor in tensors if not isinstance(tensor, Distant)]
     if distant and name not in MOVES:
         _refuse_mixed(func, name, near, traffic)
+    if lands and isinstance(kwargs.get("generator"), torch.Generator):
+        raise RuntimeError(f"{func}: the generator is the CPU's")
     if name in MOVES and (near or not lands):
         traffic["uploads" if lands else "reads"] += 1
     if name in READS or (name in INDEXING and any(tensor.dtype == torch.bool for tensor in tensors[1:])):

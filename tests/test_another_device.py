@@ -36,7 +36,7 @@ from priorsolve.operators.photons import FixedPhotons
 from priorsolve.operators.pillow import PillowJPEG, PillowResize
 from priorsolve.operators.quantize import Quantize
 from priorsolve.operators.sensing import FastSensing, GaussianSensing
-from priorsolve.priors import DownloadError, Prior
+from priorsolve.priors import DownloadError, Prior, load_prior
 from priorsolve.solvers import Langevin, Latent, Layered, Multicode, Pivotal, Projector, Pulse, Solver, Staged, Tuned
 
 Make = Callable[[Prior], Solver | Staged]
@@ -85,6 +85,34 @@ def test_weights_move_there_too(family: str, name: str) -> None:
     prior = every.prior_of(family)
     here, there, _ = on_both(every.TUNING[name], prior, *every.problem(prior))
     torch.testing.assert_close(there, here, rtol=0, atol=1e-4 if family in every.CHAINS else 0.1)
+
+
+@pytest.mark.parametrize("family", ["dcgan", "biggan", "stylegan2-skip", "mobilestylegan"])
+@pytest.mark.parametrize("whose", [DEVICE, torch.device("cpu")])
+def test_a_default_device_changes_nothing(family: str, whose: torch.device) -> None:
+    """Random numbers are the CPU's, which a generator of the CPU draws nowhere else; all others lie beside the prior."""
+    prior = every.prior_of(family)
+    mask, y = every.problem(prior)
+    operator = Downsample(2) @ mask
+    y = operator.A(y)
+    solvers: list[Make] = [every.latent, *every.TUNING.values(), lambda prior: Multicode(prior, codes=2, steps=2, candidates=3)]
+    here = [make(prior)(y, operator).images for make in solvers]
+    with another_device(), DEVICE:
+        there = copy.deepcopy(prior).to(whose), copy.deepcopy(operator).to(whose), y.to(whose)
+        found = [make(there[0])(there[2], there[1]).images for make in solvers]
+        assert all(images.device == whose for images in found)
+        for one, other in zip(found, here, strict=True):
+            torch.testing.assert_close(one.cpu(), other, rtol=0, atol=0.1)
+
+
+def test_what_is_read_from_files_lies_on_the_cpu(digiface64: Prior) -> None:
+    picture = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with another_device(), DEVICE:
+        prior = load_prior("digiface64")
+        assert all(torch.equal(one, other) for one, other in zip(prior.parameters(), digiface64.parameters(), strict=True))
+        codes = prior.sample(2, torch.Generator("cpu").manual_seed(0))
+        assert torch.equal(codes, digiface64.sample(2, torch.Generator("cpu").manual_seed(0)))
+        assert prior.decode(codes).device == picture.device
 
 
 @pytest.mark.parametrize("begin", ["centre", "regressed", "likely"])

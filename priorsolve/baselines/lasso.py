@@ -104,7 +104,7 @@ def _fista(gradient: Callable[[Tensor], Tensor], c: Tensor, step: float, thresho
 
 def _largest(square: Callable[[Tensor], Tensor], like: Tensor) -> float:
     """The largest eigenvalue of AᵀA, by 30 power iterations."""
-    vector, value = torch.randn(like.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float32).to(like), 0.0
+    vector, value = torch.randn(like.shape, generator=torch.Generator().manual_seed(0), device="cpu", dtype=torch.float32).to(like), 0.0
     for _ in range(30):
         vector = square(vector / vector.norm())
         value = float(vector.norm())

@@ -10,6 +10,7 @@ from typing import Literal, final
 import torch
 from torch import Tensor, nn
 
+from priorsolve.apart import apart
 from priorsolve.losses.weights import weights_of
 
 Net = Literal["alex", "vgg"]
@@ -68,7 +69,7 @@ def _alike(layer: nn.Module, x: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=8)
-@torch.inference_mode(False)  # whoever asks first, others will want gradients through it
+@apart()  # whoever asks first, others will want gradients through it
 def backbone(net: Net, device: torch.device, dtype: torch.dtype) -> Backbone:
     """The pretrained network, one for each device and type in a process. Raises FetchError where its weights cannot be had."""
     return Backbone(net, weights_of(net)).to(device, dtype)

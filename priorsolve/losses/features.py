@@ -11,6 +11,7 @@ from typing import Literal, Protocol, final
 import torch
 from torch import Tensor, nn
 
+from priorsolve.apart import apart
 from priorsolve.losses.backbones import backbone
 from priorsolve.losses.base import Distance
 from priorsolve.losses.pictures import Lens, Resize, View
@@ -130,7 +131,7 @@ class DiscriminatorFeatures:
     def _view(self) -> View:
         return View("discriminator_features", self.size, least=8)
 
-    @torch.inference_mode(False)
+    @apart()
     def _on(self, device: torch.device, dtype: torch.dtype) -> Discriminator:
         """The discriminator there, frozen; the one that was given stays as it is."""
         if (device, dtype) not in self._moved:

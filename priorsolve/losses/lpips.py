@@ -10,6 +10,7 @@ from typing import get_args
 import torch
 from torch import Tensor
 
+from priorsolve.apart import apart
 from priorsolve.losses.backbones import Net, backbone
 from priorsolve.losses.base import Distance
 from priorsolve.losses.pictures import Resize, View
@@ -81,7 +82,7 @@ class LPIPS:
 
 
 @lru_cache(maxsize=8)
-@torch.inference_mode(False)
+@apart()
 def _network(net: Net, device: torch.device, dtype: torch.dtype) -> tuple[Callable[[Tensor], list[Tensor]], list[Tensor]]:
     """What makes normalised features of pictures, and each layer's weights; one for each device and type in a process."""
     network, layers = backbone(net, device, dtype), _LAYERS[net]

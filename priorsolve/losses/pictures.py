@@ -101,7 +101,7 @@ class Lens:
 
 def _pattern(like: Tensor) -> Tensor:
     """(1, 3, H, W), the same for every image; made on the CPU, so the same on every device."""
-    drawn = torch.randn(1, *like.shape[1:], generator=torch.Generator().manual_seed(0), dtype=torch.float32)
+    drawn = torch.randn(1, *like.shape[1:], generator=torch.Generator().manual_seed(0), device="cpu", dtype=torch.float32)
     return ((drawn + 0.5) / 2).to(like)
 
 

@@ -132,7 +132,7 @@ class Prior(nn.Module, ABC):
         first = next(iter(self.spaces))
         parameter = next(self.parameters())
         if space == "noise" and self.noise_size:
-            return torch.randn(n, self.noise_size, generator=rng, dtype=torch.float32).to(parameter)
+            return torch.randn(n, self.noise_size, generator=rng, device="cpu", dtype=torch.float32).to(parameter)
         codes = self._sample(n, rng).to(parameter)
         return self.map(codes, source=first, target=space or first)
 

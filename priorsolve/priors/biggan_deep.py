@@ -110,7 +110,7 @@ class BigGANDeep(Conditioned):
     def _draw(self, n: int, rng: torch.Generator) -> Tensor:
         # by the inverse of the distribution function, so that no draw is rejected and a seed gives the same everywhere
         edge = math.erf(2 / math.sqrt(2))
-        uniform = torch.rand(n, *self._spaces["z"], generator=rng, dtype=torch.float64)
+        uniform = torch.rand(n, *self._spaces["z"], generator=rng, device="cpu", dtype=torch.float64)
         return (self._truncation * math.sqrt(2) * torch.erfinv(edge * (2 * uniform - 1))).float()
 
 

@@ -44,11 +44,11 @@ class ClassConditional(Layered, ABC):
 
     def _draw(self, n: int, rng: torch.Generator) -> Tensor:
         """`n` codes in z, on the CPU."""
-        return torch.randn(n, *self._spaces["z"], generator=rng, dtype=torch.float32)
+        return torch.randn(n, *self._spaces["z"], generator=rng, device="cpu", dtype=torch.float32)
 
     def _sample(self, n: int, rng: torch.Generator) -> Codes:
         z = self._draw(n, rng)
-        classes = torch.randint(self._n_classes, (n,), generator=rng)
+        classes = torch.randint(self._n_classes, (n,), generator=rng, device="cpu")
         return torch.cat([z, self.embed(classes).to(z)], 1)
 
     def _centre(self, space: str) -> Codes:

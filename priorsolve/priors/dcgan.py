@@ -83,7 +83,7 @@ class DCGAN(Prior):
         return type(self)(folded_blocks(self._blocks, crowded=True), self._spaces, self._image_shape)
 
     def _sample(self, n: int, rng: torch.Generator) -> Codes:
-        return torch.randn(n, *self._spaces["z"], generator=rng, dtype=torch.float32)
+        return torch.randn(n, *self._spaces["z"], generator=rng, device="cpu", dtype=torch.float32)
 
     def _decode(self, codes: Codes, space: str, label: Tensor | None, noise: Noise) -> Images:
         if label is not None:

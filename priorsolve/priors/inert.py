@@ -37,7 +37,7 @@ class Storage(Fixed):
         """(items,), made once however many tensors look at it."""
         if self._tensor is None:
             assert self._read is not None
-            flat = torch.empty(self.items, dtype=self.dtype)
+            flat = torch.empty(self.items, dtype=self.dtype, device="cpu")
             raw = np.frombuffer(self._read(), dtype=np.uint8)
             if raw.nbytes != flat.nbytes:
                 raise CheckpointError(f"holds {raw.nbytes} bytes where a tensor needs {flat.nbytes}; download or copy it again")

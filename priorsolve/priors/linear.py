@@ -45,8 +45,8 @@ class LinearPrior(Prior):
         """A prior with `k` directions whose pixels are about 0.5 ± 0.15; the same for the same seed, whatever the dtype."""
         rng = torch.Generator().manual_seed(seed)
         n = math.prod(image_shape)
-        weight = torch.randn(n, k, generator=rng, dtype=torch.float64) * (0.14 / math.sqrt(k))
-        bias = 0.5 + 0.05 * torch.randn(n, generator=rng, dtype=torch.float64)
+        weight = torch.randn(n, k, generator=rng, device="cpu", dtype=torch.float64) * (0.14 / math.sqrt(k))
+        bias = 0.5 + 0.05 * torch.randn(n, generator=rng, device="cpu", dtype=torch.float64)
         return cls(weight.to(dtype), bias.to(dtype), image_shape)
 
     @property
@@ -72,7 +72,7 @@ class LinearPrior(Prior):
         return [self._layer]
 
     def _sample(self, n: int, rng: torch.Generator) -> Codes:
-        return torch.randn(n, self._layer.in_features, generator=rng, dtype=torch.float32)
+        return torch.randn(n, self._layer.in_features, generator=rng, device="cpu", dtype=torch.float32)
 
     def _decode(self, codes: Codes, space: str, label: Tensor | None, noise: Noise) -> Images:
         if label is not None:

@@ -10,6 +10,7 @@ from typing import Literal
 
 import torch
 
+from priorsolve.apart import apart
 from priorsolve.priors import biggan, biggan_deep, conditional_dcgan, decoders, pggan, rosinality, stylegan2, stylegan3, tensorflow
 from priorsolve.priors.base import Prior
 from priorsolve.priors.checkpoint import Checkpoint, read_checkpoint
@@ -34,7 +35,7 @@ class Format:
     build: Callable[[Checkpoint], Prior]
 
 
-@torch.inference_mode(False)  # its tensors would let no gradient through
+@apart()
 def load_prior(source: str | Path, *, on_progress: Progress | None = None, nonfinite: Nonfinite = "refuse") -> Prior:
     """The frozen prior called `source` in the zoo, or in the checkpoint at that path; a name goes before a file of the same name.
 

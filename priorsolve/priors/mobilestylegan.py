@@ -151,7 +151,7 @@ class MobileStyleGAN(Styled):
         return other
 
     def _sample(self, n: int, rng: torch.Generator) -> Codes:
-        return torch.randn(n, *self._spaces["z"], generator=rng, dtype=torch.float32)
+        return torch.randn(n, *self._spaces["z"], generator=rng, device="cpu", dtype=torch.float32)
 
     def _decode(self, codes: Codes, space: str, label: Tensor | None, noise: Noise) -> Images:
         if label is not None:

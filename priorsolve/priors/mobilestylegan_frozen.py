@@ -76,8 +76,8 @@ class FrozenLayer(nn.Module):
         super().__init__()
         inputs, outputs = 4 * len(layer.conv1.depthwise), len(layer.conv2.pointwise)
         self._order = _banded(inputs)
-        self.conv1 = FrozenSeparable(layer.conv1, torch.arange(len(layer.conv1.pointwise)))
-        self.conv2 = FrozenSeparable(layer.conv2, torch.arange(outputs) if last else _banded(outputs))
+        self.conv1 = FrozenSeparable(layer.conv1, torch.arange(len(layer.conv1.pointwise), device="cpu"))
+        self.conv2 = FrozenSeparable(layer.conv2, torch.arange(outputs, device="cpu") if last else _banded(outputs))
 
     def forward(self, x: Tensor, up: Tensor, style1: Tensor, style2: Tensor, noises: Sequence[Tensor | None]) -> Tensor:
         up = up[:, self._order]
@@ -195,6 +195,6 @@ def _scaled(x: Tensor, style: Tensor) -> Tensor:
 
 def _banded(channels: int) -> Tensor:
     """The numbers in `features@k` of the channels, band after band."""
-    first = torch.arange(channels // 4)
+    first = torch.arange(channels // 4, device="cpu")
     rest = channels // 4 + 3 * first
     return torch.cat([first, rest, rest + 1, rest + 2])

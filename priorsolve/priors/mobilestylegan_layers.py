@@ -111,7 +111,7 @@ class Finish(nn.Module):
         if noise == "const":
             return self.noise
         rng = torch.Generator().manual_seed(seed * 1000 + self._number)
-        return torch.randn(self.noise.shape, generator=rng, dtype=torch.float32).to(self.noise) * self.noise.std()
+        return torch.randn(self.noise.shape, generator=rng, device="cpu", dtype=torch.float32).to(self.noise) * self.noise.std()
 
     def plain(self) -> Tensor:
         """(H·W,) the network's own map before its strength; zeros where the strength is 0."""

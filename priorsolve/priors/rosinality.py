@@ -43,7 +43,7 @@ def renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     rng = torch.Generator().manual_seed(0)
     for name in sorted(name for name in named if name.endswith("noise_strength")):
         side = int(name.split(".")[1].removeprefix("b"))
-        noise = torch.randn(side, side, generator=rng, dtype=torch.float32)
+        noise = torch.randn(side, side, generator=rng, device="cpu", dtype=torch.float32)
         named.setdefault(name.replace("noise_strength", "noise_const"), noise)
     return named
 

@@ -114,10 +114,10 @@ class StylePrior(Styled):
         return embedded
 
     def _sample(self, n: int, rng: torch.Generator) -> Codes:
-        z = torch.randn(n, self.mapping.z_dim, generator=rng, dtype=torch.float32)
+        z = torch.randn(n, self.mapping.z_dim, generator=rng, device="cpu", dtype=torch.float32)
         if not self.n_classes:
             return z
-        return torch.cat([z, self.embed(torch.randint(self.n_classes, (n,), generator=rng)).to(z)], dim=1)
+        return torch.cat([z, self.embed(torch.randint(self.n_classes, (n,), generator=rng, device="cpu")).to(z)], dim=1)
 
     def _decode(self, codes: Codes, space: str, label: Tensor | None, noise: Noise) -> Images:
         codes = self._entered(codes, space, label)
@@ -186,7 +186,7 @@ def finish(prior: StylePrior, state: Mapping[str, Tensor]) -> None:
 
 def _mean_style(mapping: MappingNetwork) -> Tensor:
     """w̄ (w_dim,), estimated from codes of a fixed seed; over all classes evenly."""
-    z = torch.randn(_AVERAGED, mapping.z_dim, generator=torch.Generator().manual_seed(0), dtype=torch.float32)
+    z = torch.randn(_AVERAGED, mapping.z_dim, generator=torch.Generator().manual_seed(0), device="cpu", dtype=torch.float32)
     with torch.no_grad():
         if mapping.n_classes:
             classes = mapping.embed(torch.eye(mapping.n_classes))

@@ -101,7 +101,7 @@ class FrozenConvolution(nn.Module):
         if isinstance(noise, Tensor):
             return noise.view(-1, 1, self.side, self.side) * self.strength
         if noise == "random":
-            return torch.randn(self.side, self.side, generator=rng, dtype=torch.float32).to(self.noise) * self.strength
+            return torch.randn(self.side, self.side, generator=rng, device="cpu", dtype=torch.float32).to(self.noise) * self.strength
         return self.noise if noise == "const" else None
 
 

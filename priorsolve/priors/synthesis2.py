@@ -76,7 +76,9 @@ class Convolution(nn.Module):
             return None
         if noise == "const":
             return self.noise_const * self.noise_strength
-        return torch.randn(self.side, self.side, generator=rng, dtype=torch.float32).to(self.noise_const) * self.noise_strength
+        return (
+            torch.randn(self.side, self.side, generator=rng, device="cpu", dtype=torch.float32).to(self.noise_const) * self.noise_strength
+        )
 
 
 @final

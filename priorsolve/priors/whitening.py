@@ -42,7 +42,8 @@ class Whitening(nn.Module):
         sums = [torch.zeros(width, dtype=torch.float64), torch.zeros(width, dtype=torch.float64)]
         products = torch.zeros(width, width, dtype=torch.float64)
         for start in range(0, n, _BATCH):
-            w = mapping(torch.randn(min(_BATCH, n - start), width, generator=rng, dtype=torch.float32).to(device)).double().cpu()
+            z = torch.randn(min(_BATCH, n - start), width, generator=rng, device="cpu", dtype=torch.float32)
+            w = mapping(z.to(device)).cpu().double()
             p = F.leaky_relu(w, 5.0)
             sums = [sums[0] + w.sum(0), sums[1] + p.sum(0)]
             products += p.T @ p

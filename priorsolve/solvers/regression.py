@@ -79,7 +79,7 @@ def regressed(prior: Prior, space: str, measured: Measured, count: int, seeds: S
             ridge = Ridge.fit(_measure(bank, measured, place), codes.flatten(1))
         code = ridge(_thinned(measured.y[place : place + 1]))
         if seeds is not None:
-            code = code + ridge.errors[torch.randint(count, (1,), generator=torch.Generator().manual_seed(seeds[place]))]
+            code = code + ridge.errors[torch.randint(count, (1,), generator=torch.Generator().manual_seed(seeds[place]), device="cpu")]
         predicted.append(code.view(1, *codes.shape[1:]))
     return torch.cat(predicted) if predicted else codes[:0]
 
