@@ -45,7 +45,7 @@ setup(
     install_requires=[
         "torch>=2.4",
         "numpy>=1.26",
-        "kornia>=0.8",
+        "kornia>=0.8.2",
         "scipy>=1.12",
         "scikit-image>=0.22",
         "lpips>=0.1.4",
