@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 
 import torch
 
@@ -15,6 +15,5 @@ def apart() -> Iterator[None]:
     Neither `torch.inference_mode`, whose tensors let no gradient through for as long as they live, nor `torch.set_default_device`, for what
     is read from files lies on the CPU.
     """
-    elsewhere = torch.get_default_device().type != "cpu"
-    with torch.inference_mode(False), torch.device("cpu") if elsewhere else nullcontext():
+    with torch.inference_mode(False), torch.device("cpu"):
         yield
