@@ -101,8 +101,9 @@ def test_a_default_device_changes_nothing(family: str, whose: torch.device) -> N
         there = copy.deepcopy(prior).to(whose), copy.deepcopy(operator).to(whose), y.to(whose)
         found = [make(there[0])(there[2], there[1]).images for make in solvers]
         assert all(images.device == whose for images in found)
-        for one, other in zip(found, here, strict=True):
-            torch.testing.assert_close(one.cpu(), other, rtol=0, atol=0.1)
+        for make, one, other in zip(solvers, found, here, strict=True):
+            loose = make in every.TUNING.values() and family in every.STYLES  # as above
+            torch.testing.assert_close(one.cpu(), other, rtol=0, atol=0.1 if loose else 1e-4)
 
 
 def test_what_is_read_from_files_lies_on_the_cpu(digiface64: Prior) -> None:
