@@ -12,7 +12,8 @@ import pytest
 import torch
 from prior_support import made
 from solvers_support import linear, pictures
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from priorsolve.losses import Mixture, MultiResolution, l2
 from priorsolve.operators.base import Identity, LinearOperator
@@ -46,7 +47,14 @@ def test_a_prior_that_is_none_is_told_at_once(solver: Callable[..., Any], prior:
         solver(prior, **more)
 
 
-@pytest.mark.parametrize("loss", ["l1", None, {"huber": {}}, ["l1"], nn.MSELoss(), nn.MSELoss, lambda estimate, measured: estimate])
+def windowed(one: Tensor, other: Tensor, window: int) -> Tensor:
+    raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    "loss",
+    ["l1", None, {"huber": {}}, ["l1"], nn.MSELoss(), nn.MSELoss, F.l1_loss, F.huber_loss, windowed, lambda estimate, measured: estimate],
+)
 def test_a_loss_that_is_none_is_told_at_once(loss: Any) -> None:
     message = "is .*; it must be a function of estimate, measurement and mask that gives one number per image, .*names are for recipes$"
     with pytest.raises(ValueError, match=f"^loss {message}"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from inspect import signature
 from typing import Protocol, TypeAlias, runtime_checkable
@@ -17,6 +18,8 @@ Loss: TypeAlias = Callable[[Measurements, Measurements, Tensor], PerImage]
 
 Distance: TypeAlias = Callable[[Measurements], PerImage]
 """A loss whose measurement is settled: `distance(estimate)`."""
+
+_SETTINGS = (bool, int, float, str)
 
 
 @runtime_checkable
@@ -62,13 +65,20 @@ def must_compare(loss: object, name: str) -> None:
 
 
 def _takes_three(loss: Callable[..., object]) -> bool:
+    """Whether three arguments fit, the last one no setting: torch's l1_loss takes `size_average: bool | None` there."""
     try:
-        signature(loss.forward if isinstance(loss, nn.Module) else loss).bind(None, None, None)
+        wanted = signature(loss.forward if isinstance(loss, nn.Module) else loss)
+        wanted.bind(None, None, None)
     except TypeError:
         return False
     except ValueError:  # what is written in C may not say what it takes
         return True
-    return True
+    return not any(isinstance(third.default, _SETTINGS) or _is_setting(third.annotation) for third in [*wanted.parameters.values()][2:3])
+
+
+def _is_setting(annotation: object) -> bool:
+    words = re.findall(r"\w+", annotation.__name__ if isinstance(annotation, type) else str(annotation))
+    return any(kind.__name__ in words for kind in _SETTINGS)
 
 
 def one_each(value: PerImage, estimate: Measurements) -> PerImage:
