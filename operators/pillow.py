@@ -27,11 +27,11 @@ class PillowResize(Operator):
 
     def __init__(self, factor: int, filter: Filter = "bicubic") -> None:
         super().__init__()
-        if factor < 1:
+        if factor < 1 or factor != int(factor):
             raise ValueError(f"PillowResize: factor must be a whole number of at least 1, got {factor}")
         if filter not in get_args(Filter):
             raise ValueError(f"PillowResize: there is no filter {filter!r}; choose one of {', '.join(get_args(Filter))}")
-        self.factor, self.filter = factor, filter
+        self.factor, self.filter = int(factor), filter
 
     @property
     def stand_in(self) -> str:

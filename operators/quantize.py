@@ -19,9 +19,9 @@ class Quantize(Operator):
 
     def __init__(self, levels: int = 256) -> None:
         super().__init__()
-        if levels < 2:
-            raise ValueError(f"Quantize: levels must be 2 or more, got {levels}")
-        self.levels = levels
+        if not levels >= 2 or levels % 1:
+            raise ValueError(f"Quantize: levels must be a whole number of 2 or more, got {levels}")
+        self.levels = int(levels)
 
     def extra_repr(self) -> str:
         return f"levels={self.levels}"

@@ -188,12 +188,12 @@ class FastSensing(Sensing):
         return f"{super().extra_repr()}, transform={self.transform!r}"
 
     def _A(self, x: Images) -> Measurements:
-        coefficients = TRANSFORMS[self.transform].forward(x.flatten(1) * self.signs)
-        return math.sqrt(self.n / self.rows) * coefficients.index_select(1, self.chosen)
+        coefficients = TRANSFORMS[self.transform].forward(x.flatten(1) * self.signs.to(x.device))
+        return math.sqrt(self.n / self.rows) * coefficients.index_select(1, self.chosen.to(x.device))
 
     def _A_adjoint(self, y: Measurements) -> Images:
-        coefficients = y.new_zeros(len(y), self.n).index_copy(1, self.chosen, y)
-        x = TRANSFORMS[self.transform].inverse(coefficients) * self.signs
+        coefficients = y.new_zeros(len(y), self.n).index_copy(1, self.chosen.to(y.device), y)
+        x = TRANSFORMS[self.transform].inverse(coefficients) * self.signs.to(y.device)
         return math.sqrt(self.n / self.rows) * x.view(-1, *self._sized())
 
     def _A_dagger(self, y: Measurements) -> Images:

@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from priorsolve import operators, priors, solvers
+    from priorsolve import losses, operators, priors, solvers
     from priorsolve.consistency import put_back
     from priorsolve.images import read_image, write_image
     from priorsolve.operators import noise
@@ -26,6 +26,7 @@ __all__ = [
     "Options",
     "Recipe",
     "load_prior",
+    "losses",
     "noise",
     "operators",
     "priors",
@@ -40,6 +41,7 @@ _HOMES = {
     "Options": "priorsolve.restoration:Options",
     "Recipe": "priorsolve.recipe:Recipe",
     "load_prior": "priorsolve.priors:load_prior",
+    "losses": "priorsolve.losses",
     "noise": "priorsolve.operators.noise",
     "operators": "priorsolve.operators",
     "priors": "priorsolve.priors",

@@ -77,10 +77,11 @@ def share_colours(out: Path, grey: Gray) -> int:
 
 def _read(path: Path) -> tuple[Chroma | None, dict[str, str]]:
     """The album's chroma, and the digests of the pictures that have it."""
-    if not path.is_file():
+    try:
+        given = json.loads(path.read_bytes())
+        return Chroma(**given["chroma"]), dict(given["images"])
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):  # missing or damaged, which count as the same
         return None, {}
-    given = json.loads(path.read_bytes())
-    return Chroma(**given["chroma"]), given["images"]
 
 
 def _digest(path: Path) -> str:

@@ -20,7 +20,7 @@ from priorsolve.operators.noise import Noise
 from priorsolve.recipe import Recipe
 from priorsolve.records import thinned
 from priorsolve.sampling import Samples, solve_several
-from priorsolve.solvers import OnStep, Solution, Solver, Staged
+from priorsolve.solvers import OnStep, Solution, Solves
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Tools:
     """What the recipe names, built; `solving` are the operators that the solver uses, `limits` is None where nobody asks for them."""
 
     recipe: Recipe
-    solver: Solver | Staged
+    solver: Solves
     operators: Operators
     solving: Operators
     noise: Noise | None
@@ -88,7 +88,7 @@ def solve_jobs(tools: Tools, jobs: Sequence[Job], on_step: OnStep | None, *, bat
         notes = surrogate_notes(images, tools.operators.join([job.parts for job in jobs]), operator)
     calibration = _calibration(samples, jobs)
     noise, seeds = known_noise(tools.recipe), [job.seed for job in jobs]
-    limits = [None] * len(jobs) if tools.limits is None else tools.limits.of(operator, seeds)
+    limits = [None] * len(jobs) if tools.limits is None else tools.limits.of(operator, seeds, batch)
     answers = [
         Answer(
             image=images[index],

@@ -20,7 +20,7 @@ from priorsolve.operators.sensing import Sensing
 from priorsolve.priors import ZOO, Prior, load_prior
 from priorsolve.recipe import OPERATORS, Recipe, is_per_photo, rendered
 from priorsolve.registry import component
-from priorsolve.solvers import Solver, Staged
+from priorsolve.solvers import Solves, Staged
 from priorsolve.types import Progress, Shape
 
 DTYPES = {"auto": torch.float32, "float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
@@ -82,9 +82,9 @@ def build_noise(recipe: Recipe) -> Noise | None:
     return Chain(noises) if noises else None
 
 
-def build_solver(recipe: Recipe, prior: Prior) -> Solver | Staged:
+def build_solver(recipe: Recipe, prior: Prior) -> Solves:
     """The recipe's solver, or its stages in order. Raises RecipeError for a value that a solver refuses."""
-    stages: list[Solver] = []
+    stages: list[Solves] = []
     for index, spec in enumerate(recipe.solver):
         for name, given in spec.items():
             stages.append(build("solvers", name, given, f"solver[{index}]", prior=prior, seed=recipe.seed))

@@ -114,7 +114,7 @@ def _claims(out: Path) -> list[tuple[Claim, Path]]:
     """All claims that can be read. They are written in one piece, so one that cannot is nobody's."""
     found = []
     for path in out.glob(f"{PREFIX}*{SUFFIX}"):
-        with contextlib.suppress(OSError, ValueError, TypeError):
+        with contextlib.suppress(OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
             claim = Claim(**json.loads(path.read_bytes()))
             found.append((replace(claim, shard=claim.shard and (int(claim.shard[0]), int(claim.shard[1]))), path))
     return found

@@ -115,6 +115,7 @@ def degrade(
     set_: Sets = None,
     seed: Seed = None,
     exact: Annotated[bool, typer.Option("--exact", help="Write .npy arrays instead of 8-bit pictures.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Make measurements anew that are there.")] = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -123,7 +124,7 @@ def degrade(
     from priorsolve.data import samples
     from priorsolve.degrade import degrade as degrade_photos
 
-    outcomes = degrade_photos(_recipe(recipe, set_, seed), photos or samples(), out, exact=exact)
+    outcomes = degrade_photos(_recipe(recipe, set_, seed), photos or samples(), out, exact=exact, overwrite=overwrite)
     raise typer.Exit(1 if console.failures("degrading", outcomes, out, quiet, as_json) else 0)
 
 

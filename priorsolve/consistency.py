@@ -46,5 +46,5 @@ def surrogate_notes(x: Images, true: Operator, surrogate: Operator) -> list[str]
     """A sentence for each picture: how far a solver's stand-in is from the operator that it stands for, there."""
     where = true.support(x.new_ones(true.batch or 1, *x.shape[1:]))
     squares = ((true.A(x) - surrogate.A(x)).square() * where).flatten(1).sum(1)
-    off = (squares / where.expand(len(x), *where.shape[1:]).flatten(1).sum(1)).sqrt().tolist()
+    off = (squares / where.expand(len(x), *where.shape[1:]).flatten(1).sum(1).clamp_min(1e-30)).sqrt().tolist()
     return [f"the surrogate is off by {size:.2g} (root mean square) from the operator, on the restored picture" for size in off]

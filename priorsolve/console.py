@@ -81,7 +81,7 @@ def failures(doing: str, outcomes: Iterable[Degraded | Masked], out: Path, quiet
             say(f"{outcome.name}: {100 * share:.2g}% is a hole" + (f" ({outcome.reason})" if outcome.reason else ""))
     if not quiet and not as_json:
         parts = [f"{count} {what}" for what, count in counts.items() if count or what == "written"]
-        say(f"{', '.join(parts)}; see {out}")
+        say(f"{', '.join(parts)}{' (--overwrite makes them anew)' if counts['kept'] else ''}; see {out}")
     return counts["failed"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,21 +20,24 @@ from priorsolve.photos import Photo, output_names
 from priorsolve.recipe import Recipe
 from priorsolve.shots import Source
 
+KEPT = "the measurement that was there; --overwrite has it made anew"
+
 
 @dataclass(frozen=True)
 class Degraded:
-    """One photo's outcome: the measurement's path, or the reason why there is none."""
+    """One photo's outcome: the measurement's path, or the reason why there is none, or why it was kept."""
 
     name: str
     path: Path | None
     reason: str = ""
 
 
-def degrade(recipe: Recipe, photos: Sequence[Path], out: Path, *, exact: bool = False) -> Iterator[Degraded]:
+def degrade(recipe: Recipe, photos: Sequence[Path], out: Path, *, exact: bool = False, overwrite: bool = False) -> Iterator[Degraded]:
     """Write each photo's measurement into `out`, as `a.jpg.png` for `a.jpg`: what `restore` takes back with the same recipe.
 
     Pictures are written as PNG (8 bits, in [0, 1]); with `exact`, and where a measurement is no picture, as `.npy` (float32).
     A mask's soft edges come back exactly from a `.npy` alone: a picture is taken for what lies below the mask.
+    A file that is there stays as it is, whoever wrote it; not so with `overwrite`.
 
     Raises:
         RecipeError, ValueError: the recipe or the photos cannot be used; nothing was written.
@@ -49,7 +53,11 @@ def degrade(recipe: Recipe, photos: Sequence[Path], out: Path, *, exact: bool = 
     suffix = ".npy" if exact else measurement_suffix(operators.out_shape)
     names = output_names(found, "png") if suffix == ".png" else {photo.name: photo.name + ".npy" for photo in found}
     refuse_overwriting(found, out, names.values())
-    return (_degrade(photo, out / names[photo.name], recipe, operators, noise) for photo in found)
+    paths = {photo: out / names[photo.name] for photo in found}
+    return (
+        Degraded(photo.name, path, KEPT) if os.path.lexists(path) and not overwrite else _degrade(photo, path, recipe, operators, noise)
+        for photo, path in paths.items()
+    )
 
 
 def _degrade(photo: Photo, path: Path, recipe: Recipe, operators: Operators, noise: Noise | None) -> Degraded:

@@ -11,7 +11,8 @@ from priorsolve.bulk import Bulk
 from priorsolve.operators.base import Operator
 from priorsolve.priors.base import Prior
 from priorsolve.recipe import Recipe
-from priorsolve.solvers import Solution, Solver, Staged
+from priorsolve.solvers import Solution, Solves
+from priorsolve.solvers.fit import solve_fitting
 
 WITHIN = 0.1
 """A residual this near to the noise, relative to it, is the noise."""
@@ -73,24 +74,25 @@ class Limits:
         shared: whether all photos have one operator, so that one solve serves all.
     """
 
-    def __init__(self, solver: Solver | Staged, prior: Prior, seed: int, *, shared: bool) -> None:
+    def __init__(self, solver: Solves, prior: Prior, seed: int, *, shared: bool) -> None:
         self._solver, self._prior, self._seed = solver, prior, seed
         self._shared, self._known = shared, math.nan
 
-    def of(self, operator: Operator, seeds: Sequence[int]) -> list[float]:
-        """The residuals for photos measured by `operator`, whose seeds these are."""
+    def of(self, operator: Operator, seeds: Sequence[int], batch: int | None = None) -> list[float]:
+        """The residuals for photos measured by `operator`, whose seeds these are, at most `batch` of them at once."""
         if not self._shared:
-            return self._reached(operator, seeds)
+            return self._reached(operator, seeds, batch)
         if math.isnan(self._known):
-            (self._known,) = self._reached(operator, [self._seed])
+            (self._known,) = self._reached(operator, [self._seed], 1)
         return [self._known] * len(seeds)
 
-    def _reached(self, operator: Operator, seeds: Sequence[int]) -> list[float]:
+    def _reached(self, operator: Operator, seeds: Sequence[int], batch: int | None) -> list[float]:
         """Pictures are drawn with other seeds, since with its own a solver would find the code among its candidates."""
         codes = [self._prior.sample(1, torch.Generator().manual_seed((seed ^ _OTHER) % 2**63)) for seed in seeds]
-        with torch.no_grad():
-            y = operator.A(self._prior.decode(torch.cat(codes)))
-        found: list[float] = self._solver(y, operator, seeds=seeds).residual.tolist()
+        with torch.no_grad():  # one by one, since all may not fit
+            y = torch.cat([operator.select(torch.tensor([i])).A(self._prior.decode(code)) for i, code in enumerate(codes)])
+        solution, _ = solve_fitting(self._solver, y, operator, seeds=seeds, batch=batch)
+        found: list[float] = solution.residual.tolist()
         return found
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from priorsolve.solvers import Solver, Staged
+from priorsolve.solvers import Solves, Staged
 
 
-def passes(solver: Solver | Staged, steps: int) -> int:
+def passes(solver: Solves, steps: int) -> int:
     """Generator passes for one photo that took `steps` steps: one for each restart still followed at each step, one for each candidate.
 
     A step's pass is forward and backward, a sampled candidate's forward only. Stages are taken to have spent their steps in order, so an

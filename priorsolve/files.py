@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import uuid
 from pathlib import Path
 
 TEMPORARY = ".tmp"
+_OWN = re.compile(r"\.(run-)?[0-9a-f]{16}\.tmp")
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -27,6 +29,11 @@ def write_atomically(path: Path, data: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def is_leftover(name: str) -> bool:
+    """Whether a file of this name is what a killed run of ours left half-written."""
+    return _OWN.fullmatch(name) is not None
 
 
 def is_temporary(name: str) -> bool:

@@ -10,14 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from priorsolve.claims import Shard, claimed
-from priorsolve.files import TEMPORARY, write_atomically
+from priorsolve.files import is_leftover, write_atomically
 from priorsolve.photos import Photo
-from priorsolve.plan import forget_plans
+from priorsolve.plan import forget_plans, read_plans
+from priorsolve.records import has_records
 
 FOLDERS = ("images", "measurements", "originals", "spread")
 """Where a run writes pictures."""
 AFTER = ("sheet.png", "report.html", "results.parquet")
 """What is made of them at its end."""
+_BESIDE = ("run.json", "album.json", *AFTER)
 
 
 @dataclass(frozen=True)
@@ -63,11 +65,11 @@ def refuse_foreign(out: Path, targets: Iterable[str], recipe: str) -> None:
         targets: the files to be written, by their paths below `out`.
         recipe: the text of the run's `recipe.yaml`; one that says the same is no loss.
     """
-    if (out / "records").is_dir() or any(out.glob("run*.json")):
+    if read_plans(out) or has_records(out):
         return
     own = out / "recipe.yaml"
     other = own.is_file() and own.read_bytes() != recipe.encode()
-    for target in [*(["recipe.yaml"] if other else []), *AFTER, *targets]:
+    for target in [*(["recipe.yaml"] if other else []), *_BESIDE, *targets]:
         if os.path.lexists(f"{out}{os.sep}{target}"):
             raise ValueError(
                 f"{out / target} is there, and no run made it, but this one would overwrite it; choose another folder with --out"
@@ -132,11 +134,18 @@ def working_in(out: Path, shard: Shard | None = None) -> Iterator[None]:
             raise unwritable(out, error.strerror or error) from None
         if alone:
             forget_plans(out)
-        for place, _, names in os.walk(out) if alone else ():
-            for name in names:
-                if name.startswith(".") and name.endswith(TEMPORARY):
-                    Path(place, name).unlink(missing_ok=True)
+            _sweep(out)
         yield
+
+
+def _sweep(out: Path) -> None:
+    """Remove what a killed run left half-written where a run writes."""
+    for folder in ("", "records", *FOLDERS):
+        for place, within, names in os.walk(out / folder):
+            if not folder:
+                within.clear()
+            for name in filter(is_leftover, names):
+                Path(place, name).unlink(missing_ok=True)
 
 
 def _suffixed(name: str, suffix: str) -> str:

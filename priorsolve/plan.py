@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,18 +27,21 @@ def write_plan(out: Path, plan: Plan, shard: Shard | None) -> None:
 
 def read_plans(out: Path) -> list[tuple[Plan, float]]:
     """The plans of the runs that were last at work together, each with the time when it was written; a damaged one counts as none."""
-    found = []
-    for path in _files(out):
-        with contextlib.suppress(OSError, ValueError, TypeError):
-            plan = Plan(**{key: int(count) for key, count in json.loads(path.read_bytes()).items()})
-            found.append((plan, path.stat().st_mtime))
-    return found
+    return [found for path in _files(out) if (found := _read(path)) is not None]
 
 
 def forget_plans(out: Path) -> None:
     """Remove the plans of earlier runs: whoever is alone in the folder begins anew."""
     for path in _files(out):
-        path.unlink(missing_ok=True)
+        if _read(path) is not None:  # else it is somebody else's
+            path.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> tuple[Plan, float] | None:
+    try:
+        return Plan(**{key: int(count) for key, count in json.loads(path.read_bytes()).items()}), path.stat().st_mtime
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        return None
 
 
 def _files(out: Path) -> list[Path]:

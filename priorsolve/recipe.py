@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,6 +22,7 @@ from priorsolve.framings import Framings, Plain
 from priorsolve.metrics import METRICS
 from priorsolve.overrides import absolute, anchored
 from priorsolve.priors import ZOO
+from priorsolve.priors.download import sha256_of
 from priorsolve.registry import Kind, did_you_mean
 
 
@@ -285,14 +287,17 @@ def _with_content(given: Any) -> Any:
 
 def _content(path: str) -> str:
     try:
-        with Path(path).open("rb") as stream:
-            return (
-                hashlib.file_digest(stream, "sha256").hexdigest()
-                if hasattr(hashlib, "file_digest")
-                else hashlib.sha256(stream.read()).hexdigest()
-            )
+        there = Path(path).stat()
+        return _digest(path, there.st_size, there.st_mtime_ns)
     except OSError:
         return path
+
+
+@lru_cache(maxsize=64)
+def _digest(path: str, size: int, changed: int) -> str:
+    """Of the file as it was then: a checkpoint is not read again for every photo."""
+    with Path(path).open("rb") as stream:
+        return sha256_of(stream)
 
 
 def _located(message: str, name: str, place: yamlfile.Place, lines: dict[yamlfile.Place, int]) -> str:

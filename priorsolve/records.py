@@ -87,6 +87,11 @@ def read_records(out: Path) -> Iterator[Record]:
             yield record
 
 
+def has_records(out: Path) -> bool:
+    """Whether the folder holds a readable record."""
+    return any(read_record(path) is not None for path in (out / "records").rglob("*.json"))
+
+
 def pending(
     photos: Iterable[Photo],
     out: Path,

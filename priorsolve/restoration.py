@@ -108,6 +108,8 @@ class Run:
     def __init__(self, recipe: Recipe, photos: Sequence[Path], out: Path, options: Options) -> None:
         self.recipe, self.out, self.options = recipe, out, options
         self.noise = build_noise(recipe)
+        if recipe.output.album and options.shard is not None:
+            raise ValueError("output.album brings all photos together, which a shard has not; leave --shard out, or use --engine ray")
         check_writable(out)
         intake = take_in(photos, [*(out / folder for folder in FOLDERS), out / "sheet.png"], [recipe])
         found, self.masks = intake.photos, intake.masks

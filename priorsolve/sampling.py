@@ -10,7 +10,7 @@ from torch import Tensor
 
 from priorsolve.operators.base import Operator
 from priorsolve.operators.noise import Noise
-from priorsolve.solvers import OnStep, Solution, Solver, Staged, Step
+from priorsolve.solvers import OnStep, Solution, Solves, Step
 from priorsolve.solvers.averaged import with_images
 from priorsolve.solvers.fit import solve_fitting
 from priorsolve.types import Images, Measurements, PerImage
@@ -50,7 +50,7 @@ class Samples:
 
 
 def solve_several(
-    solver: Solver | Staged,
+    solver: Solves,
     y: Measurements,
     operator: Operator,
     k: int,

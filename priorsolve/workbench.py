@@ -119,12 +119,20 @@ class Workbench:
     def _batches(self, photos: Iterable[Photo], reading: ThreadPoolExecutor) -> Iterator[tuple[list[Ended], list[Turn]]]:
         """Batches of jobs in the photos' order, with the photos on the way that could not be read, or leave nothing to solve."""
         left = iter(photos)
-        ahead = deque(reading.submit(self.read, photo) for photo in islice(left, 2 * self._size))
+        most = 2 * self._size
+        ahead = deque(reading.submit(self.read, photo) for photo in islice(left, 1))
         unread: list[Ended] = []
         turns: list[Turn] = []
         while ahead:
             ended = ahead.popleft().result()
-            ahead.extend(reading.submit(self.read, photo) for photo in islice(left, 1))
+            jobs = _jobs(ended)
+            # a photo that is still being read is taken for one of as many jobs as the last
+            while len(ahead) < most and len(turns) + jobs + sum(_jobs(photo.result()) if photo.done() else jobs for photo in ahead) < most:
+                if (photo := next(left, None)) is None:
+                    break
+                ahead.append(reading.submit(self.read, photo))
+            if not ahead:
+                ahead.extend(reading.submit(self.read, photo) for photo in islice(left, 1))
             if isinstance(ended, Failed) or not ended.work.jobs:
                 unread.append(ended)
             else:
@@ -134,3 +142,7 @@ class Workbench:
                 yield unread, batch
                 unread, turns = [], turns[len(batch) :]
         yield unread, turns
+
+
+def _jobs(ended: Ended) -> int:
+    return len(ended.work.jobs) if isinstance(ended, Opened) else 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -65,3 +67,20 @@ def rows(solution: Solution, index: list[int]) -> Solution:
         tuple(solution.stopped[i] for i in index),
         solution.history[:, index],
     )
+
+
+class Heavy(Mask):
+    """A mask for each image that runs out of memory above `limit` rows."""
+
+    def __init__(self, known: Tensor, limit: int, fault: Callable[[], BaseException] = MemoryError, tried: list[int] | None = None) -> None:
+        super().__init__(known)
+        self.limit, self.fault, self.tried = limit, fault, [] if tried is None else tried
+
+    def select(self, index: Tensor) -> Mask:
+        return Heavy(self.known[index], self.limit, self.fault, self.tried)
+
+    def _A(self, x: Images) -> Measurements:
+        self.tried.append(len(x))
+        if len(x) > self.limit:
+            raise self.fault()
+        return super()._A(x)

@@ -152,6 +152,7 @@ def test_every_operator_measures_the_same(name: str) -> None:
             assert isinstance(there, LinearOperator)
             torch.testing.assert_close(there.A_adjoint(y.to(DEVICE)).cpu(), operator.A_adjoint(y))
             torch.testing.assert_close(there.A_dagger(y.to(DEVICE)).cpu(), operator.A_dagger(y), atol=1e-4, rtol=0)
+        torch.testing.assert_close(operator.A(x.to(DEVICE)).cpu(), y, msg="an operator that was left on the CPU follows its pictures")
         if operator.follows(tuple(x.shape[1:])):
             torch.testing.assert_close(slope(there, x.to(DEVICE)).cpu(), slope(operator, x))
 

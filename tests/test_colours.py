@@ -13,7 +13,7 @@ from PIL import Image
 from priorsolve.album import FILE, chroma_of, grey_of, recoloured
 from priorsolve.components import RecipeError
 from priorsolve.operators.gray import Gray
-from priorsolve.restoration import restore
+from priorsolve.restoration import Options, restore
 
 ALBUM = {"consistency": True, "album": True}
 
@@ -64,6 +64,12 @@ def test_a_run_shares_its_colours_once(tmp_path: Path, digiface64: object) -> No
         k: v for k, v in before.items() if k.startswith("images/")
     }
     assert "images/late.png" in (tmp_path / "album" / FILE).read_text()
+    (tmp_path / "album" / FILE).write_text("{")
+    run.picture(8).save(photos / "later.png")
+    assert len(list(restore(recipe, photos, tmp_path / "album"))) == 1
+    assert "images/later.png" in (tmp_path / "album" / FILE).read_text(), "a damaged file is none"
+    with pytest.raises(ValueError, match=r"output\.album brings all photos together.*leave --shard out"):
+        restore(recipe, photos, tmp_path / "shards", Options(shard=(0, 2)))
 
 
 def test_photos_with_colours_of_their_own_keep_them() -> None:

@@ -72,6 +72,15 @@ def test_nothing_of_the_users_is_overwritten(tmp_path: Path) -> None:
         degrade(run.quick(), [photos / "00.png"], photos)
     for _ in range(2):  # the second time its own results lie below the photos
         assert len(list(degrade(run.quick(), [photos], photos / "y"))) == 1
+    (made,) = degrade(run.quick(), [photos], photos / "y")
+    assert made.path is not None
+    assert "was there; --overwrite" in made.reason
+    whole = made.path.read_bytes()
+    made.path.write_bytes(b"mine")
+    assert [each.path for each in degrade(run.quick(), [photos], photos / "y")] == [made.path]
+    assert made.path.read_bytes() == b"mine"
+    assert next(degrade(run.quick(), [photos], photos / "y", overwrite=True)).reason == ""
+    assert made.path.read_bytes() == whole
     with pytest.raises(ValueError, match="is a file"):
         degrade(run.quick(), [photos], photos / "00.png" / "y")
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import run_support as run
 import torch
-from solvers_support import linear, pictures, random_mask
+from solvers_support import Heavy, linear, pictures, random_mask
 from style_support import style2_state
 from torch import nn
 
@@ -87,6 +87,10 @@ def test_the_limit_is_what_a_solve_of_its_own_picture_reaches() -> None:
         assert limit_of(good, operator) < 1e-4
     shared = Limits(poor, prior, 5, shared=True)
     assert shared.of(Identity(), [1, 2]) == shared.of(Identity(), [3, 4]) == [limit_of(poor, Identity())] * 2
+    mask = random_mask(3, 1, 8, 8)
+    heavy = Heavy(mask.known, 2)
+    assert Limits(poor, prior, 0, shared=False).of(heavy, [5, 6, 7], 3) == Limits(poor, prior, 0, shared=False).of(mask, [5, 6, 7])
+    assert {2, 3} <= set(heavy.tried), "three did not fit, two did"
     far = good(pictures(1) + 0.3 * torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0)), Identity())
     assert "the prior is the limit" in diagnose(far, 0, Bulk(prior), limit=limit_of(good, Identity()))[1]
     blind = Latent(prior, steps=0, candidates=1, restarts=1)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from solvers_support import difference, linear, pictures, random_mask, rows
+from solvers_support import Heavy, difference, linear, pictures, random_mask, rows
 from torch import Tensor
 
 from priorsolve.operators.base import Operator
@@ -23,23 +23,6 @@ FAULTS: list[Callable[[], BaseException]] = [
     lambda: RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
     lambda: MemoryError(),
 ]
-
-
-class Heavy(Mask):
-    """A mask for each image that runs out of memory above `limit` rows."""
-
-    def __init__(self, known: Tensor, limit: int, fault: Callable[[], BaseException] = FAULTS[0], tried: list[int] | None = None) -> None:
-        super().__init__(known)
-        self.limit, self.fault, self.tried = limit, fault, [] if tried is None else tried
-
-    def select(self, index: Tensor) -> Mask:
-        return Heavy(self.known[index], self.limit, self.fault, self.tried)
-
-    def _A(self, x: Images) -> Measurements:
-        self.tried.append(len(x))
-        if len(x) > self.limit:
-            raise self.fault()
-        return super()._A(x)
 
 
 def latent(steps: int = 12) -> Latent:

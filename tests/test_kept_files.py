@@ -31,6 +31,29 @@ def test_a_folder_with_files_of_somebody_s_own_is_refused(tmp_path: Path, place:
     assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == [own]
 
 
+@pytest.mark.usefixtures("digiface64")
+@pytest.mark.parametrize("evidence", ["run.json", "runtime.json", "records/notes.txt", "records/a.json"])
+def test_files_that_only_look_like_a_run_s_protect_nobody_s_own(tmp_path: Path, evidence: str) -> None:
+    for place in (evidence, "sheet.png"):
+        (tmp_path / "out" / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "out" / place).write_text('{"mine": 1}')
+    with pytest.raises(ValueError, match=r"is there, and no run made it"):
+        restore(run.quick(), run.photos(tmp_path / "in", 1), tmp_path / "out", Options())
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_only_a_killed_run_s_own_halves_are_removed(tmp_path: Path) -> None:
+    photos, out = run.photos(tmp_path / "in", 1), tmp_path / "out"
+    mine = [out / "notes" / ".0123456789abcdef.tmp", out / ".draft.tmp", out / "images" / "a.tmp", out / "run-a-of-b.json"]
+    halves = [out / ".0123456789abcdef.tmp", out / "images" / "sub" / ".fedcba9876543210.tmp", out / "records" / ".0123456789abcdef.tmp"]
+    for path in (*mine, *halves):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("half")
+    assert len(list(restore(run.quick(), photos, out, Options()))) == 1
+    assert [path for path in mine if not path.is_file()] == []
+    assert [path for path in halves if path.exists()] == []
+
+
 def test_a_mask_that_was_corrected_stays(tmp_path: Path) -> None:
     photos = run.photos(tmp_path / "in", 2)
     recipe = run.quick(operator={"mask": {"boxes": [[0.2, 0.2, 0.4, 0.4]]}})

@@ -28,6 +28,7 @@ from priorsolve.priors.layers import PixelNorm
 from priorsolve.priors.layers import linear as matrix
 from priorsolve.priors.stylegan2 import StyleGAN2
 from priorsolve.recipe import Recipe
+from priorsolve.sampling import solve_several
 from priorsolve.solvers import Latent, Staged, Step, Stop
 from priorsolve.solvers.layerwise import Layerwise
 from priorsolve.solvers.programs import Norm
@@ -183,9 +184,14 @@ def test_noise_through_three_layers_and_a_search_after_it() -> None:
     alone: ps.solvers.Solution = first(y, Identity())
     assert float(alone.residual.max()) < 0.015
     assert alone.stopped == (Stop.budget, Stop.budget)
-    staged = Staged([first, second])(y, Identity())  # type: ignore[list-item]  # one of its kind, called like the others
+    staged = Staged([first, second])(y, Identity())
     assert bool((staged.misfit < alone.misfit).all())
     assert staged.steps.tolist() == [63, 63]
+    assert Staged([first, second]).varied() == Staged([first, second])
+    exact = Staged([first])
+    torch.testing.assert_close(exact(y, Identity()).misfit, exact.loss(alone.images, y, torch.ones_like(y)))
+    with pytest.raises(ValueError, match="the solver draws nothing and the recipe has no noise"):
+        solve_several(exact, y, Identity(), 2, noise=None, where=torch.ones_like(y), seeds=[0, 1], finish=lambda s: s.images, batch=2)
 
 
 def test_l1_ignores_wrong_pixels_and_linf_does_not() -> None:

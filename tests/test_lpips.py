@@ -307,6 +307,11 @@ def test_the_hub_cache_serves_and_a_damaged_file_does_not(away: Path, monkeypatc
     name = f"alexnet-owt-{hashlib.sha256((folder / 'file').read_bytes()).hexdigest()[:8]}.pth"
     (folder / "file").rename(folder / name)
     monkeypatch.setitem(SOURCES, "alex", replace(SOURCES["alex"], hub=name))
+    (away / "file").write_text("in the way")
+    with monkeypatch.context() as patch:
+        patch.setenv("PRIORSOLVE_CACHE", str(away / "file"))
+        with pytest.warns(UserWarning, match=r"cannot write to the cache folder .*; until then every run"):
+            assert len(weights_of("alex")) == 10
     assert {key: value.tolist() for key, value in weights_of("alex").items()} == {key: value.tolist() for key, value in small().items()}
     cached = away / "cache" / "backbones" / "alex.safetensors"
     assert cached.is_file()

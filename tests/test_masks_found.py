@@ -256,7 +256,7 @@ def test_masks_are_written_corrected_and_given_back(tmp_path: Path, capfd: pytes
     assert "failed: b.png: nothing in it is of the colour #ff00ff" in said
     assert said.endswith(f"1 written, 1 failed; see {out}\n")
     assert main(["masks", recipe, str(tmp_path / "in/a.jpg"), *colour]) == 0
-    assert capfd.readouterr().err.endswith(f"0 written, 1 kept; see {out}\n")
+    assert capfd.readouterr().err.endswith(f"0 written, 1 kept (--overwrite makes them anew); see {out}\n")
     mask = np.asarray(Image.open(out / "a.png"))
     assert (mask[29:36, 19:41] == 255).all()
     assert mask.sum() == 255 * 7 * 22

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from hypothesis import given
@@ -51,7 +53,10 @@ def test_support_is_that_of_the_picture(operator: Operator) -> None:
 
 
 def test_errors_name_the_value() -> None:
-    with pytest.raises(ValueError, match="Quantize: levels must be 2 or more, got 1"):
+    with pytest.raises(ValueError, match="Quantize: levels must be a whole number of 2 or more, got 1"):
         Quantize(1)
+    for levels in (2.5, math.nan):
+        with pytest.raises(ValueError, match=f"whole number of 2 or more, got {levels}"):
+            Quantize(levels)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"Clip: low must be below high, got low=1.0 and high=0.5"):
         Clip(1.0, 0.5)

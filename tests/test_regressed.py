@@ -120,8 +120,9 @@ def test_pictures_are_drawn_once_and_read_from_the_cache(own_cache: Path, monkey
     bank.bank_of(linear().float(), 20)
     assert len(list((own_cache / "banks").iterdir())) == 1, "the same weights have the same bank"
     other = linear(torch.float32)
+    before = bank.bank_of(other, 20)
     other.bias[0] += 1
-    bank.bank_of(other, 20)
+    assert float((bank.bank_of(other, 20).pictures - before.pictures).abs().max()) > 0.5
     assert len(list((own_cache / "banks").iterdir())) == 2
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -84,9 +85,10 @@ def test_claims_of_the_dead_go(tmp_path: Path) -> None:
             with claimed(tmp_path, None) as alone:
                 assert alone
                 assert not path.exists()
-    path.write_text("{")
-    with claimed(tmp_path, None):
-        pass
+    for damaged in ("{", "[" * 100_000, "[]", json.dumps(asdict(here) | {"shard": [1]})):
+        path.write_text(damaged)
+        with claimed(tmp_path, None):
+            pass
 
 
 def test_a_claim_is_renewed_while_it_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

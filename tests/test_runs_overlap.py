@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,29 @@ def test_no_more_is_read_than_two_batches_ahead(tmp_path: Path, monkeypatch: pyt
         next(records)
         assert len(begun) <= done + 2 * 2 + 2 * 2 + 2  # read ahead, to be written, and at work
     assert next(records, None) is None
+
+
+def test_photos_of_many_jobs_are_not_read_far_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[int] = []
+    read, solve = Reader.read, Workbench.solve
+
+    def many(self: Reader, photo: Photo, fingerprint: str) -> Work:
+        work = read(self, photo, fingerprint)
+        held.append(50)
+        return replace(work, jobs=work.jobs * 50)
+
+    def solved(self: Workbench, turns: Sequence[Turn], on_step: OnStep | None = None) -> list[Ended]:
+        held.append(-len(turns))
+        most.append(sum(held))
+        return solve(self, turns, on_step)
+
+    most: list[int] = []
+    monkeypatch.setattr(Reader, "read", many)
+    monkeypatch.setattr(Workbench, "solve", solved)
+    monkeypatch.setattr(Keeper, "keep", lambda self, work, answers, seconds: self.fail(work.photo, ValueError("not kept")))
+    assert len(list(bench(tmp_path / "out", 4).records(find_photos([run.photos(tmp_path / "in", 6)])))) == 6
+    assert sum(held) == 0
+    assert max(most) <= 2 * 50 + 2 * 4, "the photo at work, the next one, and two batches"
 
 
 def test_who_leaves_early_loses_nothing_that_was_solved(tmp_path: Path) -> None:

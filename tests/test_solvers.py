@@ -13,7 +13,7 @@ from solvers_support import SHAPE, least_squares, linear, pictures, random_mask
 from torch import Tensor
 
 from priorsolve.consistency import put_back
-from priorsolve.losses import LOSSES
+from priorsolve.losses import LOSSES, l2
 from priorsolve.operators.base import Identity, Operator
 from priorsolve.operators.blur import disk_blur, gaussian_blur, motion_blur
 from priorsolve.operators.downsample import Downsample
@@ -386,9 +386,22 @@ def test_shaken_codes_are_judged_by_their_own_pictures() -> None:
     torch.testing.assert_close(moving.misfit, (moving.images - y).square().flatten(1).mean(1))
 
 
-def test_images_that_stop_while_shaken_keep_their_codes() -> None:
+@pytest.mark.parametrize("rule", [{"noise": 10.0}, {"plateau": 1}])
+def test_no_image_stops_by_a_shaken_picture(rule: dict[str, Any]) -> None:
     prior, y = linear(), pictures(2)
-    solution = Latent(prior, steps=40, jitter=0.5, restarts=1, noise=10.0)(y, Identity())
-    assert solution.stopped == (Stop.noise, Stop.noise)
-    assert bool(solution.misfit.isfinite().all())
-    assert bool((solution.codes["z"] != 0).all())
+    solution = Latent(prior, steps=40, jitter=0.5, restarts=1, **rule)(y, Identity())
+    assert bool((solution.steps >= 30).all()), "codes are shaken up to three quarters of the steps"
+    torch.testing.assert_close(solution.misfit, (solution.images - y).square().flatten(1).mean(1))
+
+
+def test_what_diverges_while_shaken_has_the_misfit_of_its_picture() -> None:
+    prior, y = linear(), pictures(2)
+
+    def breaks(estimate: Tensor, measured: Tensor, where: Tensor) -> Tensor:
+        calls.append(0)
+        return l2(estimate, measured, where) * (math.nan if len(calls) == 12 else 1)
+
+    calls: list[int] = []
+    solution = Latent(prior, begin_at="centre", steps=40, jitter=3.0, loss=breaks)(y, Identity())
+    assert solution.stopped == (Stop.diverged, Stop.diverged)
+    torch.testing.assert_close(solution.misfit, (solution.images - y).square().flatten(1).mean(1))

@@ -154,6 +154,7 @@ def test_the_parts_of_a_solution_are_one(tmp_path: Path) -> None:
         ({}, {"stopped": '["budget", "tired"]'}, "tired.*expected a list of budget"),
         ({}, {"stopped": "nothing"}, "'nothing'.*expected a list"),
         ({}, {"stopped": "3"}, "'3'.*expected a list"),
+        ({}, {"stopped": "[" * 100_000}, "expected a list"),
         ({}, {"priorsolve.solution": "2"}, "version 2.*update"),
     ],
 )

@@ -18,7 +18,7 @@ from priorsolve.operators.krylov import least_squares
 from priorsolve.operators.noise import Noise
 from priorsolve.priors import Prior
 from priorsolve.showing import shown
-from priorsolve.solvers import Solver, Staged
+from priorsolve.solvers import Solves, Staged
 from priorsolve.types import Images, Measurements, Shape
 
 try:
@@ -32,7 +32,7 @@ except ModuleNotFoundError as error:
     raise ModuleNotFoundError(message, name="deepinv") from None
 
 
-def as_reconstructor(solver: Solver | Staged) -> SolverReconstructor:
+def as_reconstructor(solver: Solves) -> SolverReconstructor:
     """The solver as a deepinv model: `model(y, physics)` is (B, C, H, W), as the prior draws it, in [0, 1] and not clamped.
 
     Raises:
@@ -71,7 +71,7 @@ def to_physics(operator: Operator, noise: Noise | None = None, *, img_size: Shap
 class SolverReconstructor(Reconstructor):  # type: ignore[misc]
     """A solver behind deepinv's `forward(y, physics)`. `to(device)` takes the priors along; they stay frozen and in eval mode."""
 
-    def __init__(self, solver: Solver | Staged) -> None:
+    def __init__(self, solver: Solves) -> None:
         super().__init__()
         self.solver = solver
         self.priors = nn.ModuleList([stage.prior for stage in (solver.stages if isinstance(solver, Staged) else [solver])])

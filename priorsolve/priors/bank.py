@@ -1,4 +1,4 @@
-"""Pictures that a prior drew once, to learn from: small, and kept, since drawing them is the dear part."""
+"""Pictures that a prior drew once, to learn from: small, and kept, since drawing them is what costs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import TypeAlias, final
 from weakref import WeakKeyDictionary
 
 import torch
@@ -25,7 +25,8 @@ SIDE = 64
 
 _SEED = 20170703
 _CHUNK = 16
-_drawn: WeakKeyDictionary[Prior, dict[int, Bank]] = WeakKeyDictionary()
+_Weights: TypeAlias = tuple[tuple[int, int], ...]
+_drawn: WeakKeyDictionary[Prior, dict[int, tuple[_Weights, Bank]]] = WeakKeyDictionary()
 
 
 @final
@@ -52,13 +53,18 @@ def bank_of(prior: Prior, count: int, on_progress: Progress | None = None) -> Ba
     A bank belongs to the weights, whatever file they came from. `on_progress` hears how many of all are drawn. Warns where the cache
     cannot be written: the next process draws anew.
     """
-    known = _drawn.setdefault(prior, {})
-    parameter = next(prior.parameters())
-    if count not in known or known[count].codes.device != parameter.device or known[count].codes.dtype != parameter.dtype:
+    known, weights = _drawn.setdefault(prior, {}), _weights(prior)
+    if count not in known or known[count][0] != weights:
         with torch.no_grad():
             codes = prior.sample(count, torch.Generator().manual_seed(_SEED))
-            known[count] = Bank(codes, _stored(prior, codes, on_progress).to(parameter.device), tuple(prior.image_shape))
-    return known[count]
+            pictures = _stored(prior, codes, on_progress).to(codes.device)
+        known[count] = weights, Bank(codes, pictures, tuple(prior.image_shape))
+    return known[count][1]
+
+
+def _weights(prior: Prior) -> _Weights:
+    """Which numbers the prior holds, by where they lie and how often they were written: moved or trained on, it is another."""
+    return tuple((tensor.data_ptr(), tensor._version) for tensor in (*prior.parameters(), *prior.buffers()))
 
 
 def _stored(prior: Prior, codes: Codes, on_progress: Progress | None) -> Tensor:

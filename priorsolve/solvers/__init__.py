@@ -1,6 +1,6 @@
 """Solvers: find the code whose picture explains the measurement."""
 
-from priorsolve.solvers.base import OnStep, Solution, Solver, Step
+from priorsolve.solvers.base import OnStep, Solution, Solver, Solves, Step
 from priorsolve.solvers.delta import load_delta, save_delta
 from priorsolve.solvers.drawing import picture
 from priorsolve.solvers.fit import solve_fitting
@@ -30,6 +30,7 @@ __all__ = [
     "Pulse",
     "Solution",
     "Solver",
+    "Solves",
     "Staged",
     "Step",
     "Stop",

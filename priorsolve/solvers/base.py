@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 
@@ -23,7 +23,33 @@ from priorsolve.types import HasA, Images, Measurements, Progress
 
 Keep = Literal["best", "last"]
 
-__all__ = ["CHECK_EVERY", "Keep", "OnStep", "Solution", "Solver", "Step"]
+__all__ = ["CHECK_EVERY", "Keep", "OnStep", "Solution", "Solver", "Solves", "Step"]
+
+
+class Solves(Protocol):
+    """What may be asked of whatever solves: of a `Solver`, of `Staged` ones and of `Layerwise`. Each is told at `Solver`."""
+
+    @property
+    def prior(self) -> Prior: ...
+    @property
+    def steps(self) -> int: ...
+    @property
+    def loss(self) -> Loss: ...
+    @property
+    def samples(self) -> bool: ...
+    @property
+    def descends(self) -> bool: ...
+    def prepare(self, on_progress: Progress | None = None) -> None: ...
+    def varied(self) -> Solves: ...
+    def __call__(
+        self,
+        y: Measurements,
+        operator: HasA | Callable[[Images], Measurements],
+        *,
+        seeds: Sequence[int] | None = None,
+        start: Solution | None = None,
+        on_step: OnStep | None = None,
+    ) -> Solution: ...
 
 
 class Solver(ABC):

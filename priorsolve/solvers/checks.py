@@ -132,6 +132,12 @@ def shares(solver: object, *names: str) -> None:
             raise ValueError(f"{name} is {getattr(solver, name)}; it is a share of the steps, from 0 to 1")
 
 
+def decay_rate(solver: object, name: str) -> None:
+    """Raises ValueError where an attribute is not at least 0 and below 1."""
+    if not 0 <= getattr(solver, name) < 1:
+        raise ValueError(f"{name} is {getattr(solver, name)}; it must be at least 0 and below 1")
+
+
 def one_of(solver: object, **choices: Any) -> None:
     """Raises ValueError where an attribute is none of its Literal's values."""
     for name, literal in choices.items():

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from priorsolve.operators.base import Operator
-from priorsolve.solvers.base import OnStep, Solution, Solver
+from priorsolve.solvers.base import OnStep, Solution, Solves
 from priorsolve.solvers.checks import checked_seeds, must_be_measurements
-from priorsolve.solvers.staged import Staged
 from priorsolve.types import HasA, Images, Measurements
 
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "_alloc_failed")
@@ -19,7 +18,7 @@ OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", 
 
 
 def solve_fitting(
-    solver: Solver | Staged,
+    solver: Solves,
     y: Measurements,
     operator: HasA | Callable[[Images], Measurements],
     *,
@@ -82,7 +81,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def _tried(
-    solver: Solver | Staged,
+    solver: Solves,
     y: Measurements,
     operator: HasA | Callable[[Images], Measurements],
     seeds: Sequence[int] | None,
@@ -111,7 +110,7 @@ def _part(operator: HasA | Callable[[Images], Measurements], start: int, stop: i
     return operator if operator.batch is None else operator.select(torch.arange(start, stop))
 
 
-def _too_large(solver: Solver | Staged, y: Measurements, operator: object) -> str:
+def _too_large(solver: Solves, y: Measurements, operator: object) -> str:
     shapes = f"{tuple(solver.prior.image_shape)} images and measurements of shape {tuple(y.shape[1:])}"
     if len(y) == 1:
         return f"not even one image fits in memory, with {shapes}; use fewer restarts, a smaller prior or a machine with more memory"

@@ -13,7 +13,7 @@ from priorsolve.losses import Loss, l2
 from priorsolve.penalties import Penalty, check_penalties, penalties_of
 from priorsolve.priors.base import Prior
 from priorsolve.solvers.base import Keep, Solver
-from priorsolve.solvers.checks import at_least, known_space, one_of, positive, shares
+from priorsolve.solvers.checks import at_least, decay_rate, known_space, one_of, positive, shares
 from priorsolve.solvers.domain import LinearEncoder
 from priorsolve.solvers.drawing import carried, picture, repeated
 from priorsolve.solvers.optimisers import Optimiser, OptimiserName, make_optimiser
@@ -104,7 +104,8 @@ class Latent(Solver):
         at_least(self, steps=0, restarts=1, candidates=1, bank=2, lr=0, jitter=0, in_domain=0)
         positive(self, "clip", "noise", "plateau")
         one_of(self, keep=Keep, decay=Decay, unit=Unit, begin_at=Begin, optimiser=OptimiserName)
-        shares(self, "warmup", "decay_share", "beta1")
+        shares(self, "warmup", "decay_share")
+        decay_rate(self, "beta1")
         if self.begin_at in _LEARNT and self._space == "noise":
             raise ValueError(f"begin_at is {self.begin_at!r} in 'noise'; a measurement predicts no noise maps, so begin in another space")
         if self.in_domain and self._space == "noise":

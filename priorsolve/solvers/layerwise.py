@@ -10,7 +10,7 @@ import numpy
 import torch
 from torch import Tensor
 
-from priorsolve.losses import l2
+from priorsolve.losses import Loss, l2
 from priorsolve.operators.base import Identity, LinearOperator, Operator, factors
 from priorsolve.operators.mask import Masking
 from priorsolve.priors.base import Prior
@@ -76,8 +76,22 @@ class Layerwise:
         """No gradient is asked of the operator."""
         return False
 
+    @property
+    def loss(self) -> Loss:
+        """What misfits are told in; nothing is made small by it."""
+        return l2
+
+    @property
+    def samples(self) -> bool:
+        """There is one answer."""
+        return False
+
     def prepare(self, on_progress: Progress | None = None) -> None:
         """As a solver's own: nothing is drawn ahead."""
+
+    def varied(self) -> Layerwise:
+        """As a solver's own: nothing varies."""
+        return self
 
     @torch.inference_mode(False)
     @torch.no_grad()

@@ -13,7 +13,7 @@ from priorsolve.losses import Loss, l2
 from priorsolve.losses.base import one_each
 from priorsolve.priors.base import Prior
 from priorsolve.solvers.base import Keep, Solver
-from priorsolve.solvers.checks import at_least, one_of, positive, shares
+from priorsolve.solvers.checks import at_least, decay_rate, one_of, positive
 from priorsolve.solvers.drawing import picture, style_of
 from priorsolve.solvers.instance import instance_normed, twin
 from priorsolve.solvers.optimisers import Optimiser
@@ -73,7 +73,7 @@ class Pivotal(Solver):
         super().__post_init__()
         at_least(self, steps=0, locality=0)
         positive(self, "lr", "stop_at", "distance", "noise", "plateau")
-        shares(self, "beta1")
+        decay_rate(self, "beta1")
         one_of(self, keep=Keep)
 
     @property

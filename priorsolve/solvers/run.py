@@ -45,7 +45,7 @@ class Run:
         # one per row; what an optimiser gave is never changed, so the best may be the same tensors
         self.variables = {name: value.clone() for name, value in variables.items()}
         self.gradients: Variables = {}
-        self.shaken = False
+        self.shaken = self.was_shaken = False
         self.best = dict(self.variables)
         self.objective, self.misfit, self.residual = (measured.y.new_full((count * self.restarts,), torch.inf) for _ in range(3))
         self.finite, self.moving = (torch.ones(count * self.restarts, dtype=torch.bool, device=device) for _ in range(2))
@@ -87,6 +87,7 @@ class Run:
             self.objective = torch.where(self.moving, torch.inf, self.objective)
             self.final_objective[self.images] = torch.where(self.verdict == RUNNING, torch.inf, self.final_objective[self.images])
         self.shaken = self.task.shaken(at)
+        self.was_shaken |= self.shaken
         with torch.set_grad_enabled(not last):
             moved = [] if last else [name for name in self.variables if name not in self.task.held]
             leaves = {name: value.detach().requires_grad_(name in moved) for name, value in self.variables.items()}
@@ -108,7 +109,8 @@ class Run:
             self.residual = torch.where(better, self.target.residual(estimate.detach()), self.residual)
         best, place = self._by_image(self.objective).min(1)
         alive = self._by_image(self.finite).any(1)
-        judged = self.watch.verdict(rules, step, best, self._pick(self.residual, place), alive)
+        # no rule is for a shaken picture, which is not the answer's
+        judged = self.watch.verdict(Rules() if self.shaken else rules, step, best, self._pick(self.residual, place), alive)
         running = self.verdict == RUNNING
         self.steps = torch.where(running, step, self.steps)
         self.verdict = torch.where(running, judged, self.verdict)
@@ -155,13 +157,14 @@ class Run:
         """The best of every image, drawn once more."""
         images = self.task.draw(self.final, At(self.plan.steps, self.plan.steps, self.own_seeds))
         target = self.measured.target(torch.arange(self.measured.count, device=images.device), 1)
+        estimate = target.estimate(images)
         verdicts = torch.where(self.final_verdict == RUNNING, STOPS.index(Stop.budget), self.final_verdict)
         checks = 1 + math.ceil(self.plan.steps / CHECK_EVERY)
         return Solution(
             images=images,
             codes=self.task.codes(self.final),
-            misfit=self.final_misfit,
-            residual=target.residual(target.estimate(images)),
+            misfit=target.misfit(estimate, self.plan.loss) if self.was_shaken else self.final_misfit,
+            residual=target.residual(estimate),
             steps=self.final_steps,
             stopped=tuple(STOPS[i] for i in verdicts.tolist()),
             history=torch.stack(self.history + self.history[-1:] * (checks - len(self.history))),

@@ -11,7 +11,7 @@ from priorsolve.losses import Loss
 from priorsolve.priors.base import Prior
 from priorsolve.showing import shown
 from priorsolve.solvers.averaged import with_images
-from priorsolve.solvers.base import OnStep, Solution, Solver, Step
+from priorsolve.solvers.base import OnStep, Solution, Solves, Step
 from priorsolve.types import HasA, Images, Measurements, Progress
 
 
@@ -29,7 +29,7 @@ class Staged:
             reason. Softer than any of them.
     """
 
-    stages: Sequence[Solver]
+    stages: Sequence[Solves]
     mean: bool = False
 
     def __post_init__(self) -> None:

@@ -65,7 +65,7 @@ def load_solution(path: str | Path) -> Solution:
 def _stops(path: Path, text: str) -> tuple[Stop, ...]:
     try:
         return tuple(Stop[name] for name in json.loads(text))
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         known = ", ".join(stop.name for stop in Stop)
         raise ValueError(f"{path}: says {text!r} about why images stopped, expected a list of {known}; save the solution again") from None
 

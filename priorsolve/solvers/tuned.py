@@ -12,7 +12,7 @@ from priorsolve.losses import Loss, l2
 from priorsolve.penalties import Penalty, check_penalties, penalties_of
 from priorsolve.priors.base import Prior
 from priorsolve.solvers.base import Keep, Solver
-from priorsolve.solvers.checks import at_least, known_space, one_of, positive, shares
+from priorsolve.solvers.checks import at_least, decay_rate, known_space, one_of, positive, shares
 from priorsolve.solvers.drawing import carried
 from priorsolve.solvers.instance import batch_norms, instance_normed, twin
 from priorsolve.solvers.optimisers import Optimiser, make_optimiser
@@ -105,7 +105,8 @@ class Tuned(Solver):
         at_least(self, steps=0, restarts=1, candidates=1, weights_lr=0, lr=0, block_ratio=0, nll=0)
         positive(self, "noise", "plateau", "stop_at", "sample_std")
         one_of(self, keep=Keep, decay=Decay, optimiser=Mover)
-        shares(self, "warmup", "decay_share", "beta1")
+        shares(self, "warmup", "decay_share")
+        decay_rate(self, "beta1")
         check_penalties(self.prior, self._space, self.penalties or {})
         if self.blocks is not None and not 1 <= self.blocks <= len(self.prior.blocks):
             raise ValueError(f"blocks is {self.blocks}; {self.prior} has {len(self.prior.blocks)}: give 1 to {len(self.prior.blocks)}")
