@@ -11,6 +11,10 @@ from torch import Tensor, nn
 from priorsolve.operators.krylov import least_squares
 from priorsolve.types import Images, Measurements, Shape
 
+_SEED, _TRIALS = 20201128, 6
+_ROUNDING = 1e-6
+"""Relative to the largest number that is measured, what may be left of nothing."""
+
 
 class Operator(nn.Module, ABC):
     """A forward model `y = A(x)`, without noise. Immutable: parameters are set in the constructor.
@@ -51,8 +55,22 @@ class Operator(nn.Module, ABC):
         return self.A(x)
 
     def support(self, inside: Images) -> Measurements:
-        """1 where something is measured, 0 where nothing is (a hole), given where the image itself is known (0/1)."""
-        return (self.A(inside).abs() > 1e-6).to(inside)
+        """1 where something is measured, 0 where nothing is (a hole), given where the image itself is known (0/1).
+
+        Found by trying: what is the same for some pictures that differ wherever the image is known tells nothing of it. A leaf that
+        knows better says so.
+        """
+        made = [self.A(inside * picture) for picture in self._trials(inside)]
+        lowest = torch.stack([torch.where(y.isfinite(), y, torch.inf) for y in made]).amin(0)
+        highest = torch.stack([torch.where(y.isfinite(), y, -torch.inf) for y in made]).amax(0)
+        largest = torch.maximum(lowest.abs(), highest.abs()).nan_to_num(0, 0, 0).flatten(1).amax(1)
+        return (highest - lowest > _ROUNDING * largest.view(-1, *[1] * (lowest.ndim - 1))).to(inside)
+
+    def _trials(self, like: Images) -> list[Tensor]:
+        """Pictures (1, C, H, W) of `like`'s size to tell operators by."""
+        rng = torch.Generator().manual_seed(_SEED)
+        drawn = torch.rand(_TRIALS, 1, *like.shape[1:], generator=rng, device="cpu", dtype=torch.float64).to(like)
+        return [like.new_zeros(1, *like.shape[1:]), like.new_ones(1, *like.shape[1:]), *drawn]
 
     def follows(self, in_shape: Shape) -> bool:
         """Whether a gradient comes back through it to images of `in_shape`, without batch."""
@@ -95,6 +113,9 @@ class LinearOperator(Operator, ABC):
     @abstractmethod
     def _A_adjoint(self, y: Measurements) -> Images:
         """The adjoint's formula. The shape has been checked."""
+
+    def _trials(self, like: Images) -> list[Tensor]:
+        return super()._trials(like)[:1] + super()._trials(like)[-1:]  # one tells of a row, as good as surely
 
     def _A_dagger(self, y: Measurements) -> Images:
         """The pseudo-inverse: the shortest least-squares solution, by conjugate gradients unless a leaf knows better."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from priorsolve.operators.base import Operator
+from priorsolve.operators.pairs import in_pairs
 from priorsolve.types import Images, Measurements, Shape
 
 
@@ -41,8 +42,12 @@ class JPEG(Operator):
         return inside  # a block that is only partly known still says something everywhere
 
     def _A(self, x: Images) -> Measurements:
+        y = in_pairs(self._coded, x)
+        return y if x.shape[1] == 3 else 0.299 * y[:, :1] + 0.587 * y[:, 1:2] + 0.114 * y[:, 2:]  # the luma
+
+    def _coded(self, x: Images) -> Images:
         from kornia.enhance import jpeg_codec_differentiable  # here because it takes seconds to import
 
         # kornia reads the quality's range on the host, so it is given there: nothing waits for the accelerator
-        y = jpeg_codec_differentiable(x.expand(-1, 3, -1, -1), torch.tensor([float(self.quality)]))
-        return y if x.shape[1] == 3 else 0.299 * y[:, :1] + 0.587 * y[:, 1:2] + 0.114 * y[:, 2:]  # the luma
+        coded: Images = jpeg_codec_differentiable(x.expand(-1, 3, -1, -1), torch.tensor([float(self.quality)]))
+        return coded

@@ -88,9 +88,18 @@ def independence(operator: Operator, in_shape: Shape, *, batch: int = 2, dtype: 
     return _relative(operator.A(x), torch.cat(singles))
 
 
+def support(operator: Operator, in_shape: Shape, *, batch: int = 2, dtype: torch.dtype = torch.float32, seed: int = 0) -> float:
+    """What is measured where `support` says that nothing is: 0, or for every image the same."""
+    u, _ = _inputs(operator, in_shape, batch, dtype, seed)
+    v, _ = _inputs(operator, in_shape, batch, dtype, seed + 1)
+    one, other = operator.A(u), operator.A(v)
+    holes = operator.support(torch.ones_like(u)) == 0
+    return _worst(_norm(torch.where(holes, one - other, 0)), torch.maximum(_norm(one), _norm(other)))
+
+
 def laws(operator: Operator) -> dict[str, Law]:
     """The laws that apply to this operator, by name."""
-    common: dict[str, Law] = {"shapes": shapes, "independence": independence}
+    common: dict[str, Law] = {"shapes": shapes, "independence": independence, "support": support}
     if not isinstance(operator, LinearOperator):
         return {**common, "vjp": vjp}
     return {**common, "dot test": dot_test, "linearity": linearity, "autograd adjoint": autograd_adjoint, "A A† A = A": pseudo_inverse}

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from priorsolve.operators.base import LinearOperator, shape_text
+from priorsolve.operators.pairs import in_pairs
 from priorsolve.operators.transforms import TRANSFORMS
 from priorsolve.types import Images, Measurements, Shape
 
@@ -135,10 +136,10 @@ class GaussianSensing(Sensing):
         return self if self._is_for(shape) else GaussianSensing(self.m, self.ratio, self.seed, self.limit_gb, list(shape))
 
     def _A(self, x: Images) -> Measurements:
-        return x.flatten(1) @ self.matrix.to(x).mT
+        return in_pairs(lambda rows: rows.flatten(1) @ self.matrix.to(x).mT, x)
 
     def _A_adjoint(self, y: Measurements) -> Images:
-        return (y @ self.matrix.to(y)).view(-1, *self._sized())
+        return in_pairs(lambda rows: rows @ self.matrix.to(y), y).view(-1, *self._sized())
 
 
 class FastSensing(Sensing):
@@ -188,12 +189,12 @@ class FastSensing(Sensing):
         return f"{super().extra_repr()}, transform={self.transform!r}"
 
     def _A(self, x: Images) -> Measurements:
-        coefficients = TRANSFORMS[self.transform].forward(x.flatten(1) * self.signs.to(x.device))
+        coefficients = in_pairs(TRANSFORMS[self.transform].forward, x.flatten(1) * self.signs.to(x.device))
         return math.sqrt(self.n / self.rows) * coefficients.index_select(1, self.chosen.to(x.device))
 
     def _A_adjoint(self, y: Measurements) -> Images:
         coefficients = y.new_zeros(len(y), self.n).index_copy(1, self.chosen.to(y.device), y)
-        x = TRANSFORMS[self.transform].inverse(coefficients) * self.signs.to(y.device)
+        x = in_pairs(TRANSFORMS[self.transform].inverse, coefficients) * self.signs.to(y.device)
         return math.sqrt(self.n / self.rows) * x.view(-1, *self._sized())
 
     def _A_dagger(self, y: Measurements) -> Images:

@@ -16,9 +16,14 @@ from priorsolve.operators.base import LinearOperator, Operator
 from priorsolve.operators.downsample import Downsample
 from priorsolve.operators.gray import Gray
 from priorsolve.operators.holes import Holes
+from priorsolve.operators.jpeg import JPEG
 from priorsolve.operators.laws import check_laws
 from priorsolve.operators.mask import Mask, join_masks
 from priorsolve.operators.resample import Kernel
+from priorsolve.operators.sensing import FastSensing, GaussianSensing
+from priorsolve.operators.transforms import TRANSFORMS
+from priorsolve.priors import LinearPrior
+from priorsolve.solvers import Latent
 from priorsolve.types import Images, Measurements, Shape
 
 Case = tuple[Operator, Shape]
@@ -166,9 +171,87 @@ class Leaky(Gray):
         return super()._A(x - x.mean(0))
 
 
+class WrongHoles(Gray):
+    def support(self, inside: Images) -> Measurements:
+        return super().support(inside) * (torch.arange(inside.shape[-1]) > 0)
+
+
+class Fourier(LinearOperator):
+    """Of a white picture it keeps one number."""
+
+    def out_shape(self, in_shape: Shape) -> Shape:
+        return 2, *in_shape[1:]
+
+    def in_shape(self, out_shape: Shape) -> Shape:
+        return 1, *out_shape[1:]
+
+    def _A(self, x: Images) -> Measurements:
+        return torch.view_as_real(torch.fft.fft2(x[:, 0], norm="ortho")).permute(0, 3, 1, 2)
+
+    def _A_adjoint(self, y: Measurements) -> Images:
+        return torch.fft.ifft2(torch.complex(y[:, 0], y[:, 1]), norm="ortho").real[:, None]
+
+
+class Film(Operator):
+    """Of a white picture it keeps nothing."""
+
+    def out_shape(self, in_shape: Shape) -> Shape:
+        return in_shape
+
+    def _A(self, x: Images) -> Measurements:
+        return 1 - x
+
+
+class Absorbed(Film):
+    def _A(self, x: Images) -> Measurements:
+        return -x.log()
+
+
+class Dark(Film):
+    def _A(self, x: Images) -> Measurements:
+        return 1e-7 * (x < 0.5).to(x)
+
+
+def test_what_an_operator_makes_of_white_does_not_tell_what_it_measures() -> None:
+    half = torch.ones(2, 1, 8, 8)
+    half[..., :4] = 0
+    for operator in (Film(), Absorbed(), Dark(), Film() @ Mask(torch.ones(1, 1, 8, 8))):
+        assert torch.equal(operator.support(half), half), operator
+    assert float(Fourier().support(torch.ones(1, 1, 8, 8)).sum()) == 2 * 64 - 4, "what is imaginary of four frequencies is always 0"
+    check_laws(Fourier(), (1, 8, 8))
+    for operator in (Fourier(), Film()):
+        prior = LinearPrior.random(4, (1, 8, 8), seed=1)
+        x = prior.decode(torch.tensor([[0.5, -1.0, 0.3, 0.8]]))
+        found = Latent(prior, steps=300, restarts=1, lr=0.3)(operator.A(x), operator)
+        torch.testing.assert_close(found.images, x, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "operator", [JPEG(10), JPEG(10) @ Downsample(2), GaussianSensing(m=50, shape=[3, 32, 32])]
+    + [FastSensing(m=50, transform=name, shape=[3, 32, 32]) for name in TRANSFORMS], ids=repr,
+)  # fmt: skip
+def test_numbers_and_gradients_are_to_the_last_bit_the_same_in_any_batch(operator: Operator) -> None:
+    x = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+
+    def looked_at(rows: Images) -> tuple[Measurements, Images]:
+        rows = rows.clone().requires_grad_()
+        y = operator.A(rows)
+        back = operator.A_adjoint(y) if isinstance(operator, LinearOperator) else y
+        return torch.cat([y.flatten(1), back.flatten(1)], 1).detach(), torch.autograd.grad(y.square().sum(), rows)[0]
+
+    for whole, single in zip(looked_at(x), zip(*[looked_at(row[None]) for row in x], strict=True), strict=True):
+        assert torch.equal(whole, torch.cat(single))
+
+
 @pytest.mark.parametrize(
     ("operator", "law"),
-    [(WrongAdjoint(), "dot test"), (WrongDagger(), "A A† A = A"), (NotLinear(), "dot test"), (Leaky(), "independence")],
+    [
+        (WrongAdjoint(), "dot test"),
+        (WrongDagger(), "A A† A = A"),
+        (NotLinear(), "dot test"),
+        (Leaky(), "independence"),
+        (WrongHoles(), "support"),
+    ],
 )
 def test_a_broken_law_is_named(operator: LinearOperator, law: str) -> None:
     with pytest.raises(AssertionError, match=rf"^{type(operator).__name__}\(.*\): {law} is off by .* allowed 1e-04$"):
