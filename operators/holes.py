@@ -13,6 +13,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from priorsolve.data import masks
 from priorsolve.operators.drawing import BRUSHES, Half, Thickness, draw_boxes, draw_half, draw_picture, draw_pixels, draw_strokes, in_pixels
 from priorsolve.operators.marks import Marks
 from priorsolve.operators.mask import Masking
@@ -35,7 +36,8 @@ class Holes(Masking):
 
     `file` is an image where white means hole (or black, with `hole="black"`) and greys are soft edges; it is stretched to the
     picture, pixel by nearest pixel, and must have the picture's shape. Levels within 5 % of black or white count as black or white,
-    since JPEG leaves specks. Colours count by their luminance, transparent parts as known. A camera's rotation tag is followed.
+    since JPEG leaves specks. Of a photo that has the damage itself soft edges are hole (`in_photo`): what is below them is damaged.
+    Colours count by their luminance, transparent parts as known. A camera's rotation tag is followed.
     `boxes` are [left, top, right, bottom]: fractions of width and height, or pixels if any value of any box is above 1.
     `strokes` are seeded scribbles, and cover about 13 % (thin), 24 % (medium) or 30 % (thick) of the picture.
     `pixels` is the fraction of pixels lost at random. `half` is the side that is lost.
@@ -64,6 +66,7 @@ class Holes(Masking):
         scratches: Scratches | None = None,
     ) -> None:
         super().__init__()
+        self._is_ours = file is not None and Path(file).resolve() in {path.resolve() for path in masks()}
         self._given = {"file": file, "hole": hole, "boxes": boxes, "strokes": strokes, "pixels": pixels, "half": half, "seed": seed}
         self._marks = Marks(alpha, colour, tolerance, grow, None if scratches is None else Scratches.model_validate(scratches))
         if hole not in ("white", "black"):
@@ -94,6 +97,16 @@ class Holes(Masking):
         self._drawings = tuple(drawings)
 
     @property
+    def soft(self) -> bool:
+        """Whether its file has soft edges."""
+        return self._picture is not None and bool(((self._picture > 0) & (self._picture < 1)).any())
+
+    @property
+    def made_up(self) -> bool:
+        """Whether some of the holes are drawn at random or are the package's own: damage to demonstrate with, which no photo has itself."""
+        return self._given["strokes"] is not None or self._given["pixels"] is not None or self._is_ours
+
+    @property
     def of_photo(self) -> bool:
         """Whether some of the holes are found in a photo itself."""
         return bool(self._marks)
@@ -118,16 +131,16 @@ class Holes(Masking):
         """
         picture = self._over(path, whole=whole)
         if picture is None and not self.of_photo:
-            return self
+            return self._hardened() if self.soft else self
         described = [drawing for drawing in self._drawings if picture is None or not _is_picture(drawing)]
-        others = self._only(described) if described else None
+        others = self._only(described)._hardened() if described else None
         notes: list[str] = []
-        holes = torch.zeros(picture_size(path)) if picture is None else _stretched(picture, picture_size(path), notes)
+        holes = torch.zeros(picture_size(path)) if picture is None else _stretched(picture.ceil(), picture_size(path), notes)
         if self.of_photo:
             found = self._marks.find(path, alone=not self._drawings).float()
             notes.append(f"{_percent(found)} of the photo is {' or '.join(self._marks.names())}")
             holes = torch.maximum(holes, found)
-        return PhotoHoles(holes, others, tuple(notes), clear=self._marks.alpha)
+        return PhotoHoles(holes, others, tuple(notes), clear=self._marks.alpha, made_up=self.made_up)
 
     def _over(self, path: Path, *, whole: bool) -> Tensor | None:
         """The file's holes, where they belong to the photo's pixels."""
@@ -145,6 +158,15 @@ class Holes(Masking):
         made = copy.copy(self)
         made._drawings, made._marks = tuple(drawings), Marks(False, None, 0, 0, None)
         made._picture = self._picture if any(map(_is_picture, drawings)) else None
+        return made
+
+    def _hardened(self) -> Holes:
+        """With soft edges as hole."""
+        made = copy.copy(self)
+        if made._picture is not None:
+            made._picture = made._picture.ceil()
+            hard = partial(draw_picture, picture=made._picture)
+            made._drawings = tuple(hard if _is_picture(drawing) else drawing for drawing in self._drawings)
         return made
 
     def out_shape(self, in_shape: Shape) -> Shape:

@@ -23,12 +23,15 @@ class PhotoHoles(Masking):
         others: further holes, described for pictures of any size.
         notes: what a record should say of them.
         clear: whether what is transparent in the photo is a hole.
+        made_up: whether some of the holes are to demonstrate with.
     """
 
-    def __init__(self, holes: Tensor, others: Masking | None = None, notes: tuple[str, ...] = (), *, clear: bool = False) -> None:
+    def __init__(
+        self, holes: Tensor, others: Masking | None = None, notes: tuple[str, ...] = (), *, clear: bool = False, made_up: bool = False
+    ) -> None:
         super().__init__()
         self.register_buffer("holes", (holes.float() * 255).round().to(torch.uint8))
-        self.others, self.notes, self.clear = others, notes, clear
+        self.others, self.notes, self.clear, self.made_up = others, notes, clear, made_up
 
     holes: Tensor
 

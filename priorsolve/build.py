@@ -160,7 +160,7 @@ class Operators:
                 self._fixed.append(None)
             else:
                 part = self._build(index, "", 0)
-                if isinstance(part, Holes) and (part.of_photo or not part.suits(*shape[1:])):
+                if isinstance(part, Holes) and (part.of_photo or part.soft or not part.suits(*shape[1:])):
                     self._fixed.append(None)  # found in each photo, or drawn over one and cropped with it
                     continue
                 shape = self._reached(part, shape, index)

@@ -11,9 +11,11 @@ from torch import Tensor
 from priorsolve.build import Operators
 from priorsolve.damage import Damage
 from priorsolve.framing import cut
+from priorsolve.images import PhotoError
 from priorsolve.measuring import covered, measure, measured_where, observe, photo_seed, photograph, stem
 from priorsolve.metadata import Tags, read_tags
 from priorsolve.operators.base import Operator
+from priorsolve.operators.holes import Holes
 from priorsolve.operators.mask import Mask, Masking, join_masks
 from priorsolve.operators.noise import Noise
 from priorsolve.operators.photo_holes import PhotoHoles
@@ -23,6 +25,12 @@ from priorsolve.scenes import Scene, framed
 from priorsolve.shots import Source
 
 HIDES_NOTHING = "the mask hides nothing (no hole lies in what was restored)"
+MADE_UP = (
+    "the recipe's mask is one to demonstrate with, and would hide what this photo shows; say where its own holes are, as "
+    "operator.mask={file: hole.png} (white = hole) or {scratches: {kind: both}}, or give --degrade where the photo is clean"
+)
+DARK = 0.15
+"""The mean level up to which holes are taken for black: a later blur or JPEG brings some light in."""
 HIDES_ALL = "the mask hides everything (nothing is known of what was restored)"
 
 
@@ -90,6 +98,8 @@ class Reader:
             notes = (*framing.sentences(), *self._hidden([parts]))
             return Work(photo, fingerprint, seed, (Job(seed, y, parts, solving, clean),), framing.original, notes)
         observed, given = observe(photo.path, self.operators.out_shape)
+        if given is not None:
+            self._refuse_made_up(photo, parts, observed, operator)
         y = self._measured(observed, operator, is_picture=given is not None)
         original, notes = (given.original, given.sentences()) if given else (None, ())
         notes = (*notes, *self._hidden([parts]))
@@ -113,6 +123,8 @@ class Reader:
                 continue  # nothing is missing here
             operator = self.operators.join([own[index]])
             seen = cut(shot.measured, frame.scaled(1 / damage.factor), (self.operators.out_shape[1], self.operators.out_shape[2]))
+            if not self.degrade:
+                self._refuse_made_up(photo, parts, seen, operator)
             y = self._measured(seen, operator, is_picture=not self.degrade)
             clean = None if shot.clean is None else cut(shot.clean, frame, scene.tile).to(self.device, self.dtype)
             jobs.append(Job((seed + index * _STRIDE) % 2**48, y, own[index], solvers[index], clean))
@@ -121,6 +133,15 @@ class Reader:
         height, width = shot.measured.shape[-2:]
         notes = (*notes, *self._hidden(own))
         return Work(photo, fingerprint, seed, tuple(jobs), (height, width), notes, scene, tuple(labels[index] for index in kept))
+
+    def _refuse_made_up(self, photo: Photo, parts: list[Operator], seen: Tensor, operator: Operator) -> None:
+        """Raises PhotoError where holes to demonstrate with would hide what a photo shows: where they were used to degrade it is black."""
+        if not any(isinstance(part, Holes | PhotoHoles) and part.made_up for part in parts):
+            return
+        pictures = torch.empty(1, *self.operators.image_shape, device=self.device, dtype=self.dtype)
+        where = measured_where(operator, pictures)[0].expand(seen.shape).cpu()
+        if bool((where == 0).any()) and float(seen[where == 0].mean()) > DARK:
+            raise PhotoError(photo.path, MADE_UP)
 
     def _hidden(self, frames: list[list[Operator]]) -> tuple[str, ...]:
         """What is odd about the masks in all of a photo's frames: that they hide nothing, or all of it."""

@@ -14,6 +14,8 @@ from PIL import Image
 
 import priorsolve as ps
 from priorsolve.components import RecipeError
+from priorsolve.data import masks
+from priorsolve.degrade import degrade
 from priorsolve.images import read_image
 from priorsolve.outfolder import working_in
 from priorsolve.priors import Prior
@@ -127,13 +129,37 @@ def test_strokes_of_the_photos_own_seed(tmp_path: Path) -> None:
     assert (first != second).any()
 
 
-def test_a_soft_mask_leaves_the_photo_as_bright_as_it_was(tmp_path: Path) -> None:
+def test_of_the_damage_below_a_soft_edge_nothing_stays(tmp_path: Path) -> None:
     photos = run.photos(tmp_path / "in", 1)
-    Image.fromarray(np.tile(np.linspace(0, 255, 64).astype(np.uint8), (64, 1))).save(tmp_path / "soft.png")
+    level = np.zeros((64, 64), np.uint8)
+    level[10:30, 10:30], level[14:26, 14:26] = 60, 255
+    Image.fromarray(level).save(tmp_path / "soft.png")
+    given = np.asarray(Image.open(photos / "00.png")).copy()
+    given[11:29, 11:29] = 255
+    Image.fromarray(given).save(photos / "00.png")
     recipe = run.quick(operator={"mask": {"file": str(tmp_path / "soft.png")}})
+    hard = run.quick(operator={"mask": {"boxes": [[10, 10, 30, 30]]}})
     done(recipe, photos, tmp_path / "out")
-    restored, given = (np.asarray(Image.open(path)).astype(int) for path in (tmp_path / "out/images/00.png", photos / "00.png"))
-    assert abs(restored - given)[:, :56].max() <= 1
+    done(hard, photos, tmp_path / "hard")
+    done(run.quick(operator={"mask": {"file": str(tmp_path / "soft.png")}}, frame="aligned"), photos, tmp_path / "framed")
+    restored = np.asarray(Image.open(tmp_path / "out/images/00.png"))
+    assert np.array_equal(restored[level == 0], given[level == 0])
+    assert restored[level == 60].max() < 250
+    assert np.array_equal(restored, np.asarray(Image.open(tmp_path / "hard/images/00.png")))
+    assert np.asarray(Image.open(tmp_path / "framed/images/00.png"))[level == 60].max() < 250
+
+
+def test_holes_to_demonstrate_with_hide_nothing_that_a_photo_shows(tmp_path: Path) -> None:
+    photos = run.photos(tmp_path / "in", 2)
+    for mask in ({"strokes": "medium"}, {"pixels": 0.5}, {"file": str(masks()[0])}):
+        recipe = run.quick(operator={"mask": mask})
+        told = {record.reason for record in restore(recipe, photos, tmp_path / next(iter(mask)))}
+        assert len(told) == 1
+        assert "the recipe's mask is one to demonstrate with, and would hide what this photo shows" in told.pop()
+        made = [outcome.path for outcome in degrade(recipe, [photos], tmp_path / "y", overwrite=True) if outcome.path]
+        assert [record.status for record in restore(recipe, made, tmp_path / f"{next(iter(mask))}-y")] == ["done"] * 2
+        tiles = run.quick(operator={"mask": mask}, frame="tiles")
+        assert {record.status for record in restore(tiles, photos, tmp_path / f"{next(iter(mask))}-tiles")} == {"failed"}
 
 
 def test_names_that_only_differ_by_suffix_and_folders(tmp_path: Path) -> None:
