@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -41,6 +42,22 @@ def least_squares(A: Map, A_adjoint: Map, y: Tensor, *, steps: int = 1000) -> Te
     start = weights * y
     x = _cgls(balanced, balanced_adjoint, start, steps, _size(balanced_adjoint(start)) * (8 * precision) ** 2)
     return x + _cgls(A, A_adjoint, y - A(x), steps, goal * precision**1.5)
+
+
+@torch.no_grad()
+def damped_least_squares(A: Map, A_adjoint: Map, y: Tensor, damping: float, *, steps: int = 1000) -> Tensor:
+    """The `x` of least `‖A x − y‖² + damping · ‖x‖²`, for each item of the batch by itself: CGLS on `[A; √damping · I] x = [y; 0]`."""
+    split, root = math.prod(y.shape[1:]), math.sqrt(damping)
+
+    def taller(x: Tensor) -> Tensor:
+        return torch.cat([A(x).flatten(1), root * x.flatten(1)], 1)
+
+    def taller_adjoint(r: Tensor) -> Tensor:
+        x: Tensor = A_adjoint(r[:, :split].reshape(-1, *y.shape[1:]))
+        return x + root * r[:, split:].reshape(x.shape)
+
+    right = torch.cat([y.flatten(1), torch.zeros_like(A_adjoint(y)).flatten(1)], 1)
+    return _cgls(taller, taller_adjoint, right, steps, _size(A_adjoint(y)) * (64 * torch.finfo(y.dtype).eps) ** 2)
 
 
 def _cgls(A: Map, A_adjoint: Map, y: Tensor, steps: int, floor: Tensor) -> Tensor:

@@ -67,7 +67,7 @@ def solve_jobs(tools: Tools, jobs: Sequence[Job], on_step: OnStep | None, *, bat
 
     def finish(solution: Solution) -> Tensor:
         if tools.recipe.output.consistency and isinstance(operator, LinearOperator):
-            return put_back(solution.images, y, operator)
+            return put_back(solution.images, y, operator, damping=tools.recipe.output.damping)
         return solution.images
 
     solution, samples, batch = solve_several(

@@ -62,6 +62,11 @@ class Output(BaseModel):
     """`same` as the photo's where that can be written, else PNG."""
     consistency: bool = False
     """Put back what was measured: x + A†(y − A x)."""
+    damping: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    """With consistency: put back x + e, with the e of least ‖A e − (y − A x)‖² + damping · ‖e‖², which changes less where A says little.
+
+    For noise, and for operators that are only about right: the square of the measurement's errors over the picture's, 0.03 to 0.1.
+    """
     sheet: bool = True
     """Write the contact sheet."""
     album: bool = False
@@ -160,7 +165,7 @@ class Recipe(BaseModel):
         parts["solver"] = _with_content(self.solver)
         if self.samples != 1:
             parts["samples"] = self.samples
-        for name in ("album", "limit", "mean"):
+        for name in ("album", "damping", "limit", "mean"):
             if chosen := getattr(self.output, name):
                 parts[name] = chosen
         if self.frame.kind != "center":

@@ -17,8 +17,8 @@ LEVEL = 0.95
 
 CAPTION = (
     "Mean over n photos ± half of the 95 % confidence interval (Student's t). psnr in dB and ssim (data range 1): higher is better; "
-    "lpips (AlexNet) and misfit (root mean square of A(result) − y where measured): lower is better. seconds: per photo. passes: of the "
-    "generator, per photo. All of the written 8-bit images."
+    "lpips (AlexNet) and misfit (root mean square of A(result) − y where measured): lower is better. seconds: per photo. passes: pictures "
+    "that the generator draws for a photo, of multicode's several codes one. All of the written 8-bit images."
 )
 """What the table's columns are."""
 
