@@ -9,9 +9,9 @@ def passes(solver: Solves, steps: int) -> int:
     """Generator passes for one photo that took `steps` steps: one for each restart still followed at each step, one for each candidate.
 
     A step's pass is forward and backward, a sampled candidate's forward only. A pass is a picture: the several codes that multicode mixes
-    into one count as one, though each goes through the layers before the mixing by itself. Stages are taken to have spent their steps in order, so an
-    early stage that stopped before its budget lends what it left to the next. The pictures from which `begin_at: regressed` predicts are
-    drawn once for a prior and serve every photo ever after, so they are no photo's own and not counted.
+    into one count as one, though each goes through the layers before the mixing by itself. Stages are taken to have spent their steps in
+    order, so an early stage that stopped before its budget lends what it left to the next. The pictures from which `begin_at: regressed`
+    predicts are drawn once for a prior and serve every photo ever after, so they are no photo's own and not counted.
     """
     stages = list(solver.stages) if isinstance(solver, Staged) else [solver]
     total, left = 0, steps
