@@ -26,7 +26,7 @@ TASKS = {
     "up16": ("16× larger, from 8×8", "upscale?operator.0.downsample.factor=16", 16),
     "deblur": ("A Gaussian blur of σ = 2, noise of 0.02", "deblur?", 16),
     "old-photo": ("Grey, soft and scratched", "old-photo?", 16),
-    "worn": ("Grey, 4× smaller and under strokes", f"old-photo?{WORN}", 16),
+    "worn": ("Grey, 4× smaller and under strokes", f"old-photo?{WORN}&output.damping=0", 16),
     "sense2": ("Compressed sensing, 2 %: 983 random numbers of 49 152", "sense?operator.0.fast_sensing.ratio=0.02", 16),
     "sense": ("Compressed sensing, 5 %", "sense?", 16),
     "sense10": ("Compressed sensing, 10 %", "sense?operator.0.fast_sensing.ratio=0.1", 16),
