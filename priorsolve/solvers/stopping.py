@@ -15,11 +15,11 @@ class Stop(Enum):
     """Why an image stopped moving. A best effort always comes out."""
 
     budget = "ran all of its steps; more may still help"
-    noise = "the misfit reached the known noise level"
+    noise = "the residual reached the known noise level"
     plateau = "no progress for a while"
     diverged = "the loss became infinite or not a number; try a smaller learning rate, and look for such numbers in the measurement"
     exact = "inverted exactly, layer by layer"
-    quality = "the misfit fell below the level that was asked for"
+    quality = "misfit and penalties fell below the level that was asked for"
 
 
 STOPS = tuple(Stop)
