@@ -242,6 +242,7 @@ def test_the_lean_adam_moves_as_the_plain_one(beta1: float) -> None:
     lean, plain, moved, expected = LeanAdam(beta1), Adam(beta1, epsilon=1e-8), start, start
     for step in range(4):
         gradients = {name: torch.randn(value.shape, generator=rng) for name, value in moved.items()}
+        gradients["weights:a"] = torch.randn(len(moved["weights:a"]), 2, 5, generator=rng).mT  # as a matrix's may lie under vmap
         before = {name: value.clone() for name, value in moved.items()}
         after = lean.move(moved, gradients, step, 0.1, scale)
         assert all(torch.equal(before[name], moved[name]) for name in before), "the old values are still needed"
@@ -252,6 +253,21 @@ def test_the_lean_adam_moves_as_the_plain_one(beta1: float) -> None:
             lean.keep(rows)
             plain.keep(rows)
             moved, expected = ({name: value[rows] for name, value in each.items()} for each in (moved, expected))
+
+
+@pytest.mark.parametrize("name", CHAINS)
+@pytest.mark.parametrize("count", [1, 2])
+def test_every_weight_moves_against_its_own_gradient(name: str, count: int) -> None:
+    prior = made(name).double()
+    y = measured(prior, count)
+    codes = Tuned(prior, steps=0, candidates=1, weights_lr=0)(y, Identity()).codes
+    own = {f"weights:{key}": prior.get_parameter(key).detach() for key in tunable(prior, codes)}
+    own = {key: value.expand(count, *value.shape).clone().requires_grad_() for key, value in own.items()}
+    gradients = torch.autograd.grad((tuned_picture(prior, {**codes, **own}) - y).square().flatten(1).mean(1).sum(), [*own.values()])
+    moved = Tuned(prior, steps=1, candidates=1, lr=0, weights_lr=1e-3, keep="last")(y, Identity()).codes
+    for (key, value), gradient in zip(own.items(), gradients, strict=True):
+        expected = 1e-3 * gradient / (gradient.abs() + 1e-8)  # Adam's first step
+        torch.testing.assert_close(value.detach() - moved[key], expected, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("name", ["dcgan", "biggan"])

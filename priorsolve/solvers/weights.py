@@ -156,7 +156,8 @@ class LeanAdam(Optimiser):
         codes = {name: gradient for name, gradient in gradients.items() if not name.startswith(PREFIX)}
         moved = self.plain.move(variables, codes, step, lr, scale)
         for name in gradients.keys() - codes.keys():
-            gradient, value = gradients[name], variables[name].clone()
+            # the kernel goes through memory and looks at no strides, and a matrix's gradient may lie transposed
+            gradient, value = gradients[name].contiguous(), variables[name].clone(memory_format=torch.contiguous_format)
             for moments in (self.first, self.second) if self.plain.beta1 else (self.second,):
                 if name not in moments:
                     moments[name] = torch.zeros_like(gradient)
