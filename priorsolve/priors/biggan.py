@@ -9,9 +9,9 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from priorsolve.priors.biggan_layers import ConditionalNorm, Conditioned, brock_attention, brock_convolution, brock_weight, modulated
+from priorsolve.priors.biggan_layers import ConditionalNorm, Conditioned, brock_attention, brock_convolution, brock_linear, modulated
 from priorsolve.priors.errors import CheckpointError
-from priorsolve.priors.layers import Growing, convolution, grown, linear
+from priorsolve.priors.layers import Growing, grown
 from priorsolve.priors.tensors import Tensors
 from priorsolve.types import Shape
 
@@ -28,7 +28,8 @@ class BigGAN(Conditioned):
     """z and class (a row of the shared embedding, or any vector like it) → 4×4 features → twice the side per block → picture.
 
     z is N(0, I), cut into equal chunks: one makes the 4×4 features, one conditions each block's normalisation beside the class.
-    Stored statistics normalise. Weights are divided by their spectral norm on loading, so tuning moves the divided weights.
+    Stored statistics normalise. Weights are divided by their spectral norm while
+    they draw, so tuning moves them as they were trained; folded, they are divided once.
     `blocks`: the linear layer, the residual blocks (attention with the block it follows), the layer that draws the picture.
     """
 
@@ -106,7 +107,7 @@ class _Start(nn.Module):
             raise CheckpointError(
                 f"linear.weight makes {rows} numbers, which are no square of {channels} channels; use the file as it was saved"
             )
-        self.linear = linear(brock_weight(tensors, "linear", (rows, chunk)), tensors.take("linear.bias", (rows,)))
+        self.linear = brock_linear(tensors, "linear", (rows, chunk), bias=True)
 
     def forward(self, x: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor]:
         return self.linear(x).unflatten(1, (-1, self.side, self.side)), conditions
@@ -121,8 +122,8 @@ class _Norm(ConditionalNorm):
 
     def __init__(self, tensors: Tensors, name: str, channels: int, conditions: int) -> None:
         super().__init__()
-        self.gain = linear(brock_weight(tensors, f"{name}.gain", (channels, conditions)))
-        self.bias = linear(brock_weight(tensors, f"{name}.bias", (channels, conditions)))
+        self.gain = brock_linear(tensors, f"{name}.gain", (channels, conditions))
+        self.bias = brock_linear(tensors, f"{name}.bias", (channels, conditions))
         self.register_buffer("mean", tensors.take(f"{name}.stored_mean", (channels,)))
         self.register_buffer("variance", tensors.take_variance(f"{name}.stored_var", (channels,)))
 
@@ -137,10 +138,10 @@ class _Block(nn.Module):
     def __init__(self, tensors: Tensors, name: str, channels: int, size: int, chunk: int) -> None:
         super().__init__()
         self._size, self._chunk = size, chunk
-        self.conv1 = Growing(brock_convolution(tensors, f"{name}.0.conv1", channels, 3))
+        self.conv1 = Growing(brock_convolution(tensors, f"{name}.0.conv1", (None, channels, 3, 3)))
         middle = self.conv1.out_channels
-        self.conv2 = brock_convolution(tensors, f"{name}.0.conv2", middle, 3)
-        self.shortcut = brock_convolution(tensors, f"{name}.0.conv_sc", channels, 1)
+        self.conv2 = brock_convolution(tensors, f"{name}.0.conv2", (None, middle, 3, 3))
+        self.shortcut = brock_convolution(tensors, f"{name}.0.conv_sc", (None, channels, 1, 1))
         self.norm1 = _Norm(tensors, f"{name}.0.bn1", channels, size + chunk)
         self.norm2 = _Norm(tensors, f"{name}.0.bn2", middle, size + chunk)
         outputs = self.conv2.out_channels
@@ -174,8 +175,7 @@ class _Picture(nn.Module):
         self.bias = nn.Parameter(tensors.take(f"{name}.bias", (channels,)))
         self.register_buffer("mean", tensors.take(f"{name}.stored_mean", (channels,)))
         self.register_buffer("variance", tensors.take_variance(f"{name}.stored_var", (channels,)))
-        weight = brock_weight(tensors, "output_layer.2", (3, channels, 3, 3))
-        self.convolution = convolution(weight, tensors.take("output_layer.2.bias", (3,)))
+        self.convolution = brock_convolution(tensors, "output_layer.2", (3, channels, 3, 3))
 
     def forward(self, x: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor]:
         h = modulated(x, self.mean, self.variance, _EPS, self.gain, self.bias).relu()

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from priorsolve.priors.biggan_deep_plan import Plan, plan_of
-from priorsolve.priors.biggan_layers import Attention, ConditionalNorm, Conditioned, modulated, torch_weight
+from priorsolve.priors.biggan_layers import Attention, ConditionalNorm, Conditioned, modulated, torch_convolution, torch_norm
 from priorsolve.priors.errors import CheckpointError
-from priorsolve.priors.layers import Growing, convolution, grown, linear
+from priorsolve.priors.layers import Growing, grown
+from priorsolve.priors.spectral import SpectralLinear, SpectralNorm
 from priorsolve.priors.tensors import Tensors
 from priorsolve.types import Images, Shape
 
@@ -29,8 +30,8 @@ class BigGANDeep(Conditioned):
 
     z is a normal truncated at ±2, times the truncation; a code holds it with the truncation in it, as the network takes it. The
     statistics that normalise depend on the truncation too: a prior has one, 1 by default, and `with_truncation` gives another.
-    Weights are divided by their spectral norm on loading. `blocks`: the matrix, every layer of the configuration with the
-    attention as one of its own, the layer that draws the picture.
+    Weights are divided by their spectral norm while they draw, so tuning moves them as they were trained; folded, they are divided
+    once. `blocks`: the matrix, every layer of the configuration with the attention as one of its own, the layer that draws the picture.
     """
 
     def __init__(
@@ -121,11 +122,12 @@ class _Start(nn.Module):
     def __init__(self, tensors: Tensors, plan: Plan) -> None:
         super().__init__()
         rows = 16 * plan.channels
-        weight = torch_weight(tensors, "generator.gen_z", (rows, None))
+        weight = tensors.take("generator.gen_z.weight_orig", (rows, None))
+        norm = torch_norm(tensors, "generator.gen_z", weight)
         bias = tensors.take("generator.gen_z.bias", (rows,))
         # the rows are stored pixel by pixel; here channel by channel
         order = torch.arange(rows).view(16, -1).T.flatten()
-        self.linear = linear(weight[order], bias[order])
+        self.linear = SpectralLinear(weight[order], bias[order], SpectralNorm(norm.u[order], norm.v))
 
     def forward(self, x: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor]:
         features: Tensor = self.linear(conditions)
@@ -162,6 +164,11 @@ class _Statistics(nn.Module):
             chosen.copy_(table[first] * part + table[second] * (1 - part) if part else table[first])
 
 
+def _linear(tensors: Tensors, name: str, outputs: int, inputs: int) -> SpectralLinear:
+    weight = tensors.take(f"{name}.weight_orig", (outputs, inputs))
+    return SpectralLinear(weight, None, torch_norm(tensors, name, weight))
+
+
 @final
 class _Norm(ConditionalNorm):
     """Statistics, then a gain around 1 and a bias that are linear in the conditions."""
@@ -169,8 +176,8 @@ class _Norm(ConditionalNorm):
     def __init__(self, tensors: Tensors, name: str, channels: int, conditions: int, plan: Plan) -> None:
         super().__init__()
         self.statistics = _Statistics(tensors, name, channels, plan)
-        self.gain = linear(torch_weight(tensors, f"{name}.scale", (channels, conditions)))
-        self.bias = linear(torch_weight(tensors, f"{name}.offset", (channels, conditions)))
+        self.gain = _linear(tensors, f"{name}.scale", channels, conditions)
+        self.bias = _linear(tensors, f"{name}.offset", channels, conditions)
 
     def forward(self, x: Tensor, conditions: Tensor) -> Tensor:
         known = self.statistics
@@ -191,11 +198,10 @@ class _Block(nn.Module):
         self.convolutions = nn.ModuleList()
         width = channels
         for k, kernel in enumerate((1, 3, 3, 1)):
-            weight = torch_weight(tensors, f"{name}.conv_{k}", (None, width, kernel, kernel))
+            layer = torch_convolution(tensors, f"{name}.conv_{k}", (None, width, kernel, kernel))
             self.norms.append(_Norm(tensors, f"{name}.bn_{k}", width, conditions, plan))
-            layer = convolution(weight, tensors.take(f"{name}.conv_{k}.bias", weight.shape[:1]))
             self.convolutions.append(Growing(layer) if grows and k == 1 else layer)
-            width = weight.shape[0]
+            width = layer.out_channels
         self.outputs = width
         if self.outputs > channels:
             raise CheckpointError(
@@ -223,10 +229,13 @@ class _Told(nn.Module):
 
 
 def _attention(tensors: Tensors, name: str, channels: int) -> nn.Module:
-    theta, phi, g = (torch_weight(tensors, f"{name}.snconv1x1_{part}", (None, channels, 1, 1)) for part in ("theta", "phi", "g"))
-    o = torch_weight(tensors, f"{name}.snconv1x1_o_conv", (channels, g.shape[0], 1, 1))
-    if theta.shape != phi.shape:
-        raise CheckpointError(f"{name}: theta and phi have shapes {tuple(theta.shape)} and {tuple(phi.shape)}, which must agree")
+    theta, phi, g = (
+        torch_convolution(tensors, f"{name}.snconv1x1_{part}", (None, channels, 1, 1), bias=False) for part in ("theta", "phi", "g")
+    )
+    o = torch_convolution(tensors, f"{name}.snconv1x1_o_conv", (channels, g.out_channels, 1, 1), bias=False)
+    if theta.weight.shape != phi.weight.shape:
+        shapes = f"{tuple(theta.weight.shape)} and {tuple(phi.weight.shape)}"
+        raise CheckpointError(f"{name}: theta and phi have shapes {shapes}, which must agree")
     return _Told(Attention(theta, phi, g, o, tensors.take(f"{name}.gamma", (1,))))
 
 
@@ -239,11 +248,10 @@ class _Picture(nn.Module):
         self.statistics = _Statistics(tensors, "generator.bn", channels, plan)
         self.gain = nn.Parameter(tensors.take("generator.bn.weight", (channels,)))
         self.bias = nn.Parameter(tensors.take("generator.bn.bias", (channels,)))
-        weight = torch_weight(tensors, "generator.conv_to_rgb", (None, channels, 3, 3))
-        bias = tensors.take("generator.conv_to_rgb.bias", weight.shape[:1])
-        if len(weight) < 3:
-            raise CheckpointError(f"generator.conv_to_rgb.weight_orig draws {len(weight)} channels; a picture has 3")
-        self.convolution = convolution(weight[:3].clone(), bias[:3].clone())
+        drawn = tensors.shape("generator.conv_to_rgb.weight_orig", 4)[0]
+        if drawn < 3:
+            raise CheckpointError(f"generator.conv_to_rgb.weight_orig draws {drawn} channels; a picture has 3")
+        self.convolution = torch_convolution(tensors, "generator.conv_to_rgb", (None, channels, 3, 3), outputs=3)
 
     def forward(self, x: Tensor, conditions: Tensor) -> tuple[Images, Tensor]:
         known = self.statistics

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from priorsolve.priors.biggan_layers import brock_attention, brock_convolution, brock_weight
+from priorsolve.priors.biggan_layers import brock_attention, brock_convolution, brock_linear, brock_norm
 from priorsolve.priors.errors import CheckpointError
-from priorsolve.priors.layers import linear
+from priorsolve.priors.layers import fused
 from priorsolve.priors.tensors import Tensors
 from priorsolve.types import Images
 
@@ -57,10 +57,11 @@ class BigGANDiscriminator(nn.Module):
             stages.append(block)
             if f"blocks.{i}.1.gamma" in tensors:
                 stages.append(brock_attention(tensors, f"blocks.{i}.1", channels))
-        score = linear(brock_weight(tensors, "linear", (1, channels)), tensors.take("linear.bias", (1,)))
-        embedding = brock_weight(tensors, "embed", (None, channels))
+        score = brock_linear(tensors, "linear", (1, channels), bias=True)
+        weight = tensors.take("embed.weight", (None, channels))
+        embedding = brock_norm(tensors, "embed", weight)(weight)
         tensors.finish()
-        return cls(stages, score, embedding)
+        return fused(cls(stages, score, embedding))
 
     def features(self, images: Images) -> list[Tensor]:
         """What every residual block and every attention layer makes, in order, and last the pooled vector (B, C).
@@ -94,11 +95,11 @@ class _Block(nn.Module):
     def __init__(self, tensors: Tensors, name: str, channels: int, *, first: bool, last: bool) -> None:
         super().__init__()
         self._first = first
-        self.conv1 = brock_convolution(tensors, f"{name}.conv1", channels, 3)
-        self.conv2 = brock_convolution(tensors, f"{name}.conv2", self.conv1.out_channels, 3)
+        self.conv1 = brock_convolution(tensors, f"{name}.conv1", (None, channels, 3, 3))
+        self.conv2 = brock_convolution(tensors, f"{name}.conv2", (None, self.conv1.out_channels, 3, 3))
         shortcut = f"{name}.conv_sc.weight" in tensors
         outputs = self.conv2.out_channels
-        self.shortcut = brock_convolution(tensors, f"{name}.conv_sc", channels, 1) if shortcut else nn.Identity()
+        self.shortcut = brock_convolution(tensors, f"{name}.conv_sc", (None, channels, 1, 1)) if shortcut else nn.Identity()
         if (self.shortcut.out_channels if isinstance(self.shortcut, nn.Conv2d) else channels) != outputs:
             raise CheckpointError(
                 f"{name}.conv_sc.weight is missing or not as wide as {name}.conv2.weight, {outputs}; save the whole file again"

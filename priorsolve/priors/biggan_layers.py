@@ -12,39 +12,56 @@ from torch.nn import functional as F
 
 from priorsolve.priors.conditional import ClassConditional
 from priorsolve.priors.errors import CheckpointError
-from priorsolve.priors.layers import convolution
+from priorsolve.priors.spectral import SpectralConvolution, SpectralLinear, SpectralNorm
 from priorsolve.priors.tensors import Tensors
 from priorsolve.types import Shape
 
 
-def brock_weight(tensors: Tensors, name: str, shape: Sequence[int | None]) -> Tensor:
-    """W / σ of the layer `name` in ajbrock's files, with σ from one power step, as the original takes one in every forward pass.
+def brock_norm(tensors: Tensors, name: str, weight: Tensor) -> SpectralNorm:
+    """What divides W of the layer `name` in ajbrock's files by σ, of one power step in every pass.
 
     The vector it starts at, `u0` (1, out), is stored; the norm `sv0` of the last training step is not used.
     """
-    weight = tensors.take(f"{name}.weight", shape)
-    u = tensors.take(f"{name}.u0", (1, weight.shape[0]))
     tensors.pass_over(f"{name}.sv0")
-    matrix = weight.flatten(1)
-    v = F.normalize(u @ matrix, eps=1e-12)
-    sigma = (v @ matrix.T).norm()
-    return weight / _usable(sigma, f"{name}.weight")
+    return _usable(SpectralNorm(tensors.take(f"{name}.u0", (1, weight.shape[0]))[0]), weight, f"{name}.weight")
 
 
-def torch_weight(tensors: Tensors, name: str, shape: Sequence[int | None]) -> Tensor:
-    """W / σ of the layer `name` under torch's spectral_norm: σ = uᵀ W v with the stored u and v."""
+def brock_linear(tensors: Tensors, name: str, shape: tuple[int, int], *, bias: bool = False) -> SpectralLinear:
+    """The matrix `name` of ajbrock's files."""
+    weight = tensors.take(f"{name}.weight", shape)
+    return SpectralLinear(weight, tensors.take(f"{name}.bias", shape[:1]) if bias else None, brock_norm(tensors, name, weight))
+
+
+def brock_convolution(tensors: Tensors, name: str, shape: tuple[int | None, int, int, int], *, bias: bool = True) -> SpectralConvolution:
+    """The convolution `name` of ajbrock's files."""
+    weight = tensors.take(f"{name}.weight", shape)
+    added = tensors.take(f"{name}.bias", weight.shape[:1]) if bias else None
+    return SpectralConvolution(weight, added, brock_norm(tensors, name, weight))
+
+
+def torch_norm(tensors: Tensors, name: str, weight: Tensor) -> SpectralNorm:
+    """What divides W of the layer `name` by σ under torch's spectral_norm, of the stored u and v."""
+    rows, columns = weight.flatten(1).shape
+    norm = SpectralNorm(tensors.take(f"{name}.weight_u", (rows,)), tensors.take(f"{name}.weight_v", (columns,)))
+    return _usable(norm, weight, f"{name}.weight_orig")
+
+
+def torch_convolution(
+    tensors: Tensors, name: str, shape: tuple[int | None, int, int, int], *, bias: bool = True, outputs: int | None = None
+) -> SpectralConvolution:
+    """The convolution `name` under torch's spectral_norm, or the first `outputs` of its channels."""
     weight = tensors.take(f"{name}.weight_orig", shape)
-    matrix = weight.flatten(1)
-    u, v = tensors.take(f"{name}.weight_u", matrix.shape[:1]), tensors.take(f"{name}.weight_v", matrix.shape[1:])
-    return weight / _usable(u @ (matrix @ v), f"{name}.weight_orig")
+    added = tensors.take(f"{name}.bias", weight.shape[:1]) if bias else None
+    return SpectralConvolution(weight, added, torch_norm(tensors, name, weight), outputs)
 
 
-def _usable(sigma: Tensor, key: str) -> Tensor:
+def _usable(norm: SpectralNorm, weight: Tensor, key: str) -> SpectralNorm:
+    sigma = norm.norm(weight)
     if not bool(torch.isfinite(1 / sigma)):
         raise CheckpointError(
             f"{key} has spectral norm {float(sigma):g} and cannot be divided by it; the file is damaged, use another copy"
         )
-    return sigma
+    return norm
 
 
 def modulated(x: Tensor, mean: Tensor, variance: Tensor, eps: float, gain: Tensor, bias: Tensor) -> Tensor:
@@ -56,11 +73,11 @@ def modulated(x: Tensor, mean: Tensor, variance: Tensor, eps: float, gain: Tenso
 
 @final
 class Attention(nn.Module):
-    """γ · o(attended) + x: every pixel looks at 2×2 pooled keys and values (Zhang et al. 2019). Weights are 1×1, (out, in, 1, 1)."""
+    """γ · o(attended) + x: every pixel looks at 2×2 pooled keys and values (Zhang et al. 2019). The layers are 1×1 convolutions."""
 
-    def __init__(self, theta: Tensor, phi: Tensor, g: Tensor, o: Tensor, gamma: Tensor) -> None:
+    def __init__(self, theta: nn.Conv2d, phi: nn.Conv2d, g: nn.Conv2d, o: nn.Conv2d, gamma: Tensor) -> None:
         super().__init__()
-        self.theta, self.phi, self.g, self.o = convolution(theta), convolution(phi), convolution(g), convolution(o)
+        self.theta, self.phi, self.g, self.o = theta, phi, g, o
         self.gamma = nn.Parameter(gamma)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -74,19 +91,14 @@ class Attention(nn.Module):
 
 def brock_attention(tensors: Tensors, name: str, channels: int) -> Attention:
     """The attention layer `name` of ajbrock's files."""
-    theta, phi, g = (brock_weight(tensors, f"{name}.{part}", (None, channels, 1, 1)) for part in ("theta", "phi", "g"))
-    o = brock_weight(tensors, f"{name}.o", (channels, g.shape[0], 1, 1))
-    if theta.shape != phi.shape:
+    theta, phi, g = (brock_convolution(tensors, f"{name}.{part}", (None, channels, 1, 1), bias=False) for part in ("theta", "phi", "g"))
+    o = brock_convolution(tensors, f"{name}.o", (channels, g.out_channels, 1, 1), bias=False)
+    if theta.weight.shape != phi.weight.shape:
         raise CheckpointError(
-            f"{name}.theta.weight and {name}.phi.weight have shapes {tuple(theta.shape)}, {tuple(phi.shape)}; these must agree"
+            f"{name}.theta.weight and {name}.phi.weight have shapes {tuple(theta.weight.shape)}, {tuple(phi.weight.shape)}; "
+            "these must agree"
         )
     return Attention(theta, phi, g, o, tensors.take(f"{name}.gamma", ()))
-
-
-def brock_convolution(tensors: Tensors, name: str, channels: int, kernel: int) -> nn.Conv2d:
-    """The convolution `name` of ajbrock's files, with bias."""
-    weight = brock_weight(tensors, name, (None, channels, kernel, kernel))
-    return convolution(weight, tensors.take(f"{name}.bias", weight.shape[:1]))
 
 
 class ConditionalNorm(nn.Module, ABC):

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import copy
-from typing import TypeVar, final
+from typing import Protocol, TypeVar, final, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 M = TypeVar("M", bound=nn.Module)
+
+
+@runtime_checkable
+class Foldable(Protocol):
+    """A layer that has a form which is cheaper while its weights stay frozen."""
+
+    def fused(self) -> nn.Module:
+        """That form, with weights of its own."""
 
 
 def linear(weight: Tensor, bias: Tensor | None = None) -> nn.Linear:
@@ -64,17 +72,24 @@ class Growing(nn.Module):
 
         Its 4×4 kernel is the mirrored 3×3 kernel, spread over the 2×2 pixels that one becomes.
         """
-        mirrored = F.pad(self.layer.weight.detach().flip(2, 3), (1, 1, 1, 1))
+        layer = fused(self.layer)
+        mirrored = F.pad(layer.weight.detach().flip(2, 3), (1, 1, 1, 1))
         kernel = mirrored[..., 1:, 1:] + mirrored[..., :-1, 1:] + mirrored[..., 1:, :-1] + mirrored[..., :-1, :-1]
         one = nn.ConvTranspose2d(self.layer.in_channels, self.layer.out_channels, 4, 2, 1, bias=False, device="meta")
         one.weight = nn.Parameter(kernel.transpose(0, 1).contiguous(), requires_grad=False)
-        bias = self.layer.bias
+        bias = layer.bias
         one.register_parameter("bias", None if bias is None else nn.Parameter(bias.detach().clone(), requires_grad=False))
         return one
 
 
 def fused(module: M) -> M:
-    """A copy of `module` with every `Growing` layer fused."""
+    """A copy of `module` with every layer fused that can be."""
     # put in place of the layers while copying, so that their weights are not copied first
-    replaced = {id(part): part.fused() for part in module.modules() if isinstance(part, Growing)}
+    replaced: dict[int, nn.Module] = {}
+    inside: set[int] = set()
+    for part in module.modules():
+        if isinstance(part, Foldable) and id(part) not in inside:
+            foldable: Foldable = part
+            replaced[id(part)] = foldable.fused()
+            inside |= {id(child) for child in part.modules()}
     return copy.deepcopy(module, dict(replaced))

@@ -38,7 +38,8 @@ class Tuned(Solver):
     became of them is in `solution.codes` as `weights:<parameter>`. Memory: six copies of the tuned weights for every photo.
 
     Args:
-        prior: the generator, in eval mode, normalising with its stored statistics; not folded, so that rates mean what was published.
+        prior: the generator, in eval mode, normalising with its stored statistics; not folded, so that rates mean what was published:
+            BigGAN's weights move as they were trained, before they are divided by their spectral norm.
         space: where the code lives; the prior's first space if left out.
         steps: updates.
         blocks: how many leading blocks of `prior.blocks` move. Left out, every parameter of the prior does.
