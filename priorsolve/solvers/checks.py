@@ -153,6 +153,18 @@ def known_space(prior: Any, space: str) -> None:
         )
 
 
+def known_class(prior: Prior, space: str, label: int | None) -> None:
+    """Raises ValueError for a label that codes of the space cannot have."""
+    if label is None:
+        return
+    if not prior.n_classes:
+        raise ValueError(f"label is {label}: {prior} has no classes; leave it out")
+    if space != "z+c":
+        raise ValueError(f"label is {label}: it goes into codes of 'z+c', not of {space!r}; leave it out, or use the space 'z+c'")
+    if not 0 <= label < prior.n_classes:
+        raise ValueError(f"label is {label}; classes of {prior} are 0 … {prior.n_classes - 1}")
+
+
 def features_at(prior: Prior, block: Block) -> str:
     """The space of what enters the block, `features@k`. Raises ValueError for features that the prior does not have."""
     if isinstance(block, int):

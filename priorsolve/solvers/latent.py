@@ -13,13 +13,13 @@ from priorsolve.losses import Loss, l2
 from priorsolve.penalties import Penalty, check_penalties, penalties_of
 from priorsolve.priors.base import Prior
 from priorsolve.solvers.base import Keep, Solver
-from priorsolve.solvers.checks import at_least, decay_rate, known_space, one_of, positive, shares
+from priorsolve.solvers.checks import at_least, decay_rate, known_class, known_space, one_of, positive, shares
 from priorsolve.solvers.domain import LinearEncoder
 from priorsolve.solvers.drawing import carried, picture, repeated
 from priorsolve.solvers.optimisers import Optimiser, OptimiserName, make_optimiser
 from priorsolve.solvers.regression import regressed
 from priorsolve.solvers.solution import Solution
-from priorsolve.solvers.starts import best_sampled
+from priorsolve.solvers.starts import best_sampled, of_class
 from priorsolve.solvers.steps import Decay, Schedule, Variables
 from priorsolve.solvers.stopping import Rules
 from priorsolve.solvers.target import Measured
@@ -47,6 +47,7 @@ class Latent(Solver):
         begin_at: `sampled`; `centre`: the middle of the prior (w̄ in w); `regressed`: the code that the measurement predicts, by ridge
             regression on `bank` pictures of the prior; or `likely`: that code, off by as much as such a prediction was off for one of those
             pictures. `centre` and `regressed` are one code, whatever the seed.
+        label: the photo's class, where it is known: the code begins in it, wherever it begins, and moves from there. In z+c.
         bank: pictures drawn for `regressed`, `likely` and `in_domain`, once for a prior, and kept in the cache.
         halving: drop the worse half of the restarts at equal intervals until one is left (successive halving, Jamieson & Talwalkar 2016).
         optimiser: adam, sgd, momentum (0.9), rmsprop, normalised (each vector moves by `lr`), or lbfgs.
@@ -77,6 +78,7 @@ class Latent(Solver):
     restarts: int = 4
     candidates: int = 64
     begin_at: Begin = "sampled"
+    label: int | None = None
     bank: int = 512
     halving: bool = True
     optimiser: OptimiserName = "adam"
@@ -110,6 +112,7 @@ class Latent(Solver):
             raise ValueError(f"begin_at is {self.begin_at!r} in 'noise'; a measurement predicts no noise maps, so begin in another space")
         if self.in_domain and self._space == "noise":
             raise ValueError(f"in_domain is {self.in_domain} in 'noise'; a picture tells of no noise maps, so use it in another space")
+        known_class(self.prior, self._space, self.label)
         check_penalties(self.prior, self._space, self.penalties or {})
 
     @property
@@ -148,9 +151,10 @@ class Latent(Solver):
             search.variables = {name: code.to(scale, copy=True) for name, code in carried(prior, start.codes, space).items()}
             search.variables[space] = search.kept(search.variables[space], -1, row_seeds(seeds, 1, scale.device))
         elif self.begin_at == "centre":
-            search.variables = {space: repeated(prior.centre(space), measured.count)}
+            search.variables = {space: repeated(of_class(prior, prior.centre(space), self.label), measured.count)}
         elif self.begin_at in _LEARNT:
             codes = regressed(self.prior, space, measured, self.bank, seeds if self.begin_at == "likely" else None)
+            codes = of_class(prior, codes, self.label)
             search.variables = {space: search.kept(codes, -1, row_seeds(seeds, 1, scale.device))}
         else:
             codes = best_sampled(
@@ -208,5 +212,6 @@ class LatentSearch(Task):
         return to_sphere(codes) if self.solver.sphere else codes
 
     def kept_start(self, codes: Codes, seeds: Sequence[int]) -> Codes:
-        """Sampled codes of one image where they must stay."""
+        """Sampled codes of one image in the class asked for, where they must stay."""
+        codes = of_class(self.prior, codes, self.solver.label)
         return self.kept(codes, -1, row_seeds(seeds[:1], len(codes), codes.device))

@@ -48,6 +48,14 @@ def start_at(prior: Prior, codes: Codes, space: str | None = None) -> Solution:
         )
 
 
+def of_class(prior: Prior, codes: Codes, label: int | None) -> Codes:
+    """Codes of `z+c` with the class `label` in the place of their own; without one, as they are."""
+    if label is None:
+        return codes
+    own = prior.embed(torch.tensor([label], device=codes.device)).to(codes)
+    return torch.cat([codes[:, : prior.spaces["z"][0]], own.expand(len(codes), -1)], 1)
+
+
 def best_sampled(
     prior: Prior,
     space: str,

@@ -12,12 +12,12 @@ from priorsolve.losses import Loss, l2
 from priorsolve.penalties import Penalty, check_penalties, penalties_of
 from priorsolve.priors.base import Prior
 from priorsolve.solvers.base import Keep, Solver
-from priorsolve.solvers.checks import at_least, decay_rate, known_space, one_of, positive, shares
+from priorsolve.solvers.checks import at_least, decay_rate, known_class, known_space, one_of, positive, shares
 from priorsolve.solvers.drawing import carried
 from priorsolve.solvers.instance import batch_norms, instance_normed, twin
 from priorsolve.solvers.optimisers import Optimiser, make_optimiser
 from priorsolve.solvers.solution import Solution
-from priorsolve.solvers.starts import best_sampled
+from priorsolve.solvers.starts import best_sampled, of_class
 from priorsolve.solvers.steps import Decay, Schedule, Variables
 from priorsolve.solvers.stopping import Rules
 from priorsolve.solvers.target import Measured
@@ -48,6 +48,7 @@ class Tuned(Solver):
         lr: the code's learning rate, as it stands; 0 holds the code.
         tune_class: in z+c, move the class too, and not z alone, at the code's rate.
         tune_embedding: in z+c, move the class at the weights' rate: as the row of the class embedding, one of the first block's weights.
+        label: the photo's class, where it is known: the candidates are of it, and not each of a class of its own. In z+c.
         instance_norm: replace BatchNorm by instance normalisation, which begins where that is and keeps its scale and shift for good;
             BigGAN's last one stays. What only told BatchNorm its gain and bias, such as BigGAN's class, moves no picture any more.
         unsigned_gain: with it, begin at the size of BatchNorm's gains without their sign, as DGP's program does by its way of measuring
@@ -79,6 +80,7 @@ class Tuned(Solver):
     lr: float = 1e-3
     tune_class: bool = False
     tune_embedding: bool = False
+    label: int | None = None
     instance_norm: bool = False
     unsigned_gain: bool = False
     optimiser: Mover = "adam"
@@ -108,6 +110,7 @@ class Tuned(Solver):
         one_of(self, keep=Keep, decay=Decay, optimiser=Mover)
         shares(self, "warmup", "decay_share")
         decay_rate(self, "beta1")
+        known_class(self.prior, self._space, self.label)
         check_penalties(self.prior, self._space, self.penalties or {})
         if self.blocks is not None and not 1 <= self.blocks <= len(self.prior.blocks):
             raise ValueError(f"blocks is {self.blocks}; {self.prior} has {len(self.prior.blocks)}: give 1 to {len(self.prior.blocks)}")
@@ -177,7 +180,8 @@ class Tuned(Solver):
         return {space: codes}, self.restarts
 
     def _narrowed(self, codes: Codes, seeds: Sequence[int]) -> Codes:
-        """Sampled codes with the spread asked for."""
+        """Sampled codes with the class and the spread asked for."""
+        codes = of_class(self.prior, codes, self.label)
         return codes if self.sample_std == 1 else codes * self._z(codes, inside=self.sample_std, outside=1.0)
 
     def _code_unit(self, like: Tensor) -> Tensor:

@@ -1,0 +1,73 @@
+"""A photo's class, where it is known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from prior_support import CLASSES, made
+from test_tuned import measured
+
+from priorsolve.operators.base import Identity
+from priorsolve.solvers import Latent, Staged
+from priorsolve.solvers.tuned import Tuned
+
+
+@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.parametrize("solver", [Tuned, Latent])
+def test_candidates_are_of_the_class_and_their_z_is_what_it_was(name: str, solver: Any) -> None:
+    prior, label = made(name), CLASSES[name] - 1
+    y, size = measured(prior, 2), prior.spaces["z"][0]
+    free, told = (solver(prior, space="z+c", steps=0, candidates=1, label=of, **_alone(solver))(y, Identity()) for of in (None, label))
+    own = prior.embed(torch.tensor([label])).expand(2, -1)
+    assert torch.equal(told.codes["z+c"][:, size:], own)
+    assert torch.equal(told.codes["z+c"][:, :size], free.codes["z+c"][:, :size])
+    torch.testing.assert_close(told.images, prior.decode(told.codes["z+c"][:, :size], "z", label=torch.tensor([label, label])))
+
+
+def _alone(solver: Any) -> dict[str, int]:
+    return {"restarts": 1} if solver is Latent else {}
+
+
+def test_the_best_of_the_class_begins() -> None:
+    """With every candidate drawn by hand."""
+    prior = made("biggan")
+    y, size = measured(prior, 1), prior.spaces["z"][0]
+    codes = prior.sample(20, torch.Generator().manual_seed(0))
+    images = prior.decode(codes[:, :size] * 0.5, "z", label=torch.full((20,), 3))
+    best = (images - y).square().flatten(1).mean(1).argmin()
+    found = Tuned(prior, steps=0, candidates=20, sample_std=0.5, label=3)(y, Identity())
+    torch.testing.assert_close(found.codes["z+c"][0, :size], codes[best, :size] * 0.5)
+    torch.testing.assert_close(found.images[0], images[best], atol=1e-5, rtol=0)
+
+
+def test_the_class_stays_in_tuned_moves_in_latent_and_goes_on_into_later_stages() -> None:
+    prior = made("biggan")
+    y, size = measured(prior, 2), prior.spaces["z"][0]
+    own = prior.embed(torch.tensor([2])).expand(2, -1)
+    stages = [Tuned(prior, steps=2, candidates=2, label=2), Tuned(prior, steps=2)]
+    assert torch.equal(Staged(stages)(y, Identity()).codes["z+c"][:, size:], own)
+    assert not torch.equal(Latent(prior, steps=2, label=2)(y, Identity()).codes["z+c"][:, size:], own)
+
+
+@pytest.mark.parametrize("begin_at", ["centre", "regressed", "likely"])
+def test_other_beginnings_are_of_the_class_too(begin_at: Any) -> None:
+    prior = made("biggan")
+    y, size = measured(prior, 2), prior.spaces["z"][0]
+    told = Latent(prior, steps=0, restarts=1, begin_at=begin_at, bank=8, label=4)(y, Identity()).codes["z+c"]
+    assert torch.equal(told[:, size:], prior.embed(torch.tensor([4])).expand(2, -1))
+
+
+@pytest.mark.parametrize("solver", [Tuned, Latent])
+def test_what_makes_no_sense_is_refused_in_a_line(solver: Any) -> None:
+    refused: list[tuple[str, dict[str, Any], str]] = [
+        ("biggan", {"label": 5}, r"label is 5; classes of BigGAN\(3×16×16\) are 0 … 4"),
+        ("biggan", {"label": -1}, r"label is -1; classes of .* are 0 … 4"),
+        ("biggan", {"label": "cat"}, r"label is 'cat'; it must be a whole number"),
+        ("biggan", {"label": 1, "space": "features@1"}, r"label is 1: it goes into codes of 'z\+c', not of 'features@1'; leave it out"),
+        ("dcgan", {"label": 1}, r"label is 1: DCGAN\(.*\) has no classes; leave it out"),
+    ]
+    for name, settings, words in refused:
+        with pytest.raises(ValueError, match=words):
+            solver(made(name), **settings)
