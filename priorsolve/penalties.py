@@ -27,7 +27,11 @@ def layer_spread(codes: Codes) -> PerImage:
 
 
 def geocross(codes: Codes) -> PerImage:
-    """PULSE's cross loss (Menon et al. 2020): the mean over pairs of layers of n·θ²/8, θ being the angle between their codes."""
+    """PULSE's cross loss (Menon et al. 2020): the mean over pairs of layers of n·θ²/8, θ being the angle between their codes.
+
+    PULSE takes 2·atan2(‖u − v‖, ‖u + v‖) of the codes as they are, which is their angle where they are equally long. Its w nearly are: the
+    two differ by about 0.1 %. ILO's codes are on a sphere.
+    """
     directions = F.normalize(codes, dim=-1)
     difference = (directions[:, :, None] - directions[:, None]).square().sum(-1).add(1e-9).sqrt()
     total = (directions[:, :, None] + directions[:, None]).square().sum(-1).add(1e-9).sqrt()

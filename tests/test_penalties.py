@@ -54,7 +54,7 @@ def test_layer_spread_is_the_mean_square_around_the_layers_mean() -> None:
 
 
 def published_geocross(code: Tensor) -> float:
-    """PULSE's `_loss_geocross`, pair by pair: 2·atan2(‖u − v‖, ‖u + v‖) of unit vectors, squared, times n, over 8, averaged."""
+    """PULSE's `_loss_geocross`, pair by pair: 2·atan2(‖u − v‖, ‖u + v‖), squared, times n, over 8, averaged; of unit vectors here."""
     layers, n = code.shape
     total = 0.0
     for i in range(layers):

@@ -109,8 +109,12 @@ def test_clipping_redraws_only_what_left(dtype: torch.dtype) -> None:
 
 
 def test_the_sphere_keeps_directions() -> None:
-    codes = torch.randn(3, 2, 8, generator=torch.Generator().manual_seed(0))
-    on = to_sphere(codes)
-    torch.testing.assert_close(on.flatten(1).norm(dim=1), torch.full((3,), 4.0))
-    torch.testing.assert_close(on / on.flatten(1).norm(dim=1).view(3, 1, 1), codes / codes.flatten(1).norm(dim=1).view(3, 1, 1))
+    codes = torch.randn(3, 2, 16, generator=torch.Generator().manual_seed(0))
+    on = to_sphere(codes)  # every vector its own
+    torch.testing.assert_close(on.norm(dim=-1), torch.full((3, 2), 4.0))
+    torch.testing.assert_close(on / 4, codes / codes.norm(dim=-1, keepdim=True))
+    maps = to_sphere(codes.flatten(1), [4, 25, 3])
+    for part, own in zip(*(torch.split(each, [4, 25, 3], 1) for each in (maps, codes.flatten(1))), strict=True):
+        torch.testing.assert_close(part, own * part.shape[1] ** 0.5 / own.norm(dim=1, keepdim=True))
+    torch.testing.assert_close(to_sphere(codes[:, :, None]), codes[:, :, None] * 32**0.5 / codes.flatten(1).norm(dim=1).view(3, 1, 1, 1))
     assert torch.equal(to_sphere(torch.zeros(1, 4)), torch.zeros(1, 4))

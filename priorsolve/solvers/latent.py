@@ -60,7 +60,7 @@ class Latent(Solver):
         penalties: weights by name: gaussian ‖z‖² (CSGM's λ), mahalanobis; for w+ geocross, colinearity, layer_spread;
             for noise noise_autocorrelation.
         in_domain: weight of mean (z − E(G(z)))², E being a linear encoder learnt from the bank (IDInvert's term, its network another).
-        sphere: keep codes at length √n (PULSE); for spaces of standard normal codes.
+        sphere: keep codes at length √n (PULSE), every vector and every noise map at its own; for spaces of standard normal codes.
         clip: redraw a code's numbers that leave [-clip, clip] (stochastic clipping).
         jitter: noise added to the code while it is drawn, in units of the spread, fading to 0 over the first three quarters (projector).
         noise: known standard deviation of the measurement's noise: an image stops when its residual reaches it.
@@ -209,7 +209,8 @@ class LatentSearch(Task):
         """The codes where they must stay."""
         if self.solver.clip is not None:
             codes = stochastic_clip(codes, self.solver.clip, seeds, step)
-        return to_sphere(codes) if self.solver.sphere else codes
+        maps = [height * width for height, width in self.prior.noise_shapes] if self.space == "noise" else []
+        return to_sphere(codes, maps) if self.solver.sphere else codes
 
     def kept_start(self, codes: Codes, seeds: Sequence[int]) -> Codes:
         """Sampled codes of one image in the class asked for, where they must stay."""

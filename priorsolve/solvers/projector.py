@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -105,9 +104,7 @@ class _Shaken(Task):
     def draw(self, variables: Variables, at: At) -> Images:
         if self.shaken(at):
             codes = variables[self.space]
-            shape = self.prior.spaces["w"]
-            noise = normal_hash(at.seeds, at.step, math.prod(shape)).to(codes)  # one for all layers, as one w is
-            noise = noise.view(-1, *[1] * (codes.ndim - 2), *shape)
+            noise = normal_hash(at.seeds, at.step, codes[0].numel()).view_as(codes).to(codes)  # every w has its own
             variables = {**variables, self.space: codes + faded(at) * self.jitter * self.sigma * noise}
         return picture(self.prior, variables)
 

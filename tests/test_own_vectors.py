@@ -1,0 +1,45 @@
+"""What is done to every vector of a code, and to every noise map, by itself."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from prior_support import made
+
+from priorsolve.latents import normal_hash
+from priorsolve.operators.base import Identity
+from priorsolve.solvers import Latent, Projector
+from priorsolve.solvers.target import Measured
+from priorsolve.solvers.task import At
+
+
+def test_noise_maps_are_each_on_a_sphere_of_their_own() -> None:
+    prior = made("stylegan2-skip")
+    y = prior.decode(prior.sample(2, torch.Generator().manual_seed(1)))
+    begun = Latent(prior, space="w", steps=0, restarts=1, candidates=1)(y, Identity())
+    maps = Latent(prior, space="noise", steps=3, restarts=1, sphere=True)(y, Identity(), start=begun).codes["noise"]
+    for part in torch.split(maps, [height * width for height, width in prior.noise_shapes], 1):
+        torch.testing.assert_close(part.norm(dim=1), torch.full((2,), part.shape[1] ** 0.5))
+
+
+def test_whitened_styles_are_each_on_a_sphere_of_their_own() -> None:
+    prior = made("mobilestylegan")
+    y = prior.decode(prior.sample(2, torch.Generator().manual_seed(1)))
+    codes = Latent(prior, space="p_n+", steps=3, restarts=1, candidates=2, sphere=True)(y, Identity()).codes["p_n+"]
+    torch.testing.assert_close(codes.norm(dim=-1), torch.full(codes.shape[:2], codes.shape[-1] ** 0.5))
+
+
+@pytest.mark.parametrize("space", ["w", "w+", "w++"])
+def test_the_projector_shakes_every_style_by_itself(space: str) -> None:
+    """As rosinality's projector in w+."""
+    prior, seeds = made("stylegan2-skip"), torch.tensor([0])
+    picture = prior.decode(prior.sample(1, torch.Generator().manual_seed(4)))
+    measured = Measured(picture, Identity(), tuple(prior.image_shape), like=next(prior.parameters()))
+    with torch.no_grad():
+        task = Projector(prior, space=space, steps=9, jitter=0.5).begin(prior, measured, [0], None)
+        code = task.variables[space]
+        samples = prior.sample(4096, torch.Generator().manual_seed(0), "w")
+        sigma = (samples - samples.mean(0)).square().sum(1).mean().sqrt()
+        shaken = code + 0.5 * sigma * normal_hash(seeds, 0, code.numel()).view_as(code)
+        expected = prior.decode(shaken, space, noise=task.variables["noise"])
+        torch.testing.assert_close(task.draw(task.variables, At(0, 9, seeds)), expected, atol=1e-5, rtol=1e-5)
