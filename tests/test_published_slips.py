@@ -83,6 +83,22 @@ def test_ilo_drops_the_picture_drawn_so_far() -> None:
     assert moved.codes["features@3"].any()
 
 
+def test_ilo_moves_no_picture_drawn_so_far() -> None:
+    prior = made("stylegan2-skip")
+    y = measured(prior, 2)
+    first = Multicode(prior, block=2, codes=2, steps=2)(y, Identity())
+    begun = Layered(prior, block=3, steps=0)(y, Identity(), start=first).codes["features@3"]
+    for held in (False, True):
+        settings = {"steps": 3, "radius": 50, "keep": "last", "hold_picture": held}
+        moved = Layered(prior, block=3, **settings)(y, Identity(), start=first).codes["features@3"]  # type: ignore[arg-type]
+        assert torch.equal(moved[:, -3:], begun[:, -3:]) is held
+        assert not torch.equal(moved[:, :-3], begun[:, :-3])
+    other = made("mobilestylegan")  # with nothing to hold
+    y = measured(other, 1)
+    free, held_ = (Layered(other, block=3, steps=2, hold_picture=hold)(y, Identity()) for hold in (False, True))
+    assert torch.equal(free.images, held_.images)
+
+
 @pytest.mark.parametrize("name", ["mobilestylegan", "stylegan2-resnet", "dcgan"])
 def test_other_features_hold_no_picture(name: str) -> None:
     with pytest.raises(ValueError, match=r"drop_picture: features of .* carry no picture"):

@@ -49,6 +49,8 @@ class Layered(Solver):
         moving_maps: how many of the noise maps move, from the first on, each kept at length √n; 0 holds all.
         drop_picture: begin the picture anew at this block, as ILO's program does, which forgets what the blocks before had drawn: for
             StyleGAN2's skip architecture, where that is part of the features. The round then begins at another picture.
+        hold_picture: keep the picture drawn so far as it came, where it is part of the features, and move the others alone: ILO's search
+            moves no picture. What `drop_picture` emptied stays empty in any case.
         warmup: share of the steps over which the rate rises.
         decay: how it falls to 0: cosine, linear, cycle or none.
         decay_share: share of the steps over which it falls.
@@ -74,6 +76,7 @@ class Layered(Solver):
     geocross: float = 0.0
     moving_maps: int = 0
     drop_picture: bool = False
+    hold_picture: bool = False
     warmup: float = 0.05
     decay: Decay = "cosine"
     decay_share: float = 0.75
@@ -111,7 +114,7 @@ class Layered(Solver):
         unit = prior.spread(deep).clamp_min(1e-12)
         codes = {deep: repeated(prior.centre(deep), measured.count)} if start is None else carried(prior, start.codes, deep)
         dropped = prior.drawn_channels if self.drop_picture else 0
-        codes[deep] = _without_last(codes[deep], dropped)
+        codes[deep] = _with_last(codes[deep], torch.zeros_like(codes[deep]), dropped)
         variables: Variables = {deep: codes[deep].to(unit, copy=True), "from": codes[deep].to(unit, copy=True)}
         one = unit.new_ones(())
         held, spreads, proxy = {"from", "lengths", "rest"}, {deep: unit if self.unit == "spread" else one, "maps": one}, None
@@ -139,7 +142,7 @@ class Layered(Solver):
             sphere=self.sphere,
             weight=self.geocross,
             sizes=sizes,
-            dropped=dropped,
+            kept=prior.drawn_channels if self.hold_picture or self.drop_picture else 0,
         )
 
     @property
@@ -158,7 +161,7 @@ class _Round(Task):
     sphere: bool
     weight: float
     sizes: list[int]
-    dropped: int
+    kept: int
 
     def draw(self, variables: Variables, at: At) -> Images:
         return picture(self.prior, self.codes(variables))
@@ -170,7 +173,7 @@ class _Round(Task):
         moved = dict(variables)
         if "maps" in moved:
             moved["maps"] = torch.cat([sized(part) for part in torch.split(moved["maps"], self.sizes, 1)], 1)
-        moved[self.deep] = _without_last(moved[self.deep], self.dropped)
+        moved[self.deep] = _with_last(moved[self.deep], moved["from"], self.kept)
         if self.radius is not None:
             moved[self.deep] = moved["from"] + to_l1_ball(moved[self.deep] - moved["from"], self.radius)
         if self.sphere and "z+" in moved and "z+" not in self.held:
@@ -183,9 +186,10 @@ class _Round(Task):
         return found if self.proxy is None else {**found, "w+": self.proxy.coloured(variables["z+"])}
 
 
-def _without_last(features: Tensor, channels: int) -> Tensor:
-    """The features (rows, C, ...) with 0 in so many of the last channels."""
-    return torch.cat([features[:, : features.shape[1] - channels], torch.zeros_like(features[:, :channels])], 1) if channels else features
+def _with_last(features: Tensor, others: Tensor, channels: int) -> Tensor:
+    """The features (rows, C, ...) with so many of the last channels of `others`."""
+    place = features.shape[1] - channels
+    return torch.cat([features[:, :place], others[:, place:]], 1) if channels else features
 
 
 def _wplus(prior: Prior, codes: Variables) -> Tensor:
