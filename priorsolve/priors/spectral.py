@@ -33,11 +33,17 @@ class SpectralNorm(nn.Module):
         """σ."""
         u, v, matrix = self.u, self.v, weight.flatten(1)
         with torch.autocast(weight.device.type, enabled=False):  # σ counts in every number of the layer
-            if v is None:
-                with torch.no_grad():
-                    v = F.normalize(u @ matrix, dim=0, eps=1e-12)
-                    u = F.normalize(matrix @ v, dim=0, eps=1e-12)
-            return u @ (matrix @ v)
+            if v is not None:
+                return u @ (matrix @ v)
+            with torch.no_grad():
+                v = F.normalize(u @ matrix, dim=0, eps=1e-12)
+            along = matrix @ v
+            return F.normalize(along.detach(), dim=0, eps=1e-12) @ along
+
+    def divided(self, made: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """What a layer made with W, divided by σ in the place of W, which would take a copy of it, plus b."""
+        scale = (1 / self.norm(weight)).to(made)
+        return made * scale if bias is None else torch.addcmul(bias.to(made), made, scale)
 
     def forward(self, weight: Tensor) -> Tensor:
         return weight / self.norm(weight)
@@ -54,7 +60,7 @@ class SpectralLinear(nn.Linear):
         self.spectral = norm
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.linear(input, self.spectral(self.weight), self.bias)
+        return self.spectral.divided(F.linear(input, self.weight), self.weight, self.bias)
 
     def fused(self) -> nn.Linear:
         """The same with W/σ for its weight."""
@@ -76,17 +82,14 @@ class SpectralConvolution(nn.Conv2d):
         self.register_parameter("bias", None if bias is None else nn.Parameter(bias[: self.out_channels].clone()))
         self.spectral = norm
 
-    def divided(self) -> Tensor:
-        """W/σ of the channels that are drawn."""
-        weight: Tensor = self.spectral(self.weight)
-        return weight[: self.out_channels]
-
     def forward(self, input: Tensor) -> Tensor:
-        return F.conv2d(input, self.divided(), self.bias, padding=self.padding)
+        made = F.conv2d(input, self.weight[: self.out_channels], padding=self.padding)
+        return self.spectral.divided(made, self.weight, None if self.bias is None else self.bias[:, None, None])
 
     def fused(self) -> nn.Conv2d:
         """The same with W/σ for its weight."""
-        return convolution(self.divided().detach().contiguous(), _copied(self.bias)).requires_grad_(False)
+        weight: Tensor = self.spectral(self.weight.detach())
+        return convolution(weight[: self.out_channels].clone(), _copied(self.bias)).requires_grad_(False)
 
 
 def _copied(bias: Tensor | None) -> Tensor | None:

@@ -35,7 +35,8 @@ class Tuned(Solver):
 
     One stage of it; a list of them unfreezes the blocks front to back, each stage going on where the one before ended: weights that
     it does not unfreeze itself stay as they were tuned. The prior itself is never changed: every photo begins at its weights, and what
-    became of them is in `solution.codes` as `weights:<parameter>`. Memory: six copies of the tuned weights for every photo.
+    became of them is in `solution.codes` as `weights:<parameter>`. Memory: six copies of the tuned weights for every photo, of BigGAN's
+    seven.
 
     Args:
         prior: the generator, in eval mode, normalising with its stored statistics; not folded, so that rates mean what was published:
