@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 import torch
 from solvers_support import SHAPE, least_squares, linear, pictures, random_mask
+from torch import Tensor, nn
 
 from priorsolve.operators.base import Identity, Operator
 from priorsolve.operators.downsample import Downsample
 from priorsolve.operators.mask import Mask
 from priorsolve.operators.sensing import GaussianSensing
 from priorsolve.priors import Prior, bank
+from priorsolve.priors.base import Noise
 from priorsolve.solvers import Latent, Staged, regression
 from priorsolve.solvers.regression import SHRINKAGES, Ridge
 
@@ -102,15 +105,50 @@ def test_a_start_that_is_given_goes_before_a_prediction() -> None:
     assert torch.equal(Staged([first, later])(y, Identity()).codes["z"], first(y, Identity()).codes["z"])
 
 
+class Gained(Prior):
+    """A prior of one's own whose pictures hang on what is neither a parameter nor a buffer."""
+
+    image_shape, blocks = (1, 4, 4), ()
+    spaces: ClassVar = {"z": (16,)}
+
+    def __init__(self, gain: float) -> None:
+        super().__init__()
+        self.level, self.gain = nn.Parameter(torch.full((1,), 0.5), requires_grad=False), gain
+
+    def _sample(self, n: int, rng: torch.Generator) -> Tensor:
+        return torch.randn(n, 16, generator=rng)
+
+    def _decode(self, codes: Tensor, space: str, label: Tensor | None, noise: Noise) -> Tensor:
+        return self.level + self.gain * codes.view(-1, 1, 4, 4)
+
+    def _map(self, codes: Tensor, source: str, target: str, label: Tensor | None, truncation: float, noise: Noise) -> Tensor:
+        raise ValueError("one space")
+
+
+def test_priors_of_the_same_numbers_that_draw_otherwise_have_pictures_of_their_own(own_cache: Path) -> None:
+    first, again, other = (bank.bank_of(Gained(gain), 20).pictures for gain in (0.1, 0.101, 0.2))
+    assert torch.equal(again, first), "what is only rounding is drawn no second time"
+    torch.testing.assert_close(other.float() - 0.5, 2 * (first.float() - 0.5), atol=1e-3, rtol=0)
+    assert torch.equal(bank.bank_of(Gained(0.2), 20).pictures, other), "the file is the last one's"
+
+
 def test_pictures_are_drawn_once_and_read_from_the_cache(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     prior = linear(torch.float32)
     first = bank.bank_of(prior, 20)
     assert bank.bank_of(prior, 20) is first
     (file,) = (own_cache / "banks").iterdir()
     monkeypatch.setattr(bank, "_drawn", {})
+    drawn: list[int] = []
+    decode = type(prior)._decode
+
+    def noted(self: Any, codes: Tensor, *more: Any) -> Tensor:
+        drawn.append(len(codes))
+        return decode(self, codes, *more)
+
     with monkeypatch.context() as patch:
-        patch.setattr(type(prior), "decode", None)  # drawing anew would be seen
+        patch.setattr(type(prior), "_decode", noted)
         again = bank.bank_of(prior, 20)
+    assert drawn == [2], "two are drawn to see whether the file is this prior's"
     assert torch.equal(again.pictures, first.pictures)
     assert torch.equal(again.codes, first.codes)
     file.write_bytes(b"damaged")
