@@ -22,7 +22,7 @@ from priorsolve.operators.holes import Holes
 from priorsolve.operators.mask import Mask
 from priorsolve.operators.sensing import FastSensing, GaussianSensing
 from priorsolve.priors import Prior, load_prior
-from priorsolve.solvers import Latent, Layered, Staged, Step, Stop, Tuned
+from priorsolve.solvers import Latent, Layered, Staged, Step, Stop, Tuned, picture, start_at
 from priorsolve.types import Images, Measurements
 
 LINEAR: dict[str, Operator] = {
@@ -331,9 +331,13 @@ def test_a_callers_autocast_changes_nothing(digiface64: Prior) -> None:
         with torch.autocast("cpu", torch.bfloat16):
             found = solver(y, A)
             kept = put_back(found.images, y, A)
+            drawn = picture(digiface64, expected.codes) if solver is first else expected.images
+            begun = start_at(digiface64, expected.codes["z"]).images if solver is first else expected.images
         assert torch.equal(found.images, expected.images)
         assert torch.equal(found.misfit, expected.misfit)
         assert torch.equal(kept, put_back(expected.images, y, A))
+        torch.testing.assert_close(drawn, expected.images, atol=1e-5, rtol=0)
+        torch.testing.assert_close(begun, expected.images, atol=1e-5, rtol=0)
 
 
 def test_nothing_given_is_changed() -> None:

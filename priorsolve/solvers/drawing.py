@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from priorsolve.priors.base import Noise, Prior
@@ -17,12 +18,13 @@ def picture(prior: Prior, codes: Mapping[str, Tensor]) -> Images:
         raise ValueError("these codes are drawn with weights of their own; use priorsolve.solvers.weights.tuned_picture")
     deep, style = _deepest(codes), style_of(prior, codes)
     maps = maps_of(codes)
-    if deep is not None:
-        source = prior if style is None else prior.resumed(codes[style], style)
-        return source.decode(codes[deep], deep, **maps)
-    if style is None:
-        return prior.decode(codes["noise"], "noise")
-    return prior.decode(codes[style], style, **maps)
+    with torch.autocast(next(prior.parameters()).device.type, enabled=False):  # a caller's; `computing` says in what a network computes
+        if deep is not None:
+            source = prior if style is None else prior.resumed(codes[style], style)
+            return source.decode(codes[deep], deep, **maps)
+        if style is None:
+            return prior.decode(codes["noise"], "noise")
+        return prior.decode(codes[style], style, **maps)
 
 
 def carried(prior: Prior, codes: Mapping[str, Tensor], space: str) -> Variables:

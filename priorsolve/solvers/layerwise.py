@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor
 from priorsolve.losses import Loss, l2
 from priorsolve.operators.base import Identity, LinearOperator, Operator, factors
 from priorsolve.operators.mask import Masking
+from priorsolve.priors.bank import Written, written
 from priorsolve.priors.base import Prior
 from priorsolve.solvers.chain import Chain
 from priorsolve.solvers.checks import checked_seeds, one_of, positive, sound
@@ -111,67 +111,72 @@ class Layerwise:
             ArithmeticError: a linear program failed for numerical reasons.
         """
         like = next(self.prior.parameters())
+        with torch.autocast(like.device.type, enabled=False):  # in whose types nothing is exact
+            return self._solved(y, operator, like, seeds, start, on_step)
+
+    def _solved(
+        self,
+        y: Measurements,
+        operator: HasA | Callable[[Images], Measurements],
+        like: Tensor,
+        seeds: Sequence[int] | None,
+        start: Solution | None,
+        on_step: OnStep | None,
+    ) -> Solution:
         mask = _mask(operator)
         measured = Measured(y, operator, tuple(self.prior.image_shape), like=like)
         if seeds is not None:
             checked_seeds(seeds, measured.count)
         if start is not None:
             raise ValueError("layerwise: begins at the measurement, not at another solution; make it the first stage")
-        features, known = self._output(measured, mask)
+        chain = self._chain
+        features, known, alive = _output(chain, measured, mask)
+        here = alive.to(like.device)
         target = measured.target(torch.arange(measured.count, device=like.device), 1)
         history: list[Tensor] = []
         for k in reversed(range(self.steps)):
-            features = self._undo(k, features, known)
+            features = self._undo(chain, k, features, known, alive)
             known = torch.ones_like(features)
-            images = self._chain.picture(features, k).to(like)
-            history.append(target.misfit(target.estimate(images), l2))
+            images = chain.picture(features, k).to(like)
+            history.append(target.misfit(target.estimate(images), l2).where(here, torch.inf))
             if on_step is not None:
-                running = torch.full_like(history[-1], k > 0, dtype=torch.bool)
-                on_step(Step(self.steps - k, self.steps, history[-1], running))
+                on_step(Step(self.steps - k, self.steps, history[-1], here & (k > 0)))
         space, shape = next(iter(self.prior.spaces.items()))
         codes = features.reshape(-1, *shape).to(like)
         images = self.prior.decode(codes, space)
         estimate = target.estimate(images)
         residual = target.residual(estimate)
-        history[-1] = target.misfit(estimate, l2)
+        history[-1] = target.misfit(estimate, l2).where(here, torch.inf)
         return Solution(
             images=images,
             codes={space: codes},
             misfit=history[-1],
             residual=residual,
-            steps=torch.full((measured.count,), self.steps, device=like.device),
-            stopped=tuple(self._stop(value) for value in residual.tolist()),
+            steps=self.steps * here.long(),
+            stopped=tuple(self._stop(value) if lives else Stop.diverged for value, lives in zip(residual.tolist(), alive, strict=True)),
             history=torch.stack(history),
         )
 
-    @cached_property
+    @property
     def _chain(self) -> Chain:
-        return Chain.of(self.prior, "layerwise")
+        """The prior's layers, copied once for its weights, and anew when others were loaded into it."""
+        kept: tuple[Written, Chain] | None = self.__dict__.get("_kept")
+        if kept is None or kept[0] != written(self.prior):
+            with torch.autocast(next(self.prior.parameters()).device.type, enabled=False):
+                kept = written(self.prior), Chain.of(self.prior, "layerwise")
+            object.__setattr__(self, "_kept", kept)
+        return kept[1]
 
-    def _output(self, measured: Measured, mask: LinearOperator) -> tuple[Tensor, Tensor]:
-        """What left the last layer, as far as it was seen, and how strongly it was (0 in holes): (B, outputs) each, float64 on the CPU."""
-        strength = mask.A(torch.ones(measured.count, *self.prior.image_shape, device=measured.y.device, dtype=measured.y.dtype))
-        seen = mask.A_dagger(measured.y)
-        if not bool(torch.where(strength > 0, seen, 0).isfinite().all()):
-            raise ValueError("layerwise: a measurement is infinite or not a number, and no layer can be inverted from that")
-        output = (seen.cpu().double() - self._chain.offset) / self._chain.scale
-        known = strength.cpu().double().flatten(1)
-        fewest, unknowns = min((known > 0).sum(1).tolist(), default=None), self._chain.layers[-1].inputs
-        if fewest is not None and fewest < unknowns:
-            raise ValueError(
-                f"layerwise: only {fewest} numbers of a picture were measured, for {unknowns} unknowns of the prior's last layer; "
-                "use the solver latent"
-            )
-        return output.flatten(1), known
-
-    def _undo(self, k: int, outputs: Tensor, known: Tensor) -> Tensor:
-        """What entered layer `k`, (B, inputs), each image by itself."""
-        layer = self._chain.layers[k]
-        bounds = value_range(self._chain.layers[k - 1].activation if k else None)
+    def _undo(self, chain: Chain, k: int, outputs: Tensor, known: Tensor, alive: Tensor) -> Tensor:
+        """What entered layer `k`, (B, inputs), each image by itself; zeros where one is not alive."""
+        layer = chain.layers[k]
+        bounds = value_range(chain.layers[k - 1].activation if k else None)
         matrix, bias = layer.matrix()
-        rows = zip(outputs, known.numpy(), strict=True)
-        found = [inverted(matrix, bias, output, seen, layer.activation, bounds, self.norm) for output, seen in rows]
-        return torch.tensor(numpy.array(found), dtype=torch.float64).reshape(len(outputs), layer.inputs)
+        found = torch.zeros(len(outputs), layer.inputs, dtype=torch.float64)
+        for i in alive.nonzero().flatten().tolist():
+            u = inverted(matrix, bias, outputs[i], known[i].numpy(), layer.activation, bounds, self.norm)
+            found[i] = torch.from_numpy(numpy.array(u))
+        return found
 
     def _stop(self, residual: float) -> Stop:
         if residual <= EXACT:
@@ -188,3 +193,21 @@ def _mask(operator: object) -> LinearOperator:
         f"layerwise: cannot look through {operator}: it mixes pixels behind the last activation, or nothing is known of it; "
         "only the identity and masks can be undone, so use the solver latent"
     )
+
+
+def _output(chain: Chain, measured: Measured, mask: LinearOperator) -> tuple[Tensor, Tensor, Tensor]:
+    """What left the last layer, as far as it was seen, and how strongly it was (0 in holes): (B, outputs) each, float64 on the CPU.
+
+    Beside them (B,) which of the images are finite; others cannot be undone.
+    """
+    strength = mask.A(torch.ones(measured.count, *chain.image_shape, device=measured.y.device, dtype=measured.y.dtype))
+    seen = torch.where(strength > 0, mask.A_dagger(measured.y), 0)
+    output = (seen.cpu().double() - chain.offset) / chain.scale
+    known = strength.cpu().double().flatten(1)
+    fewest, unknowns = min((known > 0).sum(1).tolist(), default=None), chain.layers[-1].inputs
+    if fewest is not None and fewest < unknowns:
+        raise ValueError(
+            f"layerwise: only {fewest} numbers of a picture were measured, for {unknowns} unknowns of the prior's last layer; "
+            "use the solver latent"
+        )
+    return output.flatten(1), known, output.flatten(1).isfinite().all(1)

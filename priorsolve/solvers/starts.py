@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
+from torch import Tensor
 
 from priorsolve.losses import Loss
 from priorsolve.priors.base import Prior
+from priorsolve.showing import shown
 from priorsolve.solvers.solution import Solution
 from priorsolve.solvers.stopping import Stop
 from priorsolve.solvers.target import Measured, Target
@@ -33,8 +35,12 @@ def start_at(prior: Prior, codes: Codes, space: str | None = None) -> Solution:
     Raises:
         ValueError: the prior has no such space, or codes of another shape there.
     """
-    with torch.inference_mode(False), torch.no_grad():
-        codes = codes.detach().to(next(prior.parameters()), copy=True)
+    if not isinstance(codes, Tensor):
+        way = "; give torch.from_numpy(codes)" if type(codes).__name__ == "ndarray" else ""
+        raise ValueError(f"start_at: expected codes as a tensor (B, ...), got {shown(codes)}{way}")
+    like = next(prior.parameters())
+    with torch.inference_mode(False), torch.no_grad(), torch.autocast(like.device.type, enabled=False):
+        codes = codes.detach().to(like, copy=True)
         images = prior.decode(codes, space)
         unknown = images.new_full((len(codes),), torch.inf)
         return Solution(
