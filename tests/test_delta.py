@@ -98,6 +98,15 @@ def test_the_code_stays_and_batches_equal_singles(name: str, space: str, localit
         assert difference(single, rows(whole, [i])) < 1e-4
 
 
+@pytest.mark.parametrize("name", ["dcgan", "biggan", "pggan", "linear"])
+def test_weights_that_have_not_moved_differ_by_nothing_so_that_the_first_step_is_that_without_locality(name: str) -> None:
+    prior, found = made(name), pivot(name, None)
+    y = measured(prior, 2)
+    with_it, without = (Pivotal(prior, steps=1, locality=locality, keep="last")(y, Identity(), start=found) for locality in (0.1, 0.0))
+    for key, value in without.codes.items():
+        assert torch.equal(with_it.codes[key], value), key
+
+
 def test_locality_keeps_other_pictures_as_they_were() -> None:
     prior = made("stylegan2-skip")
     y, found = measured(prior, 1), pivot(count=1)

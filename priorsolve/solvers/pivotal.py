@@ -14,7 +14,7 @@ from priorsolve.losses.base import one_each
 from priorsolve.priors.base import Prior
 from priorsolve.solvers.base import Keep, Solver
 from priorsolve.solvers.checks import at_least, decay_rate, one_of, positive
-from priorsolve.solvers.drawing import picture, style_of
+from priorsolve.solvers.drawing import style_of
 from priorsolve.solvers.instance import instance_normed, twin
 from priorsolve.solvers.optimisers import Optimiser
 from priorsolve.solvers.solution import Solution
@@ -140,8 +140,9 @@ class Nearby:
         if self.prior.noise_size:
             codes["noise"] = pivot.new_zeros(len(pivot), self.prior.noise_size)
         weights = {name: value for name, value in variables.items() if name.startswith(PREFIX)}
-        with torch.no_grad():
-            before = picture(self.prior, codes)
+        own = [name for name, _ in self.prior.named_parameters() if PREFIX + name in weights]
+        # drawn in the same way, so that weights that have not moved differ by nothing: Adam makes whole steps of what is only rounding
+        before = tuned_picture(self.prior, codes | copies(self.prior, own, len(pivot))).detach()
         after = tuned_picture(self.prior, codes | weights)
         return one_each(self.solver.locality_loss(after, before, torch.ones_like(before)), after)
 
