@@ -114,6 +114,10 @@ class Latent(Solver):
             raise ValueError(f"in_domain is {self.in_domain} in 'noise'; a picture tells of no noise maps, so use it in another space")
         known_class(self.prior, self._space, self.label)
         check_penalties(self.prior, self._space, self.penalties or {})
+        if self.sphere and self.begin_at == "centre" and not bool(self.prior.centre(self._space).any()):
+            raise ValueError(
+                f"begin_at is 'centre', which is 0 in {self._space!r}, and from 0 no way leads to a sphere; begin at sampled, or leave sphere out"
+            )
 
     @property
     def schedule(self) -> Schedule:
@@ -151,7 +155,8 @@ class Latent(Solver):
             search.variables = {name: code.to(scale, copy=True) for name, code in carried(prior, start.codes, space).items()}
             search.variables[space] = search.kept(search.variables[space], -1, row_seeds(seeds, 1, scale.device))
         elif self.begin_at == "centre":
-            search.variables = {space: repeated(of_class(prior, prior.centre(space), self.label), measured.count)}
+            codes = repeated(of_class(prior, prior.centre(space), self.label), measured.count)
+            search.variables = {space: search.kept(codes, -1, row_seeds(seeds, 1, scale.device))}
         elif self.begin_at in _LEARNT:
             codes = regressed(self.prior, space, measured, self.bank, seeds if self.begin_at == "likely" else None)
             codes = of_class(prior, codes, self.label)
