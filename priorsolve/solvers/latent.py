@@ -116,7 +116,8 @@ class Latent(Solver):
         check_penalties(self.prior, self._space, self.penalties or {})
         if self.sphere and self.begin_at == "centre" and not bool(self.prior.centre(self._space).any()):
             raise ValueError(
-                f"begin_at is 'centre', which is 0 in {self._space!r}, and from 0 no way leads to a sphere; begin at sampled, or leave sphere out"
+                f"begin_at is 'centre', which is 0 in {self._space!r}, and from 0 no way leads to a sphere; "
+                "begin at sampled, or leave sphere out"
             )
 
     @property

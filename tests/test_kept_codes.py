@@ -1,0 +1,41 @@
+"""Where codes must stay: on their sphere, and within the clip."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from prior_support import made
+from solvers_support import linear, pictures
+
+from priorsolve.latents import to_sphere
+from priorsolve.operators.base import Identity
+from priorsolve.solvers import Latent
+
+
+def test_the_sphere_is_never_left() -> None:
+    prior, y = linear(), pictures(2)
+    for solver in (Latent(prior, steps=0, sphere=True), Latent(prior, steps=50, sphere=True)):
+        torch.testing.assert_close(solver(y, Identity()).codes["z"].norm(dim=1), torch.full((2,), 2.0, dtype=torch.float64))
+    other = Latent(prior, steps=30)(y, Identity())
+    restarted = Latent(prior, steps=0, sphere=True)(y, Identity(), start=other)
+    torch.testing.assert_close(restarted.codes["z"], other.codes["z"] * 2 / other.codes["z"].norm(dim=1, keepdim=True))
+    with pytest.raises(ValueError, match=r"^begin_at is 'centre', which is 0 in 'z', and from 0 no way leads to a sphere; begin"):
+        Latent(prior, sphere=True, begin_at="centre")
+
+
+def test_the_middle_is_put_on_the_sphere_and_within_the_clip() -> None:
+    prior = made("stylegan2-skip")
+    y = torch.rand(2, *prior.image_shape, generator=torch.Generator().manual_seed(0))
+    codes = Latent(prior, space="w", steps=0, sphere=True, begin_at="centre")(y, Identity()).codes["w"]
+    torch.testing.assert_close(codes, to_sphere(prior.centre("w")).expand(2, -1))
+    clipped = Latent(prior, space="w", steps=0, clip=0.1, begin_at="centre")(y, Identity()).codes["w"]
+    assert float(clipped.abs().max()) < 0.1001
+
+
+def test_clipping_holds_from_the_first_candidate_on() -> None:
+    prior, y = linear(), pictures(2)
+    for steps in (0, 40):
+        codes = Latent(prior, steps=steps, clip=0.5, restarts=2)(y, Identity()).codes["z"]
+        assert float(codes.abs().max()) <= 0.5
+    free = Latent(prior, steps=40, restarts=2)(y, Identity()).codes["z"]
+    assert float(free.abs().max()) > 0.5
