@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from numbers import Real
 from typing import TypeAlias
 
 import torch
 from torch import Generator, Tensor
 
+from priorsolve.showing import shown
 from priorsolve.types import Measurements, PerImage
 
 Generators: TypeAlias = Generator | Sequence[Generator]
@@ -61,9 +63,11 @@ class Gaussian(Noise):
     """`y + sigma·n` with n from a standard normal. `sigma` ≥ 0 is in units of the measurement: 0.02 is 5 of 255 grey levels."""
 
     def __init__(self, sigma: float) -> None:
-        if not 0 <= sigma < float("inf"):
-            raise ValueError(f"Gaussian: sigma must be at least 0, got {sigma}; pictures run from 0 to 1, so divide grey levels by 255")
-        self.sigma = sigma
+        if not isinstance(sigma, Real) or not 0 <= sigma < float("inf"):
+            raise ValueError(
+                f"Gaussian: sigma must be at least 0, got {shown(sigma)}; pictures run from 0 to 1, so divide grey levels by 255"
+            )
+        self.sigma: float = sigma
 
     def _noisy(self, y: Tensor, rng: Generator) -> Tensor:
         return y + self.sigma * torch.randn(y.shape, generator=rng, device="cpu", dtype=torch.float32).to(y)
@@ -79,9 +83,9 @@ class Poisson(Noise):
     """`Poisson(peak·max(y, 0)) / peak`: light counted photon by photon, `peak` > 0 of them at value 1. Its variance is y / peak."""
 
     def __init__(self, peak: float) -> None:
-        if not 0 < peak < float("inf"):
-            raise ValueError(f"Poisson: peak, the photons at value 1, must be above 0, got {peak}")
-        self.peak = peak
+        if not isinstance(peak, Real) or not 0 < peak < float("inf"):
+            raise ValueError(f"Poisson: peak, the photons at value 1, must be above 0, got {shown(peak)}")
+        self.peak: float = peak
 
     def _noisy(self, y: Tensor, rng: Generator) -> Tensor:
         photons = self.peak * y.detach().clamp_min(0).to("cpu", torch.float64)
@@ -98,9 +102,9 @@ class SaltPepper(Noise):
     """Each value is lost with probability `amount` (0 to 1) and reads 0 or 1, as likely either way."""
 
     def __init__(self, amount: float) -> None:
-        if not 0 <= amount <= 1:
-            raise ValueError(f"SaltPepper: amount is the fraction of values lost, 0 to 1, got {amount}")
-        self.amount = amount
+        if not isinstance(amount, Real) or not 0 <= amount <= 1:
+            raise ValueError(f"SaltPepper: amount is the fraction of values lost, 0 to 1, got {shown(amount)}")
+        self.amount: float = amount
 
     def _noisy(self, y: Tensor, rng: Generator) -> Tensor:
         u = torch.rand(y.shape, generator=rng, device="cpu", dtype=torch.float32).to(y.device)

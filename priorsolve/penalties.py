@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from priorsolve.latents import gaussian_penalty
 from priorsolve.priors.base import Prior
+from priorsolve.showing import must_be_number
 from priorsolve.types import Codes, PerImage
 
 Penalty = Callable[[Codes], PerImage]
@@ -93,7 +94,8 @@ def check_penalties(prior: Prior, space: str, weights: Mapping[str, float]) -> N
     for name, weight in weights.items():
         if name not in PENALTIES:
             raise ValueError(f"penalties: no penalty is called {name!r}; known: {', '.join(PENALTIES)}")
-        if not weight >= 0:
+        must_be_number(weight, f"penalties.{name}")
+        if weight < 0:
             raise ValueError(f"penalties.{name} is {weight}; it must be at least 0")
         if name in _OF_LAYERS and len(prior.spaces[space]) != 2:
             raise ValueError(f"penalties.{name} compares layers, and codes of {space!r} have none; use it in w+")

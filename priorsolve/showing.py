@@ -1,6 +1,11 @@
-"""How an error names a value."""
+"""How an error names a value, and what every number, switch and path must be."""
 
 from __future__ import annotations
+
+import math
+import os
+from numbers import Real
+from pathlib import Path
 
 
 def shown(value: object) -> str:
@@ -9,3 +14,24 @@ def shown(value: object) -> str:
     if isinstance(value, type):
         return f"the class {value.__name__}"
     return text if len(text) <= 60 and "\n" not in text else f"a {type(value).__name__}"
+
+
+def must_be_number(value: object, name: str) -> None:
+    """Raises ValueError unless it is a finite number."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        raise ValueError(f"{name} is {shown(value)}; it must be a number")
+    if not math.isfinite(value):
+        raise ValueError(f"{name} is {value}; it must be a finite number")
+
+
+def must_be_switch(value: object, name: str) -> None:
+    """Raises ValueError unless it is true or false."""
+    if not isinstance(value, bool) and type(value).__name__ not in ("bool", "bool_"):  # numpy's are called so
+        raise ValueError(f"{name} is {shown(value)}; it must be True or False")
+
+
+def checked_path(path: object, name: str) -> Path:
+    """A path, given as text or as one. Raises ValueError for anything else."""
+    if not isinstance(path, str | os.PathLike):
+        raise ValueError(f"{name} is {shown(path)}; give a file's or a folder's, as text or as a Path")
+    return Path(path)

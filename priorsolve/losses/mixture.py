@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Real
 
@@ -29,6 +29,8 @@ class Mixture:
     parts: Sequence[tuple[Loss, float]]
 
     def __post_init__(self) -> None:
+        if not isinstance(self.parts, Iterable) or isinstance(self.parts, str):
+            raise ValueError(f"a mixture's parts are {shown(self.parts)}; give pairs of a loss and its weight, such as [(l1, 0.5)]")
         object.__setattr__(self, "parts", tuple(self.parts))  # hashable, whatever was given
         for part in self.parts:
             if not isinstance(part, Sequence) or len(part) != 2 or not isinstance(part[1], Real):

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from priorsolve.losses.base import Loss, mean_where
+from priorsolve.showing import must_be_number
 from priorsolve.types import Measurements, PerImage
 
 
@@ -38,7 +39,8 @@ class Huber:
     delta: float = 0.1
 
     def __post_init__(self) -> None:
-        if not self.delta > 0:
+        must_be_number(self.delta, "delta")
+        if self.delta <= 0:
             raise ValueError(f"delta is {self.delta}; it must be above 0")
 
     def __call__(self, estimate: Measurements, measured: Measurements, where: Tensor) -> PerImage:
@@ -56,7 +58,8 @@ class DeadZone:
     width: float = 0.05
 
     def __post_init__(self) -> None:
-        if not self.width >= 0:
+        must_be_number(self.width, "width")
+        if self.width < 0:
             raise ValueError(f"width is {self.width}; it must be at least 0")
 
     def __call__(self, estimate: Measurements, measured: Measurements, where: Tensor) -> PerImage:

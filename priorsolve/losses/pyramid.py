@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from torch.nn import functional as F
 
 from priorsolve.losses.base import Loss, mean_where, must_be_pictures, must_compare
 from priorsolve.losses.pixel import l1
+from priorsolve.showing import must_be_switch, shown
 from priorsolve.types import Measurements, PerImage
 
 
@@ -38,6 +40,7 @@ class MultiResolution:
     def __post_init__(self) -> None:
         must_compare(self.loss, "loss")
         _at_least_one(self.levels)
+        must_be_switch(self.coarsest, "coarsest")
 
     def __call__(self, estimate: Measurements, measured: Measurements, where: Tensor) -> PerImage:
         must_be_pictures(measured, "multi_resolution")
@@ -106,5 +109,7 @@ def _blurred(pictures: Tensor) -> Tensor:
 
 
 def _at_least_one(levels: int) -> None:
-    if not levels >= 1:
+    if not isinstance(levels, Integral) or isinstance(levels, bool):
+        raise ValueError(f"levels is {shown(levels)}; it must be a whole number")
+    if levels < 1:
         raise ValueError(f"levels is {levels}; it must be at least 1")

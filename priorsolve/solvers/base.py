@@ -11,7 +11,7 @@ import torch
 from priorsolve.losses import Loss
 from priorsolve.priors.bank import bank_of
 from priorsolve.priors.base import Prior
-from priorsolve.solvers.checks import checked_seeds, checked_start, sound
+from priorsolve.solvers.checks import checked_seeds, checked_start, must_be_told, sound
 from priorsolve.solvers.optimisers import Adam, Optimiser
 from priorsolve.solvers.run import CHECK_EVERY, Plan, Run
 from priorsolve.solvers.solution import OnStep, Solution, Step
@@ -144,6 +144,7 @@ class Solver(ABC):
         Raises:
             ValueError: the measurements do not fit the operator and the prior, or the seeds or the start do not fit the measurements.
         """
+        must_be_told(on_step)
         like = next(self.prior.parameters())
         # what the caller has around it is not meant for the search: `computing` says in what a network computes
         with torch.inference_mode(False), torch.no_grad(), torch.autocast(like.device.type, enabled=False):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Sized
 from dataclasses import fields, replace
-from numbers import Integral, Real
+from numbers import Integral
 from operator import index
 from typing import Any, TypeAlias, get_args
 
@@ -15,19 +15,26 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from priorsolve.losses.base import must_compare
 from priorsolve.priors.base import Prior
-from priorsolve.showing import shown
+from priorsolve.showing import must_be_number, must_be_switch, shown
+from priorsolve.solvers.settled import Settled
 from priorsolve.solvers.solution import Solution
 from priorsolve.types import HasA
 
 Block: TypeAlias = int | Mapping[str, int]
 """Which block features enter: its number, or `{side: 16}`, the last one that features of 16 × 16 enter, whatever its number."""
 _OF_BATCHES = (_BatchNorm, _DropoutNd)
+_OPERATOR = "expected an operator with a method A, or a function of images"
 
 
 def sound(solver: Any) -> None:
-    """Raises ValueError where a field of a solver is not what its annotation says: its prior, losses and numbers, whichever it has."""
+    """Raises ValueError where a field of a solver is not what its annotation says: its prior, losses and numbers, whichever it has.
+
+    A mapping is kept as it is now, whatever its owner does with it later.
+    """
     for field in fields(solver):
         value, kinds = getattr(solver, field.name), _kinds(field.type)
+        if isinstance(value, Mapping):
+            object.__setattr__(solver, field.name, Settled(value))
         if value is None and "None" in kinds:
             continue
         if "Prior" in kinds and not isinstance(value, Prior):
@@ -37,10 +44,12 @@ def sound(solver: Any) -> None:
             _check_prior(value)
         if "Loss" in kinds:
             must_compare(value, field.name)
-        if "float" in kinds and not isinstance(value, Real):
-            raise ValueError(f"{field.name} is {shown(value)}; it must be a number")
-        if kinds[0] == "int" and not isinstance(value, Integral):
+        if "float" in kinds:
+            must_be_number(value, field.name)
+        if kinds[0] == "int" and (not isinstance(value, Integral) or isinstance(value, bool)):
             raise ValueError(f"{field.name} is {shown(value)}; it must be a whole number")
+        if kinds[0] == "bool":
+            must_be_switch(value, field.name)
 
 
 def _check_prior(prior: Prior) -> None:
@@ -48,10 +57,9 @@ def _check_prior(prior: Prior) -> None:
     like = next(prior.parameters(), None)
     if like is None:
         raise ValueError(f"{prior}: has no parameter, whose device and type codes have; register one, such as a frozen nn.Parameter")
-    if like.dtype == torch.float16:
-        raise ValueError(
-            f"{prior}: is float16, too coarse to search in; keep its weights in float32, and let prior.computing(...) be quick"
-        )
+    if like.dtype in (torch.float16, torch.bfloat16):
+        kind = str(like.dtype).removeprefix("torch.")
+        raise ValueError(f"{prior}: is {kind}, too coarse to search in; keep its weights in float32, and let prior.computing(...) be quick")
     if like.is_inference():
         raise ValueError(
             f"{prior}: was made under torch.inference_mode, whose tensors let no gradient through; make it outside, "
@@ -67,6 +75,10 @@ def must_be_measurements(y: Any) -> None:
         ways = {"ndarray": "; give torch.from_numpy(y)", "TensorList": "; a stack of physics works through as_reconstructor"}
         way = ways.get(type(y).__name__, "")
         raise ValueError(f"expected measurements as a float tensor of shape (B, ...), got {shown(y)}{way}")
+    if y.layout != torch.strided:
+        raise ValueError(f"expected measurements as a dense tensor, got a {str(y.layout).removeprefix('torch.')} one; give y.to_dense()")
+    if y.is_meta:
+        raise ValueError("expected measurements with values, got a tensor on the device meta, which holds none")
     if y.ndim < 2 or y.is_complex():
         one = "; for one number per image give y[:, None]" if y.ndim == 1 else ""
         raise ValueError(f"expected real measurements of shape (B, ...), got {y.dtype} of shape {tuple(y.shape)}{one}")
@@ -76,9 +88,20 @@ def must_be_measurements(y: Any) -> None:
 
 def must_be_operator(operator: Any) -> None:
     """Raises ValueError unless it measures: an object with `A`, or a function of images."""
-    if isinstance(operator, type) or not (isinstance(operator, HasA) or callable(operator)):
-        made = "; make one of it" if isinstance(operator, type) else ""
-        raise ValueError(f"expected an operator with a method A, or a function of images, got {shown(operator)}{made}")
+    if isinstance(operator, type):
+        raise ValueError(f"{_OPERATOR}, got {shown(operator)}; make one of it")
+    if isinstance(operator, Prior):
+        raise ValueError(f"{_OPERATOR}, got the prior {operator}; that goes into the solver, and what was measured of its pictures here")
+    if isinstance(operator, HasA) and not callable(operator.A):
+        raise ValueError(f"{_OPERATOR}, got one whose A is {shown(operator.A)}; give a function, such as lambda x: x * mask")
+    if not (isinstance(operator, HasA) or callable(operator)):
+        raise ValueError(f"{_OPERATOR}, got {shown(operator)}")
+
+
+def must_be_told(on_step: Any) -> None:
+    """Raises ValueError unless `on_step` is a function, or None."""
+    if on_step is not None and not callable(on_step):
+        raise ValueError(f"on_step is {shown(on_step)}; give a function of a Step, or None")
 
 
 def checked_seeds(seeds: Sequence[int], count: int) -> list[int]:
@@ -167,11 +190,12 @@ def known_class(prior: Prior, space: str, label: int | None) -> None:
 
 def features_at(prior: Prior, block: Block) -> str:
     """The space of what enters the block, `features@k`. Raises ValueError for features that the prior does not have."""
-    if isinstance(block, int):
+    if isinstance(block, Integral) and not isinstance(block, bool):
         known_space(prior, f"features@{block}")
         return f"features@{block}"
-    if set(block) != {"side"}:
-        raise ValueError(f"block is {dict(block)}; give its number, or the side of the features that enter it, as {{side: 16}}")
+    if not isinstance(block, Mapping) or set(block) != {"side"} or not isinstance(block["side"], Integral):
+        given = repr(dict(block)) if isinstance(block, Mapping) else shown(block)
+        raise ValueError(f"block is {given}; give its number, or the side of the features that enter it, as {{side: 16}}")
     sides = {min(shape[1:]): name for name, shape in prior.spaces.items() if name.startswith("features@") and len(shape) == 3}
     if block["side"] not in sides:
         have = f"of sides {', '.join(map(str, sides))}" if sides else "none"

@@ -92,8 +92,10 @@ class Langevin(Solver):
             variance=self.noise**2,
             temperature=self.temperature,
         )
-        everyone = measured.target(torch.arange(measured.count, device=codes.device), 1)
-        steepest = largest_curvature(lambda z: everyone.estimate(picture(prior, {space: z, **maps})) * everyone.where, codes)
+        steepest = codes.new_zeros(len(codes))
+        if self.steps:  # without any, no gradient is asked of the operator
+            everyone = measured.target(torch.arange(measured.count, device=codes.device), 1)
+            steepest = largest_curvature(lambda z: everyone.estimate(picture(prior, {space: z, **maps})) * everyone.where, codes)
         search.variables |= {"eta": self.lr / (1 + steepest / search.variance), "m": measured.where.flatten(1).sum(1)}
         return search
 

@@ -15,7 +15,7 @@ from priorsolve.operators.mask import Masking
 from priorsolve.priors.bank import Written, written
 from priorsolve.priors.base import Prior
 from priorsolve.solvers.chain import Chain
-from priorsolve.solvers.checks import checked_seeds, one_of, positive, sound
+from priorsolve.solvers.checks import checked_seeds, must_be_told, one_of, positive, sound
 from priorsolve.solvers.programs import Norm, inverted, value_range
 from priorsolve.solvers.solution import OnStep, Solution, Step
 from priorsolve.solvers.stopping import Stop
@@ -110,6 +110,7 @@ class Layerwise:
             ValueError: the operator is neither the identity nor a mask, too little is left to see, or there is a start.
             ArithmeticError: a linear program failed for numerical reasons.
         """
+        must_be_told(on_step)
         like = next(self.prior.parameters())
         with torch.autocast(like.device.type, enabled=False):  # in whose types nothing is exact
             return self._solved(y, operator, like, seeds, start, on_step)

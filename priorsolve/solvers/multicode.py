@@ -83,6 +83,8 @@ class Multicode(Solver):
     def __post_init__(self) -> None:
         super().__post_init__()
         at_least(self, steps=0, codes=1, candidates=1, lr=0, mix_lr=0)
+        if not self.lr and not self.mix_lr:
+            raise ValueError("lr and mix_lr are both 0, so nothing would move; raise one of them")
         positive(self, "noise", "plateau")
         shares(self, "warmup")
         one_of(self, keep=Keep, decay=Decay, optimiser=OptimiserName)

@@ -9,10 +9,14 @@ import torch
 
 from priorsolve.losses import Loss
 from priorsolve.priors.base import Prior
-from priorsolve.showing import shown
+from priorsolve.showing import must_be_switch, shown
 from priorsolve.solvers.averaged import with_images
 from priorsolve.solvers.base import OnStep, Solution, Solves, Step
+from priorsolve.solvers.checks import must_be_told
 from priorsolve.types import HasA, Images, Measurements, Progress
+
+_ASKED = ("prior", "steps", "loss", "samples", "descends", "prepare", "varied")
+"""What every solver answers."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,9 @@ class Staged:
         if not self.stages:
             raise ValueError("a staged solver needs at least one stage")
         for stage in self.stages:
-            if isinstance(stage, type) or not callable(stage):
+            if isinstance(stage, type) or not callable(stage) or not all(hasattr(stage, name) for name in _ASKED):
                 raise ValueError(f"a stage is {shown(stage)}; it must be a solver, such as Latent(prior)")
+        must_be_switch(self.mean, "mean")
 
     @property
     def prior(self) -> Prior:
@@ -87,6 +92,7 @@ class Staged:
         on_step: OnStep | None = None,
     ) -> Solution:
         """As a solver's own call."""
+        must_be_told(on_step)
         solutions: list[Solution] = []
         before = 0
         for stage in self.stages:

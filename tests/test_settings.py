@@ -1,0 +1,130 @@
+"""A solver's settings: what they may be, and that they stay as they were when the solver was made."""
+
+from __future__ import annotations
+
+import copy
+import math
+import pickle
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy
+import pytest
+import torch
+from prior_support import made
+from solvers_support import linear, pictures
+
+import priorsolve as ps
+from priorsolve.losses import Huber, MultiResolution, l2
+from priorsolve.operators.base import Identity
+from priorsolve.priors import Prior
+from priorsolve.solvers import Langevin, Latent, Layered, Multicode, Pivotal, Staged, Tuned
+from priorsolve.solvers.checks import Block
+
+
+@pytest.mark.parametrize("solver", [Latent, Tuned, lambda prior, **more: Multicode(made("dcgan"), **more)])
+def test_solvers_with_penalties_are_values(solver: Callable[..., Any]) -> None:
+    prior, given = linear(), {"gaussian": 0.5}
+    first, again = solver(prior, penalties=given), solver(prior, penalties={"gaussian": 0.5})
+    assert first.penalties == given == first.penalties
+    assert repr(first.penalties) == repr(given)
+    assert dict(first.penalties) == given
+    assert hash(first.penalties) == hash(again.penalties)
+    assert {Staged([first]): 1}
+    given["gaussian"] = -1.0
+    assert first.penalties == {"gaussian": 0.5}, "the caller's own may change"
+    for other in (pickle.loads(pickle.dumps(first.penalties)), copy.deepcopy(first.penalties), replace(first, steps=3).penalties):
+        assert other == first.penalties
+    with pytest.raises(TypeError, match="assign"):
+        first.penalties["gaussian"] = 1.0
+    with pytest.raises(AttributeError, match=r"is a solver's setting and stays as it is; make another by dataclasses.replace"):
+        first.penalties.other = 1.0
+
+
+def test_solvers_with_equal_settings_are_equal() -> None:
+    prior = linear()
+    assert Latent(prior, penalties={"gaussian": 0.5}) == Latent(prior, penalties={"gaussian": 0.5})
+    assert hash(Latent(prior, penalties={"gaussian": 0.5})) == hash(Latent(prior, penalties={"gaussian": 0.5}))
+    assert Latent(prior, penalties={"gaussian": 0.5}) != Latent(prior, penalties={"gaussian": 0.25})
+    features = made("dcgan")
+    side = min(features.spaces["features@1"][1:])
+    assert hash(Layered(features, block={"side": side})) == hash(Layered(features, block={"side": side}))
+
+
+@pytest.mark.parametrize("block", ["2", 2.0, None, True, [2], {"side": [8]}, {"side": "8"}, {"sides": 8}])
+@pytest.mark.parametrize("solver", [Layered, Multicode])
+def test_a_block_that_is_none_is_told(solver: Callable[..., Any], block: Any) -> None:
+    if solver is Multicode and block is None:
+        return
+    with pytest.raises(ValueError, match=r"^block is .*; give its number, or the side of the features that enter it, as \{side: 16\}$"):
+        solver(made("dcgan"), block=block)
+
+
+def test_a_block_may_be_a_number_of_numpys() -> None:
+    block: Block = numpy.int64(1)  # type: ignore[assignment]
+    prior = made("dcgan")
+    y = prior.decode(prior.sample(1, rng=torch.Generator().manual_seed(0)))
+    assert Layered(prior, block, steps=1)(y, Identity()).codes.keys() == Layered(prior, 1, steps=1)(y, Identity()).codes.keys()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"halving": "false"}, "^halving is 'false'; it must be True or False$"),
+        ({"sphere": "yes"}, "^sphere is 'yes'; it must be True or False$"),
+        ({"sphere": 1}, "^sphere is 1; it must be True or False$"),
+        ({"lr": math.inf}, "^lr is inf; it must be a finite number$"),
+        ({"lr": math.nan}, "^lr is nan; it must be a finite number$"),
+        ({"noise": math.inf}, "^noise is inf; it must be a finite number$"),
+        ({"lr": True}, "^lr is True; it must be a number$"),
+        ({"steps": True}, "^steps is True; it must be a whole number$"),
+        ({"penalties": {"gaussian": "a"}}, "^penalties.gaussian is 'a'; it must be a number$"),
+        ({"penalties": {"gaussian": None}}, "^penalties.gaussian is None; it must be a number$"),
+        ({"penalties": {"gaussian": math.inf}}, "^penalties.gaussian is inf; it must be a finite number$"),
+    ],
+)
+def test_switches_are_switches_and_numbers_finite(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Latent(linear(), **wrong)
+
+
+def test_switches_may_be_numpys() -> None:
+    assert Latent(linear(), steps=1, halving=numpy.bool_(False), restarts=3).halve_at == []  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Multicode(made("dcgan"), lr=0, mix_lr=0), "^lr and mix_lr are both 0, so nothing would move; raise one of them$"),
+        (lambda: Staged([Latent(linear())], mean="false"), "^mean is 'false'; it must be True or False$"),  # type: ignore[arg-type]
+        (lambda: Staged([Latent(linear()), linear()]), r"^a stage is LinearPrior\(3×8×8\); it must be a solver"),  # type: ignore[list-item]
+        (lambda: Staged([lambda y, A: y]), "^a stage is .*; it must be a solver"),  # type: ignore[list-item]
+        (lambda: ps.noise.Gaussian("a"), "^Gaussian: sigma must be at least 0, got 'a'"),  # type: ignore[arg-type]
+        (lambda: ps.noise.Poisson(None), "^Poisson: peak, .* got None"),  # type: ignore[arg-type]
+        (lambda: ps.noise.SaltPepper("a"), "^SaltPepper: amount is .* got 'a'"),  # type: ignore[arg-type]
+        (lambda: Huber("a"), "^delta is 'a'; it must be a number$"),  # type: ignore[arg-type]
+        (lambda: ps.losses.DeadZone(None), "^width is None; it must be a number$"),  # type: ignore[arg-type]
+        (lambda: ps.losses.Mixture(l2), r"^a mixture's parts are L2\(\); give pairs"),  # type: ignore[arg-type]
+        (lambda: MultiResolution(levels=1.5), "^levels is 1.5; it must be a whole number$"),  # type: ignore[arg-type]
+        (lambda: MultiResolution(coarsest="no"), "^coarsest is 'no'; it must be True or False$"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_makes_no_sense_is_one_line(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+@pytest.mark.parametrize("kind", ["bfloat16", "half"])
+def test_priors_that_are_too_coarse_are_refused(kind: str) -> None:
+    prior: Prior = getattr(linear(), kind)()
+    with pytest.raises(ValueError, match=r"^LinearPrior\(3×8×8\): is b?float16, too coarse to search in; keep its weights in float32"):
+        Latent(prior)
+
+
+def test_langevin_without_steps_asks_the_operator_for_no_gradient() -> None:
+    y, solver = pictures(2), Langevin(linear(), noise=0.1, steps=0)
+    assert not solver.descends
+    found = solver(y, lambda x: x.detach())
+    assert found.codes["z"].equal(Latent(linear(), steps=0, restarts=1)(y, Identity()).codes["z"])
+    assert Pivotal(linear()).descends
