@@ -14,6 +14,7 @@ from priorsolve.types import Images, Measurements, Shape
 _SEED, _TRIALS = 20201128, 6
 _ROUNDING = 1e-6
 """Relative to the largest number that is measured, what may be left of nothing."""
+OF_EACH = "an operator with parameters for each image says for how many by `batch`, and takes some of them by `select`"
 
 
 class Operator(nn.Module, ABC):

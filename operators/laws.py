@@ -11,7 +11,8 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from priorsolve.operators.base import LinearOperator, Operator
+from priorsolve.operators.base import OF_EACH, LinearOperator, Operator
+from priorsolve.showing import shown
 from priorsolve.types import Shape
 
 Law: TypeAlias = Callable[..., float]
@@ -21,6 +22,7 @@ TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-9}
 
 def dot_test(operator: LinearOperator, in_shape: Shape, *, batch: int = 2, dtype: torch.dtype = torch.float32, seed: int = 0) -> float:
     """`⟨A u, v⟩ = ⟨u, Aᵀ v⟩`: the difference over `‖A u‖‖v‖`, the worst image of the batch."""
+    _must_be_linear(operator, "dot_test")
     u, v = _inputs(operator, in_shape, batch, dtype, seed)
     image, adjoint = operator.A(u), operator.A_adjoint(v)
     left, right = _dot(image, v), _dot(u, adjoint)
@@ -29,6 +31,7 @@ def dot_test(operator: LinearOperator, in_shape: Shape, *, batch: int = 2, dtype
 
 def linearity(operator: LinearOperator, in_shape: Shape, *, batch: int = 2, dtype: torch.dtype = torch.float32, seed: int = 0) -> float:
     """`A(2u − 3v) = 2 A u − 3 A v`, and the same of `Aᵀ`."""
+    _must_be_linear(operator, "linearity")
     u, y = _inputs(operator, in_shape, batch, dtype, seed)
     v, z = _inputs(operator, in_shape, batch, dtype, seed + 1)
     worst = 0.0
@@ -42,6 +45,7 @@ def autograd_adjoint(
     operator: LinearOperator, in_shape: Shape, *, batch: int = 2, dtype: torch.dtype = torch.float32, seed: int = 0
 ) -> float:
     """`Aᵀ v` is what autograd's vector-Jacobian product gives."""
+    _must_be_linear(operator, "autograd_adjoint")
     u, v = _inputs(operator, in_shape, batch, dtype, seed)
     u.requires_grad_(True)
     measured = operator.A(u)
@@ -55,6 +59,7 @@ def pseudo_inverse(
     operator: LinearOperator, in_shape: Shape, *, batch: int = 2, dtype: torch.dtype = torch.float32, seed: int = 0
 ) -> float:
     """`A A† A = A`: the pseudo-inverse explains every measurement that an image can make."""
+    _must_be_linear(operator, "pseudo_inverse")
     u, _ = _inputs(operator, in_shape, batch, dtype, seed)
     y = operator.A(u)
     return _relative(operator.A(operator.A_dagger(y)), y)
@@ -84,8 +89,21 @@ def vjp(operator: Operator, in_shape: Shape, *, batch: int = 2, dtype: torch.dty
 def independence(operator: Operator, in_shape: Shape, *, batch: int = 2, dtype: torch.dtype = torch.float32, seed: int = 0) -> float:
     """An image's measurement does not depend on its neighbours in the batch."""
     x, _ = _inputs(operator, in_shape, batch, dtype, seed)
-    singles = [operator.select(torch.tensor([i])).A(x[i : i + 1]) for i in range(batch)]
-    return _relative(operator.A(x), torch.cat(singles))
+    own = [operator.select(torch.tensor([i])) for i in range(batch)]
+    if any(one.batch not in (None, 1) for one in own):
+        raise AssertionError(f"{operator}: one image selected of {batch} is still for {own[0].batch}; {OF_EACH}")
+    together, singles = operator.A(x), [one.A(x[i : i + 1]) for i, one in enumerate(own)]
+    if any(len(single) != 1 for single in singles):
+        raise AssertionError(f"{operator}: makes {len(singles[0])} measurements of one image; {OF_EACH}")
+    return _relative(together, torch.cat(singles))
+
+
+def unchanged(operator: Operator, in_shape: Shape, *, batch: int = 2, dtype: torch.dtype = torch.float32, seed: int = 0) -> float:
+    """Images are left as they were given; 0 or 1."""
+    x, _ = _inputs(operator, in_shape, batch, dtype, seed)
+    given = x.clone()
+    operator.A(given)
+    return float(not torch.equal(given, x))
 
 
 def support(operator: Operator, in_shape: Shape, *, batch: int = 2, dtype: torch.dtype = torch.float32, seed: int = 0) -> float:
@@ -99,7 +117,7 @@ def support(operator: Operator, in_shape: Shape, *, batch: int = 2, dtype: torch
 
 def laws(operator: Operator) -> dict[str, Law]:
     """The laws that apply to this operator, by name."""
-    common: dict[str, Law] = {"shapes": shapes, "independence": independence, "support": support}
+    common: dict[str, Law] = {"unchanged": unchanged, "shapes": shapes, "independence": independence, "support": support}
     if not isinstance(operator, LinearOperator):
         return {**common, "vjp": vjp}
     return {**common, "dot test": dot_test, "linearity": linearity, "autograd adjoint": autograd_adjoint, "A A† A = A": pseudo_inverse}
@@ -110,14 +128,35 @@ def check_laws(operator: Operator, in_shape: Shape, *, batch: int | None = None,
 
     Raises:
         AssertionError: names the operator, the law, the error and the tolerance (relative: 1e-4 in float32, 1e-9 in float64).
+        ValueError: that is no operator of priorsolve's, it refuses the shape, or laws are for other types.
     """
+    _must_be_ours(operator, "check_laws")
+    if dtype not in TOLERANCE:
+        raise ValueError(f"check_laws: dtype is {dtype}; laws are kept in {' and '.join(map(str, TOLERANCE))}")
     batch = batch or operator.batch or 2
     for name, law in laws(operator).items():
-        error = law(operator, in_shape, batch=batch, dtype=dtype, seed=seed)
+        try:
+            error = law(operator, in_shape, batch=batch, dtype=dtype, seed=seed)
+        except RuntimeError as wrong:
+            first = str(wrong).partition("\n")[0]
+            if "size" not in first and "shape" not in first:
+                raise
+            raise AssertionError(f"{operator}: {name} on {batch} × {in_shape} ends in {first!r}; {OF_EACH}") from wrong
         if not error <= TOLERANCE[dtype]:
             raise AssertionError(
                 f"{operator}: {name} is off by {error:.2e} (relative) on {batch} × {in_shape} {dtype}; allowed {TOLERANCE[dtype]:.0e}"
             )
+
+
+def _must_be_ours(operator: object, who: str) -> None:
+    if not isinstance(operator, Operator):
+        raise ValueError(f"{who}: expected an Operator, got {shown(operator)}; subclass priorsolve.operators.base.Operator")
+
+
+def _must_be_linear(operator: object, who: str) -> None:
+    _must_be_ours(operator, who)
+    if not isinstance(operator, LinearOperator):
+        raise ValueError(f"{who}: {operator} is not linear, so it has no adjoint; check_laws runs the laws that it has")
 
 
 def _inputs(operator: Operator, in_shape: Shape, batch: int, dtype: torch.dtype, seed: int) -> tuple[Tensor, Tensor]:

@@ -264,3 +264,44 @@ def test_numbers_and_gradients_are_to_the_last_bit_the_same_in_any_batch(operato
 def test_a_broken_law_is_named(operator: LinearOperator, law: str) -> None:
     with pytest.raises(AssertionError, match=rf"^{type(operator).__name__}\(.*\): {law} is off by .* allowed 1e-04$"):
         check_laws(operator, (3, 8, 8))
+
+
+class Masks(Operator):
+    """A mask for each image, of which nothing is said."""
+
+    def __init__(self, known: torch.Tensor) -> None:
+        super().__init__()
+        self.register_buffer("known", known)
+
+    def out_shape(self, in_shape: Shape) -> Shape:
+        return in_shape
+
+    def _A(self, x: Images) -> Measurements:
+        return x * self.get_buffer("known")
+
+
+class Counted(Masks):
+    """One that says how many, and gives none of them."""
+
+    @property
+    def batch(self) -> int | None:
+        return len(self.get_buffer("known"))
+
+
+class Changing(Masks):
+    def _A(self, x: Images) -> Measurements:
+        return x.mul_(0.5)
+
+
+@pytest.mark.parametrize(("kind", "count"), [(Masks, 2), (Masks, 3), (Counted, 3)])
+def test_parameters_for_each_image_that_are_not_told_of_are_one_line(kind: type[Masks], count: int) -> None:
+    operator = kind(torch.linspace(0.1, 1, count).view(-1, 1, 1, 1))
+    with pytest.raises(AssertionError, match="; an operator with parameters for each image says for how many by `batch`, and takes some"):
+        check_laws(operator, (3, 8, 8))
+    with pytest.raises(ValueError, match="parameters for"):
+        Latent(LinearPrior.random(4, (3, 8, 8)), steps=2)(torch.rand(count, 3, 8, 8), operator)
+
+
+def test_an_operator_that_changes_what_it_is_given_is_told() -> None:
+    with pytest.raises(AssertionError, match=r"^Changing\(\): unchanged is off by"):
+        check_laws(Changing(torch.ones(1, 1, 1, 1)), (3, 8, 8))

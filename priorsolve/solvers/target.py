@@ -11,7 +11,7 @@ from torch import Tensor
 
 from priorsolve.latents import uniform_hash
 from priorsolve.losses import Distance, Loss, l2, prepared
-from priorsolve.operators.base import Operator
+from priorsolve.operators.base import OF_EACH, Operator
 from priorsolve.solvers.checks import must_be_measurements, must_be_operator
 from priorsolve.types import HasA, Images, Measurements, PerImage, Shape
 
@@ -85,6 +85,8 @@ class Measured:
             where = operator.support(torch.ones(operator.batch or 1, *image_shape, device=y.device, dtype=y.dtype))
             if tuple(where.shape[1:]) != expected:
                 raise ValueError(f"{operator}: makes measurements of shape {tuple(where.shape[1:])}, and its out_shape says {expected}")
+            if len(where) != (operator.batch or 1):
+                raise ValueError(f"{operator}: makes {len(where)} measurements of {operator.batch or 1} images; {OF_EACH}")
             self.where = where.expand_as(y)
             self.y = torch.where(self.where > 0, y, 0)  # whatever stands in a hole, NaN included, was not measured
         self._check_values(image_shape)
@@ -142,11 +144,11 @@ class Measured:
 
 
 def _in_turns(A: Callable[[Images], Measurements], x: Images, repeats: int) -> Measurements:
-    """`A` on the first restart of every image, then on the second …, put back in the rows' order."""
+    """`A` on the first restart of every image, then on the second …, put back in the rows' order; of copies, which it may change."""
     if repeats == 1:
-        return A(x)
+        return A(x.clone())
     turns = x.view(-1, repeats, *x.shape[1:]).unbind(1)
-    return torch.stack([_made(A, turn) for turn in turns], dim=1).flatten(0, 1)
+    return torch.stack([_made(A, turn.clone()) for turn in turns], dim=1).flatten(0, 1)
 
 
 def _made(A: Callable[[Images], Measurements], x: Images) -> Measurements:
