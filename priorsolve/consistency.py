@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from priorsolve.operators.base import LinearOperator, Operator, compose, factors
 from priorsolve.operators.gray import Gray
@@ -36,6 +37,9 @@ def put_back(x: Images, y: Measurements, operator: LinearOperator, *, damping: f
             f"put_back needs a linear operator of priorsolve's, got {shown(operator)}; others have no A†, so keep the pictures as they are"
         )
     must_be_measurements(y)
+    if not isinstance(x, Tensor):
+        way = "; give torch.from_numpy(x)" if type(x).__name__ == "ndarray" else ""
+        raise ValueError(f"put_back: expected pictures as a float tensor (B, C, H, W), got {shown(x)}{way}")
     with torch.autocast(x.device.type, enabled=False):  # in whose types y is explained to two digits
         made = operator.A(x)
         if y.shape[1:] != made.shape[1:]:

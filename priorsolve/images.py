@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -17,6 +19,7 @@ from priorsolve.files import write_atomically
 from priorsolve.metadata import Tags, png_head
 from priorsolve.pictures import MOVED, ON_WHITE, PhotoError, finish, is_deep_colour, open_picture, opened
 from priorsolve.profiles import is_own, to_srgb
+from priorsolve.showing import checked_path, shown
 from priorsolve.types import Floats, Shape
 
 __all__ = [
@@ -73,9 +76,17 @@ class Framing:
         return (*said, *self.notes)
 
 
-def read_image(path: Path, size: tuple[int, int], channels: Literal[1, 3] = 3) -> Tensor:
-    """The photo as (channels, *size), float32 in [0, 1]; `read_framed` also tells what was done to it."""
-    return read_framed(path, size, channels)[0]
+def read_image(path: str | Path, size: tuple[int, int], channels: Literal[1, 3] = 3) -> Tensor:
+    """The photo as (channels, *size), float32 in [0, 1]; `read_framed` also tells what was done to it.
+
+    Raises PhotoError for a file that cannot be used, and ValueError where `path` is none or `size` is not (height, width).
+    """
+    path = checked_path(path, "read_image: path")
+    if not isinstance(size, Sequence) or len(size) != 2 or not all(isinstance(side, Integral) and side > 0 for side in size):
+        raise ValueError(f"read_image: size is {shown(size)}; give (height, width), such as (128, 128)")
+    if channels not in (1, 3):
+        raise ValueError(f"read_image: channels is {shown(channels)}; give 1 or 3")
+    return read_framed(path, (int(size[0]), int(size[1])), channels)[0]
 
 
 def read_framed(path: Path, size: tuple[int, int], channels: Literal[1, 3] = 3) -> tuple[Tensor, Framing]:
@@ -190,12 +201,15 @@ def _tensor(picture: Image.Image, channels: int) -> Tensor:
     return tensor if tensor.shape[0] == channels else tensor.repeat(channels, 1, 1)
 
 
-def write_image(path: Path, image: Tensor, tags: Tags | None = None) -> None:
+def write_image(path: str | Path, image: Tensor, tags: Tags | None = None) -> None:
     """Write (1 or 3, H, W), clamped to [0, 1] and rounded, atomically, in the format of the suffix (none: PNG); with alpha, 2 or 4.
 
     8 bits per channel, or 16 where the tags say so and the format has them (PNG, TIFF). `tags` are written too: the image is in the
     colours of their profile. Parent folders are made. Raises ValueError for another shape, NaN, or a suffix that is not written.
     """
+    path = checked_path(path, "write_image: path")
+    if not isinstance(image, Tensor):
+        raise ValueError(f"write_image: the image is {shown(image)}; give a float tensor (1 or 3, H, W)")
     if image.ndim != 3 or not 1 <= image.shape[0] <= 4:
         raise ValueError(f"an image has shape (1 or 3, H, W), with alpha (2 or 4, H, W), not {tuple(image.shape)}")
     if image.isnan().any():

@@ -12,16 +12,18 @@ from priorsolve.report.pictures import shown
 from priorsolve.report.table import results
 from priorsolve.report.words import value
 from priorsolve.sheet import Row, write_sheet
+from priorsolve.showing import checked_path
 
 SHOWN = 40
 """Photos on the sheet."""
 
 
-def write_report(out: Path, *, sheet: bool = True) -> None:
+def write_report(out: str | Path, *, sheet: bool = True) -> None:
     """Write `report.html`, `results.parquet` (one row per record) and, where any photo is done, `sheet.png` into `out`.
 
     Equal records and images give equal files. Raises ValueError when `out` holds no records.
     """
+    out = checked_path(out, "write_report: out")
     records = list(read_records(out))
     if not records:
         raise ValueError(f"no records in {out}: it is not the output folder of a run, or nothing was restored yet")

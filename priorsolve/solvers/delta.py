@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+from numbers import Integral
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from priorsolve.files import write_atomically
 from priorsolve.priors.base import Prior
 from priorsolve.priors.errors import CheckpointError
+from priorsolve.showing import shown
 from priorsolve.solvers.instance import instance_normed
 from priorsolve.solvers.solution import Solution
 from priorsolve.solvers.weights import named, parted
@@ -33,6 +35,8 @@ def save_delta(prior: Prior, solution: Solution, index: int, path: str | Path) -
         ValueError: nothing was tuned, or there is no such image.
         OSError: the folder cannot be written.
     """
+    if not isinstance(index, Integral):
+        raise ValueError(f"index is {shown(index)}; give the whole number of one image")
     if not 0 <= index < len(solution.images):
         raise ValueError(f"there is no image {index} in a solution of {len(solution.images)}; count from 0")
     if not parted(solution.codes)[1]:

@@ -1,0 +1,113 @@
+"""More of what callers get wrong: paths, pictures, codes and operators that are none, each told in a line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from solvers_support import linear, pictures, random_mask
+from torch import Tensor
+
+import priorsolve as ps
+from priorsolve.operators.base import Identity
+from priorsolve.operators.jpeg import JPEG
+from priorsolve.operators.laws import dot_test, linearity
+from priorsolve.report import write_report
+from priorsolve.solvers import Latent, Staged, Tuned, save_delta, start_at
+from priorsolve.solvers.layerwise import Layerwise
+
+CODES: Any = torch.zeros(1, 4).numpy()
+PICTURES: Any = pictures(1).numpy()
+
+
+def test_pictures_are_read_and_written_by_name_as_text(tmp_path: Path) -> None:
+    image = torch.rand(3, 8, 8)
+    ps.write_image(str(tmp_path / "one.png"), image)
+    assert torch.equal(ps.read_image(str(tmp_path / "one.png"), (8, 8)), ps.read_image(tmp_path / "one.png", (8, 8)))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: ps.write_image(torch.rand(3, 8, 8), "one.png"), r"^write_image: path is a Tensor; give a file's or a folder's, as text"),  # type: ignore[arg-type]
+        (lambda: ps.write_image("one.png", [0.5]), r"^write_image: the image is \[0.5\]; give a float tensor \(1 or 3, H, W\)$"),  # type: ignore[arg-type]
+        (lambda: ps.read_image("one.png", 128), r"^read_image: size is 128; give \(height, width\), such as \(128, 128\)$"),  # type: ignore[arg-type]
+        (lambda: ps.read_image((128, 128), "one.png"), r"^read_image: path is \(128, 128\); give"),  # type: ignore[arg-type]
+        (lambda: ps.read_image("one.png", (0, 8)), r"^read_image: size is \(0, 8\); give"),
+        (lambda: ps.read_image("one.png", (8, 8), 4), "^read_image: channels is 4; give 1 or 3$"),  # type: ignore[arg-type]
+        (lambda: write_report(3), "^write_report: out is 3; give"),  # type: ignore[arg-type]
+        (lambda: start_at(linear(), CODES), r"^start_at: expected codes as a tensor.*; give torch.from_numpy\(codes\)$"),
+        (lambda: ps.put_back(PICTURES, pictures(1), Identity()), r"^put_back: expected pictures .*; give torch.from_numpy\(x\)$"),
+        (lambda: dot_test(JPEG(50), (3, 16, 16)), r"^dot_test: JPEG\(.*\) is not linear, so it has no adjoint"),  # type: ignore[arg-type]
+        (lambda: linearity(JPEG(50), (3, 16, 16)), r"^linearity: JPEG\(.*\) is not linear"),  # type: ignore[arg-type]
+        (lambda: ps.operators.check_laws(lambda x: x, (3, 8, 8)), "^check_laws: expected an Operator, got .*; subclass priorsolve"),  # type: ignore[arg-type]
+        (
+            lambda: ps.operators.check_laws(Identity(), (3, 8, 8), dtype=torch.float16),
+            "^check_laws: dtype is torch.float16; laws are kept in torch.float32 and torch.float64$",
+        ),
+    ],
+)
+def test_what_a_function_cannot_take_is_one_line(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_a_report_may_be_asked_for_by_name_as_text(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"^no records in "):
+        write_report(str(tmp_path))
+
+
+def test_one_image_of_a_solution_has_a_whole_number(tmp_path: Path) -> None:
+    solution = Tuned(linear(), steps=1, candidates=1)(pictures(1), Identity())
+    with pytest.raises(ValueError, match=r"^index is 0.5; give the whole number of one image$"):
+        save_delta(linear(), solution, 0.5, tmp_path / "one.safetensors")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("operator", "message"),
+    [
+        (linear(), r"got the prior LinearPrior\(3×8×8\); that goes into the solver, and what was measured of its pictures here$"),
+        (SimpleNamespace(A=torch.ones(8, 8)), "got one whose A is a Tensor; give a function, such as lambda x: x \\* mask$"),
+    ],
+)
+def test_an_operator_that_is_none_is_told(operator: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^expected an operator with a method A, or a function of images, {message}"):
+        Latent(linear(), steps=2)(pictures(2), operator)
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (pictures(1).to_sparse(), r"^expected measurements as a dense tensor, got a sparse_coo one; give y.to_dense\(\)$"),
+        (pictures(1).to("meta"), "^expected measurements with values, got a tensor on the device meta"),
+    ],
+)
+def test_measurements_without_values_are_told(y: Tensor, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Latent(linear(), steps=2)(y, Identity())
+
+
+@pytest.mark.parametrize("solver", [Latent(linear(), steps=2), Staged([Latent(linear(), steps=2)]), Layerwise(linear())])
+def test_who_is_told_of_steps_is_a_function(solver: Any) -> None:
+    with pytest.raises(ValueError, match=r"^on_step is 3; give a function of a Step, or None$"):
+        solver(pictures(1), Identity(), on_step=3)
+
+
+@pytest.mark.parametrize("restarts", [1, 3])
+def test_a_function_may_change_the_pictures_it_is_given(restarts: int) -> None:
+    def halved(x: Tensor) -> Tensor:
+        return x.mul_(0.5)
+
+    solver, y = Latent(linear(), steps=5, restarts=restarts), pictures(2) / 2
+    found, expected = solver(y, halved), solver(y, lambda x: 0.5 * x)
+    assert torch.equal(found.images, expected.images)
+    assert torch.equal(found.misfit, expected.misfit)
+
+
+def test_masks_by_themselves_are_solved_as_ever() -> None:
+    y, mask = pictures(2), random_mask(2, 1, 8, 8)
+    assert Latent(linear(), steps=2)(mask.A(y), mask).images.shape == y.shape
