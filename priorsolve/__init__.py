@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from priorsolve.priors import load_prior
     from priorsolve.recipe import Recipe
     from priorsolve.restoration import Options, restore
+    from priorsolve.sampling import Samples, solve_several
 
 __all__ = [
     "Options",
     "Recipe",
+    "Samples",
     "load_prior",
     "losses",
     "noise",
@@ -33,6 +35,7 @@ __all__ = [
     "put_back",
     "read_image",
     "restore",
+    "solve_several",
     "solvers",
     "write_image",
 ]
@@ -40,6 +43,7 @@ __all__ = [
 _HOMES = {
     "Options": "priorsolve.restoration:Options",
     "Recipe": "priorsolve.recipe:Recipe",
+    "Samples": "priorsolve.sampling:Samples",
     "load_prior": "priorsolve.priors:load_prior",
     "losses": "priorsolve.losses",
     "noise": "priorsolve.operators.noise",
@@ -48,6 +52,7 @@ _HOMES = {
     "put_back": "priorsolve.consistency:put_back",
     "read_image": "priorsolve.images:read_image",
     "restore": "priorsolve.restoration:restore",
+    "solve_several": "priorsolve.sampling:solve_several",
     "solvers": "priorsolve.solvers",
     "write_image": "priorsolve.images:write_image",
 }

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
+from operator import attrgetter
 
 import torch
 from torch import Tensor
 
 from priorsolve.operators.base import Operator
 from priorsolve.operators.noise import Noise
+from priorsolve.showing import shown
 from priorsolve.solvers import OnStep, Solution, Solves, Step
 from priorsolve.solvers.averaged import with_images
 from priorsolve.solvers.fit import solve_fitting
-from priorsolve.types import Images, Measurements, PerImage
+from priorsolve.types import HasA, Images, Measurements, PerImage
 
 
 @dataclass(frozen=True)
@@ -52,38 +55,43 @@ class Samples:
 def solve_several(
     solver: Solves,
     y: Measurements,
-    operator: Operator,
+    operator: HasA | Callable[[Images], Measurements],
     k: int,
     *,
-    noise: Noise | None,
-    where: Tensor,
-    seeds: Sequence[int],
-    finish: Callable[[Solution], Images],
+    noise: Noise | None = None,
+    where: Tensor | None = None,
+    seeds: Sequence[int] | None = None,
+    finish: Callable[[Solution], Images] = attrgetter("images"),
     on_step: OnStep | None = None,
-    batch: int,
+    batch: int | None = None,
     mean: bool = False,
 ) -> tuple[Solution, Samples | None, int]:
     """The answer, all k pictures (None for k = 1), and the batch that fits. The answer is the first solution, which is what k = 1 gives.
 
     Args:
+        solver, y, operator, seeds, batch: as in `solve_fitting`.
+        k: how many, at least 1.
         noise: drawn once more for each solution but the first, where something was measured; None leaves `y` as it is. So it stays, too,
             for a solver that ends in samples of p(x | y) itself, in which the noise is.
-        where: (B, ...) 1 where something was measured.
+        where: (B, ...) 1 where something was measured; left out, the operator says so where it is one of priorsolve's.
         finish: from a solution to the pictures that are kept.
         mean: the answer's pictures are the mean of the k as they were drawn, and misfit and residual are the mean's; the rest stays the
             first's. No other picture has less squared error on average over samples of p(x | y), which these are as far as the
             solver's are.
 
     Raises:
-        ValueError: the second solution is the first one again.
+        ValueError: the second solution is the first one again, or `k` is below 1.
     """
+    if not isinstance(k, Integral) or k < 1:
+        raise ValueError(f"k is {shown(k)}; give a whole number of solutions, at least 1")
     first, batch = solve_fitting(solver, y, operator, seeds=seeds, on_step=_part(on_step, 0, k), batch=batch)
     if k == 1:
         return first, None, batch
     drawn, pictures = first.images.clone(), [finish(first)]
     solver, noise = solver.varied(), None if solver.samples else noise
+    where = _measured(solver, y, operator) if where is None and noise is not None else where
     for i in range(1, k):
-        own = [(seed + i * _STRIDE) % 2**48 for seed in seeds]
+        own = [(seed + i * _STRIDE) % 2**48 for seed in ([0] * len(y) if seeds is None else seeds)]
         again = y if noise is None else noise(y, rng=[torch.Generator().manual_seed(seed) for seed in own], where=where)
         solution, batch = solve_fitting(solver, again, operator, seeds=own, on_step=_part(on_step, i, k), batch=batch)
         if torch.equal(solution.images, first.images):
@@ -92,6 +100,12 @@ def solve_several(
         pictures.append(finish(solution))
     answer = with_images(first, drawn / k, y, operator, solver.loss) if mean else first
     return answer, Samples(torch.stack(pictures, 1)), batch
+
+
+def _measured(solver: Solves, y: Measurements, operator: HasA | Callable[[Images], Measurements]) -> Tensor:
+    if not isinstance(operator, Operator):
+        return torch.ones_like(y)
+    return operator.support(y.new_ones(operator.batch or 1, *solver.prior.image_shape)).expand_as(y)
 
 
 def _part(on_step: OnStep | None, i: int, k: int) -> OnStep | None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from priorsolve.operators.base import Operator
 from priorsolve.solvers.base import OnStep, Solution, Solves
-from priorsolve.solvers.checks import checked_seeds, must_be_measurements
+from priorsolve.solvers.checks import checked_seeds, checked_start, must_be_measurements
 from priorsolve.types import HasA, Images, Measurements
 
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "_alloc_failed")
@@ -23,6 +23,7 @@ def solve_fitting(
     operator: HasA | Callable[[Images], Measurements],
     *,
     seeds: Sequence[int] | None = None,
+    start: Solution | None = None,
     on_step: OnStep | None = None,
     batch: int | None = None,
 ) -> tuple[Solution, int]:
@@ -32,7 +33,7 @@ def solve_fitting(
     same whatever the parts are.
 
     Args:
-        solver, y, operator, seeds: as in the solver's own call. Only operators of `priorsolve.operators` can be parted.
+        solver, y, operator, seeds, start: as in the solver's own call. Only operators of `priorsolve.operators` can be parted.
         on_step: told of one part after another, and of a part anew when it is tried again.
         batch: the most to solve at once; left out, all of them.
 
@@ -45,12 +46,14 @@ def solve_fitting(
     if size < 1 and batch is not None:
         raise ValueError(f"batch is {batch}; it must be at least 1")
     seeds = None if seeds is None else checked_seeds(seeds, len(y))
+    start = None if start is None else checked_start(start, len(y), next(solver.prior.parameters()))
     parts: list[Solution] = []
     done = 0
     while done < len(y) or not parts:
         stop = min(done + size, len(y))
         own = None if seeds is None else seeds[done:stop]
-        solution = _tried(solver, y[done:stop], _part(operator, done, stop, len(y)), own, on_step)
+        begun = start if start is None or stop - done == len(y) else start[done:stop]
+        solution = _tried(solver, y[done:stop], _part(operator, done, stop, len(y)), own, begun, on_step)
         if solution is not None:
             parts.append(solution)
             done = stop
@@ -85,11 +88,12 @@ def _tried(
     y: Measurements,
     operator: HasA | Callable[[Images], Measurements],
     seeds: Sequence[int] | None,
+    start: Solution | None,
     on_step: OnStep | None,
 ) -> Solution | None:
     """The solution, or None where memory ran out; by then everything the attempt held is free again."""
     try:
-        return solver(y, operator, seeds=seeds, on_step=on_step)
+        return solver(y, operator, seeds=seeds, start=start, on_step=on_step)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise

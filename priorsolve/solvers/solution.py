@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+import torch
 from torch import Tensor
 
+from priorsolve.showing import shown
 from priorsolve.solvers.stopping import Stop
 from priorsolve.types import Images, PerImage
 
@@ -26,7 +28,11 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """The best seen for each image, and why it stopped there. Equal to itself only: compare its tensors."""
+    """The best seen for each image, and why it stopped there. Equal to itself only: compare its tensors.
+
+    `len(solution)` is B. `solution[i]`, a slice, a list or a tensor of places or a mask (B,) gives the solution of these images alone,
+    always a batch, its tensors copied.
+    """
 
     images: Images
     """(B, C, H, W) as the prior drew them: in [0, 1], not clamped."""
@@ -42,6 +48,36 @@ class Solution:
     history: Tensor
     """(k, B) best misfit at the start, after every 10 steps and at the end; its last value goes on once an image has stopped."""
 
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int | slice | Sequence[int] | Tensor) -> Solution:
+        places = _places(index, len(self))
+        return Solution(
+            images=self.images[places.to(self.images.device)],
+            codes={name: code[places.to(code.device)] for name, code in self.codes.items()},
+            misfit=self.misfit[places.to(self.misfit.device)],
+            residual=self.residual[places.to(self.residual.device)],
+            steps=self.steps[places.to(self.steps.device)],
+            stopped=tuple(self.stopped[place] for place in places.tolist()),
+            history=self.history[:, places.to(self.history.device)],
+        )
+
+    def __iter__(self) -> Iterator[Solution]:
+        return (self[place] for place in range(len(self)))
+
+    def to(self, device: torch.device | str) -> Solution:
+        """The solution with all its tensors there."""
+        return replace(
+            self,
+            images=self.images.to(device),
+            codes={name: code.to(device) for name, code in self.codes.items()},
+            misfit=self.misfit.to(device),
+            residual=self.residual.to(device),
+            steps=self.steps.to(device),
+            history=self.history.to(device),
+        )
+
     def __repr__(self) -> str:
         count, *shape = self.images.shape
         tuned = sum(name.startswith("weights:") for name in self.codes)
@@ -52,3 +88,24 @@ class Solution:
 
 
 OnStep: TypeAlias = Callable[[Step], None]
+
+
+def _places(index: int | slice | Sequence[int] | Tensor, count: int) -> Tensor:
+    """Which of `count` images these are, (k,). Raises IndexError for one that is not there, ValueError for what tells of none."""
+    everyone = torch.arange(count, device="cpu")
+    if isinstance(index, slice):
+        return torch.tensor(range(count)[index], dtype=torch.long, device="cpu")
+    try:
+        places = torch.as_tensor(index, device="cpu")
+    except (TypeError, ValueError, RuntimeError):
+        places = torch.zeros(1)  # of a type that is told below
+    if isinstance(index, list | tuple) and not index:
+        places = places.long()
+    if places.dtype == torch.bool and places.shape == (count,):
+        return everyone[places]
+    if places.dtype == torch.bool or places.is_floating_point() or places.is_complex() or places.ndim > 1:
+        raise ValueError(f"an index is {shown(index)}; give a place, a slice, places, or a mask of {count} images")
+    places = places.reshape(-1).long()
+    for place in places[(places < -count) | (places >= count)].tolist():
+        raise IndexError(f"there is no image {place} in a solution of {count}")
+    return places % max(count, 1)
