@@ -77,7 +77,7 @@ def must_be_measurements(y: Any) -> None:
         raise ValueError(f"expected measurements as a float tensor of shape (B, ...), got {shown(y)}{way}")
     if y.layout != torch.strided:
         raise ValueError(f"expected measurements as a dense tensor, got a {str(y.layout).removeprefix('torch.')} one; give y.to_dense()")
-    if y.is_meta:
+    if y.is_meta and type(y) is Tensor:  # a kind of its own may hold some
         raise ValueError("expected measurements with values, got a tensor on the device meta, which holds none")
     if y.ndim < 2 or y.is_complex():
         one = "; for one number per image give y[:, None]" if y.ndim == 1 else ""

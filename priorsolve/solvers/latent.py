@@ -60,7 +60,8 @@ class Latent(Solver):
         penalties: weights by name: gaussian ‖z‖² (CSGM's λ), mahalanobis; for w+ geocross, colinearity, layer_spread;
             for noise noise_autocorrelation.
         in_domain: weight of mean (z − E(G(z)))², E being a linear encoder learnt from the bank (IDInvert's term, its network another).
-        sphere: keep codes at length √n (PULSE), every vector and every noise map at its own; for spaces of standard normal codes.
+        sphere: keep codes at length √n (PULSE), every vector and every noise map at its own; for spaces of standard normal codes, whose
+            centre, 0, is no start then.
         clip: redraw a code's numbers that leave [-clip, clip] (stochastic clipping).
         jitter: noise added to the code while it is drawn, in units of the spread, fading to 0 over the first three quarters (projector).
         noise: known standard deviation of the measurement's noise: an image stops when its residual reaches it.
