@@ -156,6 +156,9 @@ class Identity(LinearOperator):
     def in_shape(self, out_shape: Shape) -> Shape:
         return out_shape
 
+    def support(self, inside: Images) -> Measurements:
+        return inside
+
     def _A(self, x: Images) -> Measurements:
         return x
 
