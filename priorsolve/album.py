@@ -51,13 +51,14 @@ def grey_of(recipe: Recipe) -> Gray:
     raise RecipeError("output.album: is for recipes that give colours, with gray among the operators; leave it out")
 
 
-def share_colours(out: Path, grey: Gray) -> int:
-    """Bring the run's finished pictures to the medians of their chroma, and tell how many were brought.
+def share_colours(out: Path, grey: Gray, recipe: str) -> int:
+    """Bring the finished pictures of `recipe`, as records name it, to the medians of their chroma, and tell how many were brought.
 
     Lightness stays, and what `grey` measures of each picture; grey pixels stay grey. The first time decides on the album's chroma, kept
     in `album.json`; later it is for pictures that were made since.
     """
-    pictures = {record.image: out / record.image for record in read_records(out) if record.status == "done" and record.image}
+    done = (record for record in read_records(out) if record.status == "done" and (record.recipe or record.fingerprint) == recipe)
+    pictures = {record.image: out / record.image for record in done if record.image}
     album, shared = _read(out / FILE)
     new = {name: path for name, path in pictures.items() if shared.get(name) != _digest(path)}
     found = {name: chroma for name, path in new.items() if (chroma := chroma_of(read_photo(path)[0])) is not None}

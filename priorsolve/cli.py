@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from priorsolve.engine import cluster_of, records_of, shard_of
 from priorsolve.interrupted import stopped
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_enable=False)
@@ -55,6 +56,7 @@ def restore(
     from priorsolve import console
     from priorsolve.data import samples
     from priorsolve.memory import keep_freed_memory
+    from priorsolve.mixed import told_of_metrics, told_of_strangers
     from priorsolve.outfolder import unwritable
     from priorsolve.report import outdated, write_report
     from priorsolve.restoration import Options, Run
@@ -68,18 +70,20 @@ def restore(
         dtype=dtype,
         batch_size=batch_size,
         limit=limit,
-        shard=_shard(shard),
+        shard=shard_of(shard),
         retry_failed=retry_failed,
         overwrite=overwrite,
     )
-    cluster = _cluster(engine, workers=workers, address=ray_address, gpus_per_worker=gpus_per_worker, threads=threads)
+    cluster = cluster_of(engine, workers=workers, address=ray_address, gpus_per_worker=gpus_per_worker, threads=threads)
     loaded = _recipe(recipe, set_, seed)
     run = Run(loaded, photos or samples(), out, options)
     if run.masks and not quiet and not as_json:
         console.say(f"files among the photos that are left out, since they are the recipe's masks: {run.masks}")
+    if run.strangers and not quiet and not as_json:
+        console.say(told_of_strangers(out, run.strangers))
     start, restored, failed = time.perf_counter(), 0, 0
     with contextlib.ExitStack() as held:
-        records = _records(run, cluster, held, quiet or as_json)
+        records = records_of(run, cluster, held, quiet or as_json)
         if run.todo and not photos and not quiet and not as_json:
             console.say("No photos given: the sample photos are degraded, then restored.")
         display = held.enter_context(console.RunDisplay(len(run.todo), quiet, as_json))
@@ -102,8 +106,9 @@ def restore(
         }
         parts = [f"{count} {what}" for what, count in counts.items() if count or what == "restored"]
         console.say(f"{', '.join(parts)} in {time.perf_counter() - start:.0f} s; see {out}")
-        for line in display.beside():
-            console.say(line)
+        for line in [*display.beside(), told_of_metrics(out, run.names if run.before["done"] and options.degrade else (), loaded.metrics)]:
+            if line:
+                console.say(line)
     raise typer.Exit(stop.exit_code or (1 if failed or run.before["failed"] else 0))
 
 
@@ -336,46 +341,6 @@ def _recipe(source: str, sets: list[str] | None, seed: int | None) -> Any:
     from priorsolve.recipe import Recipe
 
     return Recipe.load(source, [*(sets or []), *([] if seed is None else [f"seed={seed}"])])
-
-
-def _cluster(engine: str, **given: Any) -> Any:
-    """Where Ray's workers are to be, None for the local engine."""
-    if engine not in ("local", "ray"):
-        raise ValueError(f"--engine {engine}: use local or ray")
-    if engine == "local":
-        if names := [
-            f"--{'ray-' if name == 'address' else ''}{name.replace('_', '-')}" for name, value in given.items() if value is not None
-        ]:
-            raise ValueError(f"{', '.join(names)}: for --engine ray alone")
-        return None
-    from priorsolve.cluster import Cluster
-
-    return Cluster(**given)
-
-
-def _records(run: Any, cluster: Any, held: contextlib.ExitStack, quiet: bool) -> Any:
-    """What yields the records, given what hears of steps and what tells when to stop; all that it needs is loaded."""
-    from priorsolve import console
-
-    if cluster is not None and run.todo:
-        from priorsolve.cluster import crew
-
-        made = held.enter_context(crew(run, cluster))
-        made.prepare()
-        return lambda _, stop: made.records(stop)
-    if run.todo:
-        with console.downloading(run.recipe.prior, quiet) as on_download, console.learning(run.recipe.prior, quiet) as on_learning:
-            run.prepare(on_download, on_learning)
-    return lambda on_step, stop: run.records(on_step, stop=stop)
-
-
-def _shard(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    first, slash, count = text.partition("/")
-    if not (slash and first.isdigit() and count.isdigit()):
-        raise ValueError(f"--shard {text}: write it as i/n, such as 0/4")
-    return int(first), int(count)
 
 
 def _expected(error: Exception) -> bool:

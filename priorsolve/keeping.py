@@ -34,13 +34,15 @@ FEW = 32
 @dataclass(frozen=True)
 class Keeper:
     """Writes photos' results below `out`: `format` is the recipe's for restored images, `fingerprint` tells a photo's present one,
-    `dtype` is what the network computes in while codes are searched."""
+    `dtype` is what the network computes in while codes are searched, `recipe` and `task` are as records have them."""
 
     out: Path
     format: Literal["same", "png"]
     metrics: Sequence[str]
     fingerprint: Callable[[Photo], str]
     dtype: str = "float32"
+    recipe: str = ""
+    task: str = ""
 
     def places(self, photo: Photo) -> Places:
         """Where the photo's results go."""
@@ -79,6 +81,8 @@ class Keeper:
             seconds=round(seconds, 3),
             versions=_versions(),
             dtype=self.dtype,
+            recipe=self.recipe,
+            task=self.task,
             image=places.restored,
             spread=places.spread if made.spread is not None else None,
             measurement=measured,
@@ -98,7 +102,15 @@ class Keeper:
         """The record of a failure, without what an earlier recipe made of the photo. A full disk ends the run: nothing can be kept."""
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             raise unwritable(self.out, error.strerror) from error
-        record = Record(name=photo.name, status="failed", fingerprint=self.fingerprint(photo), reason=_reason(error), versions=_versions())
+        record = Record(
+            name=photo.name,
+            status="failed",
+            fingerprint=self.fingerprint(photo),
+            reason=_reason(error),
+            versions=_versions(),
+            recipe=self.recipe,
+            task=self.task,
+        )
         with contextlib.suppress(OSError):  # such as for a name that is too long for a record's file: it is told, and tried again
             for place in self.places(photo):
                 (self.out / place).unlink(missing_ok=True)

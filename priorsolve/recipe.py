@@ -153,6 +153,11 @@ class Recipe(BaseModel):
         except RecipeError as error:
             raise RecipeError(f"{name}: {error}") from None
 
+    @property
+    def heading(self) -> str:
+        """What it is for: its task, or what its operators do to the photos."""
+        return self.task or " then ".join(name for spec in self.operator for name in spec)
+
     def fingerprint(self, stem: str = "", seed: int = 0) -> str:
         """What decides a photo's answer, as 16 hex digits: the recipe with the content, not the name, of the files it uses.
 

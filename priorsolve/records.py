@@ -55,6 +55,10 @@ class Record:
     """What the network computed in while codes were searched: float32, float64 or bfloat16."""
     history: tuple[float, ...] = ()
     """The misfit from the start of the search to its end, at most `HISTORY` values at even distances."""
+    recipe: str = ""
+    """The same for all photos of a recipe and its options, also where each has a mask of its own."""
+    task: str = ""
+    """What the recipe is for, in words."""
 
 
 def record_path(out: Path, name: str) -> Path:
@@ -120,10 +124,11 @@ class _Glance(BaseModel):
 
     status: Status
     fingerprint: str
+    recipe: str = ""
     image: str | None = None
 
 
-def _glance(path: str) -> _Glance | Record | None:
+def glance(path: str) -> _Glance | Record | None:
     """The record at `path`, or what a start asks of it: it looks at a hundred thousand. None as `read_record`."""
     try:
         handle = os.open(path, os.O_RDONLY)
@@ -140,7 +145,7 @@ def _glance(path: str) -> _Glance | Record | None:
 
 def _standing(out: Path, name: str, fingerprint: str) -> Status | None:
     """The status that a photo has, if it has one."""
-    record = _glance(f"{out}/records/{name}.json")
+    record = glance(f"{out}/records/{name}.json")
     if record is None or record.fingerprint != fingerprint:
         return None
     there = record.status == "failed" or (record.image is not None and os.path.isfile(f"{out}/{record.image}"))  # noqa: PTH113 (slow)
@@ -199,7 +204,7 @@ def _maybe(kind: Any) -> Any:
 
 
 _KINDS: dict[str, Any] = {
-    **dict.fromkeys(("name", "fingerprint", "reason", "stopped", "dtype"), _text),
+    **dict.fromkeys(("name", "fingerprint", "recipe", "task", "reason", "stopped", "dtype"), _text),
     **dict.fromkeys(("image", "spread", "measurement", "original"), _maybe(_text)),
     **dict.fromkeys(("input_size", "output_size"), _maybe(_size)),
     "status": _status,

@@ -21,6 +21,7 @@ from priorsolve.jobs import Reader
 from priorsolve.keeping import Keeper
 from priorsolve.measuring import photo_seed, stem
 from priorsolve.metrics import METRICS
+from priorsolve.mixed import strangers
 from priorsolve.outfolder import (
     FOLDERS,
     check_writable,
@@ -100,7 +101,8 @@ def restore(
 
 class Run:
     """A restoration that is checked and ready: `todo` says what is left, `before` how many photos were done, or failed, earlier,
-    `masks` how many files among the photos are left out because they are the recipe's masks.
+    `masks` how many files among the photos are left out because they are the recipe's masks, `strangers` how many records of another
+    recipe stay in the folder.
 
     Raises as `restore` does, before anything is solved; the folder is written to only once prior, operators and solver are built.
     """
@@ -121,6 +123,9 @@ class Run:
         fingerprint = Fingerprint(recipe, options)
         todo, self.before = pending(found, out, fingerprint, retry_failed=options.retry_failed, overwrite=options.overwrite)
         self.todo = todo[: options.limit]
+        self.strangers = strangers(
+            out, self.names.keys() - {photo.name for photo in todo[len(self.todo) :]}, fingerprint, fingerprint.of_all
+        )
         if self.todo:
             refuse_where_busy(out, options.shard)
         self._equipment: Equipment | None = None
@@ -148,7 +153,7 @@ class Run:
             write_plan(self.out, Plan(len(self.todo), self.before["done"], self.before["failed"]), self.options.shard)
             yield
             if self.recipe.output.album:
-                share_colours(self.out, grey_of(self.recipe))
+                share_colours(self.out, grey_of(self.recipe), Fingerprint(self.recipe, self.options).of_all)
 
 
 @dataclass(frozen=True)
@@ -160,7 +165,7 @@ class Fingerprint:
 
     def __call__(self, photo: Photo) -> str:
         if not self._per_photo:
-            return self._of_all
+            return self.of_all
         return self._marked(self.recipe.fingerprint(stem(photo.name), photo_seed(self.recipe.seed, photo.name)))
 
     @cached_property
@@ -168,7 +173,8 @@ class Fingerprint:
         return any(map(is_per_photo, self.recipe.operator))
 
     @cached_property
-    def _of_all(self) -> str:
+    def of_all(self) -> str:
+        """The same for all photos."""
         return self._marked(self.recipe.fingerprint())
 
     def _marked(self, fingerprint: str) -> str:
@@ -216,5 +222,5 @@ def equip(
     tools = Tools(recipe, solver, operators, solving, noise, Bulk(prior), limits)
     reader = Reader(recipe, operators, solving, noise, options.degrade, device, dtype)
     fingerprint = Fingerprint(recipe, options)
-    keeper = Keeper(out, recipe.output.format, recipe.metrics, fingerprint, chosen)
+    keeper = Keeper(out, recipe.output.format, recipe.metrics, fingerprint, chosen, fingerprint.of_all, recipe.heading)
     return Equipment(tools, Workbench(tools, reader, keeper, fingerprint, options.batch_size))

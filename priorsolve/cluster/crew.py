@@ -148,7 +148,8 @@ class Crew:
             self._hire()
 
     def _failed(self, photo: Photo, error: Exception) -> Record:
-        keeper = Keeper(self._out, self._run.recipe.output.format, (), self._fingerprint)
+        recipe, own = self._run.recipe, self._fingerprint
+        keeper = Keeper(self._out, recipe.output.format, (), own, recipe=own.of_all, task=recipe.heading)
         return keeper.fail(photo, WorkerDied(f"its worker died twice, the second time with this photo alone: {_words(error)}"))
 
 

@@ -205,7 +205,7 @@ function strip({ pictures, files }) {
 }
 
 function numbers(photo) {
-  const rows = Object.entries(photo.metrics).map(([key, each]) => [key, each, number(run.medians[key])]);
+  const rows = Object.entries(photo.metrics).map(([key, each]) => [key, each, number(run.medians[photo.group][key])]);
   if (photo.misfit !== null) rows.push(["misfit", photo.misfit, null]);
   byId("metrics").replaceChildren(
     ...rows.map(([key, each, median]) => {
@@ -298,7 +298,7 @@ byId("tiles").addEventListener("keydown", (event) => {
 // ---- the start
 
 const orders = [["name, A to Z", "name", 1], ["name, Z to A", "name", -1]];
-for (const key of [...Object.keys(run.medians), "misfit"]) orders.push([`${key}, low to high`, key, 1], [`${key}, high to low`, key, -1]);
+for (const key of [...new Set(run.medians.flatMap(Object.keys)), "misfit"]) orders.push([`${key}, low to high`, key, 1], [`${key}, high to low`, key, -1]);
 byId("sort").replaceChildren(...orders.map(([label, ...order]) => element("option", { value: JSON.stringify(order) }, label)));
 const reasons = new Map();
 for (const { stopped } of photos) if (stopped) reasons.set(stopped, (reasons.get(stopped) ?? 0) + 1);

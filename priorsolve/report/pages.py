@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from priorsolve.files import legible
+from priorsolve.mixed import by_recipe
 from priorsolve.records import Record
-from priorsolve.report.about import about, heading, licence, medians, stats
+from priorsolve.report.about import about, heading, licence, medians, mixed, stats
 from priorsolve.report.pictures import Size, embedded, size_for
 
 PICTURED = 10_000
@@ -36,8 +37,9 @@ def page(out: Path, records: Sequence[Record]) -> bytes:
         "title": escape(heading(recipe)),
         "prior": escape(licence(recipe)),
         "stats": stats(records),
+        "mixed": mixed(records),
         "about": about(records, recipe),
-        "photos": _json({"photos": [_entry(record) for record in records], "medians": medians(records)}),
+        "photos": _json(_gallery(records)),
     }
     head, tail = re.sub(r"\{\{(\w+)\}\}", lambda mark: parts.get(mark[1], mark[0]), _part("page.html")).split("{{details}}")
     with ThreadPoolExecutor() as pool:  # Pillow works on several cores at once
@@ -45,9 +47,16 @@ def page(out: Path, records: Sequence[Record]) -> bytes:
         return _joined([head, *blocks, tail])
 
 
-def _entry(record: Record) -> dict[str, Any]:
+def _gallery(records: Sequence[Record]) -> dict[str, Any]:
+    """The photos, and the medians of each recipe's."""
+    groups = list(by_recipe(records).values())
+    of = {record.name: index for index, group in enumerate(groups) for record in group}
+    return {"photos": [_entry(record, of[record.name]) for record in records], "medians": [medians(group) for group in groups]}
+
+
+def _entry(record: Record, group: int) -> dict[str, Any]:
     """What the gallery filters and sorts by."""
-    entry = {"name": record.name, "status": record.status, "stopped": record.stopped, "reason": record.reason}
+    entry = {"name": record.name, "status": record.status, "stopped": record.stopped, "reason": record.reason, "group": group}
     return {**entry, "misfit": record.misfit, "metrics": record.metrics}
 
 

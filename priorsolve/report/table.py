@@ -27,6 +27,7 @@ def results(records: list[Record]) -> bytes:
         # A string: a seed may use all 64 bits, which Parquet readers without unsigned numbers would spoil.
         "seed": arrow.array([None if record.seed is None else str(record.seed) for record in records], text),
         "fingerprint": arrow.array([record.fingerprint for record in records], text),
+        "recipe": arrow.array([record.recipe for record in records], text),
         "image": arrow.array([None if record.image is None else legible(record.image) for record in records], text),
         "notes": arrow.array(["; ".join(legible(note) for note in record.notes) for record in records], text),
     }
