@@ -73,7 +73,8 @@ class Benchmark:
         for variant in variants:
             if variant.name in BASELINES:
                 raise ValueError(f"{variant.name} is the name of a baseline; name the recipe, such as my-{variant.name}=RECIPE")
-        self.photos = take_in(photos, [out], [variant.recipe for variant in variants]).photos[: options.limit]
+        intake = take_in(photos, [out], [variant.recipe for variant in variants])
+        self.photos, self.left_out = intake.photos[: options.limit], intake.sentences()
         chosen = {photo.name for photo in self.photos}
         self.entries = []
         for variant in variants:

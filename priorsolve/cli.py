@@ -77,10 +77,9 @@ def restore(
     cluster = cluster_of(engine, workers=workers, address=ray_address, gpus_per_worker=gpus_per_worker, threads=threads)
     loaded = _recipe(recipe, set_, seed)
     run = Run(loaded, photos or samples(), out, options)
-    if run.masks and not quiet and not as_json:
-        console.say(f"files among the photos that are left out, since they are the recipe's masks: {run.masks}")
-    if run.strangers and not quiet and not as_json:
-        console.say(told_of_strangers(out, run.strangers))
+    for line in [*run.left_out, *([told_of_strangers(out, run.strangers)] if run.strangers else [])]:
+        if not quiet and not as_json:
+            console.say(line)
     start, restored, failed = time.perf_counter(), 0, 0
     with contextlib.ExitStack() as held:
         records = records_of(run, cluster, held, quiet or as_json)
@@ -129,7 +128,8 @@ def degrade(
     from priorsolve.data import samples
     from priorsolve.degrade import degrade as degrade_photos
 
-    outcomes = degrade_photos(_recipe(recipe, set_, seed), photos or samples(), out, exact=exact, overwrite=overwrite)
+    say = console.unless(quiet or as_json)
+    outcomes = degrade_photos(_recipe(recipe, set_, seed), photos or samples(), out, exact=exact, overwrite=overwrite, say=say)
     raise typer.Exit(1 if console.failures("degrading", outcomes, out, quiet, as_json) else 0)
 
 
@@ -151,7 +151,7 @@ def masks(
     from priorsolve import console
     from priorsolve.masks import write_masks
 
-    outcomes = write_masks(_recipe(recipe, set_, seed), photos, out, overwrite=overwrite)
+    outcomes = write_masks(_recipe(recipe, set_, seed), photos, out, overwrite=overwrite, say=console.unless(quiet or as_json))
     raise typer.Exit(1 if console.failures("masking", outcomes, out, quiet, as_json) else 0)
 
 
@@ -193,6 +193,8 @@ def benchmark(
     options = Options(device=device, dtype=dtype, batch_size=batch_size, limit=limit)
     variants = read_variants(recipes, [*(set_ or []), *([] if seed is None else [f"seed={seed}"])])
     bench = Benchmark(variants, photos or samples(), out, options, baselines=baselines, metrics=metric)
+    for line in bench.left_out if not quiet else ():
+        console.say(line)
     for entry in bench.entries:
         with console.downloading(entry.recipe.prior, quiet) as on_download, console.learning(entry.recipe.prior, quiet) as on_learning:
             entry.run.prepare(on_download, on_learning)

@@ -6,7 +6,7 @@ import json
 import math
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -38,6 +38,11 @@ def fail(message: object) -> None:
 def say(message: str, style: str | None = None) -> None:
     """One line on standard error, whatever file names it holds."""
     err.print(legible(" ".join(message.split())), markup=False, style=style)
+
+
+def unless(quiet: bool) -> Callable[[str], None]:
+    """What says a line, unless it is to be quiet."""
+    return (lambda line: None) if quiet else say
 
 
 def downloading(name: str, quiet: bool) -> AbstractContextManager[Progress]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,12 +32,20 @@ class Degraded:
     reason: str = ""
 
 
-def degrade(recipe: Recipe, photos: Sequence[Path], out: Path, *, exact: bool = False, overwrite: bool = False) -> Iterator[Degraded]:
+def degrade(
+    recipe: Recipe,
+    photos: Sequence[Path],
+    out: Path,
+    *,
+    exact: bool = False,
+    overwrite: bool = False,
+    say: Callable[[str], object] = lambda line: None,
+) -> Iterator[Degraded]:
     """Write each photo's measurement into `out`, as `a.jpg.png` for `a.jpg`: what `restore` takes back with the same recipe.
 
     Pictures are written as PNG (8 bits, in [0, 1]); with `exact`, and where a measurement is no picture, as `.npy` (float32).
     A mask's soft edges come back exactly from a `.npy` alone: a picture is taken for what lies below the mask.
-    A file that is there stays as it is, whoever wrote it; not so with `overwrite`.
+    A file that is there stays as it is, whoever wrote it; not so with `overwrite`. `say` hears how many files are left out.
 
     Raises:
         RecipeError, ValueError: the recipe or the photos cannot be used; nothing was written.
@@ -45,7 +53,8 @@ def degrade(recipe: Recipe, photos: Sequence[Path], out: Path, *, exact: bool = 
     check_writable(out)
     if any(path.is_dir() and path.resolve() == out.resolve() for path in photos):
         raise ValueError(f"{out} holds the photos themselves; choose another folder with --out")
-    found = take_in(photos, [out], [recipe]).photos
+    intake = take_in(photos, [out], [recipe])
+    found = intake.photos
     refuse_marks(recipe)
     noise = build_noise(recipe)
     operators, _ = build_operators(recipe, image_shape_of(recipe), torch.device("cpu"), torch.float32)
@@ -53,6 +62,8 @@ def degrade(recipe: Recipe, photos: Sequence[Path], out: Path, *, exact: bool = 
     suffix = ".npy" if exact else measurement_suffix(operators.out_shape)
     names = output_names(found, "png") if suffix == ".png" else {photo.name: photo.name + ".npy" for photo in found}
     refuse_overwriting(found, out, names.values())
+    for line in intake.sentences():
+        say(line)
     paths = {photo: out / names[photo.name] for photo in found}
     return (
         Degraded(photo.name, path, KEPT) if os.path.lexists(path) and not overwrite else _degrade(photo, path, recipe, operators, noise)

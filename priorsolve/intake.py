@@ -9,32 +9,40 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from priorsolve.earlier import PREVIEWS, without_earlier
 from priorsolve.measuring import stem
 from priorsolve.outfolder import without_results
 from priorsolve.photos import Photo, find_photos
 from priorsolve.recipe import OPERATORS, Recipe
 
-PREVIEWS = "previews"
-"""The folder beside masks in which `priorsolve masks` shows them."""
-
 
 @dataclass(frozen=True)
 class Intake:
-    """The photos in the order given, and how many files were left out because they are masks."""
+    """The photos in the order given, and how many files were left out because they are masks, or results of earlier runs."""
 
     photos: list[Photo]
     masks: int
+    earlier: int = 0
+
+    def sentences(self) -> list[str]:
+        """What to say of the files left out."""
+        left_out = {"they are the recipe's masks": self.masks, "earlier runs wrote them": self.earlier}
+        return [f"files among the photos that are left out, since {why}: {count}" for why, count in left_out.items() if count]
 
 
 def take_in(inputs: Sequence[Path], results: Iterable[Path], recipes: Sequence[Recipe]) -> Intake:
     """The photos of these files and folders, without those in `results`, places that a run writes, and without the recipes' masks.
 
-    A mask that was asked for by name stays: the file, or its folder. Raises ValueError as `find_photos`, and where no photo is left.
+    What earlier runs wrote below the inputs is left out too. What was asked for by name stays: the file, or its folder.
+
+    Raises ValueError as `find_photos`, and where no photo is left.
     """
-    found = without_results(find_photos(inputs), inputs, results)
+    given = without_results(find_photos(inputs), inputs, results)
+    found = without_earlier(given, inputs)
+    earlier = len(given) - len(found)
     files = {file for recipe in recipes for key in OPERATORS for spec in getattr(recipe, key) for file in _files(spec)}
     if not files:
-        return Intake(found, 0)
+        return Intake(found, 0, earlier)
     real = functools.cache(os.path.realpath)
     places = {f"{real(folder)}{os.sep}{name}": photo for photo in found for folder, name in [os.path.split(photo.path)]}
     by_name = set(inputs)
@@ -43,7 +51,7 @@ def take_in(inputs: Sequence[Path], results: Iterable[Path], recipes: Sequence[R
     photos = [photo for place, photo in places.items() if place not in masks]
     if not photos:
         raise ValueError(f"no photos in {inputs[0]} but the recipe's masks")
-    return Intake(photos, len(found) - len(photos))
+    return Intake(photos, len(found) - len(photos), earlier)
 
 
 def _files(spec: Mapping[str, Mapping[str, object]]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from priorsolve.components import RecipeError, build
+from priorsolve.earlier import PREVIEWS, mark_previews
 from priorsolve.images import PhotoError, read_photo, write_image
-from priorsolve.intake import PREVIEWS, take_in
+from priorsolve.intake import take_in
 from priorsolve.measuring import photo_seed, stem
 from priorsolve.operators.holes import Holes
 from priorsolve.operators.mask import Masking, join_masks
@@ -35,10 +36,13 @@ class Masked:
     reason: str = ""
 
 
-def write_masks(recipe: Recipe, photos: Sequence[Path], out: Path, *, overwrite: bool = False) -> Iterator[Masked]:
+def write_masks(
+    recipe: Recipe, photos: Sequence[Path], out: Path, *, overwrite: bool = False, say: Callable[[str], object] = lambda line: None
+) -> Iterator[Masked]:
     """Write each photo's mask into `out`, as `a.png` for `a.jpg`, white in its holes, and `previews/a.jpg` with the holes in red.
 
     A mask that is there stays as it is, for somebody may have corrected it, and the preview is of that one; not so with `overwrite`.
+    `say` hears how many files are left out.
 
     Raises:
         RecipeError, ValueError: the recipe has no mask, the photos cannot be used, or two of them have one name; nothing was written.
@@ -46,7 +50,8 @@ def write_masks(recipe: Recipe, photos: Sequence[Path], out: Path, *, overwrite:
     check_writable(out)
     if not any(name in ("mask", "lines") for spec in recipe.operator for name in spec):
         raise RecipeError("operator: there is no mask in it; add one, such as --set 'operator={mask: {scratches: true}}'")
-    found = take_in(photos, [out], [recipe]).photos
+    intake = take_in(photos, [out], [recipe])
+    found = intake.photos
     taken: dict[str, str] = {}
     for photo in found:
         if (other := taken.setdefault(stem(photo.name), photo.name)) != photo.name:
@@ -54,6 +59,8 @@ def write_masks(recipe: Recipe, photos: Sequence[Path], out: Path, *, overwrite:
                 f"{other} and {photo.name} would both have the mask {stem(photo.name)}.png; give them one folder after another"
             )
     refuse_overwriting(found, out, [place for name in taken for place in (f"{name}.png", f"{PREVIEWS}/{name}.jpg")])
+    for line in intake.sentences():
+        say(line)
     return (_written(photo, recipe, out, overwrite) for photo in found)
 
 
@@ -71,6 +78,7 @@ def _written(photo: Photo, recipe: Recipe, out: Path, overwrite: bool) -> Masked
             holes = _holes(recipe, photo, (image.shape[-2], image.shape[-1]))
             write_image(path, holes)
         tint = image.new_tensor(TINT)[:, None, None]
+        mark_previews(out)
         write_image(out / PREVIEWS / f"{name}.jpg", image + SHARE * holes * (tint - image))
     except Exception as error:  # noqa: BLE001 (whatever it is, it must not stop the other photos)
         return Masked(photo.name, None, reason=error.reason if isinstance(error, PhotoError) else " ".join(str(error).split()))

@@ -101,8 +101,7 @@ def restore(
 
 class Run:
     """A restoration that is checked and ready: `todo` says what is left, `before` how many photos were done, or failed, earlier,
-    `masks` how many files among the photos are left out because they are the recipe's masks, `strangers` how many records of another
-    recipe stay in the folder.
+    `left_out` which files among the photos are left out, `strangers` how many records of another recipe stay in the folder.
 
     Raises as `restore` does, before anything is solved; the folder is written to only once prior, operators and solver are built.
     """
@@ -114,7 +113,7 @@ class Run:
             raise ValueError("output.album brings all photos together, which a shard has not; leave --shard out, or use --engine ray")
         check_writable(out)
         intake = take_in(photos, [*(out / folder for folder in FOLDERS), out / "sheet.png"], [recipe])
-        found, self.masks = intake.photos, intake.masks
+        found, self.left_out = intake.photos, intake.sentences()
         self.names = output_names(found, recipe.output.format)
         refuse_overwriting(found, out, (place for name in self.names.values() for place in places_of(name)))
         refuse_foreign(out, (place for name in self.names.values() for place in places_of(name)), recipe.dump())

@@ -14,7 +14,8 @@ from priorsolve.degrade import degrade
 from priorsolve.intake import take_in
 from priorsolve.masks import write_masks
 from priorsolve.recipe import Recipe
-from priorsolve.restoration import Options, Run
+from priorsolve.report import write_report
+from priorsolve.restoration import Options, Run, restore
 from priorsolve.variants import Variant
 
 BOXES = "boxes: [[0.25, 0.25, 0.75, 0.75]]"
@@ -77,3 +78,55 @@ def test_no_command_takes_masks_for_photos(tmp_path: Path, capfd: pytest.Capture
     assert [[photo.name for photo in entry.run.todo] for entry in bench.entries] == [["a.png"], ["a.png"]]
     assert main(["restore", str(tmp_path / "recipe.yaml"), str(photos), "--out", str(tmp_path / "out")]) == 0
     assert "files among the photos that are left out, since they are the recipe's masks: 1\n" in capfd.readouterr().err
+
+
+@pytest.fixture
+def used(tmp_path: Path) -> Path:
+    """A folder with two photos, and what runs and `masks` left below it."""
+    photos = laid(tmp_path / "in", "a.png", "sub/b.png")
+    for out in ("r1", "sub"):  # the second lies among photos
+        list(restore(run.quick(), photos / "sub" / "b.png", photos / out, Options()))
+        write_report(photos / out)
+    list(write_masks(run.quick(), [photos / "a.png"], photos / "masks"))
+    return photos
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_what_earlier_runs_wrote_is_left_out(used: Path) -> None:
+    laid(used, "masks/own.png", "previews/c.png", "images/d.png")  # none of these is a run's
+    intake = take_in([used], [], [run.quick()])
+    assert [photo.name for photo in intake.photos] == ["a.png", "images/d.png", "masks/own.png", "previews/c.png", "sub/b.png"]
+    assert intake.earlier == len(["images", "measurements", "sheet.png"]) * 2 + len(["mask", "preview"])
+    assert intake.sentences() == ["files among the photos that are left out, since earlier runs wrote them: 8"]
+    assert [photo.name for photo in take_in([used / "r1"], [], [run.quick()]).photos] == ["images/b.png", "measurements/b.png", "sheet.png"]
+    assert len(take_in([used / "r1" / "images"], [], [run.quick()]).photos) == 1
+    assert len(take_in([used, used / "r1" / "images", used / "r1" / "sheet.png"], [], [run.quick()]).photos) == 5 + 2
+    assert [photo.name for photo in take_in([used / "masks"], [], [run.quick()]).photos] == ["a.png", "own.png"]
+    for photo in ("a.png", "sub/b.png", "images/d.png", "masks/own.png", "previews/c.png"):
+        (used / photo).unlink()
+    with pytest.raises(ValueError, match=r"no photos in .*in but what earlier runs wrote; give the very folder"):
+        take_in([used], [], [run.quick()])
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_what_a_benchmark_wrote_is_left_out(tmp_path: Path) -> None:
+    photos = laid(tmp_path / "in", "a.png", "sheet-of-mine.png")
+    bench = Benchmark([Variant("own", run.quick())], [photos / "a.png"], photos / "bench", Options(), metrics=["psnr"])
+    list(bench.entries[0].run.records())
+    list(bench.baseline_records())
+    bench.write_sheets()
+    assert (photos / "bench" / "sheet-own.png").is_file()
+    assert [photo.name for photo in take_in([photos], [], [run.quick()]).photos] == ["a.png", "sheet-of-mine.png"]
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_every_command_says_what_it_leaves_out(used: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    recipe, told = run.recipe_file(tmp_path), "since earlier runs wrote them: 8\n"
+    for command in ("restore", "degrade", "masks"):
+        capfd.readouterr()
+        assert main([command, recipe, str(used), "--out", str(tmp_path / command)]) == 0
+        assert told in capfd.readouterr().err
+    assert main(["benchmark", recipe, "--photos", str(used), "--out", str(tmp_path / "b"), "--metric", "psnr", "--no-baselines"]) == 0
+    assert told in capfd.readouterr().err
+    assert main(["degrade", recipe, str(used), "--out", str(tmp_path / "degrade"), "--quiet"]) == 0
+    assert capfd.readouterr().err == ""
