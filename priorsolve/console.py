@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from priorsolve.records import Record
     from priorsolve.solvers import Step
 
-BESIDE = ("beside the faces ", "no face was found", "written for the prior ", "the mask hides ")
+BESIDE = ("beside the faces ", "no face was found", "written for the prior ", "the mask hides ", "the result is no larger ")
 """How notes begin that the summary repeats."""
 err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 

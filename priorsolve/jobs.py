@@ -11,7 +11,7 @@ from torch import Tensor
 from priorsolve.build import Operators
 from priorsolve.damage import Damage
 from priorsolve.framing import cut
-from priorsolve.images import PhotoError
+from priorsolve.images import Framing, PhotoError
 from priorsolve.measuring import covered, measure, measured_where, observe, photo_seed, photograph, stem
 from priorsolve.metadata import Tags, read_tags
 from priorsolve.operators.base import Operator
@@ -24,6 +24,7 @@ from priorsolve.recipe import Recipe
 from priorsolve.scenes import Scene, framed
 from priorsolve.shots import Source
 
+NO_LARGER = "the result is no larger than the photo, which was made smaller first; --set frame=faces enlarges the faces in it"
 HIDES_NOTHING = "the mask hides nothing (no hole lies in what was restored)"
 MADE_UP = (
     "the recipe's mask is one to demonstrate with, and would hide what this photo shows; say where its own holes are, as "
@@ -102,7 +103,7 @@ class Reader:
             self._refuse_made_up(photo, parts, observed, operator)
         y = self._measured(observed, operator, is_picture=given is not None)
         original, notes = (given.original, given.sentences()) if given else (None, ())
-        notes = (*notes, *self._hidden([parts]))
+        notes = (*notes, *self._shrunk(given), *self._hidden([parts]))
         return Work(photo, fingerprint, seed, (Job(seed, y, parts, solving, None),), original, notes)
 
     def _measured(self, observed: Tensor, operator: Operator, *, is_picture: bool) -> Tensor:
@@ -142,6 +143,16 @@ class Reader:
         where = measured_where(operator, pictures)[0].expand(seen.shape).cpu()
         if bool((where == 0).any()) and float(seen[where == 0].mean()) > DARK:
             raise PhotoError(photo.path, MADE_UP)
+
+    def _shrunk(self, given: Framing | None) -> tuple[str, ...]:
+        """That a photo was made smaller than what it is enlarged to, which is no larger than it was."""
+        if given is None or not given.resized:
+            return ()
+        size, (left, top, right, bottom) = self.operators.image_shape[1:], given.box
+        if given.size[0] >= size[0] or bottom - top < size[0] or right - left < size[1]:
+            return ()
+        sizes = f"{right - left:g}×{bottom - top:g} became {given.size[1]}×{given.size[0]}, and the result is {size[1]}×{size[0]}"
+        return (f"{NO_LARGER} ({sizes})",)
 
     def _hidden(self, frames: list[list[Operator]]) -> tuple[str, ...]:
         """What is odd about the masks in all of a photo's frames: that they hide nothing, or all of it."""

@@ -1,0 +1,48 @@
+"""What records, and a run's last lines, say of how a photo was read and what became of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import run_support as run
+
+from priorsolve.cli import main
+from priorsolve.jobs import NO_LARGER
+from priorsolve.records import Record
+from priorsolve.restoration import Options, restore
+
+pytestmark = pytest.mark.usefixtures("digiface64")
+SMALLER = {"downsample": {"factor": 8}}
+
+
+def done(photo: Path, out: Path, options: Options | None = None, **changes: object) -> Record:
+    (record,) = restore(run.quick(**changes), photo, out, options)
+    assert record.status == "done", record.reason
+    return record
+
+
+@pytest.mark.parametrize(
+    ("size", "told"),
+    [
+        ((64, 64), "64×64 became 8×8, and the result is 64×64"),
+        ((150, 100), "100×100 became 8×8, and the result is 64×64"),
+        ((63, 100), ""),  # larger than what it was
+        ((8, 8), ""),
+    ],
+)
+def test_a_photo_that_is_not_enlarged_is_told(tmp_path: Path, size: tuple[int, int], told: str) -> None:
+    run.picture(0, *size).save(tmp_path / "a.png")
+    record = done(tmp_path / "a.png", tmp_path / "out", operator=SMALLER)
+    assert [note for note in record.notes if note.startswith(NO_LARGER)] == ([f"{NO_LARGER} ({told})"] if told else [])
+
+
+def test_no_other_task_is_told_that_it_enlarges_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    run.picture(0, 128, 128).save(tmp_path / "a.png")
+    for options, changes in ((None, {}), (Options(degrade=True), {"operator": SMALLER})):
+        record = done(tmp_path / "a.png", tmp_path / f"out{len(changes)}", options, **changes)
+        assert not any(note.startswith(NO_LARGER) for note in record.notes)
+    command = ["restore", run.recipe_file(tmp_path), str(tmp_path / "a.png"), "--out", str(tmp_path / "small")]
+    assert main([*command, "--set", "operator={downsample: {factor: 8}}"]) == 0
+    assert capfd.readouterr().err.endswith(f"{NO_LARGER}: 1 photo\n")
+    assert "--set frame=faces" in NO_LARGER
