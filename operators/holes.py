@@ -119,17 +119,22 @@ class Holes(Masking):
         # one size is the other scaled and rounded to whole pixels: half a pixel off along each side at most
         return abs(width * file_height - height * file_width) <= max(file_width + file_height, width + height) / 2
 
-    def in_photo(self, path: Path, *, whole: bool) -> Masking:
+    def has_size(self, height: int, width: int) -> bool:
+        """Whether its file, if it has one, has just this size."""
+        return self._picture is None or tuple(self._picture.shape) == (height, width)
+
+    def in_photo(self, path: Path, *, whole: bool, size: tuple[int, int] | None = None) -> Masking:
         """The holes for one photo, whose own pixels tell some of them. A file of the photo's shape lies over it as it is.
 
         Args:
             whole: all of the photo is worked on, so that a file must have its shape; else a file may have the shape that is worked on.
+            size: (height, width) that is worked on, where it is known: a file of just this size lies over that, whatever the photo's.
 
         Raises:
             PhotoError: the photo cannot be read, or no mark is found in it.
             ValueError: the file has another shape.
         """
-        picture = self._over(path, whole=whole)
+        picture = self._over(path, whole=whole, worked_on=size)
         if picture is None and not self.of_photo:
             return self._hardened() if self.soft else self
         described = [drawing for drawing in self._drawings if picture is None or not _is_picture(drawing)]
@@ -142,7 +147,7 @@ class Holes(Masking):
             holes = torch.maximum(holes, found)
         return PhotoHoles(holes, others, tuple(notes), clear=self._marks.alpha, made_up=self.made_up)
 
-    def _over(self, path: Path, *, whole: bool) -> Tensor | None:
+    def _over(self, path: Path, *, whole: bool, worked_on: tuple[int, int] | None) -> Tensor | None:
         """The file's holes, where they belong to the photo's pixels."""
         if self._picture is None:
             return None
@@ -151,7 +156,7 @@ class Holes(Masking):
             self._check_file(height, width)
             return self._picture
         fits = abs(width * size[0] - height * size[1]) <= max(*size, width, height) / 2
-        return self._picture if fits and height != width else None
+        return self._picture if fits and (height != width if worked_on is None else size != worked_on) else None
 
     def _only(self, drawings: list[Drawing]) -> Holes:
         """These of the drawings."""

@@ -91,10 +91,12 @@ def build_solver(recipe: Recipe, prior: Prior) -> Solves:
     return stages[0] if len(stages) == 1 else Staged(stages, mean=recipe.output.mean == "stages")
 
 
-def build_operators(recipe: Recipe, image_shape: Shape, device: torch.device, dtype: torch.dtype) -> tuple[Operators, Operators]:
+def build_operators(
+    recipe: Recipe, image_shape: Shape, device: torch.device, dtype: torch.dtype, *, clean: bool = False
+) -> tuple[Operators, Operators]:
     """What makes measurements, and what solvers use: the same but where the recipe names a surrogate. Raises RecipeError."""
-    true = Operators(recipe, image_shape, device, dtype)
-    solving = Operators(recipe, image_shape, device, dtype, "surrogate") if recipe.surrogate else true
+    true = Operators(recipe, image_shape, device, dtype, clean=clean)
+    solving = Operators(recipe, image_shape, device, dtype, "surrogate", clean=clean) if recipe.surrogate else true
     if solving.out_shape != true.out_shape:
         raise RecipeError(f"surrogate: makes measurements of shape {solving.out_shape}, and the operator {true.out_shape}")
     if recipe.output.consistency:
@@ -132,6 +134,7 @@ class Operators:
 
     Args:
         key: `operator`, or `surrogate` for those that solvers use in its place.
+        clean: the photos are degraded first, at the prior's size, so that masks of its shape are the same for all of them.
 
     Raises:
         RecipeError: an operator refuses its arguments or the shape that reaches it; a part other than a mask differs from photo to photo.
@@ -144,6 +147,8 @@ class Operators:
         device: torch.device,
         dtype: torch.dtype,
         key: Literal["operator", "surrogate"] = "operator",
+        *,
+        clean: bool = False,
     ) -> None:
         self._specs: list[dict[str, dict[str, object]]] = getattr(recipe, key)
         self._key, self._device, self._dtype = key, device, dtype
@@ -160,8 +165,9 @@ class Operators:
                 self._fixed.append(None)
             else:
                 part = self._build(index, "", 0)
-                if isinstance(part, Holes) and (part.of_photo or part.soft or not part.suits(*shape[1:])):
-                    self._fixed.append(None)  # found in each photo, or drawn over one and cropped with it
+                suits = Holes.suits if clean else Holes.has_size
+                if isinstance(part, Holes) and (part.of_photo or part.soft or not suits(part, *shape[1:])):
+                    self._fixed.append(None)  # found in each photo, or drawn over one and cropped and resized with it
                     continue
                 shape = self._reached(part, shape, index)
                 self._fixed.append(part)
@@ -236,7 +242,9 @@ class Operators:
 
     def _in_photo(self, part: Holes, photo: Path, index: int) -> Operator:
         try:
-            return part.in_photo(photo, whole=self._framed)
+            _, height, width = self._shapes[index]
+            same = self.out_shape[1:] == (height, width)  # else the photo is smaller than what the mask hides of
+            return part.in_photo(photo, whole=self._framed, size=(height, width) if same else None)
         except PhotoError:
             raise
         except ValueError as error:

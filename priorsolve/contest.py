@@ -77,7 +77,8 @@ class Contest:
     @cached_property
     def operators(self) -> Operators:
         """On the CPU in float32, where the baselines work and everything is judged."""
-        return Operators(self.first.recipe, self.first.run.prepare().operators.image_shape, torch.device("cpu"), torch.float32)
+        shape = self.first.run.prepare().operators.image_shape
+        return Operators(self.first.recipe, shape, torch.device("cpu"), torch.float32, clean=True)
 
     def pose(self, photo: Photo) -> tuple[Tensor, Problem]:
         """The clean picture (C, H, W) and its measurement, as the runs made it. Raises PhotoError and RecipeError."""

@@ -57,7 +57,7 @@ def degrade(
     found = intake.photos
     refuse_marks(recipe)
     noise = build_noise(recipe)
-    operators, _ = build_operators(recipe, image_shape_of(recipe), torch.device("cpu"), torch.float32)
+    operators, _ = build_operators(recipe, image_shape_of(recipe), torch.device("cpu"), torch.float32, clean=True)
     operators.check_clean()
     suffix = ".npy" if exact else measurement_suffix(operators.out_shape)
     names = output_names(found, "png") if suffix == ".png" else {photo.name: photo.name + ".npy" for photo in found}

@@ -210,7 +210,7 @@ def equip(
     prior = build_prior(recipe, device, dtype, on_download)
     chosen = dtype_of(options.dtype, prior)
     prior = prior.computing(torch.bfloat16 if chosen == "bfloat16" else None)
-    operators, solving = build_operators(recipe, tuple(prior.image_shape), device, dtype)
+    operators, solving = build_operators(recipe, tuple(prior.image_shape), device, dtype, clean=options.degrade)
     if options.degrade:
         operators.check_clean()
     solver = build_solver(recipe, prior)

@@ -148,6 +148,29 @@ def test_one_file_of_the_photos_shape_is_cropped_with_each(tmp_path: Path) -> No
         done(photos, tmp_path / "clean", Options(degrade=True), operator=mask)
 
 
+@pytest.mark.usefixtures("digiface64")
+def test_a_square_file_of_another_size_goes_with_a_square_photo(tmp_path: Path) -> None:
+    photo = Image.new("RGB", (128, 128), "gray")
+    photo.paste((255, 0, 0), (33, 33, 75, 75))  # the damage
+    photo.save(tmp_path / "a.png")
+    hole = Image.new("L", (256, 256))
+    hole.paste(255, (66, 66, 150, 150))
+    for size in (256, 128):
+        hole.resize((size, size), Image.Resampling.NEAREST).save(tmp_path / f"{size}.png")
+        mask = {"mask": {"file": str(tmp_path / f"{size}.png")}}
+        (record,) = done(tmp_path / "a.png", tmp_path / f"out{size}", operator=mask)
+        measured = np.asarray(Image.open(tmp_path / f"out{size}/measurements/a.png")).astype(int)
+        assert (measured[17:37, 17:37] == 0).all()
+        assert np.ptp(measured, axis=-1).max() < 30  # a trace of red, by Lanczos, but no outline
+        stretched = "the mask, 256×256, was stretched to the photo's 128×128"
+        assert (stretched in record.notes) == (size == 256)
+    hole.resize((64, 64), Image.Resampling.NEAREST).save(tmp_path / "64.png")  # of what is worked on: as it is
+    (record,) = done(tmp_path / "a.png", tmp_path / "out64", operator={"mask": {"file": str(tmp_path / "64.png")}})
+    assert not any("stretched" in note for note in record.notes)
+    (record,) = done(tmp_path / "a.png", tmp_path / "clean", Options(degrade=True), operator={"mask": {"file": str(tmp_path / "256.png")}})
+    assert not any("stretched" in note for note in record.notes)  # of clean photos, it is the same for all
+
+
 def scratched(kind: str, height: int = 240, width: int = 320) -> tuple[torch.Tensor, np.ndarray]:
     """A smooth photo with scratches and dust, and where they are."""
     marks = Image.new("L", (width * 2, height * 2))
