@@ -1,4 +1,4 @@
-"""Networks of published sizes without their weights, which speed does not hang on: random tensors under the published names."""
+"""Networks of published sizes without their weights, which speed does not depend on: random tensors under the published names."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def fill(out: Path, photos: int, side: int) -> None:
-    """Records of `photos` photos. Pictures are of 60 kinds: what a browser does with them does not hang on which."""
+    """Records of `photos` photos. Pictures are of 60 kinds: what a browser does with them does not depend on which."""
     rng = np.random.default_rng(0)
     kept = []
     for _ in range(60):

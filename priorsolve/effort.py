@@ -1,4 +1,4 @@
-"""What a search cost, counted so that it does not hang on the machine."""
+"""What a search cost, counted so that it does not depend on the machine."""
 
 from __future__ import annotations
 

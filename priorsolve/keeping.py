@@ -151,7 +151,7 @@ def _renamed(photo: Photo, restored: str) -> list[str]:
 
 
 def digits(value: float) -> float:
-    """Four digits: more would hang on which photos were solved side by side."""
+    """Four digits: more would depend on which photos were solved side by side."""
     return float(f"{value:.4g}")
 
 

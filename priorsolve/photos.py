@@ -30,7 +30,7 @@ def find_photos(inputs: Sequence[Path]) -> list[Photo]:
     """All photos of these files and folders (searched to any depth), in the order given, each folder sorted by name.
 
     A file's name is its own; in a folder it is the path below it. When several folders are given, every name starts with
-    its folder's own name, so that a name hangs on the inputs alone, not on what else they hold. Hidden and half-written files
+    its folder's own name, so that a name depends on the inputs alone, not on what else they hold. Hidden and half-written files
     are left out; a file that is given by name is taken whatever its suffix. Raises ValueError for a path that is missing, a folder
     without photos or one that may not be looked into, and two different files of one name.
     """
@@ -91,7 +91,7 @@ def _suffix(name: str) -> str:
 
 
 def output_name(name: str, output: Literal["same", "png"] = "same") -> str:
-    """What the restored image of the photo `name` is called; it hangs on the name alone, never on the photos beside it.
+    """What the restored image of the photo `name` is called; it depends on the name alone, never on the photos beside it.
 
     "same" keeps a name whose format is written (`sub/a.jpg`), others get a suffix more (`a.gif.png`, `y.npy.png`);
     "png" does so for all but PNG (`a.jpg.png`). A photo already called so steps aside by one more (`a.gif.png` -> `a.gif.png.png`).

@@ -81,7 +81,7 @@ def latent_or(name: str) -> Make:
 @pytest.mark.parametrize("family", every.FAMILIES)
 @pytest.mark.parametrize("name", every.TUNING)
 def test_weights_move_there_too(family: str, name: str) -> None:
-    """By the whole rate wherever a gradient's sign hangs on rounding, as of style priors some do."""
+    """By the whole rate wherever a gradient's sign depends on rounding, as of style priors some do."""
     prior = every.prior_of(family)
     here, there, _ = on_both(every.TUNING[name], prior, *every.problem(prior))
     torch.testing.assert_close(there, here, rtol=0, atol=1e-4 if family in every.CHAINS else 0.1)

@@ -257,7 +257,7 @@ def test_codes_from_elsewhere_are_a_start() -> None:
 
 
 def test_noise_maps_that_no_layer_adds_any_more_change_nothing() -> None:
-    """Behind the last block that has a map a picture hangs on none of them, whatever is asked to move."""
+    """Behind the last block that has a map a picture depends on none of them, whatever is asked to move."""
     prior = prior_of("mobilestylegan")
     operator, y = problem(prior)
     last = max(int(space.removeprefix("features@")) for space in prior.spaces if space.startswith("features@"))

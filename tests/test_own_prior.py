@@ -74,7 +74,7 @@ def test_what_no_solver_can_search_is_told_at_once() -> None:
     shaken = Own()
     shaken.dropout = nn.Dropout()
     with pytest.raises(
-        ValueError, match=r"is in training mode, where a picture hangs on its neighbours or on chance; call prior.eval\(\)$"
+        ValueError, match=r"is in training mode, where a picture depends on its neighbours or on chance; call prior.eval\(\)$"
     ):
         Latent(shaken)
     Latent(shaken.eval())

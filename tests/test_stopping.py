@@ -174,7 +174,7 @@ def test_a_huge_rate_in_float32_diverges_without_an_exception() -> None:
 
 
 class _Syncs(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the calls that wait for the device: those that read a value, or whose result's size hangs on one."""
+    """Counts the calls that wait for the device: those that read a value, or whose result's size depends on one."""
 
     count = 0
 

@@ -1,7 +1,7 @@
 """Photos on many workers, by Ray: each holds the prior, the driver hands out batches, and a worker that dies is replaced.
 
 Actors rather than Ray Data: what is to be done about a batch that killed its worker (its photos one by one, the culprit named) is ours
-to say, and every record is on the disk before it is told, so nothing hangs on Ray's memory of what was done.
+to say, and every record is on the disk before it is told, so nothing depends on Ray's memory of what was done.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ class Prior(nn.Module, ABC):
         """Codes of `target`. Both spaces exist and differ; the noise's shape has been checked. Raises ValueError where there is no map."""
 
     def train(self, mode: bool = True) -> Self:
-        """Stays in eval mode: batch statistics would make each picture hang on its neighbours."""
+        """Stays in eval mode: batch statistics would make each picture depend on its neighbours."""
         return super().train(False)
 
     @property

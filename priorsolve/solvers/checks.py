@@ -66,7 +66,7 @@ def _check_prior(prior: Prior) -> None:
             "or under torch.inference_mode(False)"
         )
     if any(isinstance(part, _OF_BATCHES) and part.training for part in prior.modules()):
-        raise ValueError(f"{prior}: is in training mode, where a picture hangs on its neighbours or on chance; call prior.eval()")
+        raise ValueError(f"{prior}: is in training mode, where a picture depends on its neighbours or on chance; call prior.eval()")
 
 
 def must_be_measurements(y: Any) -> None:

@@ -95,7 +95,7 @@ class Run:
             misfit = self.target.misfit(estimate, self.plan.loss)
             objective = self.task.objective(misfit, leaves, at)
             if not last:
-                # what a picture does not hang on, such as noise maps that act before its block only, has a gradient of 0
+                # what a picture does not depend on, such as noise maps that act before its block only, has a gradient of 0
                 gradients = torch.autograd.grad(objective.sum(), [leaves[name] for name in moved], materialize_grads=True)
                 self.gradients = dict(zip(moved, gradients, strict=True))
         misfit, objective = misfit.detach(), objective.detach()
