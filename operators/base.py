@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import final
 
 import torch
 from torch import Tensor, nn
@@ -205,10 +206,12 @@ class _Chain(Operator, ABC):
         return " @ ".join(map(repr, reversed(factors(self))))
 
 
+@final
 class Composed(_Chain):
     """Operators applied one after another, at least one of them non-linear: `y = Aₙ(…A₂(A₁(x)))`."""
 
 
+@final
 class ComposedLinear(_Chain, LinearOperator):
     """Linear operators applied one after another.
 

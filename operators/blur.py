@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, final
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +19,7 @@ FFT_FROM = 100
 """Kernels of at least this many entries are applied by FFT: beyond 9×9 it was the faster on a CPU, for images from 64² to 1024²."""
 
 
+@final
 class Blur(LinearOperator):
     """Convolution with one kernel, every channel by itself, the picture continued past its border by `padding`.
 

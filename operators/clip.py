@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import final
+
 from priorsolve.operators.base import Operator
 from priorsolve.types import Images, Measurements, Shape
 
 
+@final
 class Clip(Operator):
     """Values held between `low` and `high`, as a sensor holds them.
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import final, get_args
 
 from priorsolve.operators.base import LinearOperator
 from priorsolve.operators.resample import Kernel, shrink, shrink_dagger
 from priorsolve.types import Images, Measurements, Shape
 
 
+@final
 class Downsample(LinearOperator):
     """Height and width divided by a whole `factor`, exactly as Pillow's `resize` does it: (B, C, H, W) → (B, C, H/factor, W/factor).
 

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, final, get_args
 
 import numpy
 import torch
@@ -25,6 +25,7 @@ from priorsolve.types import Shape
 Drawing: TypeAlias = Callable[[int, int], Tensor]
 
 
+@final
 class Holes(Masking):
     """Inpainting: holes from a file, boxes, brush strokes, lost pixels or a lost half, drawn for whatever size it meets; or marks in the
     photo itself, which `in_photo` finds.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import final
+
 import torch
 
 from priorsolve.operators.base import Operator
@@ -9,6 +11,7 @@ from priorsolve.operators.pairs import in_pairs
 from priorsolve.types import Images, Measurements, Shape
 
 
+@final
 class JPEG(Operator):
     """What is left of a picture after JPEG at `quality`: kornia's codec, by a surrogate of rounding that has a gradient.
 

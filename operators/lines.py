@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from random import Random
+from typing import final
 
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ _MOST = 1000
 """Strokes are drawn one by one, and far fewer hide any picture."""
 
 
+@final
 class Lines(Masking):
     """Holes along straight strokes from one corner region of the picture to another (Poirier-Ginter & Lalonde 2023, benchmark).
 

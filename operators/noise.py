@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from numbers import Real
-from typing import TypeAlias
+from typing import TypeAlias, final
 
 import torch
 from torch import Generator, Tensor
@@ -59,6 +59,7 @@ class Noise(ABC):
     def __repr__(self) -> str: ...
 
 
+@final
 class Gaussian(Noise):
     """`y + sigma·n` with n from a standard normal. `sigma` ≥ 0 is in units of the measurement: 0.02 is 5 of 255 grey levels."""
 
@@ -79,6 +80,7 @@ class Gaussian(Noise):
         return f"Gaussian(sigma={self.sigma})"
 
 
+@final
 class Poisson(Noise):
     """`Poisson(peak·max(y, 0)) / peak`: light counted photon by photon, `peak` > 0 of them at value 1. Its variance is y / peak."""
 
@@ -98,6 +100,7 @@ class Poisson(Noise):
         return f"Poisson(peak={self.peak})"
 
 
+@final
 class SaltPepper(Noise):
     """Each value is lost with probability `amount` (0 to 1) and reads 0 or 1, as likely either way."""
 
@@ -117,6 +120,7 @@ class SaltPepper(Noise):
         return f"SaltPepper(amount={self.amount})"
 
 
+@final
 class Chain(Noise):
     """Several noises, one after the other: `Chain([Poisson(100), Gaussian(0.01)])` is a camera's. None at all is no noise."""
 

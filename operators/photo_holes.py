@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import final
+
 import torch
 from torch import Tensor
 
@@ -10,6 +12,7 @@ from priorsolve.operators.mask import Masking
 from priorsolve.types import Shape
 
 
+@final
 class PhotoHoles(Masking):
     """Inpainting with holes that belong to a photo's pixels: they are cropped and resized as the photo is.
 

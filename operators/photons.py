@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import final
+
 import torch
 from torch import Generator, Tensor
 
@@ -12,6 +14,7 @@ from priorsolve.types import Images, Measurements, Shape
 _LEAST = 1e-3
 
 
+@final
 class Photons(Noise):
     """`clamp(b · Poisson(peak·y) / peak)` to [0, 1]: light counted photon by photon, and pixels that are dead, b = 0, in every channel.
 
@@ -37,6 +40,7 @@ class Photons(Noise):
         return f"Photons(peak={self.peak}, dead={self.dead})"
 
 
+@final
 class FixedPhotons(Operator):
     """What `Photons` does to a picture, with normal numbers in place of counts and one draw that stays: for `surrogate`.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Literal, final, get_args
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from priorsolve.types import Images, Measurements, Shape
 Filter = Literal["bilinear", "bicubic", "lanczos", "box"]
 
 
+@final
 class PillowResize(Operator):
     """Height and width divided by `factor` by Pillow, on 8-bit pictures: (B, 3, H, W) or (B, 1, H, W), values rounded to 1/255.
 
@@ -55,6 +56,7 @@ class PillowResize(Operator):
         return _each(x, lambda picture: picture.resize(size, Image.Resampling[self.filter.upper()]))
 
 
+@final
 class PillowJPEG(Operator):
     """A real JPEG file of `quality`, written and read by Pillow's libjpeg with its defaults (4:2:0 colour).
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Literal
+from typing import Literal, final
 
 import torch
 from torch import Tensor
@@ -89,6 +89,7 @@ class Sensing(LinearOperator, ABC):
         return self.shape is not None
 
 
+@final
 class GaussianSensing(Sensing):
     """A dense matrix of independent normal numbers: the classic of compressed sensing (Bora et al. 2017), for small pictures.
 
@@ -142,6 +143,7 @@ class GaussianSensing(Sensing):
         return in_pairs(lambda rows: rows @ self.matrix.to(y), y).view(-1, *self._sized())
 
 
+@final
 class FastSensing(Sensing):
     """Random signs, an orthonormal transform, and a random choice of m of its n coefficients: for pictures of any size.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import final
 
 import torch
 from torch import Tensor
@@ -25,6 +26,7 @@ from priorsolve.types import Images, PerImage
 _NORMAL = ("z", "p_n", "p_n+")
 
 
+@final
 @dataclass(frozen=True)
 class Langevin(Solver):
     """Unadjusted Langevin sampling of `p(z | y) ∝ exp(−U)`, `U = ‖A(G(z)) − y‖²/2σ² + ‖z‖²/2`: `z ← z − η·∇U + √(2ηT)·ξ`.

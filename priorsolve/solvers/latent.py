@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, final
 
 from torch import Tensor
 
@@ -176,6 +176,7 @@ class Latent(Solver):
         return self.space or next(iter(self.prior.spaces))
 
 
+@final
 @dataclass(kw_only=True)
 class LatentSearch(Task):
     """A code in `space`, and beside it what an earlier solver found and is held."""

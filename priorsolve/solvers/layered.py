@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import final
 
 import torch
 from torch import Tensor
@@ -150,6 +151,7 @@ class Layered(Solver):
         return features_at(self.prior, self.block)
 
 
+@final
 @dataclass(kw_only=True)
 class _Round(Task):
     """`features@k`, `from`, where they began, `z+`, whitened styles, `lengths`, theirs at the start, noise `maps` that move, `rest`."""

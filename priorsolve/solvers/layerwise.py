@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import final
 
 import numpy
 import torch
@@ -26,6 +27,7 @@ EXACT = 1e-5
 """Root mean squared residual, in picture units, up to which only rounding is left."""
 
 
+@final
 @dataclass(frozen=True)
 class Layerwise:
     """The code of a small ReLU or LeakyReLU generator without a search: the last layer is undone first, the first one last.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import final
 
 import torch
 from torch import Tensor
@@ -29,6 +30,7 @@ _CROWD = 16
 """Codes of one image that are many rows, however few images there are."""
 
 
+@final
 @dataclass(frozen=True)
 class Multicode(Solver):
     """mGANprior: `x = G₂(Σ_n α_n ⊙ G₁(z_n))`, the generator cut before block k, one weight α for each code and channel.
@@ -148,6 +150,7 @@ def _shapes(codes: Mapping[str, Tensor]) -> tuple[torch.Size | None, ...]:
     return tuple(codes[name].shape if name in codes else None for name in _NAMES)
 
 
+@final
 @dataclass(kw_only=True)
 class _Mixture(Task):
     """`codes` (rows, N, ...), `mix` (rows, N, C), and held: each style's `share` (rows, N), and `noise` maps that moved before."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import final
 
 import torch
 from torch import Tensor
@@ -31,6 +32,7 @@ _HALF = 0.5
 """ψ: sampled codes are moved so far from the prior's middle."""
 
 
+@final
 @dataclass(frozen=True)
 class Pivotal(Solver):
     """Pivotal tuning inversion: `min loss(A(G_θ(c)), y)` over all weights θ, around a code c that stays; a later stage of a list.
@@ -147,6 +149,7 @@ class Nearby:
         return one_each(self.solver.locality_loss(after, before, torch.ones_like(before)), after)
 
 
+@final
 @dataclass(kw_only=True)
 class PivotalSearch(TunedSearch):
     """As `TunedSearch`, with the cost of leaving the prior near the pivot."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import final
 
 import torch
 from torch import Tensor
@@ -24,6 +25,7 @@ from priorsolve.types import Images, PerImage
 _STYLES = ("w", "w+", "w++")
 
 
+@final
 @dataclass(frozen=True)
 class Projector(Solver):
     """A code and the noise maps together, the code shaken at first, the maps kept white.
@@ -91,6 +93,7 @@ class Projector(Solver):
         )
 
 
+@final
 @dataclass(kw_only=True)
 class _Shaken(Task):
     """A code and `noise` (rows, N), all maps end to end."""

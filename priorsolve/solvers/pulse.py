@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, final
 
 import torch
 
@@ -26,6 +26,7 @@ from priorsolve.types import Images, PerImage
 Crossed = Literal["w", "z"]
 
 
+@final
 @dataclass(frozen=True)
 class Pulse(Solver):
     """Photo upsampling via latent space exploration: a standard normal code for each layer, kept at its length, and the first noise maps.
@@ -114,6 +115,7 @@ class Pulse(Solver):
         return search
 
 
+@final
 @dataclass(kw_only=True)
 class _Sphere(Task):
     """`z+` (rows, L, n), or (rows, 1, n) where all layers have one code, `maps`, those noise maps that move, and `rest`, the others."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import final
 
 import torch
 
@@ -19,6 +20,7 @@ _ASKED = ("prior", "steps", "loss", "samples", "descends", "prepare", "varied")
 """What every solver answers."""
 
 
+@final
 @dataclass(frozen=True)
 class Staged:
     """A list of solvers, such as z first and features@1 after it: each begins at the solution of the one before.

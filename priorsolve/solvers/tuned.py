@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, final
 
 from torch import Tensor
 
@@ -29,6 +29,7 @@ Mover = Literal["adam", "sgd", "momentum", "rmsprop"]
 _NORMAL = ("z", "z+c")
 
 
+@final
 @dataclass(frozen=True)
 class Tuned(Solver):
     """Deep generative prior: `min loss(A(G_θ(z)), y)` over the code z and the weights θ of G's leading blocks, for each photo its own.
