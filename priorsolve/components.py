@@ -5,13 +5,16 @@ from __future__ import annotations
 import inspect
 import types
 import typing
+from collections.abc import Mapping
 from dataclasses import fields as fields_of
 from dataclasses import is_dataclass
 from functools import cache
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, create_model
+from pydantic.fields import FieldInfo
 
+from priorsolve.hints import in_braces, no_number, settings_of, spelled
 from priorsolve.losses import Loss, Mixture
 from priorsolve.losses.base import Fetches
 from priorsolve.registry import BUILTIN, Kind, component, did_you_mean
@@ -47,16 +50,26 @@ def arguments(kind: Kind, name: str) -> type[BaseModel]:
     return create_model(name, __config__=ConfigDict(extra="forbid", strict=True), **fields)
 
 
+def known_arguments(kind: Kind, name: str) -> Mapping[str, FieldInfo]:
+    """What the component takes; nothing for an unknown one."""
+    try:
+        return arguments(kind, name).model_fields
+    except ValueError:
+        return {}
+
+
 def check(kind: Kind, name: str, given: dict[str, Any], where: str) -> dict[str, Any]:
     """All arguments of the component, defaults filled in. Raises RecipeError naming `where` and the key."""
     try:
         model = arguments(kind, name)
     except ValueError as error:
         raise RecipeError(f"{where}: {error}") from None
+    if found := no_number(given):
+        raise RecipeError(f"{where}.{name}{found[0]}: must be a finite number, got {found[1]}")
     try:
         complete = model(**given).model_dump()
     except ValidationError as error:
-        raise RecipeError(explain(error, f"{where}.{name}", model)) from None
+        raise RecipeError(explain(error, f"{where}.{name}", model, given)) from None
     return complete | {key: check_loss(complete[key], f"{where}.{name}.{key}") for key in _losses(kind, name, complete)}
 
 
@@ -118,8 +131,11 @@ def first_of(error: ValidationError) -> Any:
     return next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
 
 
-def explain(error: ValidationError, where: str, model: type[BaseModel]) -> str:
-    """The first thing wrong, in one line: the place, the reason, the value given, and the nearest key for an unknown one."""
+def explain(error: ValidationError, where: str, model: type[BaseModel], values: dict[str, Any] | None = None) -> str:
+    """The first thing wrong, in one line: the place, the reason, the value given, and the nearest key for an unknown one.
+
+    `values` are those of the model, where they are at hand.
+    """
     first = first_of(error)
     keys = [
         part for part in first["loc"] if isinstance(part, int) or not str(part).startswith(("list[", "constrained", "literal", "function-"))
@@ -128,14 +144,18 @@ def explain(error: ValidationError, where: str, model: type[BaseModel]) -> str:
     place = where + "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys)
     if first["type"] == "extra_forbidden":
         for key in keys[:-1]:
-            of = model.model_fields[str(key)].annotation
-            inner = [part for part in (typing.get_args(of) or [of]) if inspect.isclass(part) and issubclass(part, BaseModel)]
-            model = inner[0] if inner else model
+            model = settings_of(model.model_fields[str(key)].annotation) or model
         return f"{place}: unknown key; {did_you_mean(str(keys[-1]), model.model_fields)}"
     if first["type"] == "missing":
         return f"{place}: this key is required"
     message = first["msg"].removeprefix("Value error, ").replace("Input should be", "should be")
     given = repr(first["input"])
+    if first["type"] == "bool_type":
+        message = "should be true or false"
+    elif first["type"] == "model_type" and (settings := settings_of(model.model_fields[str(keys[-1])].annotation)):
+        message = in_braces(settings.model_fields, first["input"])
+    elif first["type"] == "list_type" and len(keys) == 2 and isinstance(outer := (values or {}).get(str(keys[0])), list):
+        place, message, given = f"{where}.{keys[0]}", f"should be a list of lists, such as {spelled([outer])}", repr(outer)
     return f"{place}: {message}, got {given if len(given) <= 80 else given[:79] + '…'}"
 
 

@@ -261,7 +261,11 @@ def read_measurement(path: Path, shape: Shape) -> Tensor:
     if path.suffix.lower() == ".npy":
         return _read_array(path, shape)
     if measurement_suffix(shape) != ".png":
-        raise PhotoError(path, f"a picture, but the operator measures shape {tuple(shape)}: give a .npy of that shape")
+        raise PhotoError(
+            path,
+            f"a picture, but the operator measures shape {tuple(shape)}: give a .npy of that shape, "
+            "as `priorsolve degrade RECIPE --exact` writes it",
+        )
     picture, original, notes = open_picture(path, smallest=1)
     if original != tuple(shape[1:]):
         raise PhotoError(path, f"{original[1]}×{original[0]} pixels, but the operator measures {shape[2]}×{shape[1]}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,15 @@ from typing import Any
 import yaml
 
 from priorsolve import yamlfile
-from priorsolve.components import RecipeError
+from priorsolve.components import RecipeError, arguments
+from priorsolve.registry import BUILTIN, Kind
 
-LISTS = ("operator", "surrogate", "noise", "solver")
+KINDS: dict[str, Kind] = {"operator": "operators", "surrogate": "operators", "noise": "noises", "solver": "solvers"}
+"""The keys that hold lists of components."""
+
+
+Placed = list[tuple[str, list[yamlfile.Place]]]
+"""Overrides with the places that each of them set."""
 
 
 def override(given: dict[Any, Any], overrides: Sequence[str]) -> dict[Any, Any]:
@@ -23,20 +30,36 @@ def override(given: dict[Any, Any], overrides: Sequence[str]) -> dict[Any, Any]:
     operators than there are then is dropped.
     Raises RecipeError naming the override.
     """
-    changed = dict(given)
+    return placed(given, overrides)[0]
+
+
+def placed(given: dict[Any, Any], overrides: Sequence[str]) -> tuple[dict[Any, Any], Placed]:
+    """As `override`, and where each landed."""
+    changed, places = dict(given), []
     for text in overrides:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
             raise RecipeError(f"--set {text}: write it as key=value, such as solver.steps=50")
-        try:
-            parsed = yamlfile.parse(value)
-        except yaml.YAMLError as error:
-            raise RecipeError(f"--set {text}: the value is not valid YAML: {yamlfile.problem(error)}") from None
         path = key.strip().split(".")
-        _set(changed, path, anchored({path[-1]: parsed}, Path())[path[-1]], f"--set {text}")
+        parsed = _parsed(value, f"--set {text}")
+        places.append((text, _set(changed, path, anchored({path[-1]: parsed}, Path())[path[-1]], f"--set {text}")))
     if changed.get("task") == given.get("task") and operator_names(changed) != operator_names(given):
         changed.pop("task", None)
-    return changed
+    return changed, places
+
+
+def _parsed(value: str, told: str) -> Any:
+    """The value that the text spells. `told` begins the message of the RecipeError for one that spells none."""
+    comment = re.search(r"(?:^|\s)(#\w+)", value)
+    try:
+        parsed, wrong = yamlfile.parse(value), ""
+    except yaml.YAMLError as error:
+        parsed, wrong = None, f"the value is not valid YAML: {yamlfile.problem(error)}"
+    if comment and parsed is None:
+        raise RecipeError(f"{told}: what begins with # is a comment; put it in quotes, '{comment[1]}'")
+    if wrong:
+        raise RecipeError(f"{told}: {wrong}")
+    return parsed
 
 
 def put(data: dict[Any, Any], key: str, value: Any, told: str) -> None:
@@ -69,30 +92,44 @@ def absolute(path: str, folder: Path) -> str:
     return os.path.normpath(folder.absolute() / os.path.expanduser(path))  # noqa: PTH111 (Path's own raises for an unknown user)
 
 
-def _set(data: dict[Any, Any], path: list[str], value: Any, text: str, *, top: bool = True) -> None:
-    """What the path leads through is copied, since an alias (`*loss`) may share it with what is not meant."""
+def _set(data: dict[Any, Any], path: list[str], value: Any, text: str, *, top: bool = True) -> list[yamlfile.Place]:
+    """What the path leads through is copied, since an alias (`*loss`) may share it with what is not meant. Returns the places set."""
     part, *rest = path
     known = data.get(part)
     if not rest:
         data[part] = value
-    elif (top and part in LISTS) or isinstance(known, list):
+        return [(part,)]
+    if (top and part in KINDS) or isinstance(known, list):
         components = known if isinstance(known, list) else [] if known is None else [known]
         data[part] = components = [{one: {}} if isinstance(one, str) else one for one in components]
         if rest[0] == "*":
-            for place in range(len(components)):
-                _set(data, [part, str(place), *rest[1:]], value, text, top=top)
-            return
+            numbers = map(str, range(len(components)))
+            return [place for number in numbers for place in _set(data, [part, number, *rest[1:]], value, text, top=top)]
+        if top and not components and not rest[0].isdecimal():
+            raise RecipeError(f"{text}: the list holds nothing; {_first(part, rest, text.partition('=')[2])}")
         index, below = _choose(components, rest, text)
         if below or not rest[0].isdecimal():
             components[index] = dict(components[index])
-            _set(components[index], [next(iter(components[index])), *below], value, text, top=False)
-        else:
-            components[index] = value
-    elif known is None or known == rest[0] or isinstance(known, dict):
+            inner = _set(components[index], [next(iter(components[index])), *below], value, text, top=False)
+            return [(part, index, *place) for place in inner]
+        components[index] = value
+        return [(part, index)]
+    if known is None or known == rest[0] or isinstance(known, dict):
         data[part] = dict(known) if isinstance(known, dict) else {known: {}} if known else {}  # a name alone is one without arguments
-        _set(data[part], rest, value, text, top=False)
-    else:
-        raise RecipeError(f"{text}: {part} holds a value, not keys")
+        return [(part, *place) for place in _set(data[part], rest, value, text, top=False)]
+    raise RecipeError(f"{text}: {part} holds a value, not keys")
+
+
+def _first(part: str, path: list[str], value: str) -> str:
+    """How to write the first component of a list, of which `path` names an argument."""
+    kind = KINDS[part]
+    if path[0] not in BUILTIN[kind]:
+        path = [*[name for name in BUILTIN[kind] if path[0] in arguments(kind, name).model_fields][:1], *path]
+    if path[0] not in BUILTIN[kind]:
+        return f"give a component with its arguments, as {part}={{name: {{key: value}}}}"
+    for key in reversed(path):
+        value = f"{{{key}: {value}}}"
+    return f"write {part}={value}"
 
 
 def _choose(components: list[Any], path: list[str], text: str) -> tuple[int, list[str]]:

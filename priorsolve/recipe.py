@@ -16,14 +16,15 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from priorsolve import yamlfile
-from priorsolve.components import RecipeError, arguments, check, explain, first_of
+from priorsolve.components import RecipeError, arguments, check, explain, first_of, known_arguments
 from priorsolve.elsewhere import Elsewhere, overridden
 from priorsolve.framings import Framings, Plain
+from priorsolve.hints import in_braces
 from priorsolve.metrics import METRICS
-from priorsolve.overrides import absolute, anchored
+from priorsolve.overrides import KINDS, absolute, anchored, placed
 from priorsolve.priors import ZOO
 from priorsolve.priors.download import sha256_of
-from priorsolve.registry import Kind, did_you_mean
+from priorsolve.registry import did_you_mean
 
 
 def _as_list(given: Any) -> Any:
@@ -42,7 +43,6 @@ Spec = Annotated[dict[str, dict[str, Any]], BeforeValidator(_as_spec)]
 """One component: its recipe name and its arguments."""
 Specs = Annotated[list[Spec], BeforeValidator(_as_list)]
 
-KINDS: dict[str, Kind] = {"operator": "operators", "surrogate": "operators", "noise": "noises", "solver": "solvers"}
 OPERATORS = ("operator", "surrogate")
 """The keys that hold operators, in which `{stem}` and `{seed}` may stand."""
 
@@ -142,16 +142,49 @@ class Recipe(BaseModel):
         try:
             if folder is not None:
                 given = _with_prior_file(anchored(given, folder), folder)
-            given = _with_prior_file(overridden(given, overrides), Path())
-            recipe = cls(**{str(key): value for key, value in given.items()})
-            return recipe._checked()
-        except ValidationError as error:
-            loc = tuple(part for part in first_of(error)["loc"] if isinstance(part, str | int))
-            raise RecipeError(_located(explain(error, "", cls).lstrip("."), name, loc, lines or {})) from None
+            return cls._made(given, overrides)
         except _Misplaced as error:
+            if told := cls._blamed(given, overrides, error):
+                raise RecipeError(told) from None
             raise RecipeError(_located(str(error.reason), name, error.place, lines or {})) from None
         except RecipeError as error:
-            raise RecipeError(f"{name}: {error}") from None
+            raise RecipeError(str(error) if str(error).startswith("--set ") else f"{name}: {error}") from None
+
+    @classmethod
+    def _made(cls, given: dict[Any, Any], overrides: Sequence[str]) -> Recipe:
+        """From data whose paths are absolute. Raises _Misplaced, or RecipeError where an override cannot be applied."""
+        given = _with_prior_file(overridden(given, overrides), Path())
+        try:
+            recipe = cls(**{str(key): value for key, value in given.items()})
+        except ValidationError as error:
+            first = first_of(error)
+            loc = tuple(part for part in first["loc"] if isinstance(part, str | int))
+            told = explain(error, "", cls).lstrip(".")
+            if first["type"] == "dict_type" and len(loc) == 3 and (key := str(loc[0])) in KINDS:
+                place = f"{key}[{loc[1]}].{loc[2]}"
+                told = f"{place}: {in_braces(known_arguments(KINDS[key], str(loc[2])), first['input'])}, got {first['input']!r}"
+            raise _Misplaced(RecipeError(told), loc) from None
+        return recipe._checked()
+
+    @classmethod
+    def _blamed(cls, given: dict[Any, Any], overrides: Sequence[str], error: _Misplaced) -> str:
+        """The message where an override made the mistake, as it was typed; empty where the file did."""
+        for text, places in reversed(placed(given, overrides)[1]):
+            within = any(error.place[: len(place)] == place for place in places)
+            if within or cls._mended(given, [each for each in overrides if each != text], error):
+                return _as_typed(text, str(error.reason), exact=error.place in places)
+        return ""
+
+    @classmethod
+    def _mended(cls, given: dict[Any, Any], overrides: Sequence[str], error: _Misplaced) -> bool:
+        """Whether with these overrides nothing is wrong, or something else at the same place."""
+        try:
+            cls._made(given, overrides)
+        except _Misplaced as other:
+            return other.place == error.place and str(other.reason) != str(error.reason)
+        except RecipeError:
+            return False
+        return True
 
     @property
     def heading(self) -> str:
@@ -220,6 +253,16 @@ class Recipe(BaseModel):
                 unknown = f"metrics: no metric is called {metric!r}; {did_you_mean(metric, METRICS)}"
                 raise _Misplaced(RecipeError(unknown), ("metrics", index))
         return self.model_copy(update=filled)
+
+
+def _as_typed(text: str, message: str, *, exact: bool) -> str:
+    """The message about an override; where it is about just its value, what stands there is not said again."""
+    key = text.partition("=")[0]
+    if exact:
+        message = message.partition(": ")[2].replace("such as {", f"such as {key.strip()}={{")
+        for word in ("True", "False", "None"):  # what YAML makes of off, no, on and nothing
+            message = message.removesuffix(f", got {word}")
+    return f"--set {text}: {message}"
 
 
 class _Misplaced(Exception):

@@ -6,7 +6,8 @@ from typing import Any
 
 from priorsolve.components import arguments
 from priorsolve.framings import Framings
-from priorsolve.recipe import KINDS, Recipe
+from priorsolve.overrides import KINDS
+from priorsolve.recipe import Recipe
 from priorsolve.registry import Kind, names
 
 EMPTY = ("noise", "surrogate")

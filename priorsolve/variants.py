@@ -46,7 +46,14 @@ def _read(text: str, overrides: Sequence[str]) -> Variant:
         if changed:
             raise RecipeError(f"{text}: a recipe with changes needs a name of its own, such as mine={text}")
     own = [change for change in changes.split("&") if change]
-    return Variant(_folder(name, text), Recipe.load(source, [*overrides, *own]))
+    folder = _folder(name, text)
+    try:
+        return Variant(folder, Recipe.load(source, [*overrides, *own]))
+    except RecipeError as error:
+        told = str(error)
+        if any(told.startswith(f"--set {change}: ") for change in own):
+            told = f"{name}?{told.removeprefix('--set ')}"
+        raise RecipeError(told) from None
 
 
 def _folder(name: str, text: str) -> str:

@@ -56,7 +56,7 @@ def test_mistakes_are_one_line_with_their_place(tmp_path: Path, change: str, err
         ("steps: 2", "steps: true", ":5: solver[0].latent.steps: should be a valid integer, got True"),
         ("solver:", "slover:", ":4: slover: unknown key; did you mean 'solver'?"),
         ("consistency: true", "consistncy: true", ":7: output.consistncy: unknown key; did you mean 'consistency'?"),
-        ("consistency: true", "consistency: maybe", ":7: output.consistency: should be a valid boolean, got 'maybe'"),
+        ("consistency: true", "consistency: maybe", ":7: output.consistency: should be true or false, got 'maybe'"),
         ("prior: digiface64\n", "", ": prior: this key is required"),
         ("  - latent: {steps: 2, restarts: 1, candidates: 2}", "  []", ": solver: the list is empty"),
         ("mask: {boxes: [[0.25, 0.25, 0.75, 0.75]]}", "gaussian_blur: {sgma: 1}", "gaussian_blur.sgma: unknown key; did you mean 'sigma'?"),

@@ -1,0 +1,56 @@
+"""What is wrong in a --set is told as it was typed, with what was meant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from priorsolve.components import RecipeError
+from priorsolve.recipe import Recipe
+from priorsolve.variants import read_variants
+
+
+@pytest.mark.parametrize(
+    ("recipe", "text", "told"),
+    [
+        ("colorize", "solver.1.steps=off", "should be a valid integer"),
+        ("colorize", "solver.1.steps=2.5", "should be a valid integer, got 2.5"),
+        ("colorize", "solver.1.lr=.inf", "must be a finite number, got inf"),
+        ("colorize", "solver.1.lr=.nan", "must be a finite number, got nan"),
+        ("inpaint", "operator.mask=hole.png", "should be its settings in braces, such as operator.mask={file: hole.png}, got 'hole.png'"),
+        (
+            "inpaint",
+            "operator.mask={scratches: light}",
+            "operator[0].mask.scratches: should be its settings in braces, such as {kind: light}, got 'light'",
+        ),
+        (
+            "inpaint",
+            "operator.mask={boxes: [0.3, 0.3, 0.6, 0.6]}",
+            "operator[0].mask.boxes: should be a list of lists, such as [[0.3, 0.3, 0.6, 0.6]], got [0.3, 0.3, 0.6, 0.6]",
+        ),
+        ("inpaint", "operator.mask={colour: #ff00ff}", "what begins with # is a comment; put it in quotes, '#ff00ff'"),
+        ("inpaint", "operator.mask.fiel=a.png", "unknown key; did you mean 'file'?"),
+        ("inpaint", "noise.gaussian.sigma=0.1", "the list holds nothing; write noise={gaussian: {sigma: 0.1}}"),
+        ("inpaint", "output.consistency=0", "should be true or false, got 0"),
+        ("inpaint", "output.format=jpeg", "should be 'same' or 'png', got 'jpeg'"),
+    ],
+)
+def test_an_override_is_told_as_it_was_typed(recipe: str, text: str, told: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        Recipe.load(recipe, ["seed=3", text])
+    assert str(caught.value) == f"--set {text}: {told}"
+
+
+def test_what_the_file_says_wrong_is_told_by_its_line_whatever_else_is_set(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("operator: gray\nprior: digiface64\nsolver:\n  - latent: {steps: off}\n", encoding="utf-8")
+    with pytest.raises(RecipeError, match=r"mine\.yaml:4: solver\[0\]\.latent\.steps: should be a valid integer, got False"):
+        Recipe.load(path, ["seed=3"])
+
+
+def test_a_variant_is_named_where_it_is_wrong() -> None:
+    with pytest.raises(RecipeError, match=r"^a\?solver\.\*\.stepz=1: unknown key; did you mean 'steps'\?$"):
+        read_variants(["a=inpaint?solver.*.stepz=1"], [])
+    with pytest.raises(RecipeError, match=r"^--set solver\.\*\.stepz=1: unknown key"):
+        read_variants(["inpaint"], ["solver.*.stepz=1"])
