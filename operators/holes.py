@@ -22,6 +22,8 @@ from priorsolve.operators.scratches import Scratches
 from priorsolve.pictures import picture_size
 from priorsolve.types import Shape
 
+_LOSSLESS = ("PNG", "TIFF", "BMP", "PPM", "GIF")
+"""Formats in which a level of 1 is no speck."""
 Drawing: TypeAlias = Callable[[int, int], Tensor]
 
 
@@ -250,7 +252,8 @@ def _read(file: Path, hole: Literal["white", "black"]) -> Tensor:
         raise ValueError(f"Holes: {file} is a folder; file: '{file}/{{stem}}.png' takes from it the mask of each photo's own name")
     try:
         with Image.open(file) as opened:
-            level = _luminance(ImageOps.exif_transpose(opened), behind="black" if hole == "white" else "white")
+            exact = opened.format in _LOSSLESS
+            level = _luminance(ImageOps.exif_transpose(opened), behind="black" if hole == "white" else "white", exact=exact)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"Holes: cannot read the mask {file}: {getattr(error, 'strerror', None) or error}") from error
     holes = level if hole == "white" else 1 - level
@@ -260,11 +263,15 @@ def _read(file: Path, hole: Literal["white", "black"]) -> Tensor:
     return holes
 
 
-def _luminance(image: Image.Image, behind: Literal["black", "white"]) -> Tensor:
+def _luminance(image: Image.Image, behind: Literal["black", "white"], *, exact: bool) -> Tensor:
     """Levels from 0 (black) to 1 (white), (h, w); what is transparent shows the colour behind."""
-    if image.mode.startswith("I"):  # 16 bits per pixel, which Pillow's conversion would clip
-        return torch.from_numpy(numpy.asarray(image, dtype=numpy.float32) / 65535)
-    if image.has_transparency_data:
-        top = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", top.size, behind), top)
-    return torch.from_numpy(numpy.asarray(image.convert("L"), dtype=numpy.float32) / 255)
+    if image.mode == "F":
+        return torch.from_numpy(numpy.array(image, dtype=numpy.float32)).nan_to_num(0, 1, 0).clamp(0, 1)
+    most = 65535 if image.mode.startswith("I") else 255
+    if most == 255:  # 16 bits per pixel Pillow's conversion would clip
+        if image.has_transparency_data:
+            top = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", top.size, behind), top)
+        image = image.convert("L")
+    values = torch.from_numpy(numpy.array(image, dtype=numpy.float32))
+    return values if exact and bool((values <= 1).all()) else values / most  # programs write masks as 0 and 1 too

@@ -59,7 +59,8 @@ def bottleneck(residual: float, limit: float, noise: float | None = None) -> str
     """Whether noise, solver or prior keeps the residual where it is; `limit` is what the solver reaches on the prior's own picture."""
     if noise is not None and residual <= noise * (1 + WITHIN):
         return "the noise is the limit: neither the prior nor the solver stands in the way"
-    facts = f"on a picture that the prior can draw this solver reaches {limit:.3g}, here {residual:.3g}"
+    here = f"here even {residual:.3g}" if residual < limit else f"here {residual:.3g}"
+    facts = f"on a picture that the prior can draw this solver reaches {limit:.3g}, {here}"
     if residual <= NEAR * limit:
         return f"the solver is the limit: {facts}; more steps or restarts may help"
     return f"the prior is the limit: {facts}; a larger space or another prior may help"

@@ -144,6 +144,9 @@ def test_kinds_of_files(tmp_path: Path) -> None:
         "deep.png": hole.astype(np.uint16) * 65535,
         "colours.png": hole[..., None].repeat(3, 2).astype(np.uint8) * 255,
         "clear.png": clear,
+        "ones.png": hole.astype(np.uint8),
+        "deep_ones.png": hole.astype(np.uint16),
+        "floats.tif": hole.astype(np.float32),
     }
     for name, values in files.items():
         assert torch.equal(shown(Holes(file=saved(tmp_path / name, values)), 4, 4) == 0, torch.from_numpy(hole)), name
