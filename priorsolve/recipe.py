@@ -257,9 +257,13 @@ class Recipe(BaseModel):
 
 def _as_typed(text: str, message: str, *, exact: bool) -> str:
     """The message about an override; where it is about just its value, what stands there is not said again."""
-    key = text.partition("=")[0]
+    key = text.partition("=")[0].strip()
     if exact:
-        message = message.partition(": ")[2].replace("such as {", f"such as {key.strip()}={{")
+        place, _, message = message.partition(": ")
+        message = message.replace("such as {", f"such as {key}={{")
+        last = key.rpartition(".")[2]
+        if within := place.rpartition(f".{last}")[2] if f".{last}" in place else "":  # in a list or a mapping that was given
+            message = f"{last}{within}: {message}"
         for word in ("True", "False", "None"):  # what YAML makes of off, no, on and nothing
             message = message.removesuffix(f", got {word}")
     return f"--set {text}: {message}"

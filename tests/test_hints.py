@@ -32,6 +32,7 @@ from priorsolve.variants import read_variants
         ("inpaint", "operator.mask={colour: #ff00ff}", "what begins with # is a comment; put it in quotes, '#ff00ff'"),
         ("inpaint", "operator.mask.fiel=a.png", "unknown key; did you mean 'file'?"),
         ("inpaint", "noise.gaussian.sigma=0.1", "the list holds nothing; write noise={gaussian: {sigma: 0.1}}"),
+        ("colorize", "solver.1.loss=[l1, {lpips: {nett: alex}}]", "loss[1].lpips.nett: unknown key; did you mean 'net'?"),
         ("inpaint", "output.consistency=0", "should be true or false, got 0"),
         ("inpaint", "output.format=jpeg", "should be 'same' or 'png', got 'jpeg'"),
     ],
