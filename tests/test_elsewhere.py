@@ -85,7 +85,7 @@ def test_it_can_be_switched_off_and_be_told_of_another_name() -> None:
         ({"own": "own.pth", "note": "b"}, "elsewhere.settings: this key is required"),
         ({"own": 3, "note": "b", "settings": {}}, "elsewhere.own: should be a valid string, got 3"),
         ({"owns": "a", "note": "b", "settings": {}}, "elsewhere.owns: unknown key; did you mean 'own'?"),
-        ("l2", "elsewhere: should be a valid dictionary"),
+        ("l2", "elsewhere: should be its settings in braces, got 'l2'"),
     ],
 )
 def test_mistakes_are_told(elsewhere: Any, error: str) -> None:
