@@ -36,6 +36,9 @@ class Lines(Masking):
         ValueError: `count` is below 1 or above 1000, or `width` is not above 0 and below 1.
     """
 
+    made_up = True
+    """Drawn at random, as no photo is damaged by itself: to demonstrate with."""
+
     def __init__(self, count: int, width: float = 0.08, seed: int = 0) -> None:
         super().__init__()
         if not 1 <= count <= _MOST:

@@ -16,6 +16,7 @@ from priorsolve.measuring import covered, measure, measured_where, observe, phot
 from priorsolve.metadata import Tags, read_tags
 from priorsolve.operators.base import Operator
 from priorsolve.operators.holes import Holes
+from priorsolve.operators.lines import Lines
 from priorsolve.operators.mask import Mask, Masking, join_masks
 from priorsolve.operators.noise import Noise
 from priorsolve.operators.photo_holes import PhotoHoles
@@ -137,7 +138,7 @@ class Reader:
 
     def _refuse_made_up(self, photo: Photo, parts: list[Operator], seen: Tensor, operator: Operator) -> None:
         """Raises PhotoError where holes to demonstrate with would hide what a photo shows: where they were used to degrade it is black."""
-        if not any(isinstance(part, Holes | PhotoHoles) and part.made_up for part in parts):
+        if not any(isinstance(part, Holes | PhotoHoles | Lines) and part.made_up for part in parts):
             return
         pictures = torch.empty(1, *self.operators.image_shape, device=self.device, dtype=self.dtype)
         where = measured_where(operator, pictures)[0].expand(seen.shape).cpu()

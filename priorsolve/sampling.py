@@ -91,7 +91,7 @@ def solve_several(
     solver, noise = solver.varied(), None if solver.samples else noise
     where = _measured(solver, y, operator) if where is None and noise is not None else where
     for i in range(1, k):
-        own = [(seed + i * _STRIDE) % 2**48 for seed in ([0] * len(y) if seeds is None else seeds)]
+        own = [(seed + i * _STRIDE) % 2**48 for seed in ([solver.seed] * len(y) if seeds is None else seeds)]
         again = y if noise is None else noise(y, rng=[torch.Generator().manual_seed(seed) for seed in own], where=where)
         solution, batch = solve_fitting(solver, again, operator, seeds=own, on_step=_part(on_step, i, k), batch=batch)
         if torch.equal(solution.images, first.images):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -102,6 +103,9 @@ def test_several_solutions_by_a_name_of_the_library() -> None:
     assert samples.spread.shape == (2, 8, 8)
     assert batch == 2
     same(answer, solver(y, mask))
+    other = ps.solve_several(replace(solver, seed=1), y, mask, 3, noise=ps.noise.Gaussian(0.05))[1]
+    assert other is not None
+    assert not bool((other.images == samples.images).flatten(2).all(2).any()), "each depends on the solver's seed"
 
     def measure(x: Tensor) -> Tensor:
         return mask.A(x)

@@ -151,14 +151,15 @@ def test_of_the_damage_below_a_soft_edge_nothing_stays(tmp_path: Path) -> None:
 
 def test_holes_to_demonstrate_with_hide_nothing_that_a_photo_shows(tmp_path: Path) -> None:
     photos = run.photos(tmp_path / "in", 2)
-    for mask in ({"strokes": "medium"}, {"pixels": 0.5}, {"file": str(masks()[0])}):
-        recipe = run.quick(operator={"mask": mask})
+    for mask in ({"strokes": "medium"}, {"pixels": 0.5}, {"file": str(masks()[0])}, {"count": 9}):
+        operator = {"lines" if "count" in mask else "mask": mask}
+        recipe = run.quick(operator=operator)
         told = {record.reason for record in restore(recipe, photos, tmp_path / next(iter(mask)))}
         assert len(told) == 1
         assert "the recipe's mask is one to demonstrate with, and would hide what this photo shows" in told.pop()
         made = [outcome.path for outcome in degrade(recipe, [photos], tmp_path / "y", overwrite=True) if outcome.path]
         assert [record.status for record in restore(recipe, made, tmp_path / f"{next(iter(mask))}-y")] == ["done"] * 2
-        tiles = run.quick(operator={"mask": mask}, frame="tiles")
+        tiles = run.quick(operator=operator, frame="tiles")
         assert {record.status for record in restore(tiles, photos, tmp_path / f"{next(iter(mask))}-tiles")} == {"failed"}
 
 

@@ -55,6 +55,11 @@ class Staged:
         return self.stages[0].prior
 
     @property
+    def seed(self) -> int:
+        """The first stage's."""
+        return self.stages[0].seed
+
+    @property
     def loss(self) -> Loss:
         """The last stage's, in whose units misfits are told."""
         return self.stages[-1].loss
