@@ -31,7 +31,6 @@ from machine import describe
 from reference_loops import STAGES, Restored, csgm, dgp, ilo, mganprior, one_by_one, pulse, robust
 from torch import Tensor
 
-from priorsolve.build import dtype_of
 from priorsolve.losses import Mixture, l2
 from priorsolve.memory import keep_freed_memory
 from priorsolve.metrics import psnr
@@ -40,6 +39,7 @@ from priorsolve.operators.downsample import Downsample
 from priorsolve.operators.gray import Gray
 from priorsolve.operators.sensing import GaussianSensing
 from priorsolve.priors import Prior, load_prior
+from priorsolve.recipe.build import dtype_of
 from priorsolve.solvers import Latent, Layered, Multicode, Pulse, Solver, Staged
 from priorsolve.solvers.tuned import Tuned
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from priorsolve.framing import Frame, Patch, Rounded, find_faces, lay, paste
-from priorsolve.images import read_image
+from priorsolve.photos.images import read_image
 from priorsolve.priors import load_prior
 
 SIDE = 256

@@ -22,7 +22,7 @@ from machine import describe
 from scale import photos, recipe, resident
 
 from priorsolve.memory import keep_freed_memory
-from priorsolve.restoration import Options, Run
+from priorsolve.run.restoration import Options, Run
 
 COUNTS = (1, 10, 100, 1000)
 

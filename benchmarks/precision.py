@@ -19,9 +19,9 @@ import torch
 from machine import describe
 
 from priorsolve.memory import keep_freed_memory
-from priorsolve.photos import find_photos
-from priorsolve.recipe import Recipe
-from priorsolve.restoration import Options, restore
+from priorsolve.photos.names import find_photos
+from priorsolve.recipe.recipe import Recipe
+from priorsolve.run.restoration import Options, restore
 
 TASKS = {"inpaint": ["operator.mask={boxes: [[0.3125, 0.3125, 0.6875, 0.6875]]}"], "upscale": [], "colorize": []}
 WAYS = {"float32": ("float32", []), "bfloat16": ("bfloat16", []), "rate + 0.01%": ("float32", ["solver.0.lr=0.10001"])}

@@ -19,8 +19,8 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
-from priorsolve.records import Record, write_record
 from priorsolve.report import write_report
+from priorsolve.run.records import Record, write_record
 
 KINDS = ("images", "measurements", "originals")
 

@@ -25,11 +25,11 @@ from PIL import Image
 
 from priorsolve.cluster import Cluster, crew
 from priorsolve.cluster.ray import joined
-from priorsolve.photos import find_photos
-from priorsolve.recipe import Recipe
-from priorsolve.records import Record, pending, write_record
-from priorsolve.restoration import Options, Run, equip
-from priorsolve.workbench import Opened
+from priorsolve.photos.names import find_photos
+from priorsolve.recipe.recipe import Recipe
+from priorsolve.run.records import Record, pending, write_record
+from priorsolve.run.restoration import Options, Run, equip
+from priorsolve.run.workbench import Opened
 
 
 def recipe(steps: int) -> Recipe:

@@ -28,8 +28,8 @@ from sklearn.datasets import load_sample_image
 
 from priorsolve.data import samples
 from priorsolve.framing import Frame, Patch, Rounded, Whole, lay, paste
-from priorsolve.images import read_photo
-from priorsolve.photos import find_photos
+from priorsolve.photos.images import read_photo
+from priorsolve.photos.names import find_photos
 
 SHIPPED: Any = skimage.data
 MAGENTA = (255, 0, 255)

@@ -23,10 +23,10 @@ from torch import Tensor
 from torch.nn.functional import grid_sample
 
 from priorsolve.framing import Frame
-from priorsolve.images import read_photo, write_image
-from priorsolve.metadata import read_tags
-from priorsolve.records import Record, read_records
-from priorsolve.shots import enlarged
+from priorsolve.photos.images import read_photo, write_image
+from priorsolve.photos.metadata import read_tags
+from priorsolve.run.records import Record, read_records
+from priorsolve.run.shots import enlarged
 
 PLACE = re.compile(r"face \d+ of \d+, (\d+)×(\d+) pixels around \((-?\d+), (-?\d+)\)(?:, turned by (-?\d+)°)?: misfit")
 RINGS = {"outline": 1.0, "fading": 0.85}

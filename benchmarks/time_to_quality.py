@@ -28,14 +28,14 @@ import torch
 from machine import describe
 from torch import Tensor
 
-from priorsolve.build import build_operators, build_solver, dtype_of
-from priorsolve.images import read_image
 from priorsolve.memory import keep_freed_memory
 from priorsolve.metrics import lpips
 from priorsolve.operators.base import Operator
+from priorsolve.photos.images import read_image
 from priorsolve.priors import Prior, load_prior
 from priorsolve.priors.bank import bank_of
-from priorsolve.recipe import Recipe
+from priorsolve.recipe.build import build_operators, build_solver, dtype_of
+from priorsolve.recipe.recipe import Recipe
 from priorsolve.types import Images, Measurements, Shape
 
 EVERY, BANK = 5, 512

@@ -19,7 +19,7 @@ from priorsolve.operators.marks import Marks
 from priorsolve.operators.mask import Masking
 from priorsolve.operators.photo_holes import PhotoHoles
 from priorsolve.operators.scratches import Scratches
-from priorsolve.pictures import picture_size
+from priorsolve.photos.pictures import picture_size
 from priorsolve.types import Shape
 
 _LOSSLESS = ("PNG", "TIFF", "BMP", "PPM", "GIF")

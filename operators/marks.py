@@ -12,7 +12,7 @@ from scipy.ndimage import binary_propagation
 from torch import Tensor
 
 from priorsolve.operators.scratches import Scratches, find_scratches, grown
-from priorsolve.pictures import PhotoError, finish, open_picture
+from priorsolve.photos.pictures import PhotoError, finish, open_picture
 
 OPAQUE = 250
 """Of 255: pixels with less alpha are holes."""

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from priorsolve import losses, operators, priors, solvers
     from priorsolve.consistency import put_back
-    from priorsolve.images import read_image, write_image
     from priorsolve.operators import noise
+    from priorsolve.photos.images import read_image, write_image
     from priorsolve.priors import load_prior
     from priorsolve.recipe import Recipe
-    from priorsolve.restoration import Options, restore
+    from priorsolve.run.restoration import Options, restore
     from priorsolve.sampling import Samples, solve_several
 
 __all__ = [
@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Options": "priorsolve.restoration:Options",
+    "Options": "priorsolve.run.restoration:Options",
     "Recipe": "priorsolve.recipe:Recipe",
     "Samples": "priorsolve.sampling:Samples",
     "load_prior": "priorsolve.priors:load_prior",
@@ -50,11 +50,11 @@ _HOMES = {
     "operators": "priorsolve.operators",
     "priors": "priorsolve.priors",
     "put_back": "priorsolve.consistency:put_back",
-    "read_image": "priorsolve.images:read_image",
-    "restore": "priorsolve.restoration:restore",
+    "read_image": "priorsolve.photos.images:read_image",
+    "restore": "priorsolve.run.restoration:restore",
     "solve_several": "priorsolve.sampling:solve_several",
     "solvers": "priorsolve.solvers",
-    "write_image": "priorsolve.images:write_image",
+    "write_image": "priorsolve.photos.images:write_image",
 }
 
 

@@ -12,8 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
-from priorsolve.engine import cluster_of, records_of, shard_of
-from priorsolve.interrupted import stopped
+from priorsolve.command.engine import cluster_of, records_of, shard_of
+from priorsolve.command.interrupted import stopped
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_enable=False)
 
@@ -53,14 +53,14 @@ def restore(
 
     With no photos given, the sample photos are degraded and restored. Finished photos are skipped: run it again to go on.
     """
-    from priorsolve import console
+    from priorsolve.command import console
+    from priorsolve.command.stopping import Stopping
     from priorsolve.data import samples
     from priorsolve.memory import keep_freed_memory
-    from priorsolve.mixed import told_of_metrics, told_of_strangers
-    from priorsolve.outfolder import unwritable
     from priorsolve.report import outdated, write_report
-    from priorsolve.restoration import Options, Run
-    from priorsolve.stopping import Stopping
+    from priorsolve.run.mixed import told_of_metrics, told_of_strangers
+    from priorsolve.run.outfolder import unwritable
+    from priorsolve.run.restoration import Options, Run
 
     keep_freed_memory()
 
@@ -124,9 +124,9 @@ def degrade(
     as_json: AsJson = False,
 ) -> None:
     """Make measurements from clean photos: what RECIPE restores."""
-    from priorsolve import console
+    from priorsolve.command import console
     from priorsolve.data import samples
-    from priorsolve.degrade import degrade as degrade_photos
+    from priorsolve.run.degrade import degrade as degrade_photos
 
     say = console.unless(quiet or as_json)
     outcomes = degrade_photos(_recipe(recipe, set_, seed), photos or samples(), out, exact=exact, overwrite=overwrite, say=say)
@@ -148,8 +148,8 @@ def masks(
 
     Correct the masks in an editor, then restore with --set "operator.mask={file: 'masks/{stem}.png'}".
     """
-    from priorsolve import console
-    from priorsolve.masks import write_masks
+    from priorsolve.command import console
+    from priorsolve.run.masks import write_masks
 
     outcomes = write_masks(_recipe(recipe, set_, seed), photos, out, overwrite=overwrite, say=console.unless(quiet or as_json))
     raise typer.Exit(1 if console.failures("masking", outcomes, out, quiet, as_json) else 0)
@@ -181,13 +181,13 @@ def benchmark(
     from rich.progress import track
     from rich.table import Table
 
-    from priorsolve import console
-    from priorsolve.benchmark import Benchmark
+    from priorsolve.command import console
+    from priorsolve.comparison.benchmark import Benchmark
+    from priorsolve.comparison.summary import CAPTION, cells, write_tables
+    from priorsolve.comparison.variants import read_variants
     from priorsolve.data import samples
     from priorsolve.memory import keep_freed_memory
-    from priorsolve.restoration import Options
-    from priorsolve.summary import CAPTION, cells, write_tables
-    from priorsolve.variants import read_variants
+    from priorsolve.run.restoration import Options
 
     keep_freed_memory()
     options = Options(device=device, dtype=dtype, batch_size=batch_size, limit=limit)
@@ -230,7 +230,7 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Check a recipe (and its operator, by the dot test) or a checkpoint, and say what it is."""
-    from priorsolve.checks import check_prior, check_recipe, is_checkpoint
+    from priorsolve.command.checks import check_prior, check_recipe, is_checkpoint
 
     path = Path(target)
     facts, passed = check_prior(path) if is_checkpoint(path) else check_recipe(_recipe(target, set_, None))
@@ -247,7 +247,7 @@ def list_(
     what: Annotated[str, typer.Argument(help="recipes, operators, noises, solvers, priors, losses or metrics.")], as_json: AsJson = False
 ) -> None:
     """List what can be used, with its arguments."""
-    from priorsolve.catalogue import catalogue
+    from priorsolve.command.catalogue import catalogue
 
     found = catalogue(what)
     if as_json:
@@ -260,7 +260,7 @@ def list_(
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of recipes, for editors."""
-    from priorsolve.schema import recipe_schema
+    from priorsolve.recipe.schema import recipe_schema
 
     typer.echo(json.dumps(recipe_schema(), indent=2))
 
@@ -268,7 +268,7 @@ def schema() -> None:
 @app.command()
 def fetch(name: Annotated[str | None, typer.Argument(help="A prior's name; left out, all of them.")] = None, quiet: Quiet = False) -> None:
     """Download a prior's weights now, so that it works offline later."""
-    from priorsolve import console
+    from priorsolve.command import console
     from priorsolve.priors import ZOO
     from priorsolve.priors import fetch as fetch_weights
 
@@ -340,7 +340,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _recipe(source: str, sets: list[str] | None, seed: int | None) -> Any:
-    from priorsolve.recipe import Recipe
+    from priorsolve.recipe.recipe import Recipe
 
     return Recipe.load(source, [*(sets or []), *([] if seed is None else [f"seed={seed}"])])
 
@@ -356,7 +356,7 @@ def _expected(error: Exception) -> bool:
 
 
 def _say(message: object) -> None:
-    from priorsolve import console
+    from priorsolve.command import console
 
     usage = getattr(message, "format_message", None)
     if usage is None or usage():  # without any words it showed the help itself

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from priorsolve.records import Record, write_record
+from priorsolve.run.records import Record, write_record
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Dialog, Page

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from priorsolve.recipe import Recipe
+from priorsolve.recipe.recipe import Recipe
 
 QUICK = """\
 operator:

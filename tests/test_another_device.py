@@ -17,7 +17,6 @@ import torch
 from device_support import DEVICE, another_device
 from torch import Tensor
 
-from priorsolve import restoration
 from priorsolve.cli import main
 from priorsolve.losses import DeadZone, Huber, LaplacianPyramid, Loss, Mixture, MultiResolution, l1
 from priorsolve.losses.features import VGGFeatures
@@ -37,6 +36,7 @@ from priorsolve.operators.pillow import PillowJPEG, PillowResize
 from priorsolve.operators.quantize import Quantize
 from priorsolve.operators.sensing import FastSensing, GaussianSensing
 from priorsolve.priors import DownloadError, Prior, load_prior
+from priorsolve.run import restoration
 from priorsolve.solvers import Langevin, Latent, Layered, Multicode, Pivotal, Projector, Pulse, Solver, Staged, Tuned
 
 Make = Callable[[Prior], Solver | Staged]

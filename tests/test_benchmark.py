@@ -16,19 +16,19 @@ from PIL import Image
 from scipy import stats
 
 from priorsolve.baselines import BASELINES
-from priorsolve.benchmark import Benchmark
 from priorsolve.cli import main
-from priorsolve.components import RecipeError
-from priorsolve.effort import passes
+from priorsolve.comparison.benchmark import Benchmark
+from priorsolve.comparison.effort import passes
+from priorsolve.comparison.summary import Mean, Score, interval, summarised
+from priorsolve.comparison.variants import read_variants
 from priorsolve.metrics import METRICS
 from priorsolve.operators import Downsample
 from priorsolve.priors import Prior
-from priorsolve.restoration import Options
-from priorsolve.sheet import BOX, GAP
+from priorsolve.recipe.components import RecipeError
+from priorsolve.run.restoration import Options
+from priorsolve.run.sheet import BOX, GAP
+from priorsolve.run.workbench import Workbench
 from priorsolve.solvers import Latent, Staged
-from priorsolve.summary import Mean, Score, interval, summarised
-from priorsolve.variants import read_variants
-from priorsolve.workbench import Workbench
 
 SMALL = """\
 operator:

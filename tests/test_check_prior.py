@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from priorsolve.checks import check_prior, is_checkpoint
 from priorsolve.cli import main
+from priorsolve.command.checks import check_prior, is_checkpoint
 from priorsolve.priors import ZOO, load_prior, save_prior
 
 CASES = {

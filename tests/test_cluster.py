@@ -19,9 +19,9 @@ from PIL import Image
 from priorsolve.cli import main
 from priorsolve.cluster import Cluster, restore_on
 from priorsolve.cluster.ray import joined
-from priorsolve.recipe import Recipe
-from priorsolve.records import Record
-from priorsolve.restoration import Options, Run, restore
+from priorsolve.recipe.recipe import Recipe
+from priorsolve.run.records import Record
+from priorsolve.run.restoration import Options, Run, restore
 
 pytestmark = [pytest.mark.usefixtures("digiface64"), pytest.mark.xdist_group("ray")]
 TWO = Cluster(workers=2, threads=1)

@@ -10,10 +10,10 @@ import run_support as run
 import torch
 from PIL import Image
 
-from priorsolve.album import FILE, chroma_of, grey_of, recoloured
-from priorsolve.components import RecipeError
 from priorsolve.operators.gray import Gray
-from priorsolve.restoration import Options, restore
+from priorsolve.recipe.components import RecipeError
+from priorsolve.run.album import FILE, chroma_of, grey_of, recoloured
+from priorsolve.run.restoration import Options, restore
 
 ALBUM = {"consistency": True, "album": True}
 

@@ -10,9 +10,9 @@ import run_support as run
 from PIL import Image
 
 from priorsolve.cli import main
-from priorsolve.degrade import degrade
-from priorsolve.recipe import Recipe
-from priorsolve.restoration import Options, restore
+from priorsolve.recipe.recipe import Recipe
+from priorsolve.run.degrade import degrade
+from priorsolve.run.restoration import Options, restore
 
 pytestmark = pytest.mark.usefixtures("digiface64")
 

@@ -16,15 +16,15 @@ from torch import nn
 
 import priorsolve as ps
 from priorsolve.bulk import Bulk, Distance
-from priorsolve.diagnosis import Limits, bottleneck, diagnose, fit, known_noise
-from priorsolve.images import write_image
 from priorsolve.operators.base import Identity, Operator
 from priorsolve.operators.noise import Gaussian
+from priorsolve.photos.images import write_image
 from priorsolve.priors import Prior
 from priorsolve.priors.layered import Layered
 from priorsolve.priors.stylegan2 import StyleGAN2
-from priorsolve.recipe import Recipe
-from priorsolve.restoration import Options, restore
+from priorsolve.recipe.recipe import Recipe
+from priorsolve.run.diagnosis import Limits, bottleneck, diagnose, fit, known_noise
+from priorsolve.run.restoration import Options, restore
 from priorsolve.solvers import Latent
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from priorsolve.recipe import Recipe
-from priorsolve.registry import BUILTIN
+from priorsolve.recipe.recipe import Recipe
+from priorsolve.recipe.registry import BUILTIN
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]

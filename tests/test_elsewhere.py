@@ -10,11 +10,11 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 import run_support as run
 
-from priorsolve.checks import check_recipe
 from priorsolve.cli import main
-from priorsolve.components import RecipeError
-from priorsolve.recipe import Recipe
-from priorsolve.schema import recipe_schema
+from priorsolve.command.checks import check_recipe
+from priorsolve.recipe.components import RecipeError
+from priorsolve.recipe.recipe import Recipe
+from priorsolve.recipe.schema import recipe_schema
 
 RECIPE: dict[str, Any] = {
     "operator": "gray",

@@ -16,10 +16,10 @@ from kornia.color import lab_to_rgb, rgb_to_lab
 from PIL import Image
 from torch import Tensor
 
-from priorsolve.build import check_frames
-from priorsolve.components import RecipeError
 from priorsolve.framing import Frame, cut, find_faces, lay
 from priorsolve.framing.colour import matched, with_chroma
+from priorsolve.recipe.build import check_frames
+from priorsolve.recipe.components import RecipeError
 
 DATA: Any = skimage.data
 

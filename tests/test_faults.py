@@ -18,7 +18,7 @@ import run_support as run
 from PIL import Image
 
 from priorsolve.cli import main
-from priorsolve.restoration import Options, restore
+from priorsolve.run.restoration import Options, restore
 
 pytestmark = pytest.mark.usefixtures("digiface64")
 

@@ -14,19 +14,19 @@ import skimage.data
 import torch
 from PIL import Image
 
-from priorsolve.blending import compose
 from priorsolve.cli import main
-from priorsolve.components import RecipeError
-from priorsolve.damage import Damage
 from priorsolve.framing.frame import centres
-from priorsolve.framings import Faces, Framings
 from priorsolve.operators.gray import Gray
-from priorsolve.recipe import Recipe
-from priorsolve.records import Record
-from priorsolve.restoration import Options, restore
-from priorsolve.scenes import framed
-from priorsolve.schema import recipe_schema
-from priorsolve.shots import Source
+from priorsolve.recipe.components import RecipeError
+from priorsolve.recipe.framings import Faces, Framings
+from priorsolve.recipe.recipe import Recipe
+from priorsolve.recipe.schema import recipe_schema
+from priorsolve.run.blending import compose
+from priorsolve.run.damage import Damage
+from priorsolve.run.records import Record
+from priorsolve.run.restoration import Options, restore
+from priorsolve.run.scenes import framed
+from priorsolve.run.shots import Source
 
 pytestmark = pytest.mark.usefixtures("digiface64")
 

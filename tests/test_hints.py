@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from priorsolve.components import RecipeError
-from priorsolve.recipe import Recipe
-from priorsolve.variants import read_variants
+from priorsolve.comparison.variants import read_variants
+from priorsolve.recipe.components import RecipeError
+from priorsolve.recipe.recipe import Recipe
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import tifffile
 import torch
 from PIL import Image, ImageCms
 
-from priorsolve.images import (
+from priorsolve.photos.images import (
     PhotoError,
     measurement_suffix,
     read_framed,

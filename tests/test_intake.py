@@ -8,15 +8,15 @@ import pytest
 import run_support as run
 from PIL import Image
 
-from priorsolve.benchmark import Benchmark
 from priorsolve.cli import main
-from priorsolve.degrade import degrade
-from priorsolve.intake import take_in
-from priorsolve.masks import write_masks
-from priorsolve.recipe import Recipe
+from priorsolve.comparison.benchmark import Benchmark
+from priorsolve.comparison.variants import Variant
+from priorsolve.recipe.recipe import Recipe
 from priorsolve.report import write_report
-from priorsolve.restoration import Options, Run, restore
-from priorsolve.variants import Variant
+from priorsolve.run.degrade import degrade
+from priorsolve.run.intake import take_in
+from priorsolve.run.masks import write_masks
+from priorsolve.run.restoration import Options, Run, restore
 
 BOXES = "boxes: [[0.25, 0.25, 0.75, 0.75]]"
 

@@ -11,10 +11,10 @@ import tifffile
 import torch
 from PIL import Image
 
-from priorsolve.images import read_photo, write_image
-from priorsolve.masks import write_masks
+from priorsolve.photos.images import read_photo, write_image
 from priorsolve.report.pictures import shown
-from priorsolve.restoration import Options, restore
+from priorsolve.run.masks import write_masks
+from priorsolve.run.restoration import Options, restore
 
 
 @pytest.mark.usefixtures("digiface64")

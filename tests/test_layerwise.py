@@ -15,19 +15,19 @@ from style_support import style2_state
 from torch import Tensor, nn
 
 import priorsolve as ps
-from priorsolve.components import RecipeError
-from priorsolve.images import write_image
 from priorsolve.operators.base import Identity, LinearOperator, Operator
 from priorsolve.operators.blur import gaussian_blur
 from priorsolve.operators.gray import Gray
 from priorsolve.operators.mask import Mask
+from priorsolve.photos.images import write_image
 from priorsolve.priors import DCGAN, Prior
 from priorsolve.priors.decoders import Decoder, Hidden, Output
 from priorsolve.priors.layered import Layered
 from priorsolve.priors.layers import PixelNorm
 from priorsolve.priors.layers import linear as matrix
 from priorsolve.priors.stylegan2 import StyleGAN2
-from priorsolve.recipe import Recipe
+from priorsolve.recipe.components import RecipeError
+from priorsolve.recipe.recipe import Recipe
 from priorsolve.sampling import solve_several
 from priorsolve.solvers import Latent, Staged, Step, Stop
 from priorsolve.solvers.layerwise import Layerwise

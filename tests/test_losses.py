@@ -11,16 +11,16 @@ import torch
 from solvers_support import linear, pictures, random_mask
 from torch import Tensor
 
-from priorsolve.build import build_solver
-from priorsolve.components import RecipeError, build_loss, check_loss
 from priorsolve.losses import L1, L2, DeadZone, Huber, LaplacianPyramid, Loss, Mixture, MultiResolution, huber, l1, l2, prepared
 from priorsolve.losses.base import Distance
 from priorsolve.priors.linear import LinearPrior
-from priorsolve.recipe import Recipe
-from priorsolve.schema import recipe_schema
+from priorsolve.recipe.build import build_solver
+from priorsolve.recipe.components import RecipeError, build_loss, check_loss
+from priorsolve.recipe.recipe import Recipe
+from priorsolve.recipe.schema import recipe_schema
+from priorsolve.recipe.yamlfile import parse
 from priorsolve.solvers.latent import Latent
 from priorsolve.solvers.target import Target
-from priorsolve.yamlfile import parse
 
 PIXEL: dict[str, Loss] = {"l2": L2(), "l1": L1(), "huber": Huber(0.05), "dead_zone": DeadZone(0.02)}
 PICTURE: dict[str, Loss] = {

@@ -15,7 +15,6 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from priorsolve.components import build_loss, check_loss
 from priorsolve.losses import Loss, Mixture, l1, prepared, weights
 from priorsolve.losses.backbones import Backbone, backbone
 from priorsolve.losses.features import DiscriminatorFeatures, VGGFeatures, discriminator_features
@@ -25,6 +24,7 @@ from priorsolve.losses.weights import SOURCES, heads_of, weights_of
 from priorsolve.metrics import METRICS
 from priorsolve.operators.holes import Holes
 from priorsolve.priors import BigGANDiscriminator, CheckpointError, DownloadError, FetchError, Prior, WrongFileError, read_state
+from priorsolve.recipe.components import build_loss, check_loss
 from priorsolve.solvers.latent import Latent
 
 VGG = [("lpips", LPIPS("vgg", resolutions=3)), ("vgg_features", VGGFeatures(("relu1_2", "relu2_2"), power=2))]

@@ -12,14 +12,14 @@ import torch
 from PIL import Image, ImageDraw
 
 from priorsolve.cli import main
-from priorsolve.components import RecipeError
-from priorsolve.jobs import HIDES_ALL, HIDES_NOTHING
 from priorsolve.operators.holes import Holes
 from priorsolve.operators.scratches import Scratches, find_scratches
-from priorsolve.pictures import PhotoError
-from priorsolve.recipe import Recipe
-from priorsolve.records import Record
-from priorsolve.restoration import Options, restore
+from priorsolve.photos.pictures import PhotoError
+from priorsolve.recipe.components import RecipeError
+from priorsolve.recipe.recipe import Recipe
+from priorsolve.run.jobs import HIDES_ALL, HIDES_NOTHING
+from priorsolve.run.records import Record
+from priorsolve.run.restoration import Options, restore
 
 MAGENTA = (255, 0, 255)
 

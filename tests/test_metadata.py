@@ -15,13 +15,13 @@ import tifffile
 import torch
 from PIL import Image, ImageCms
 
-from priorsolve.images import read_image, read_photo, read_stored, write_image
-from priorsolve.metadata import EXIF, GPS, Tags, read_tags
-from priorsolve.own_colours import in_own_colours
-from priorsolve.pictures import PhotoError, picture_size
-from priorsolve.profiles import srgb
-from priorsolve.records import Record
-from priorsolve.restoration import restore
+from priorsolve.photos.images import read_image, read_photo, read_stored, write_image
+from priorsolve.photos.metadata import EXIF, GPS, Tags, read_tags
+from priorsolve.photos.own_colours import in_own_colours
+from priorsolve.photos.pictures import PhotoError, picture_size
+from priorsolve.photos.profiles import srgb
+from priorsolve.run.records import Record
+from priorsolve.run.restoration import restore
 
 WIDE: bytes = imagecodecs.cms_profile(
     "rgb", whitepoint=[0.3127, 0.3290], primaries=[0.68, 0.32, 0.265, 0.69, 0.15, 0.06], gamma=2.2

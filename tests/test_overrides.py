@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from priorsolve.components import RecipeError
-from priorsolve.overrides import override
+from priorsolve.recipe.components import RecipeError
+from priorsolve.recipe.overrides import override
 
 TWO = [{"latent": {"steps": 1}}, {"latent": {"steps": 2}}]
 WEIGHTED = {"solver": [{"x": {"loss": [{"l1": {"weight": 2}}, {"l2": {}}]}}]}

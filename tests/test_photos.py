@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from priorsolve.photos import Photo, find_photos, output_name, output_names
+from priorsolve.photos.names import Photo, find_photos, output_name, output_names
 
 
 def lay(folder: Path, *names: str) -> Path:

@@ -14,11 +14,11 @@ import torch
 import yaml
 from PIL import Image
 
-from priorsolve.checks import check_recipe
-from priorsolve.components import RecipeError, build, check
+from priorsolve.command.checks import check_recipe
 from priorsolve.operators import JPEG, Downsample, PillowJPEG, PillowResize
-from priorsolve.recipe import Recipe
-from priorsolve.restoration import Options, restore
+from priorsolve.recipe.components import RecipeError, build, check
+from priorsolve.recipe.recipe import Recipe
+from priorsolve.run.restoration import Options, restore
 from priorsolve.solvers import Latent
 
 

@@ -9,11 +9,11 @@ import run_support as run
 import torch
 from test_mobilestylegan import random_state
 
-from priorsolve.build import dtype_of
 from priorsolve.operators import Downsample
 from priorsolve.priors import Prior
 from priorsolve.priors.mobilestylegan import MobileStyleGAN
-from priorsolve.restoration import Options, restore
+from priorsolve.recipe.build import dtype_of
+from priorsolve.run.restoration import Options, restore
 from priorsolve.solvers import Latent
 
 

@@ -15,13 +15,13 @@ import torch
 from safetensors.torch import save_file
 from style_support import style2_state
 
-from priorsolve.build import build_noise, build_operators, build_solver
-from priorsolve.checks import check_recipe
 from priorsolve.cli import main
+from priorsolve.command.checks import check_recipe
 from priorsolve.operators.base import Identity
 from priorsolve.penalties import geocross
 from priorsolve.priors import Prior, load_prior
-from priorsolve.recipe import Recipe, builtin_recipes, find_recipe
+from priorsolve.recipe.build import build_noise, build_operators, build_solver
+from priorsolve.recipe.recipe import Recipe, builtin_recipes, find_recipe
 from priorsolve.solvers import Solution, Solver
 from priorsolve.solvers.layered import Layered
 from priorsolve.solvers.pulse import Pulse

@@ -11,13 +11,13 @@ import test_dcgan
 import test_pggan
 from safetensors.torch import save_file
 
-from priorsolve.build import build_solver
-from priorsolve.checks import check_recipe
-from priorsolve.components import RecipeError
+from priorsolve.command.checks import check_recipe
 from priorsolve.losses.features import VGGFeatures
 from priorsolve.losses.lpips import LPIPS
 from priorsolve.priors import PGGAN, LinearPrior, Prior, StyleGAN2, load_prior
-from priorsolve.recipe import Recipe, builtin_recipes
+from priorsolve.recipe.build import build_solver
+from priorsolve.recipe.components import RecipeError
+from priorsolve.recipe.recipe import Recipe, builtin_recipes
 from priorsolve.solvers import Staged
 from priorsolve.solvers.checks import features_at
 from priorsolve.solvers.layered import Layered

@@ -8,10 +8,10 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 import run_support as run
 
-from priorsolve.components import RecipeError
-from priorsolve.recipe import Recipe, builtin_recipes
-from priorsolve.schema import recipe_schema
-from priorsolve.yamlfile import parse
+from priorsolve.recipe.components import RecipeError
+from priorsolve.recipe.recipe import Recipe, builtin_recipes
+from priorsolve.recipe.schema import recipe_schema
+from priorsolve.recipe.yamlfile import parse
 
 GOOD = {"operator": "gray", "prior": "digiface64", "solver": "latent"}
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from priorsolve.checks import check_recipe
+from priorsolve.command.checks import check_recipe
 from priorsolve.data import samples
-from priorsolve.recipe import Recipe, builtin_recipes
-from priorsolve.restoration import Options, restore
+from priorsolve.recipe.recipe import Recipe, builtin_recipes
+from priorsolve.run.restoration import Options, restore
 
 TASKS = sorted(name for name in builtin_recipes() if "/" not in name)  # presets name priors of their own: see test_presets.py
 

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from priorsolve.files import write_atomically
-from priorsolve.photos import Photo
-from priorsolve.records import _KINDS, HISTORY, Record, pending, read_record, read_records, record_path, thinned, write_record
+from priorsolve.photos.names import Photo
+from priorsolve.run.records import _KINDS, HISTORY, Record, pending, read_record, read_records, record_path, thinned, write_record
 
 text = st.text(st.characters(exclude_categories=[]), max_size=20)  # lone surrogates too: what an undecodable file name becomes
 number = st.floats(allow_nan=False)

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 from report_support import HOSTILE, browsing, done, folder, opened
 
-from priorsolve.records import Record, record_path, write_record
 from priorsolve.report import write_report
+from priorsolve.run.records import Record, record_path, write_record
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -13,14 +13,14 @@ import pytest
 import run_support as run
 from rich.console import Console
 
-from priorsolve.claims import claimed
 from priorsolve.cli import main
-from priorsolve.outfolder import working_in
-from priorsolve.plan import Plan, read_plans, write_plan
-from priorsolve.records import Record, read_record, record_path, write_record
 from priorsolve.report import progress as looking
 from priorsolve.report.progress import Onlooker
 from priorsolve.report.watch import table, watch
+from priorsolve.run.claims import claimed
+from priorsolve.run.outfolder import working_in
+from priorsolve.run.plan import Plan, read_plans, write_plan
+from priorsolve.run.records import Record, read_record, record_path, write_record
 
 
 def written(out: Path, name: str, at: float, **changes: object) -> None:

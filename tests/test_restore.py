@@ -13,15 +13,15 @@ import torch
 from PIL import Image
 
 import priorsolve as ps
-from priorsolve.components import RecipeError
 from priorsolve.data import masks
-from priorsolve.degrade import degrade
-from priorsolve.images import read_image
-from priorsolve.outfolder import working_in
+from priorsolve.photos.images import read_image
 from priorsolve.priors import Prior
-from priorsolve.recipe import Recipe
-from priorsolve.records import Record
-from priorsolve.restoration import Options, Run, restore
+from priorsolve.recipe.components import RecipeError
+from priorsolve.recipe.recipe import Recipe
+from priorsolve.run.degrade import degrade
+from priorsolve.run.outfolder import working_in
+from priorsolve.run.records import Record
+from priorsolve.run.restoration import Options, Run, restore
 
 pytestmark = pytest.mark.usefixtures("digiface64")
 

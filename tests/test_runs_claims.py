@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 import run_support as run
 
-from priorsolve import claims
-from priorsolve.claims import Claim, FolderBusyError, claimed, own_claim, write_claim
 from priorsolve.cli import main
-from priorsolve.restoration import Options, Run
+from priorsolve.run import claims
+from priorsolve.run.claims import Claim, FolderBusyError, claimed, own_claim, write_claim
+from priorsolve.run.restoration import Options, Run
 
 
 def others(out: Path) -> list[Path]:

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 import run_support as run
 
-from priorsolve.jobs import Reader, Work
-from priorsolve.keeping import Keeper
-from priorsolve.photos import Photo, find_photos
-from priorsolve.restoration import Options, equip
+from priorsolve.photos.names import Photo, find_photos
+from priorsolve.run.jobs import Reader, Work
+from priorsolve.run.keeping import Keeper
+from priorsolve.run.restoration import Options, equip
+from priorsolve.run.workbench import Ended, Turn, Workbench
 from priorsolve.solvers import OnStep
-from priorsolve.workbench import Ended, Turn, Workbench
 
 pytestmark = pytest.mark.usefixtures("digiface64")
 

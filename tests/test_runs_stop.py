@@ -14,8 +14,8 @@ import pytest
 import run_support as run
 
 from priorsolve.cli import main
-from priorsolve.restoration import Options, Run
-from priorsolve.stopping import Stopping
+from priorsolve.command.stopping import Stopping
+from priorsolve.run.restoration import Options, Run
 
 pytestmark = pytest.mark.usefixtures("digiface64")
 STOPPED = "priorsolve: stopped; what is done is kept, run the same command to go on\n"
@@ -92,7 +92,7 @@ def test_while_torch_is_being_imported_a_process_says_one_line_and_is_not_taken_
     """What was imported of it is left behind then, and would fail at length when it is imported again or at the end."""
     begin = "import atexit, sys, types; atexit.register(print, 'taken down')"
     left = "sys.modules['torch._C'] = types.ModuleType('torch._C')" if half else ""
-    program = f"{begin}\n{left}\nfrom priorsolve.interrupted import stopped\nsys.exit(stopped(130, ['restore']))"
+    program = f"{begin}\n{left}\nfrom priorsolve.command.interrupted import stopped\nsys.exit(stopped(130, ['restore']))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (130, STOPPED)
     assert done.stdout == ("" if half else "taken down\n")

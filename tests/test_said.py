@@ -8,9 +8,9 @@ import pytest
 import run_support as run
 
 from priorsolve.cli import main
-from priorsolve.jobs import NO_LARGER
-from priorsolve.records import Record
-from priorsolve.restoration import Options, restore
+from priorsolve.run.jobs import NO_LARGER
+from priorsolve.run.records import Record
+from priorsolve.run.restoration import Options, restore
 
 pytestmark = pytest.mark.usefixtures("digiface64")
 SMALLER = {"downsample": {"factor": 8}}

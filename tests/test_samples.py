@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from priorsolve.data import masks, samples
-from priorsolve.images import read_framed
+from priorsolve.photos.images import read_framed
 
 
 @pytest.mark.parametrize("path", samples() + masks(), ids=lambda path: path.name)

@@ -11,11 +11,11 @@ import run_support as run
 import torch
 from PIL import Image
 
-from priorsolve.components import RecipeError
 from priorsolve.operators import Identity, Mask
 from priorsolve.operators.noise import Gaussian
 from priorsolve.priors.linear import LinearPrior
-from priorsolve.restoration import Options, restore
+from priorsolve.recipe.components import RecipeError
+from priorsolve.run.restoration import Options, restore
 from priorsolve.sampling import Samples, solve_several
 from priorsolve.solvers import Langevin, Latent
 from priorsolve.types import Images

@@ -11,11 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
-from priorsolve.images import write_image, write_measurement
-from priorsolve.records import Record, write_record
+from priorsolve.photos.images import write_image, write_measurement
 from priorsolve.report import outdated, write_report
 from priorsolve.report.pictures import embedded, size_for
-from priorsolve.sheet import BOX, GAP, HEAD, MARGIN, Row, write_sheet
+from priorsolve.run.records import Record, write_record
+from priorsolve.run.sheet import BOX, GAP, HEAD, MARGIN, Row, write_sheet
 
 
 def picture(size: int, seed: int = 0, channels: int = 3) -> torch.Tensor:

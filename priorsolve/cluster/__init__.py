@@ -11,9 +11,9 @@ from pathlib import Path
 
 from priorsolve.cluster.crew import Crew, crew
 from priorsolve.cluster.ray import Cluster, ClusterError
-from priorsolve.recipe import Recipe
-from priorsolve.records import Record
-from priorsolve.restoration import Options, Run
+from priorsolve.recipe.recipe import Recipe
+from priorsolve.run.records import Record
+from priorsolve.run.restoration import Options, Run
 
 __all__ = ["Cluster", "ClusterError", "Crew", "crew", "restore_on"]
 

@@ -13,11 +13,11 @@ from typing import Any
 
 from priorsolve.cluster.ray import Cluster, ClusterError, joined
 from priorsolve.cluster.worker import Worker
-from priorsolve.keeping import Keeper
-from priorsolve.photos import Photo
-from priorsolve.records import Record, pending, read_record, record_path
-from priorsolve.restoration import Fingerprint, Run
-from priorsolve.workbench import Stop
+from priorsolve.photos.names import Photo
+from priorsolve.run.keeping import Keeper
+from priorsolve.run.records import Record, pending, read_record, record_path
+from priorsolve.run.restoration import Fingerprint, Run
+from priorsolve.run.workbench import Stop
 
 START_SECONDS = 300.0
 """How long to wait for a place for the first worker."""

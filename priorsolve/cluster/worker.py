@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 
 from priorsolve.memory import keep_freed_memory
-from priorsolve.photos import Photo
-from priorsolve.recipe import Recipe
-from priorsolve.records import Record
-from priorsolve.restoration import Options, equip
-from priorsolve.workbench import Failed, Opened
+from priorsolve.photos.names import Photo
+from priorsolve.recipe.recipe import Recipe
+from priorsolve.run.records import Record
+from priorsolve.run.restoration import Options, equip
+from priorsolve.run.workbench import Failed, Opened
 
 
 class Worker:

@@ -6,12 +6,12 @@ import itertools
 from pathlib import Path
 
 from priorsolve.files import is_temporary, write_atomically
-from priorsolve.records import Record, read_records
 from priorsolve.report.pages import page
 from priorsolve.report.pictures import shown
 from priorsolve.report.table import results
 from priorsolve.report.words import value
-from priorsolve.sheet import Row, write_sheet
+from priorsolve.run.records import Record, read_records
+from priorsolve.run.sheet import Row, write_sheet
 from priorsolve.showing import checked_path
 
 SHOWN = 40

@@ -12,12 +12,12 @@ from typing import Any
 import yaml
 
 from priorsolve.files import legible
-from priorsolve.mixed import by_recipe
-from priorsolve.overrides import operator_names
 from priorsolve.priors import ZOO
-from priorsolve.records import Record
+from priorsolve.recipe.overrides import operator_names
+from priorsolve.recipe.yamlfile import parse
 from priorsolve.report.words import duration, value
-from priorsolve.yamlfile import parse
+from priorsolve.run.mixed import by_recipe
+from priorsolve.run.records import Record
 
 
 def heading(recipe: str) -> str:

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from priorsolve.files import legible
-from priorsolve.mixed import by_recipe
-from priorsolve.records import Record
 from priorsolve.report.about import about, heading, licence, medians, mixed, stats
 from priorsolve.report.pictures import Size, embedded, size_for
+from priorsolve.run.mixed import by_recipe
+from priorsolve.run.records import Record
 
 PICTURED = 10_000
 """Photos whose pictures are in the file; those beyond are listed, and link to their files."""

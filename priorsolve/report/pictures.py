@@ -11,7 +11,7 @@ from urllib.parse import quote
 import numpy as np
 from PIL import Image
 
-from priorsolve.pictures import PhotoError, finish, open_picture
+from priorsolve.photos.pictures import PhotoError, finish, open_picture
 
 PLAIN = 64
 """Pixels on the longer side up to which a picture is kept as it is, and each of its pixels is shown."""

@@ -9,10 +9,10 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from priorsolve.claims import at_work
 from priorsolve.files import is_temporary
-from priorsolve.plan import read_plans
-from priorsolve.records import Record, read_record
+from priorsolve.run.claims import at_work
+from priorsolve.run.plan import read_plans
+from priorsolve.run.records import Record, read_record
 
 LATEST = 10
 """Photos that are told one by one."""

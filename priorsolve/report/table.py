@@ -6,7 +6,7 @@ import io
 from typing import Any
 
 from priorsolve.files import legible
-from priorsolve.records import Record
+from priorsolve.run.records import Record
 
 
 def results(records: list[Record]) -> bytes:

@@ -1,0 +1,130 @@
+"""What `priorsolve check` looks at: a recipe and the laws of its operator, or a checkpoint."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from priorsolve.operators.base import Operator
+from priorsolve.operators.laws import TOLERANCE, laws
+from priorsolve.priors import ZOO, Prior, cached_path, fetch, load_prior
+from priorsolve.priors.checkpoint import FOLDER
+from priorsolve.priors.load import load_file
+from priorsolve.recipe.build import build_noise, build_operators, build_solver, image_shape_of
+from priorsolve.recipe.recipe import Recipe, builtin_recipes
+from priorsolve.run.measuring import photo_seed
+from priorsolve.types import Shape
+
+_RECIPES = (".yaml", ".yml")
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether `check` should read the path as a generator: its weights' file or folder, or, where no file is called so, the zoo's name."""
+    if path.is_file() or (path / FOLDER[0]).is_file():
+        return path.suffix.lower() not in _RECIPES
+    return _is_named(path) or path.suffix.lower() not in ("", *_RECIPES)
+
+
+def check_recipe(recipe: Recipe) -> tuple[dict[str, Any], bool]:
+    """What the recipe does, and whether what its solvers see through keeps the laws: the operator, or the surrogate in its place.
+
+    Nothing is downloaded where the zoo knows the prior's size.
+    """
+    shape = image_shape_of(recipe)
+    operators, solving = build_operators(recipe, shape, torch.device("cpu"), torch.float32)
+    noise = build_noise(recipe)
+    facts: dict[str, Any] = {"recipe": recipe.dump().rstrip()} | ({"exchanged": recipe.exchanged} if recipe.exchanged else {})
+    if recipe.prior not in ZOO or cached_path(recipe.prior).exists():
+        solver = build_solver(recipe, load_prior(recipe.prior))
+        facts["solver"] = f"fits the prior, {solver.steps} steps"
+        descends = solver.descends
+    else:
+        descends = True  # as good as all do
+        facts["solver"] = f"not checked before the prior is here: priorsolve fetch {recipe.prior}"
+    if descends:
+        solving.check_followed()
+    if operators.vary or solving.vary:
+        facts |= {"operator": "one for each photo; the laws are checked where masks are read", "fingerprint": "one for each photo"}
+        return facts, True
+    true, operator = (each.join([each.of("", photo_seed(recipe.seed, ""))]) for each in (operators, solving))
+    facts |= {"operator": repr(true)} | ({"surrogate": repr(operator)} if recipe.surrogate else {})
+    facts |= {"shapes": f"{shape} -> {operators.out_shape}", "noise": repr(noise) if noise else "none"}
+    errors = {name: law(operator, shape, batch=2) for name, law in _laws(operator, shape).items()}
+    facts |= {
+        f"law: {name}": f"{'holds' if ok else 'BROKEN'} (off by {error:.1e})" for name, error in errors.items() for ok in [_ok(error)]
+    }
+    facts["fingerprint"] = recipe.fingerprint()
+    return facts, all(map(_ok, errors.values()))
+
+
+def check_prior(path: Path) -> tuple[dict[str, Any], bool]:
+    """What a checkpoint, or a prior of the zoo, is, and whether it draws finite pictures.
+
+    A prior of the zoo whose weights are not here is told from the list alone: nothing is downloaded. Raises as `load_prior`.
+    """
+    if _is_named(path):
+        return _check_named(str(path))
+    prior, layout = load_file(path)
+    digests = {f"sha256 of {name}": _sha256(path / name) for name in FOLDER} if path.is_dir() else {"sha256": _sha256(path)}
+    facts, finite = _facts(prior, layout)
+    return facts | digests, finite
+
+
+def _check_named(name: str) -> tuple[dict[str, Any], bool]:
+    entry = ZOO[name]
+    origin = {"prior": name, "origin": entry.provenance, "licence": entry.licence, "note": entry.note, "package": entry.requirement}
+    digests = {f"sha256 of {file.path}": file.sha256 for file in entry.files}
+    place = cached_path(name)
+    if not all((place / Path(file.path).name if entry.more else place).is_file() for file in entry.files):
+        drawn = f"not checked before the weights are here: priorsolve fetch {name}"
+        return origin | {"resolution": _resolution(entry.image_shape)} | digests | {"draws": drawn}, True
+    prior, layout = (load_prior(name), "OpenVINO graph") if place.is_dir() else load_file(fetch(name))
+    facts, finite = _facts(prior, layout)
+    return origin | facts | digests, finite
+
+
+def _facts(prior: Prior, layout: str) -> tuple[dict[str, Any], bool]:
+    images = prior.decode(prior.sample(2, torch.Generator().manual_seed(0)))
+    finite = bool(images.isfinite().all())
+    spaces: dict[str, Shape] = dict(prior.spaces)
+    classes = prior.n_classes
+    return {
+        "family": type(prior).__name__,
+        "format": layout,
+        "resolution": _resolution(prior.image_shape),
+        **({"classes": str(classes)} if classes else {}),
+        "spaces": ", ".join(f"{name} {tuple(shape)}" for name, shape in spaces.items()),
+        "parameters": f"{sum(parameter.numel() for parameter in prior.parameters()):,}",
+        "draws": "finite pictures" if finite else "NaN or infinite values",
+    }, finite
+
+
+def _resolution(shape: Shape) -> str:
+    channels, height, width = shape
+    return f"{height}×{width}, {'grey' if channels == 1 else 'RGB' if channels == 3 else f'{channels} channels'}"
+
+
+def _is_named(path: Path) -> bool:
+    """Whether the word is a name of the zoo, and neither a file here nor a recipe."""
+    return str(path) in ZOO and str(path) not in builtin_recipes() and not path.is_file()
+
+
+def _sha256(path: Path) -> str:
+    """Of the file, a piece at a time, however large it is."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while piece := stream.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def _laws(operator: Operator, shape: Shape) -> dict[str, Any]:
+    """Those that apply; one that lets no gradient through, and need not, keeps no law of gradients."""
+    return {name: law for name, law in laws(operator).items() if name != "vjp" or operator.follows(shape)}
+
+
+def _ok(error: float) -> bool:
+    return error <= TOLERANCE[torch.float32]

@@ -1,0 +1,148 @@
+"""What the command line shows: progress with time left, one-line errors, tables."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn, track
+from rich.progress import Progress as Bar
+
+from priorsolve.files import legible
+from priorsolve.types import Progress
+
+if TYPE_CHECKING:
+    from priorsolve.run.degrade import Degraded
+    from priorsolve.run.masks import Masked
+    from priorsolve.run.records import Record
+    from priorsolve.solvers import Step
+
+BESIDE = ("beside the faces ", "no face was found", "written for the prior ", "the mask hides ", "the result is no larger ")
+"""How notes begin that the summary repeats."""
+err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+
+
+def fail(message: object) -> None:
+    """One line on standard error."""
+    say(f"priorsolve: {message}", style="red")
+
+
+def say(message: str, style: str | None = None) -> None:
+    """One line on standard error, whatever file names it holds."""
+    err.print(legible(" ".join(message.split())), markup=False, style=style)
+
+
+def unless(quiet: bool) -> Callable[[str], None]:
+    """What says a line, unless it is to be quiet."""
+    return (lambda line: None) if quiet else say
+
+
+def downloading(name: str, quiet: bool) -> AbstractContextManager[Progress]:
+    """A bar for the bytes of a download."""
+    return _appearing(Bar(TextColumn(f"fetching {name}"), BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=err, disable=quiet))
+
+
+def learning(prior: str, quiet: bool) -> AbstractContextManager[Progress]:
+    """A bar for what is made of a prior once on a machine."""
+    doing = TextColumn(f"drawing pictures of {prior} to learn from, once")
+    return _appearing(Bar(doing, BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), console=err, disable=quiet))
+
+
+@contextmanager
+def _appearing(bar: Bar) -> Iterator[Progress]:
+    """The bar, when there is something to show."""
+    task = bar.add_task("", total=None)
+
+    def progress(done: int, total: int) -> None:
+        bar.start()
+        bar.update(task, completed=done, total=total)
+
+    try:
+        yield progress
+    finally:
+        if bar.live.is_started:
+            bar.stop()
+
+
+def failures(doing: str, outcomes: Iterable[Degraded | Masked], out: Path, quiet: bool, as_json: bool) -> int:
+    """Show each photo's outcome as it comes, and at the end where they are; tell how many failed: those without a path."""
+    counts = {"written": 0, "kept": 0, "failed": 0}
+    for outcome in track(outcomes, doing, console=err, disable=quiet or as_json):
+        counts["failed" if outcome.path is None else "kept" if outcome.reason else "written"] += 1
+        told = asdict(outcome)
+        if as_json:
+            sys.stdout.write(json.dumps({**told, "path": outcome.path and str(outcome.path)}) + "\n")
+        elif outcome.path is None:
+            say(f"failed: {outcome.name}: {outcome.reason}")
+        elif (share := told.get("share")) is not None and not quiet:
+            say(f"{outcome.name}: {100 * share:.2g}% is a hole" + (f" ({outcome.reason})" if outcome.reason else ""))
+    if not quiet and not as_json:
+        parts = [f"{count} {what}" for what, count in counts.items() if count or what == "written"]
+        say(f"{', '.join(parts)}{' (--overwrite makes them anew)' if counts['kept'] else ''}; see {out}")
+    return counts["failed"]
+
+
+class RunDisplay:
+    """Progress of a restoration: photos done, time left, and the misfit of the batch at work."""
+
+    def __init__(self, total: int, quiet: bool, as_json: bool) -> None:
+        self._as_json, self._done, self._in_flight = as_json, 0, 0.0
+        self._bar = Bar(
+            TextColumn("restoring"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[photos]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[misfit]}", style="dim"),
+            console=err,
+            disable=quiet or as_json or not total,
+        )
+        self._total = total
+        self._beside: Counter[str] = Counter()
+        self._task = self._bar.add_task("", total=total, photos=f"0/{total} photos", misfit="")
+
+    def __enter__(self) -> RunDisplay:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def step(self, step: Step) -> None:
+        """The batch moved on."""
+        share = step.index / max(step.steps, 1)
+        self._in_flight = max(self._in_flight, share * len(step.misfit))
+        misfit = float(step.misfit.median())
+        self._bar.update(self._task, completed=min(self._done + self._in_flight, self._total), misfit=f"misfit {misfit:.2g}")
+
+    def record(self, record: Record) -> None:
+        """A photo is done, or failed."""
+        self._done, self._in_flight = self._done + 1, 0.0
+        self._bar.update(self._task, completed=self._done, photos=f"{self._done}/{self._total} photos")
+        if self._as_json:
+            sys.stdout.write(json.dumps(_spelled(asdict(record)), allow_nan=False) + "\n")
+            sys.stdout.flush()
+        elif record.status == "failed":
+            say(f"failed: {record.name}: {record.reason}")
+        self._beside.update(note.partition(" (")[0] for note in record.notes if note.startswith(BESIDE))
+
+    def beside(self) -> list[str]:
+        """What became of photos beside what was restored of them, and of how many."""
+        return [f"{sentence}: {count} photo{'s' * (count > 1)}" for sentence, count in self._beside.items()]
+
+
+def _spelled(value: Any) -> Any:
+    """JSON has no infinity: it is written as a word, as in the records on the disk."""
+    if isinstance(value, dict):
+        return {key: _spelled(item) for key, item in value.items()}
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

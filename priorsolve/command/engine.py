@@ -1,0 +1,47 @@
+"""Where the command line's photos are done: in this process, or by Ray's workers. torch is imported inside, so that --help is quick."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+
+def cluster_of(engine: str, **given: Any) -> Any:
+    """Where Ray's workers are to be, None for the local engine."""
+    if engine not in ("local", "ray"):
+        raise ValueError(f"--engine {engine}: use local or ray")
+    if engine == "local":
+        if names := [
+            f"--{'ray-' if name == 'address' else ''}{name.replace('_', '-')}" for name, value in given.items() if value is not None
+        ]:
+            raise ValueError(f"{', '.join(names)}: for --engine ray alone")
+        return None
+    from priorsolve.cluster import Cluster
+
+    return Cluster(**given)
+
+
+def records_of(run: Any, cluster: Any, held: contextlib.ExitStack, quiet: bool) -> Any:
+    """What yields the records, given what hears of steps and what tells when to stop; all that it needs is loaded."""
+    from priorsolve.command import console
+
+    if cluster is not None and run.todo:
+        from priorsolve.cluster import crew
+
+        made = held.enter_context(crew(run, cluster))
+        made.prepare()
+        return lambda _, stop: made.records(stop)
+    if run.todo:
+        with console.downloading(run.recipe.prior, quiet) as on_download, console.learning(run.recipe.prior, quiet) as on_learning:
+            run.prepare(on_download, on_learning)
+    return lambda on_step, stop: run.records(on_step, stop=stop)
+
+
+def shard_of(text: str | None) -> tuple[int, int] | None:
+    """What --shard says."""
+    if text is None:
+        return None
+    first, slash, count = text.partition("/")
+    if not (slash and first.isdigit() and count.isdigit()):
+        raise ValueError(f"--shard {text}: write it as i/n, such as 0/4")
+    return int(first), int(count)

@@ -1,0 +1,1 @@
+"""Recipes and classical baselines side by side on the same photos."""

@@ -1,0 +1,181 @@
+"""Recipes and classical baselines on the same clean photos, degraded in the same way: who restores them best, and at what cost.
+
+Everything is judged by what is written: the 8-bit PNG, clamped to [0, 1], of every method alike. The original and the measurement are
+made again from the photo, exactly, by the recipe's operator, noise and seeds.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from priorsolve.baselines import BASELINES, Baseline, Problem
+from priorsolve.comparison.contest import Contest, Entry, Place, contests
+from priorsolve.comparison.effort import passes
+from priorsolve.comparison.summary import Score
+from priorsolve.comparison.variants import Variant
+from priorsolve.metrics import METRICS
+from priorsolve.photos.images import PhotoError, measurement_suffix, read_measurement, write_image
+from priorsolve.photos.names import Photo
+from priorsolve.recipe.components import RecipeError
+from priorsolve.recipe.registry import did_you_mean
+from priorsolve.run.intake import take_in
+from priorsolve.run.measuring import measured_where
+from priorsolve.run.records import Record, pending, write_record
+from priorsolve.run.restoration import Options, Run
+from priorsolve.run.sheet import Row, write_sheet
+
+SHOWN = 8
+"""Photos on a sheet."""
+USUAL = ("psnr", "ssim", "lpips")
+CALIBRATION = ("coverage", "spread_to_error")
+"""What records say of the spread where a recipe draws samples."""
+
+
+class Benchmark:
+    """A benchmark that is checked and ready. Do each entry's `run.records()`, then `baseline_records()`, then read `scores()`.
+
+    All three can be stopped and begun again: what lies in `out` already is not done twice.
+
+    Args:
+        variants: recipes under names of their own.
+        photos: files and folders of clean photos.
+        out: gets a folder for each recipe, as `priorsolve restore --degrade` writes it, with the baselines' results in `baselines/`.
+        options: as for a run; `limit` is the number of photos, from the first on, whether done before or not.
+        baselines: whether to compare with those that apply.
+        metrics: names of `METRICS`; left out, `USUAL`.
+
+    Raises:
+        ValueError, RecipeError: a recipe, a metric, the photos or `out` cannot be used; nothing was done.
+    """
+
+    def __init__(
+        self,
+        variants: Sequence[Variant],
+        photos: Sequence[Path],
+        out: Path,
+        options: Options,
+        *,
+        baselines: bool = True,
+        metrics: Sequence[str] | None = None,
+    ) -> None:
+        self.out, self._baselines = out, baselines
+        self.metrics = USUAL if metrics is None else tuple(metrics)
+        for name in self.metrics:
+            if name not in METRICS:
+                raise ValueError(f"no metric is called {name!r}; {did_you_mean(name, METRICS)}")
+        for variant in variants:
+            if variant.name in BASELINES:
+                raise ValueError(f"{variant.name} is the name of a baseline; name the recipe, such as my-{variant.name}=RECIPE")
+        intake = take_in(photos, [out], [variant.recipe for variant in variants])
+        self.photos, self.left_out = intake.photos[: options.limit], intake.sentences()
+        chosen = {photo.name for photo in self.photos}
+        self.entries = []
+        for variant in variants:
+            recipe = variant.recipe.model_copy(update={"output": variant.recipe.output.model_copy(update={"format": "png"})})
+            run = Run(recipe, photos, out / variant.name, replace(options, degrade=True, limit=None))
+            run.todo = [photo for photo in run.todo if photo.name in chosen]
+            self.entries.append(Entry(variant.name, recipe, run))
+        self._contests: list[Contest] | None = None
+
+    @property
+    def contests(self) -> list[Contest]:
+        """The problems posed. Raises as `Run.prepare`; ValueError for a metric or a baseline that lacks what it needs."""
+        if self._contests is None:
+            found = contests(self.entries, self.photos, with_baselines=self._baselines)
+            for contest in found:
+                flat = torch.full((1, *contest.operators.image_shape), 0.5)
+                for name in self.metrics:  # now, not after hours, is the time to find a metric's weights missing
+                    METRICS[name](flat, flat)
+                _ = contest.baselines
+            self._contests = found
+        return self._contests
+
+    @property
+    def expected(self) -> int:
+        """How many scores there are when nothing failed."""
+        return len(self.photos) * sum(len(contest.places) for contest in self.contests)
+
+    def baseline_work(self) -> list[tuple[Contest, Baseline, Photo]]:
+        """What the baselines have still to do."""
+        work = []
+        for contest in self.contests:
+            for baseline, place in zip(contest.baselines, contest.places[len(contest.entries) :], strict=True):
+                todo, _ = pending(self.photos, place.folder, contest.fingerprint, retry_failed=True)
+                work += [(contest, baseline, photo) for photo in todo]
+        return work
+
+    def baseline_records(self) -> Iterator[Record]:
+        """Do that, one photo at a time, on the CPU."""
+        for contest, baseline, photo in self.baseline_work():
+            folder = contest.first.run.out / "baselines" / baseline.name
+            record = Record(photo.name, "failed", contest.fingerprint(photo), seed=contest.seed(photo))
+            try:
+                _, problem = contest.pose(photo)
+                start = time.perf_counter()
+                picture = baseline.restore(problem)
+                seconds = time.perf_counter() - start
+                image = f"images/{contest.first.run.names[photo.name]}"
+                write_image(folder / image, picture)
+                size = (int(picture.shape[1]), int(picture.shape[2]))
+                record = replace(record, status="done", image=image, seconds=round(seconds, 4), output_size=size)
+            except (PhotoError, RecipeError, ValueError, ArithmeticError, RuntimeError, MemoryError) as error:  # the other photos go on
+                record = replace(record, reason=f"{baseline.name}: {error}")
+            write_record(folder, record)
+            yield record
+
+    def scores(self) -> Iterator[Score]:
+        """One for each photo and method that succeeded."""
+        for contest in self.contests:
+            for photo in self.photos:
+                records = [(place, record) for place in contest.places if (record := place.done(photo)) is not None]
+                if records:
+                    clean, problem = contest.pose(photo)
+                    for place, record in records:
+                        yield Score(place.recipe, place.method, photo.name, self._judged(place, record, clean, problem))
+
+    def write_sheets(self) -> list[Path]:
+        """`sheet-<recipe>.png` for each problem: the first photos' original, measurement and every method's picture, with its PSNR."""
+        written = []
+        for contest in self.contests:
+            done = [photo for photo in self.photos if any(place.done(photo) for place in contest.places)]
+            if done:
+                written.append(self.out / f"sheet-{contest.name}.png")
+                write_sheet(written[-1], [self._row(contest, photo) for photo in done[:SHOWN]], total=len(done))
+        return written
+
+    def _judged(self, place: Place, record: Record, clean: Tensor, problem: Problem) -> Mapping[str, float]:
+        image = _picture(place, record, problem)[None]
+        values = {name: float(METRICS[name](image, clean[None])) for name in self.metrics}
+        with torch.no_grad():
+            where = measured_where(problem.operator, image)
+            square = (problem.operator.A(image) - problem.y[None]).square() * where
+        if any(entry.recipe.samples > 1 for entry in self.entries):
+            values |= {name: record.metrics.get(name, math.nan) for name in CALIBRATION}
+        values["misfit"] = float((square.sum() / where.expand_as(square).sum().clamp_min(1)).sqrt())
+        values["seconds"] = record.seconds
+        entry = place.entry  # a record has the first sample's steps; the others are taken to need as many
+        values["passes"] = 0.0 if entry is None else float(entry.recipe.samples * passes(entry.run.prepare().solver, record.steps))
+        return values
+
+    def _row(self, contest: Contest, photo: Photo) -> Row:
+        clean, problem = contest.pose(photo)
+        pictures, words = {"original": clean}, {}
+        if measurement_suffix(tuple(problem.y.shape)) == ".png":
+            pictures["measurement"] = problem.y
+        for place in contest.places:
+            if (record := place.done(photo)) is not None:
+                picture = pictures[place.label] = _picture(place, record, problem)
+                words[place.label] = f"{float(METRICS['psnr'](picture[None], clean[None])):.1f} dB"
+        return Row(photo.name, pictures, under=words)
+
+
+def _picture(place: Place, record: Record, problem: Problem) -> Tensor:
+    """What the method wrote, (C, H, W) in [0, 1]. Raises PhotoError."""
+    return read_measurement(place.folder / str(record.image), problem.image_shape)

@@ -1,0 +1,143 @@
+"""One problem of a benchmark: the recipes that pose it, what they are given, and where everybody's results lie."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from priorsolve.baselines import BASELINES, Baseline, Problem
+from priorsolve.operators.base import Operator
+from priorsolve.photos.names import Photo
+from priorsolve.recipe.build import Operators
+from priorsolve.recipe.components import RecipeError
+from priorsolve.recipe.recipe import Output, Recipe
+from priorsolve.run.measuring import measure, measured_where, photo_seed, photograph, stem
+from priorsolve.run.records import Record, read_record, record_path
+from priorsolve.run.restoration import Run
+from priorsolve.types import Shape
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A recipe of the benchmark and its run, which writes the folder of the recipe's name."""
+
+    name: str
+    recipe: Recipe
+    run: Run
+
+    @property
+    def method(self) -> str:
+        """Its solvers' names."""
+        return " + ".join(name for spec in self.recipe.solver for name in spec)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one method's results lie; `entry` is None for a baseline."""
+
+    recipe: str
+    method: str
+    folder: Path
+    entry: Entry | None = None
+
+    @property
+    def label(self) -> str:
+        """What tells it from the others of its contest."""
+        return self.method if self.entry is None else self.recipe
+
+    def done(self, photo: Photo) -> Record | None:
+        """The photo's record, unless it failed or is not there."""
+        record = read_record(record_path(self.folder, photo.name))
+        return record if record is not None and record.status == "done" and record.image is not None else None
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Recipes of equal operator, noise, seed and picture size: they share measurements, baselines and a sheet, named after the first."""
+
+    entries: tuple[Entry, ...]
+    photos: tuple[Photo, ...]
+    with_baselines: bool
+
+    @property
+    def first(self) -> Entry:
+        return self.entries[0]
+
+    @property
+    def name(self) -> str:
+        return self.first.name
+
+    @cached_property
+    def operators(self) -> Operators:
+        """On the CPU in float32, where the baselines work and everything is judged."""
+        shape = self.first.run.prepare().operators.image_shape
+        return Operators(self.first.recipe, shape, torch.device("cpu"), torch.float32, clean=True)
+
+    def pose(self, photo: Photo) -> tuple[Tensor, Problem]:
+        """The clean picture (C, H, W) and its measurement, as the runs made it. Raises PhotoError and RecipeError."""
+        noise, seed = self.first.run.noise, self.seed(photo)
+        clean, _ = photograph(photo.path, self.operators.image_shape)
+        operator = self._operator(photo)
+        y = measure(clean[None], operator, noise, [seed])
+        rms = torch.zeros(1) if noise is None else noise.rms(y, measured_where(operator, clean[None]))
+        return clean, Problem(y[0], operator, tuple(clean.shape), None if rms is None else float(rms))
+
+    def seed(self, photo: Photo) -> int:
+        """The photo's own, as in the runs."""
+        return photo_seed(self.first.recipe.seed, photo.name)
+
+    def fingerprint(self, photo: Photo) -> str:
+        """What decides the baselines' answers."""
+        height, width = self.operators.image_shape[1:]
+        return f"{_posed(self.first.recipe).fingerprint(stem(photo.name), self.seed(photo))}-{height}x{width}"
+
+    @cached_property
+    def baselines(self) -> tuple[Baseline, ...]:
+        """Those that apply. Raises ValueError where one needs a package that is not installed."""
+        operator = next(self._operators(), None) if self.with_baselines else None
+        found = tuple(each for each in BASELINES.values() if operator is not None and each.applies(operator))
+        for baseline in found:
+            if baseline.needs and find_spec(baseline.needs) is None:
+                raise ValueError(
+                    f"baseline {baseline.name} needs {baseline.needs}, which is not installed; "
+                    "run pip install '.[benchmark]' in the checkout, or leave the baselines out with --no-baselines"
+                )
+        return found
+
+    @property
+    def places(self) -> list[Place]:
+        """The recipes, then the baselines."""
+        recipes = [Place(entry.name, entry.method, entry.run.out, entry) for entry in self.entries]
+        return recipes + [Place(self.name, each.name, self.first.run.out / "baselines" / each.name) for each in self.baselines]
+
+    def _operator(self, photo: Photo) -> Operator:
+        return self.operators.join([self.operators.of(stem(photo.name), self.seed(photo))])
+
+    def _operators(self) -> Iterator[Operator]:
+        """The operators of those photos that have one: a mask of a photo's own may be missing."""
+        for photo in self.photos:
+            with contextlib.suppress(RecipeError):
+                yield self._operator(photo)
+
+
+def contests(entries: Sequence[Entry], photos: Sequence[Photo], *, with_baselines: bool) -> list[Contest]:
+    """The recipes by the problem that they pose, in the order met. Raises what `Run.prepare` raises."""
+    groups: dict[tuple[str, Shape], list[Entry]] = {}
+    for entry in entries:
+        if entry.recipe.frame.kind != "center":
+            raise RecipeError(f"{entry.name}: frame: a benchmark compares pictures of the prior's size; use center")
+        key = (_posed(entry.recipe).fingerprint(), entry.run.prepare().operators.image_shape)
+        groups.setdefault(key, []).append(entry)
+    return [Contest(tuple(group), tuple(photos), with_baselines) for group in groups.values()]
+
+
+def _posed(recipe: Recipe) -> Recipe:
+    """The recipe without what does not decide the measurements."""
+    return recipe.model_copy(update={"solver": [], "prior": "", "output": Output(), "samples": 1})

@@ -1,0 +1,64 @@
+"""What is compared: recipes, each perhaps with changes of its own, under the names that tables and folders carry."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from priorsolve.recipe.components import RecipeError
+from priorsolve.recipe.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A recipe under a name that can be a folder's."""
+
+    name: str
+    recipe: Recipe
+
+
+def read_variants(texts: Sequence[str], overrides: Sequence[str] = ()) -> list[Variant]:
+    """`RECIPE` or `NAME=RECIPE?key=value&key=value` for each text; `overrides` come before a variant's own.
+
+    RECIPE is a built-in recipe's name or a file's path; a path that itself holds such signs is taken as it stands. Without a name the
+    recipe's own is used. Raises RecipeError for a recipe that cannot be used, changes without a name, and names that are no folder's or
+    are given twice.
+    """
+    found: dict[str, Variant] = {}
+    for text in texts:
+        variant = _read(text, overrides)
+        if variant.name in found:
+            raise RecipeError(f"{text}: two recipes are called {variant.name}; name one, such as other={text.partition('=')[2] or text}")
+        found[variant.name] = variant
+    return list(found.values())
+
+
+def _read(text: str, overrides: Sequence[str]) -> Variant:
+    if os.path.isfile(text):  # noqa: PTH113 (Path's own raises for a text too long to be a name)
+        return Variant(_folder(Path(text).stem, text), Recipe.load(text, overrides))
+    head, changed, changes = text.partition("?")
+    name, named, source = head.partition("=")
+    if not named:
+        name, source = Path(head).stem if head.endswith((".yaml", ".yml")) else head.replace("/", "-"), head
+        if changed:
+            raise RecipeError(f"{text}: a recipe with changes needs a name of its own, such as mine={text}")
+    own = [change for change in changes.split("&") if change]
+    folder = _folder(name, text)
+    try:
+        return Variant(folder, Recipe.load(source, [*overrides, *own]))
+    except RecipeError as error:
+        told = str(error)
+        if any(told.startswith(f"--set {change}: ") for change in own):
+            told = f"{name}?{told.removeprefix('--set ')}"
+        raise RecipeError(told) from None
+
+
+def _folder(name: str, text: str) -> str:
+    if not re.fullmatch(r"[\w+-][\w .+-]*", name):
+        raise RecipeError(
+            f"{text}: {name!r} cannot name a folder; use letters, digits and - _ . + only, such as mine={text.partition('=')[2] or text}"
+        )
+    return name

@@ -1,0 +1,287 @@
+"""Photos and measurements, to and from files."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Integral
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from priorsolve.files import write_atomically
+from priorsolve.photos.deep import deepened, png, read_deep, tiff
+from priorsolve.photos.metadata import Tags, png_head
+from priorsolve.photos.pictures import MOVED, ON_WHITE, PhotoError, finish, is_deep_colour, open_picture, opened
+from priorsolve.photos.profiles import is_own, to_srgb
+from priorsolve.showing import checked_path, shown
+from priorsolve.types import Floats, Shape
+
+__all__ = [
+    "Framing",
+    "PhotoError",
+    "measurement_suffix",
+    "read_clear",
+    "read_framed",
+    "read_image",
+    "read_measurement",
+    "read_photo",
+    "read_stored",
+    "write_image",
+    "write_measurement",
+]
+
+WRITTEN: dict[str, tuple[str, dict[str, Any]]] = {
+    ".png": ("PNG", {}),
+    ".jpg": ("JPEG", {"quality": 95, "subsampling": 0}),
+    ".jpeg": ("JPEG", {"quality": 95, "subsampling": 0}),
+    ".webp": ("WEBP", {"lossless": True, "exact": True}),
+    ".tif": ("TIFF", {}),
+    ".tiff": ("TIFF", {}),
+}
+"""Suffix -> Pillow's format and settings. All but JPEG keep every 8-bit value."""
+
+
+LUMA = (0.299, 0.587, 0.114)
+"""Shares of red, green and blue in grey, as Pillow's."""
+
+
+Box: TypeAlias = tuple[float, float, float, float]
+"""(left, top, right, bottom)."""
+
+
+@dataclass(frozen=True)
+class Framing:
+    """How a photo became an image: sizes are (height, width); `box` is (left, top, right, bottom) in the upright photo's pixels."""
+
+    original: tuple[int, int]
+    size: tuple[int, int]
+    box: Box
+    resized: bool
+    notes: tuple[str, ...] = ()
+
+    def sentences(self) -> tuple[str, ...]:
+        """What a record should say, one thought each; empty when the photo was used exactly as it is."""
+        (height, width), (left, top, right, bottom) = self.original, self.box
+        said = []
+        if (right - left, bottom - top) != (width, height):
+            said.append(f"cropped from {width}×{height} to {right - left:g}×{bottom - top:g} around its centre")
+        if self.resized:
+            said.append(f"resized from {right - left:g}×{bottom - top:g} to {self.size[1]}×{self.size[0]}")
+        return (*said, *self.notes)
+
+
+def read_image(path: str | Path, size: tuple[int, int], channels: Literal[1, 3] = 3) -> Tensor:
+    """The photo as (channels, *size), float32 in [0, 1]; `read_framed` also tells what was done to it.
+
+    Raises PhotoError for a file that cannot be used, and ValueError where `path` is none or `size` is not (height, width).
+    """
+    path = checked_path(path, "read_image: path")
+    if not isinstance(size, Sequence) or len(size) != 2 or not all(isinstance(side, Integral) and side > 0 for side in size):
+        raise ValueError(f"read_image: size is {shown(size)}; give (height, width), such as (128, 128)")
+    if channels not in (1, 3):
+        raise ValueError(f"read_image: channels is {shown(channels)}; give 1 or 3")
+    return read_framed(path, (int(size[0]), int(size[1])), channels)[0]
+
+
+def read_framed(path: Path, size: tuple[int, int], channels: Literal[1, 3] = 3) -> tuple[Tensor, Framing]:
+    """Read a photo, turn it upright, crop it around its centre to the aspect of `size` (height, width) and resample it.
+
+    Shrinking uses Lanczos, enlarging bicubic; a photo that already has this size is returned bit for bit (value / 255).
+    16 bits and floats keep their precision; colours come out as sRGB, what is transparent lies on white, of an animation the
+    first picture counts. Raises PhotoError with one sentence for a file that cannot be used.
+    """
+    rows, columns = size
+    if opened(path, is_deep_colour):
+        photo, said = read_photo(path, channels)
+        whole = photo.shape[-2], photo.shape[-1]
+        layers = [_framed(Image.fromarray(layer.numpy()), whole, size) for layer in photo]
+        _, box, resized = layers[0]
+        return torch.cat([_tensor(layer, 1) for layer, _, _ in layers]), Framing(whole, size, box, resized, said)
+    # Twice what is needed is left for Lanczos: decoding a JPEG at a fraction is a box filter.
+    picture, original, notes = open_picture(path, lambda h, w: _cover(h, w, 2 * rows, 2 * columns))
+    picture, box, resized = _framed(picture, original, size)
+    image = _tensor(finish(picture, notes), channels)
+    return image, Framing(original, size, box, resized, tuple(notes))
+
+
+def _framed(picture: Image.Image, original: tuple[int, int], size: tuple[int, int]) -> tuple[Image.Image, Box, bool]:
+    """The picture at `size`, the box of the original (height, width) that it shows, and whether it was resampled."""
+    (rows, columns), box = size, _crop(original, size)
+    if (box[2] - box[0], box[3] - box[1]) == (columns, rows) and (picture.height, picture.width) == original:
+        return _kept(picture, picture.crop((int(box[0]), int(box[1]), int(box[2]), int(box[3])))), box, False
+    across, down = picture.width / original[1], picture.height / original[0]  # 1, unless decoded at a fraction
+    scaled = (box[0] * across, box[1] * down, min(box[2] * across, picture.width), min(box[3] * down, picture.height))
+    shrinking = box[2] - box[0] > columns
+    how = Image.Resampling.LANCZOS if shrinking else Image.Resampling.BICUBIC
+    return _kept(picture, picture.resize((columns, rows), how, box=scaled, reducing_gap=3.0 if shrinking else None)), box, True
+
+
+def read_photo(path: Path, channels: Literal[1, 3] = 3) -> tuple[Tensor, tuple[str, ...]]:
+    """The whole photo, upright: (channels, H, W), float32 in [0, 1], and what was lost on the way.
+
+    16 bits per channel are read as such, and colours are moved to sRGB without rounding. The rest as `read_framed`.
+    """
+    picture, _, notes = open_picture(path)
+    stored = read_stored(path, picture)
+    if stored is None:
+        return _tensor(finish(picture, notes), channels), tuple(notes)
+    values, profile = stored[..., :3], picture.info.get("icc_profile")
+    if profile and is_own(profile):
+        values = to_srgb(values, profile).clip(0, 1)
+        notes.append(MOVED)
+    if stored.shape[-1] == 4 and (stored[..., 3] < 1).any():
+        values = values * stored[..., 3:] + (1 - stored[..., 3:])
+        notes.append(ON_WHITE)
+    image = torch.from_numpy(np.ascontiguousarray(values)).permute(2, 0, 1).contiguous()
+    return (image if channels == 3 else (image * image.new_tensor(LUMA)[:, None, None]).sum(0, keepdim=True)), tuple(notes)
+
+
+def read_stored(path: Path, picture: Image.Image | None = None) -> Floats | None:
+    """A photo in colours as its file holds it, where sRGB of 8 bits would not do: (H, W, 3), or 4 with alpha, upright, in [0, 1].
+
+    None where it holds 8 bits of sRGB, grey or CMYK. `picture` is the opened file, where it is at hand. Raises PhotoError.
+    """
+    if opened(path, is_deep_colour):
+        values = read_deep(path)
+        return values if values.shape[-1] > 2 else np.concatenate([values[..., :1]] * 3 + [values[..., 1:]], -1)
+    picture = open_picture(path)[0] if picture is None else picture
+    profile = picture.info.get("icc_profile")
+    if picture.mode in ("RGB", "RGBA") and profile and is_own(profile):
+        return np.asarray(picture, dtype=np.float32) / np.float32(255)
+    return None
+
+
+def read_clear(path: Path) -> Floats | None:
+    """A photo with transparent parts as its file holds it, upright: (H, W, 2 or 4) in [0, 1], alpha last. None where nothing is clear.
+
+    Raises PhotoError.
+    """
+    picture = open_picture(path)[0]
+    stored = read_stored(path, picture)
+    if stored is None and picture.mode in ("LA", "RGBA"):
+        stored = np.asarray(picture, dtype=np.float32) / np.float32(255)
+    return stored if stored is not None and stored.shape[-1] in (2, 4) and bool((stored[..., -1] < 1).any()) else None
+
+
+def _cover(height: int, width: int, rows: int, columns: int) -> tuple[int, int]:
+    scale = max(rows / height, columns / width)
+    return -int(-height * scale // 1), -int(-width * scale // 1)
+
+
+def _crop(original: tuple[int, int], size: tuple[int, int]) -> Box:
+    (height, width), (rows, columns) = original, size
+    scale = min(height / rows, width / columns)
+    crop_height, crop_width = min(scale * rows, height), min(scale * columns, width)
+    left, top = (width - crop_width) / 2, (height - crop_height) / 2
+    if scale == 1:  # whole pixels, so that nothing has to be resampled
+        left, top = left // 1, top // 1
+    return left, top, left + crop_width, top + crop_height
+
+
+def _kept(source: Image.Image, made: Image.Image) -> Image.Image:
+    made.info = dict(source.info)  # the colour profile is still to be used
+    return made
+
+
+def _tensor(picture: Image.Image, channels: int) -> Tensor:
+    if picture.mode == "F":
+        values = np.asarray(picture, dtype=np.float32).clip(0.0, 1.0)
+    else:
+        if channels == 1 and picture.mode != "L":
+            picture = picture.convert("L")
+        values = np.asarray(picture, dtype=np.float32) / np.float32(255.0)
+    tensor = torch.from_numpy(np.array(values))
+    tensor = tensor[None] if tensor.ndim == 2 else tensor.permute(2, 0, 1).contiguous()
+    return tensor if tensor.shape[0] == channels else tensor.repeat(channels, 1, 1)
+
+
+def write_image(path: str | Path, image: Tensor, tags: Tags | None = None) -> None:
+    """Write (1 or 3, H, W), clamped to [0, 1] and rounded, atomically, in the format of the suffix (none: PNG); with alpha, 2 or 4.
+
+    8 bits per channel, or 16 where the tags say so and the format has them (PNG, TIFF). `tags` are written too: the image is in the
+    colours of their profile. Parent folders are made. Raises ValueError for another shape, NaN, or a suffix that is not written.
+    """
+    path = checked_path(path, "write_image: path")
+    if not isinstance(image, Tensor):
+        raise ValueError(f"write_image: the image is {shown(image)}; give a float tensor (1 or 3, H, W)")
+    if image.ndim != 3 or not 1 <= image.shape[0] <= 4:
+        raise ValueError(f"an image has shape (1 or 3, H, W), with alpha (2 or 4, H, W), not {tuple(image.shape)}")
+    if image.isnan().any():
+        raise ValueError(f"{path.name}: the image holds NaN, so it is not written")
+    suffix = path.suffix.lower() or ".png"
+    if suffix not in WRITTEN:
+        raise ValueError(f"{path.name}: {suffix} is not written; use one of {', '.join(WRITTEN)}")
+    values = image.detach().float().clamp(0, 1).cpu()
+    values = values[0] if len(values) == 1 else values.permute(1, 2, 0).contiguous()
+    kind, settings = WRITTEN[suffix]
+    write_atomically(path, _encoded(values.numpy(), kind, settings, tags or Tags()))
+
+
+def _encoded(values: Floats, kind: str, settings: dict[str, Any], tags: Tags) -> bytes:
+    size = values.shape[0], values.shape[1]
+    if tags.bits == 16 and kind == "PNG":
+        return png(deepened(values), png_head(tags, size))
+    rounded = np.rint(values * 255).astype(np.uint8)
+    if kind == "TIFF":
+        return tiff(deepened(values) if tags.bits == 16 else rounded, tags.ifd(size))
+    data = io.BytesIO()
+    Image.fromarray(rounded).save(data, kind, **settings, **tags.settings(kind, size))
+    return data.getvalue()
+
+
+def measurement_suffix(shape: Shape) -> Literal[".png", ".npy"]:
+    """How a measurement of this shape (no batch axis) is kept: as a picture where it is one, else as an array."""
+    return ".png" if len(shape) == 3 and shape[0] in (1, 3) else ".npy"
+
+
+def write_measurement(path: Path, y: Tensor) -> None:
+    """Write one measurement (no batch axis), atomically: `.npy` as float32, any other suffix as `write_image` does.
+
+    A picture holds 8 bits in [0, 1]: a measurement that reaches beyond, or must be exact, belongs in a `.npy`.
+    """
+    if path.suffix.lower() != ".npy":
+        write_image(path, y)
+        return
+    data = io.BytesIO()
+    np.save(data, y.detach().float().cpu().numpy(), allow_pickle=False)
+    write_atomically(path, data.getvalue())
+
+
+def read_measurement(path: Path, shape: Shape) -> Tensor:
+    """Read one measurement of exactly `shape` (no batch axis), float32; a picture is never cropped or resized here.
+
+    Raises PhotoError naming the shape found and the one expected, for arrays that are no floats, and for what `read_image` refuses.
+    """
+    if path.suffix.lower() == ".npy":
+        return _read_array(path, shape)
+    if measurement_suffix(shape) != ".png":
+        raise PhotoError(
+            path,
+            f"a picture, but the operator measures shape {tuple(shape)}: give a .npy of that shape, "
+            "as `priorsolve degrade RECIPE --exact` writes it",
+        )
+    picture, original, notes = open_picture(path, smallest=1)
+    if original != tuple(shape[1:]):
+        raise PhotoError(path, f"{original[1]}×{original[0]} pixels, but the operator measures {shape[2]}×{shape[1]}")
+    return _tensor(finish(picture, notes), shape[0])
+
+
+def _read_array(path: Path, shape: Shape) -> Tensor:
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)  # mapped: the shape is known before anything is read
+    except (OSError, ValueError, EOFError) as error:
+        raise PhotoError(path, "not a .npy array of numbers, or cut short") from error
+    if array.dtype.kind != "f":
+        raise PhotoError(path, f"an array of {array.dtype}; a measurement is an array of floats")
+    if array.shape != tuple(shape):
+        raise PhotoError(path, f"shape {array.shape}, but the operator measures {tuple(shape)}")
+    values = np.array(array, dtype=np.float32)
+    if not np.isfinite(values).all():
+        raise PhotoError(path, "holds NaN or infinite values")
+    return torch.from_numpy(values)

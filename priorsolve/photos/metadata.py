@@ -1,0 +1,144 @@
+"""What a photo's file says beside its pixels, and what of it a restored picture's file is to say too."""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, PngImagePlugin
+
+from priorsolve.photos.pictures import PhotoError, is_deep_colour, opened, orientation
+from priorsolve.photos.profiles import space_of, srgb
+
+EXIF, GPS, MAKER_NOTE = 0x8769, 0x8825, 37500
+WIDTH, HEIGHT = 40962, 40963
+DESCRIBING = (270, 271, 272, 305, 306, 315, 316, 33432, 40091, 40092, 40093, 40094, 40095)
+"""Tags that speak of the photo: title, camera, program, date, artist, host, copyright, and Windows' title to subject. Others, such as
+those of TIFF's strips or of a thumbnail, speak of the file."""
+FILES_OWN = ('{"shape"', "ImageJ=", "<?xml")
+"""How descriptions begin that programs (tifffile, ImageJ, OME) write about the file's numbers, and read again: they no longer hold."""
+JPEG_LIMIT = 65_500
+"""Bytes of EXIF that a JPEG holds."""
+
+
+@dataclass(frozen=True)
+class Tags:
+    """Of an upright picture: `exif` without its thumbnail, `dpi` (across, down); `bits` 16 where a channel has more than 8.
+
+    `grey` is for files that hold no colours.
+    """
+
+    profile: bytes | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    dpi: tuple[float, float] | None = None
+    bits: int = 8
+    grey: bool = False
+
+    def fitting(self, *, grey: bool) -> Tags:
+        """For a picture that is grey or has colours: a profile of another kind makes way for sRGB, in which such pictures are."""
+        if self.profile is None or space_of(self.profile) == ("GRAY" if grey else "RGB"):
+            return replace(self, grey=grey)
+        return replace(self, profile=None if grey else srgb(), grey=grey)
+
+    def settings(self, kind: str, size: tuple[int, int]) -> dict[str, Any]:
+        """How Pillow is to write them into a file of this kind (PNG, JPEG, TIFF, WEBP) with a picture of (height, width)."""
+        exif = None if self.exif is None else _resized(self.exif, size, JPEG_LIMIT if kind == "JPEG" else None)
+        given: dict[str, Any] = {"icc_profile": self.profile, "exif": exif, "dpi": self.dpi}
+        if kind == "PNG" and self.xmp is not None:
+            words = PngImagePlugin.PngInfo()
+            words.add_itxt("XML:com.adobe.xmp", self.xmp.decode("utf-8", "replace"))
+            given["pnginfo"] = words
+        elif self.xmp is not None:
+            given["xmp"] = self.xmp
+        return {key: value for key, value in given.items() if value is not None}
+
+    def ifd(self, size: tuple[int, int]) -> dict[int, Any]:
+        """The tags of a TIFF with a picture of (height, width)."""
+        exif = Image.Exif()
+        if self.exif is not None:
+            exif.load(_resized(self.exif, size, None))
+        tags: dict[int, Any] = {tag: value for tag, value in exif.items() if tag in DESCRIBING}
+        tags |= {tag: dict(exif.get_ifd(tag)) for tag in (EXIF, GPS) if tag in exif}
+        if self.dpi is not None:
+            tags |= {282: self.dpi[0], 283: self.dpi[1], 296: 2}
+        if self.profile is not None:
+            tags[34675] = self.profile
+        return tags | ({700: self.xmp} if self.xmp is not None else {})
+
+
+def read_tags(path: Path) -> Tags:
+    """The photo's. What is damaged in them is left out. Raises PhotoError where the file is no picture."""
+    return opened(path, _tags)
+
+
+def _tags(picture: Image.Image) -> Tags:
+    info = dict(picture.info)
+    mode, deep = picture.mode, is_deep_colour(picture)  # told before anything is decoded
+    exif, sideways = _exif(picture), orientation(picture) >= 5
+    xmp = picture.info.get("xmp", info.get("xmp"))
+    return Tags(
+        profile=info.get("icc_profile") or None,
+        exif=exif,
+        xmp=_upright(xmp if isinstance(xmp, bytes) else xmp.encode()) if xmp else None,
+        dpi=_dpi(info.get("dpi"), sideways),
+        bits=16 if deep or mode.startswith(("I", "F")) else 8,
+        grey=mode in ("1", "L", "LA") or mode.startswith(("I", "F")),
+    )
+
+
+def _exif(picture: Image.Image) -> bytes | None:
+    """The words of the photo's EXIF, for an upright picture."""
+    try:
+        given, kept = picture.getexif(), Image.Exif()
+        for tag in DESCRIBING:
+            if tag in given and not str(given[tag]).startswith(FILES_OWN):
+                kept[tag] = given[tag]
+        for place in (EXIF, GPS):
+            if inner := {tag: value for tag, value in given.get_ifd(place).items() if not isinstance(value, dict)}:
+                kept.get_ifd(place).update(inner)
+        return bytes(kept.tobytes()) if len(kept) or kept.get_ifd(EXIF) or kept.get_ifd(GPS) else None
+    except (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, struct.error, AttributeError):
+        return None  # a broken block: the picture itself may be fine
+
+
+def _resized(exif: bytes, size: tuple[int, int], limit: int | None) -> bytes:
+    """With the picture's own size in it, and without the camera maker's note where all of it would be too long."""
+    given = Image.Exif()
+    given.load(exif)
+    inner = given.get_ifd(EXIF)
+    if WIDTH in inner or HEIGHT in inner:
+        inner[HEIGHT], inner[WIDTH] = size
+    if limit is not None and len(given.tobytes()) > limit:
+        inner.pop(MAKER_NOTE, None)
+    return bytes(given.tobytes())
+
+
+def _upright(xmp: bytes) -> bytes:
+    """XMP repeats EXIF's orientation."""
+    said = re.sub(rb"(tiff:Orientation\s*=\s*[\"'])\d", rb"\g<1>1", xmp)
+    return re.sub(rb"(<tiff:Orientation>\s*)\d", rb"\g<1>1", said)
+
+
+def _dpi(given: Any, sideways: bool) -> tuple[float, float] | None:
+    try:
+        across, down = float(given[0]), float(given[1])
+    except (TypeError, ValueError, IndexError, ZeroDivisionError):
+        return None
+    if not (1 < across < 1e6 and 1 < down < 1e6):
+        return None  # 1 is Pillow's word for a TIFF that says nothing
+    return (down, across) if sideways else (across, down)
+
+
+def png_head(tags: Tags, size: tuple[int, int]) -> bytes:
+    """A PNG of one pixel with all that the tags say."""
+    data = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(data, "PNG", **tags.settings("PNG", size))
+    return data.getvalue()
+
+
+__all__ = ["PhotoError", "Tags", "png_head", "read_tags"]

@@ -1,0 +1,69 @@
+"""A restored picture in the colours of its photo's own file, and with its alpha."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from priorsolve.photos.images import LUMA, read_clear, read_photo, read_stored
+from priorsolve.photos.metadata import Tags
+from priorsolve.photos.profiles import from_srgb, is_own
+from priorsolve.types import Floats
+
+ROWS = 256
+"""Rows that are worked on at once."""
+CHANGED = 0.1
+"""Pixels that differ so much from the photo's have nothing of it left."""
+SAME = 1e-6
+"""And those that differ by less are the photo's."""
+CLEAR = 1e-4
+"""Alpha below which a pixel shows no colour."""
+
+
+def in_own_colours(made: Tensor, tags: Tags, path: Path, *, same_size: bool, alpha: Tensor | None = None) -> Tensor:
+    """The picture, (3, H, W) in sRGB, in the photo's profile; grey, (1, H, W), where the tags say so; with alpha, one channel more.
+
+    Where it has the photo's size, pixels that are the photo's come out as in its file to the last bit, colours that sRGB does not have
+    among them: what moving there and back loses is added again, the less the more a pixel was changed. Raises PhotoError.
+
+    Args:
+        alpha: (1, H, W) of a picture that lies on white, which is taken away again.
+    """
+    if tags.grey:
+        made = (made.float() * made.new_tensor(LUMA)[:, None, None]).sum(0, keepdim=True) if len(made) == 3 else made
+    profile = tags.profile if tags.profile is not None and len(made) == 3 and is_own(tags.profile) else None
+    if profile is None and alpha is None:
+        return made
+    image, count = made.detach().float().cpu(), len(made)
+    stored = (read_stored(path) if alpha is None else read_clear(path)) if same_size else None
+    shown = None if stored is None else read_photo(path, 1 if count == 1 else 3)[0]
+    moved = []
+    for top in range(0, image.shape[1], ROWS):
+        rows = slice(top, top + ROWS)
+        strip, clear = _pixels(image[:, rows].clamp(0, 1)), None if alpha is None else _pixels(alpha[:, rows])
+        if stored is None or shown is None or shown.shape != image.shape:
+            own = _own(strip, clear, profile)
+        else:
+            before, there = _pixels(shown[:, rows]), None if clear is None else stored[rows, :, -1:]
+            off = np.abs(strip - before).max(-1, keepdims=True)
+            colours = stored[rows] if clear is None else stored[rows, :, :-1]  # one where a grey photo was given colours
+            lost = colours[..., :count] - _own(before, there, profile)
+            kept = (1 - off / CHANGED).clip(0, 1) * (1 if clear is None else clear == there)  # what was transparent may be filled
+            own = _own(np.where(off < SAME, before, strip), clear, profile) + lost * kept
+        own = own if clear is None else np.concatenate([own, clear], -1)
+        moved.append(torch.from_numpy(np.ascontiguousarray(own.transpose(2, 0, 1))))
+    return torch.cat(moved, 1)
+
+
+def _own(strip: Floats, clear: Floats | None, profile: bytes | None) -> Floats:
+    """(H, W, C) of sRGB as the file has it: not on white, in its profile."""
+    if clear is not None:
+        strip = ((strip - (1 - clear)) / np.maximum(clear, CLEAR)).clip(0, 1)
+    return strip if profile is None else from_srgb(strip, profile)
+
+
+def _pixels(strip: Tensor) -> Floats:
+    return strip.permute(1, 2, 0).contiguous().numpy()

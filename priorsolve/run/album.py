@@ -1,0 +1,123 @@
+"""Photos of one album in like colours: each in its own lightness, with the chroma that they have in common."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import statistics
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from kornia.color import lab_to_rgb, rgb_to_lab
+from torch import Tensor
+
+from priorsolve.files import write_atomically
+from priorsolve.operators.gray import Gray
+from priorsolve.photos.images import read_clear, read_photo, write_image
+from priorsolve.photos.metadata import read_tags
+from priorsolve.photos.own_colours import in_own_colours
+from priorsolve.recipe.components import RecipeError, build
+from priorsolve.recipe.recipe import Recipe
+from priorsolve.run.records import read_records
+
+COLOURED = 4.0
+"""Chroma, of CIELAB, from which on a pixel has a colour at all."""
+GAIN = 1.25
+"""A photo's colours are made at most so many times stronger or weaker."""
+SHIFT = 8.0
+"""And moved at most so far along a and b."""
+FILE = "album.json"
+ROWS = 256
+
+
+@dataclass(frozen=True)
+class Chroma:
+    """Mean (a, b) and spread of the coloured pixels of a picture."""
+
+    a: float
+    b: float
+    spread: float
+
+
+def grey_of(recipe: Recipe) -> Gray:
+    """What the recipe takes the colours with. Raises RecipeError where it takes none: other photos have colours of their own."""
+    for index, spec in enumerate(recipe.operator):
+        for name, given in spec.items():
+            if name == "gray":
+                grey: Gray = build("operators", name, given, f"operator[{index}]")
+                return grey
+    raise RecipeError("output.album: is for recipes that give colours, with gray among the operators; leave it out")
+
+
+def share_colours(out: Path, grey: Gray, recipe: str) -> int:
+    """Bring the finished pictures of `recipe`, as records name it, to the medians of their chroma, and tell how many were brought.
+
+    Lightness stays, and what `grey` measures of each picture; grey pixels stay grey. The first time decides on the album's chroma, kept
+    in `album.json`; later it is for pictures that were made since.
+    """
+    done = (record for record in read_records(out) if record.status == "done" and (record.recipe or record.fingerprint) == recipe)
+    pictures = {record.image: out / record.image for record in done if record.image}
+    album, shared = _read(out / FILE)
+    new = {name: path for name, path in pictures.items() if shared.get(name) != _digest(path)}
+    found = {name: chroma for name, path in new.items() if (chroma := chroma_of(read_photo(path)[0])) is not None}
+    if not found:
+        return 0
+    album = album or Chroma(*(statistics.median(getattr(chroma, key) for chroma in found.values()) for key in ("a", "b", "spread")))
+    for name, chroma in found.items():
+        path, tags = new[name], read_tags(new[name])
+        made = recoloured(read_photo(path)[0], chroma, album, grey)
+        clear = read_clear(path)
+        alpha = None if clear is None else torch.from_numpy(clear[..., -1].copy())[None]
+        write_image(path, in_own_colours(made, tags, path, same_size=True, alpha=alpha), tags)
+        shared[name] = _digest(new[name])
+        write_atomically(out / FILE, json.dumps({"chroma": asdict(album), "images": shared}, indent=1).encode())
+    return len(found)
+
+
+def _read(path: Path) -> tuple[Chroma | None, dict[str, str]]:
+    """The album's chroma, and the digests of the pictures that have it."""
+    try:
+        given = json.loads(path.read_bytes())
+        return Chroma(**given["chroma"]), dict(given["images"])
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):  # missing or damaged, which count as the same
+        return None, {}
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def chroma_of(image: Tensor) -> Chroma | None:
+    """Of (3, H, W); None where less than a hundredth of it has a colour."""
+    sums, count = torch.zeros(3, dtype=torch.float64), 0
+    for part in _strips(image):
+        ab = rgb_to_lab(part[None])[0, 1:].double()
+        inside = ab[:, ab.norm(dim=0) > COLOURED]
+        sums += torch.stack([*inside.sum(1), inside.square().sum()])
+        count += inside.shape[1]
+    if count < 0.01 * image.shape[1] * image.shape[2]:
+        return None
+    a, b, square = (float(value) / count for value in sums)
+    return Chroma(a, b, max(square - a * a - b * b, 0.0) ** 0.5)
+
+
+def recoloured(image: Tensor, own: Chroma, album: Chroma, grey: Gray) -> Tensor:
+    """The picture with the album's chroma, as far as it may be moved."""
+    gain = min(max(album.spread / max(own.spread, 1e-6), 1 / GAIN), GAIN)
+    mean = torch.tensor([own.a, own.b]).view(2, 1, 1)
+    shift = (torch.tensor([album.a, album.b]).view(2, 1, 1) - mean).clamp(-SHIFT, SHIFT)
+    made = []
+    for part in _strips(image):
+        lab = rgb_to_lab(part[None])[0]
+        ab = lab[1:]
+        has = (ab.norm(dim=0, keepdim=True) / COLOURED).clamp(0, 1)
+        ab = ab + has * ((ab - mean) * (gain - 1) + shift)
+        new = lab_to_rgb(torch.cat([lab[:1], ab])[None], clip=False)
+        made.append((new + grey.A(part[None]) - grey.A(new))[0])
+    return torch.cat(made, 1)
+
+
+def _strips(image: Tensor) -> Iterator[Tensor]:
+    return iter(image.split(ROWS, 1))  # type: ignore[no-untyped-call]  # memory for a strip at a time

@@ -1,0 +1,116 @@
+"""What the solver finds for jobs, side by side, and what is to be said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from priorsolve.bulk import Bulk
+from priorsolve.consistency import put_back, surrogate_notes
+from priorsolve.operators.base import LinearOperator
+from priorsolve.operators.noise import Noise
+from priorsolve.recipe.build import Operators
+from priorsolve.recipe.components import RecipeError
+from priorsolve.recipe.recipe import Recipe
+from priorsolve.run.diagnosis import Limits, diagnose, known_noise
+from priorsolve.run.jobs import Job
+from priorsolve.run.measuring import measured_where
+from priorsolve.run.records import thinned
+from priorsolve.sampling import Samples, solve_several
+from priorsolve.solvers import OnStep, Solution, Solves
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What the recipe names, built; `solving` are the operators that the solver uses, `limits` is None where nobody asks for them."""
+
+    recipe: Recipe
+    solver: Solves
+    operators: Operators
+    solving: Operators
+    noise: Noise | None
+    bulk: Bulk
+    limits: Limits | None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One job's: the picture, (C, H, W), `drawn` as the prior alone draws it, and how it was found. `spread` (H, W) where several
+    solutions were compared, and how honest it is where the original is known."""
+
+    image: Tensor
+    drawn: Tensor
+    misfit: float
+    history: tuple[float, ...]
+    steps: int
+    stopped: str
+    diagnosis: tuple[str, ...]
+    note: str
+    spread: Tensor | None
+    calibration: Mapping[str, float]
+
+    def checked(self) -> Answer:
+        """Itself. Raises RecipeError where no picture was found."""
+        if not self.image.isfinite().all():
+            raise RecipeError(f"no finite picture was found: {self.stopped}")
+        return self
+
+
+def solve_jobs(tools: Tools, jobs: Sequence[Job], on_step: OnStep | None, *, batch: int) -> tuple[list[Answer], int]:
+    """An answer for each job, with what was measured put back, and how many of at most `batch` fitted in memory at once."""
+    y = torch.stack([job.y for job in jobs])
+    operator = tools.solving.join([job.solving for job in jobs])
+    where = measured_where(operator, y.new_empty(len(y), *tools.operators.image_shape))
+
+    def finish(solution: Solution) -> Tensor:
+        if tools.recipe.output.consistency and isinstance(operator, LinearOperator):
+            return put_back(solution.images, y, operator, damping=tools.recipe.output.damping)
+        return solution.images
+
+    solution, samples, batch = solve_several(
+        tools.solver,
+        y,
+        operator,
+        tools.recipe.samples,
+        noise=tools.noise,
+        where=where,
+        seeds=[job.seed for job in jobs],
+        finish=finish,
+        on_step=on_step,
+        batch=batch,
+        mean=tools.recipe.output.mean == "samples",
+    )
+    images, notes = finish(solution), [""] * len(jobs)
+    if tools.solving is not tools.operators:
+        notes = surrogate_notes(images, tools.operators.join([job.parts for job in jobs]), operator)
+    calibration = _calibration(samples, jobs)
+    noise, seeds = known_noise(tools.recipe), [job.seed for job in jobs]
+    limits = [None] * len(jobs) if tools.limits is None else tools.limits.of(operator, seeds, batch)
+    answers = [
+        Answer(
+            image=images[index],
+            drawn=solution.images[index],
+            misfit=float(solution.misfit[index]),
+            history=thinned(solution.history[:, index].tolist()),
+            steps=int(solution.steps[index]),
+            stopped=solution.stopped[index].value,
+            diagnosis=diagnose(solution, index, tools.bulk, noise=noise, limit=limits[index]),
+            note=notes[index],
+            spread=None if samples is None else samples.spread[index],
+            calibration=calibration[index],
+        )
+        for index in range(len(jobs))
+    ]
+    return answers, batch
+
+
+def _calibration(samples: Samples | None, jobs: Sequence[Job]) -> list[Mapping[str, float]]:
+    """Of each job whose original is known."""
+    clean = [job.clean for job in jobs if job.clean is not None]
+    if samples is None or len(clean) < len(jobs):
+        return [{}] * len(jobs)
+    found = samples.calibration(torch.stack(clean))
+    return [{name: float(values[index]) for name, values in found.items()} for index in range(len(jobs))]

@@ -1,0 +1,107 @@
+"""Diagnostics for people: does the picture fit the measurement, what stands in the way, and is the code one that the prior knows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+
+from priorsolve.bulk import Bulk
+from priorsolve.operators.base import Operator
+from priorsolve.priors.base import Prior
+from priorsolve.recipe.recipe import Recipe
+from priorsolve.solvers import Solution, Solves
+from priorsolve.solvers.fit import solve_fitting
+
+WITHIN = 0.1
+"""A residual this near to the noise, relative to it, is the noise."""
+NEAR = 2.0
+"""A residual up to this many times the one on the prior's own picture says nothing against the prior."""
+_OTHER = 0x9E3779B97F4A7C15
+
+
+def diagnose(solution: Solution, index: int, bulk: Bulk, *, noise: float | None = None, limit: float | None = None) -> tuple[str, ...]:
+    """One sentence each: fit, what limits it (where `limit` is given), and how far each code is from what the prior draws.
+
+    Args:
+        index: which of the solution's images.
+        bulk: the prior's.
+        noise: known standard deviation of the measurement's noise, in its units; `known_noise` of the recipe.
+        limit: what the same solver reaches on a picture that the prior can draw: `Limits`.
+    """
+    residual = float(solution.residual[index])
+    sentences = [fit(residual, noise, solution.stopped[index].value)]
+    if limit is not None:
+        sentences.append(bottleneck(residual, limit, noise))
+    for space, codes in solution.codes.items():
+        if bulk.knows(space):
+            sentences.append(bulk.distance(codes[index : index + 1], space).sentence(space))
+    return tuple(sentences)
+
+
+def fit(residual: float, noise: float | None, stopped: str) -> str:
+    """The root mean square of A(x̂) − y against the known noise. `stopped` is why the solver ended, as it says it."""
+    left, level = f"residual {residual:.3g}", f"noise {noise or 0:.3g}"
+    if not math.isfinite(residual):
+        return f"no fit: the residual is {residual}; {stopped}"
+    if noise is None:
+        return f"{left}, and no noise level is known to judge it by; set noise in the solver where you know it"
+    if residual > noise * (1 + WITHIN):
+        why = f"the prior cannot draw this picture, or the search stopped short ({stopped})"
+        return f"fits worse than the noise ({left}, {residual / noise:.2g} times): {why}"
+    if residual < noise * (1 - WITHIN):
+        return f"fits better than the noise ({left}, {level}): it is fitting the noise; set noise: {noise:.3g} in the solver"
+    return f"fits to the noise ({left}, {level})"
+
+
+def bottleneck(residual: float, limit: float, noise: float | None = None) -> str:
+    """Whether noise, solver or prior keeps the residual where it is; `limit` is what the solver reaches on the prior's own picture."""
+    if noise is not None and residual <= noise * (1 + WITHIN):
+        return "the noise is the limit: neither the prior nor the solver stands in the way"
+    here = f"here even {residual:.3g}" if residual < limit else f"here {residual:.3g}"
+    facts = f"on a picture that the prior can draw this solver reaches {limit:.3g}, {here}"
+    if residual <= NEAR * limit:
+        return f"the solver is the limit: {facts}; more steps or restarts may help"
+    return f"the prior is the limit: {facts}; a larger space or another prior may help"
+
+
+class Limits:
+    """What a solver reaches on noiseless measurements of pictures that the prior can draw; costs a solve.
+
+    Args:
+        solver, prior: the solver and its prior.
+        seed: of the picture that stands for all photos.
+        shared: whether all photos have one operator, so that one solve serves all.
+    """
+
+    def __init__(self, solver: Solves, prior: Prior, seed: int, *, shared: bool) -> None:
+        self._solver, self._prior, self._seed = solver, prior, seed
+        self._shared, self._known = shared, math.nan
+
+    def of(self, operator: Operator, seeds: Sequence[int], batch: int | None = None) -> list[float]:
+        """The residuals for photos measured by `operator`, whose seeds these are, at most `batch` of them at once."""
+        if not self._shared:
+            return self._reached(operator, seeds, batch)
+        if math.isnan(self._known):
+            (self._known,) = self._reached(operator, [self._seed], 1)
+        return [self._known] * len(seeds)
+
+    def _reached(self, operator: Operator, seeds: Sequence[int], batch: int | None) -> list[float]:
+        """Pictures are drawn with other seeds, since with its own a solver would find the code among its candidates."""
+        codes = [self._prior.sample(1, torch.Generator().manual_seed((seed ^ _OTHER) % 2**63)) for seed in seeds]
+        with torch.no_grad():  # one by one, since all may not fit
+            y = torch.cat([operator.select(torch.tensor([i])).A(self._prior.decode(code)) for i, code in enumerate(codes)])
+        solution, _ = solve_fitting(self._solver, y, operator, seeds=seeds, batch=batch)
+        found: list[float] = solution.residual.tolist()
+        return found
+
+
+def known_noise(recipe: Recipe) -> float | None:
+    """The noise level that the recipe tells: a solver's, the last first, or what gaussian noise it adds; None if neither tells."""
+    for given in (settings for spec in reversed(recipe.solver) for settings in spec.values()):
+        if given.get("noise") is not None:
+            return float(given["noise"])
+    if not recipe.noise or any("gaussian" not in spec for spec in recipe.noise):
+        return None
+    return math.hypot(*(float(spec["gaussian"]["sigma"]) for spec in recipe.noise))

@@ -1,0 +1,82 @@
+"""Which of the files that are given are photos to work on: not a run's own results, and not the recipe's masks."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from priorsolve.photos.names import Photo, find_photos
+from priorsolve.recipe.recipe import OPERATORS, Recipe
+from priorsolve.run.earlier import PREVIEWS, without_earlier
+from priorsolve.run.measuring import stem
+from priorsolve.run.outfolder import without_results
+
+
+@dataclass(frozen=True)
+class Intake:
+    """The photos in the order given, and how many files were left out because they are masks, or results of earlier runs."""
+
+    photos: list[Photo]
+    masks: int
+    earlier: int = 0
+
+    def sentences(self) -> list[str]:
+        """What to say of the files left out."""
+        left_out = {"they are the recipe's masks": self.masks, "earlier runs wrote them": self.earlier}
+        return [f"files among the photos that are left out, since {why}: {count}" for why, count in left_out.items() if count]
+
+
+def take_in(inputs: Sequence[Path], results: Iterable[Path], recipes: Sequence[Recipe]) -> Intake:
+    """The photos of these files and folders, without those in `results`, places that a run writes, and without the recipes' masks.
+
+    What earlier runs wrote below the inputs is left out too. What was asked for by name stays: the file, or its folder.
+
+    Raises ValueError as `find_photos`, and where no photo is left.
+    """
+    given = without_results(find_photos(inputs), inputs, results)
+    found = without_earlier(given, inputs)
+    earlier = len(given) - len(found)
+    files = {file for recipe in recipes for key in OPERATORS for spec in getattr(recipe, key) for file in _files(spec)}
+    if not files:
+        return Intake(found, 0, earlier)
+    real = functools.cache(os.path.realpath)
+    places = {f"{real(folder)}{os.sep}{name}": photo for photo in found for folder, name in [os.path.split(photo.path)]}
+    by_name = set(inputs)
+    asked = {*map(real, map(str, inputs)), *(place for place, photo in places.items() if photo.path in by_name)}
+    masks = {place for file in files for place in _masks(file, places, asked)} - asked
+    photos = [photo for place, photo in places.items() if place not in masks]
+    if not photos:
+        raise ValueError(f"no photos in {inputs[0]} but the recipe's masks")
+    return Intake(photos, len(found) - len(photos), earlier)
+
+
+def _files(spec: Mapping[str, Mapping[str, object]]) -> list[str]:
+    return [str(given["file"]) for given in spec.values() if given.get("file")]
+
+
+def _masks(file: str, places: Mapping[str, Photo], asked: set[str]) -> set[str]:
+    """Those of the places that are masks by the name of `file`, in which `{stem}` may stand."""
+    folder, name = os.path.split(file)
+    folder = os.path.realpath(folder)
+    if "{stem}" not in file:
+        return {f"{folder}{os.sep}{name}"}
+    below = any(folder.startswith(path.rstrip(os.sep) + os.sep) for path in asked)
+    if "{stem}" not in folder and below:  # a folder of masks, whether there are photos to all of them or not
+        if folder in asked:
+            return set()
+        begin, _, end = name.partition("{stem}")
+        previews = f"{folder}{os.sep}{PREVIEWS}"
+        parts = {place: os.path.split(place) for place in places}
+        return {
+            place
+            for place, (head, tail) in parts.items()
+            if head == previews or (head == folder and tail.startswith(begin) and tail.endswith(end))
+        }
+    of: dict[str, set[str]] = defaultdict(set)  # among the photos themselves: what is the mask of another one
+    for place, photo in places.items():
+        of[f"{folder}{os.sep}{name}".replace("{stem}", stem(photo.name))].add(place)
+    return {place for place in places if of.get(place, set()) - {place}}

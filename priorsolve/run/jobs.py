@@ -1,0 +1,176 @@
+"""From a photo to what is solved: its measurements, each with the parts of the operators that made it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from priorsolve.framing import cut
+from priorsolve.operators.base import Operator
+from priorsolve.operators.holes import Holes
+from priorsolve.operators.lines import Lines
+from priorsolve.operators.mask import Mask, Masking, join_masks
+from priorsolve.operators.noise import Noise
+from priorsolve.operators.photo_holes import PhotoHoles
+from priorsolve.photos.images import Framing, PhotoError
+from priorsolve.photos.metadata import Tags, read_tags
+from priorsolve.photos.names import Photo
+from priorsolve.recipe.build import Operators
+from priorsolve.recipe.recipe import Recipe
+from priorsolve.run.damage import Damage
+from priorsolve.run.measuring import covered, measure, measured_where, observe, photo_seed, photograph, stem
+from priorsolve.run.scenes import Scene, framed
+from priorsolve.run.shots import Source
+
+NO_LARGER = "the result is no larger than the photo, which was made smaller first; --set frame=faces enlarges the faces in it"
+HIDES_NOTHING = "the mask hides nothing (no hole lies in what was restored)"
+MADE_UP = (
+    "the recipe's mask is one to demonstrate with, and would hide what this photo shows; say where its own holes are, as "
+    "operator.mask={file: hole.png} (white = hole) or {scratches: {kind: both}}, or give --degrade where the photo is clean"
+)
+DARK = 0.15
+"""The mean level up to which holes are taken for black: a later blur or JPEG brings some light in."""
+HIDES_ALL = "the mask hides everything (nothing is known of what was restored)"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One measurement to solve: `parts` of its operator, `solving` of the solver's, and the clean image where it was degraded."""
+
+    seed: int
+    y: Tensor
+    parts: list[Operator]
+    solving: list[Operator]
+    clean: Tensor | None
+
+
+@dataclass(frozen=True)
+class Work:
+    """A photo, read: the jobs that it gives, and how it was framed. `fingerprint` is of what was read.
+
+    `original` is the photo's (height, width), where it is one; `scene` what makes one picture of the answers, where it is not the
+    answer itself; `labels` say for each job where it is; `tags` are what the photo's file says beside its pixels.
+    """
+
+    photo: Photo
+    fingerprint: str
+    seed: int
+    jobs: tuple[Job, ...]
+    original: tuple[int, int] | None
+    notes: tuple[str, ...]
+    scene: Scene | None = None
+    labels: tuple[str, ...] = ("",)
+    tags: Tags = field(default_factory=Tags)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads photos as a run takes them; with `degrade` they are clean, and are degraded first."""
+
+    recipe: Recipe
+    operators: Operators
+    solving: Operators
+    noise: Noise | None
+    degrade: bool
+    device: torch.device
+    dtype: torch.dtype
+
+    def read(self, photo: Photo, fingerprint: str) -> Work:
+        """The photo's work. Raises PhotoError or RecipeError, such as for its mask that is missing."""
+        seed, is_array = photo_seed(self.recipe.seed, photo.name), photo.path.suffix.lower() == ".npy"
+        marked = None if self.degrade or is_array else photo.path
+        parts = self.operators.of(stem(photo.name), seed, marked)
+        solving = parts if self.solving is self.operators else self.solving.of(stem(photo.name), seed, marked)
+        work = self._read(photo, fingerprint, seed, parts, solving)
+        said = [note for part in parts if isinstance(part, PhotoHoles) for note in part.notes]
+        said += [self.recipe.exchanged] if self.recipe.exchanged else []
+        return replace(work, notes=(*work.notes, *said), tags=Tags() if is_array else read_tags(photo.path))
+
+    def _read(self, photo: Photo, fingerprint: str, seed: int, parts: list[Operator], solving: list[Operator]) -> Work:
+        if self.recipe.frame.kind != "center":
+            return self._read_frames(photo, fingerprint, seed, parts, solving)
+        operator = self.operators.join([parts])
+        if self.degrade:
+            clean, framing = photograph(photo.path, self.operators.image_shape)
+            clean = clean.to(self.device, self.dtype)
+            y = measure(clean[None], operator, self.noise, [seed])[0]
+            notes = (*framing.sentences(), *self._hidden([parts]))
+            return Work(photo, fingerprint, seed, (Job(seed, y, parts, solving, clean),), framing.original, notes)
+        observed, given = observe(photo.path, self.operators.out_shape)
+        if given is not None:
+            self._refuse_made_up(photo, parts, observed, operator)
+        y = self._measured(observed, operator, is_picture=given is not None)
+        original, notes = (given.original, given.sentences()) if given else (None, ())
+        notes = (*notes, *self._shrunk(given), *self._hidden([parts]))
+        return Work(photo, fingerprint, seed, (Job(seed, y, parts, solving, None),), original, notes)
+
+    def _measured(self, observed: Tensor, operator: Operator, *, is_picture: bool) -> Tensor:
+        y = covered(observed.to(self.device, self.dtype)[None], operator, is_picture=is_picture)
+        return (y * measured_where(operator, y.new_empty(1, *self.operators.image_shape)))[0]
+
+    def _read_frames(self, photo: Photo, fingerprint: str, seed: int, parts: list[Operator], solving: list[Operator]) -> Work:
+        """A job for each frame in which there is something to do."""
+        damage, keeps = Damage(parts, self.operators.image_shape), self.recipe.output.consistency
+        source = Source(photo.path, self.operators.out_shape[0], damage, self.noise, seed, self.degrade)
+        scene, shot, notes, labels = framed(source, self.recipe.frame, keeps=keeps)
+        frames = [patch.frame for patch in scene.patches]
+        own = damage.framed(frames, scene.size)
+        solvers = own if solving is parts else Damage(solving, self.operators.image_shape).framed(frames, scene.size)
+        jobs, kept = [], []
+        for index, frame in enumerate(frames):
+            if keeps and damage.only_holes and all(bool((part.known == 1).all()) for part in own[index] if isinstance(part, Mask)):
+                continue  # nothing is missing here
+            operator = self.operators.join([own[index]])
+            seen = cut(shot.measured, frame.scaled(1 / damage.factor), (self.operators.out_shape[1], self.operators.out_shape[2]))
+            if not self.degrade:
+                self._refuse_made_up(photo, parts, seen, operator)
+            y = self._measured(seen, operator, is_picture=not self.degrade)
+            clean = None if shot.clean is None else cut(shot.clean, frame, scene.tile).to(self.device, self.dtype)
+            jobs.append(Job((seed + index * _STRIDE) % 2**48, y, own[index], solvers[index], clean))
+            kept.append(index)
+        scene = replace(scene, patches=tuple(scene.patches[index] for index in kept))
+        height, width = shot.measured.shape[-2:]
+        notes = (*notes, *self._hidden(own))
+        return Work(photo, fingerprint, seed, tuple(jobs), (height, width), notes, scene, tuple(labels[index] for index in kept))
+
+    def _refuse_made_up(self, photo: Photo, parts: list[Operator], seen: Tensor, operator: Operator) -> None:
+        """Raises PhotoError where holes to demonstrate with would hide what a photo shows: where they were used to degrade it is black."""
+        if not any(isinstance(part, Holes | PhotoHoles | Lines) and part.made_up for part in parts):
+            return
+        pictures = torch.empty(1, *self.operators.image_shape, device=self.device, dtype=self.dtype)
+        where = measured_where(operator, pictures)[0].expand(seen.shape).cpu()
+        if bool((where == 0).any()) and float(seen[where == 0].mean()) > DARK:
+            raise PhotoError(photo.path, MADE_UP)
+
+    def _shrunk(self, given: Framing | None) -> tuple[str, ...]:
+        """That a photo was made smaller than what it is enlarged to, which is no larger than it was."""
+        if given is None or not given.resized:
+            return ()
+        size, (left, top, right, bottom) = self.operators.image_shape[1:], given.box
+        if given.size[0] >= size[0] or bottom - top < size[0] or right - left < size[1]:
+            return ()
+        sizes = f"{right - left:g}×{bottom - top:g} became {given.size[1]}×{given.size[0]}, and the result is {size[1]}×{size[0]}"
+        return (f"{NO_LARGER} ({sizes})",)
+
+    def _hidden(self, frames: list[list[Operator]]) -> tuple[str, ...]:
+        """What is odd about the masks in all of a photo's frames: that they hide nothing, or all of it."""
+        masks = [list(self._masks(parts)) for parts in frames]
+        if not any(masks):
+            return ()
+        if all(bool((known == 1).all()) for each in masks for known in each):
+            return (HIDES_NOTHING,)
+        return (HIDES_ALL,) if all(any(not bool(known.any()) for known in each) for each in masks) else ()
+
+    def _masks(self, parts: list[Operator]) -> Iterator[Tensor]:
+        """What each mask leaves known, at the size that it meets."""
+        shape = self.operators.image_shape
+        for part in parts:
+            if isinstance(part, Masking):
+                yield join_masks([part], shape).known
+            shape = part.out_shape(shape)
+
+
+_STRIDE = 0x9E3779B97F4B

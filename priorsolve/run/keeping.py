@@ -1,0 +1,171 @@
+"""What is written of a photo: its pictures, and the record last. A failure is a record too."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path, PurePosixPath
+from statistics import mean
+from typing import Literal
+
+import torch
+
+from priorsolve.files import write_atomically
+from priorsolve.metrics import METRICS
+from priorsolve.operators.gray import Gray
+from priorsolve.photos.images import WRITTEN, PhotoError, measurement_suffix, write_image, write_measurement
+from priorsolve.photos.names import KNOWN, Photo, output_name
+from priorsolve.photos.own_colours import in_own_colours
+from priorsolve.recipe.components import RecipeError
+from priorsolve.run.answers import Answer
+from priorsolve.run.composing import Pictures, pictures_of
+from priorsolve.run.jobs import Job, Work
+from priorsolve.run.outfolder import Places, places_of, unwritable
+from priorsolve.run.records import Record, record_path, write_record
+
+FEW = 32
+"""Frames of one photo that are told of one by one."""
+
+
+@dataclass(frozen=True)
+class Keeper:
+    """Writes photos' results below `out`: `format` is the recipe's for restored images, `fingerprint` tells a photo's present one,
+    `dtype` is what the network computes in while codes are searched, `recipe` and `task` are as records have them."""
+
+    out: Path
+    format: Literal["same", "png"]
+    metrics: Sequence[str]
+    fingerprint: Callable[[Photo], str]
+    dtype: str = "float32"
+    recipe: str = ""
+    task: str = ""
+
+    def places(self, photo: Photo) -> Places:
+        """Where the photo's results go."""
+        return places_of(output_name(photo.name, self.format))
+
+    def keep(self, work: Work, answers: Sequence[Answer], seconds: float) -> Record:
+        """Write everything, the record last: it is the promise that the rest is there. An older promise goes first."""
+        made = pictures_of(work, [answer.checked() for answer in answers])
+        record_path(self.out, work.photo.name).unlink(missing_ok=True)
+        places = self.places(work.photo)
+        measured = places.picture if measurement_suffix(tuple(made.measured.shape)) == ".png" else places.array
+        if made.copied is not None and made.copied.suffix.lower() == PurePosixPath(places.restored).suffix.lower():
+            write_atomically(self.out / places.restored, made.copied.read_bytes())
+        else:
+            self._write(work, made, self.out / places.restored)
+        write_measurement(self.out / measured, made.measured)
+        if made.clean is not None:
+            write_image(self.out / places.clean, made.clean)
+        if made.spread is not None:
+            write_image(self.out / places.spread, 4 * made.spread)
+        worst = max(answers, key=lambda answer: answer.misfit, default=None)
+        record = Record(
+            name=work.photo.name,
+            status="done",
+            fingerprint=work.fingerprint,
+            seed=work.seed,
+            misfit=None if worst is None else digits(worst.misfit),
+            history=() if worst is None else tuple(map(digits, worst.history)),
+            steps=max((answer.steps for answer in answers), default=0),
+            stopped="" if worst is None else worst.stopped,
+            metrics=_judged(work.jobs, answers, self.metrics),
+            notes=(*work.notes, *_said(work, answers), *_renamed(work.photo, places.restored)),
+            diagnosis=tuple(_labelled(work, index, line) for index, answer in enumerate(answers[:FEW]) for line in answer.diagnosis),
+            input_size=work.original,
+            output_size=(int(made.restored.shape[-2]), int(made.restored.shape[-1])),
+            seconds=round(seconds, 3),
+            versions=_versions(),
+            dtype=self.dtype,
+            recipe=self.recipe,
+            task=self.task,
+            image=places.restored,
+            spread=places.spread if made.spread is not None else None,
+            measurement=measured,
+            original=places.clean if made.clean is not None else None,
+        )
+        write_record(self.out, record)
+        return record
+
+    def _write(self, work: Work, made: Pictures, path: Path) -> None:
+        """The restored picture, with what the photo's file says and in its colours; grey photos stay grey unless they lost colours."""
+        parts = work.scene.source.damage.parts if work.scene is not None else work.jobs[0].parts
+        tags = work.tags.fitting(grey=work.tags.grey and not any(isinstance(part, Gray) for part in parts))
+        own = in_own_colours(made.restored, tags, work.photo.path, same_size=work.scene is not None, alpha=made.alpha)
+        write_image(path, own, tags)
+
+    def fail(self, photo: Photo, error: Exception) -> Record:
+        """The record of a failure, without what an earlier recipe made of the photo. A full disk ends the run: nothing can be kept."""
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise unwritable(self.out, error.strerror) from error
+        record = Record(
+            name=photo.name,
+            status="failed",
+            fingerprint=self.fingerprint(photo),
+            reason=_reason(error),
+            versions=_versions(),
+            recipe=self.recipe,
+            task=self.task,
+        )
+        with contextlib.suppress(OSError):  # such as for a name that is too long for a record's file: it is told, and tried again
+            for place in self.places(photo):
+                (self.out / place).unlink(missing_ok=True)
+            write_record(self.out, record)
+        return record
+
+
+def _judged(jobs: Sequence[Job], answers: Sequence[Answer], metrics: Sequence[str]) -> dict[str, float]:
+    """Each metric's mean over the jobs, where the originals are known: on the prior's own pictures, not the whole photo."""
+    judged = {}
+    clean = [(answer, job.clean) for answer, job in zip(answers, jobs, strict=True) if job.clean is not None]
+    for key in metrics if clean else ():
+        judged[key] = digits(mean(float(METRICS[key](answer.image[None], original[None])) for answer, original in clean))
+    for key in answers[0].calibration if answers else ():
+        judged[key] = digits(mean(answer.calibration[key] for answer in answers))
+    return judged
+
+
+def _said(work: Work, answers: Sequence[Answer]) -> list[str]:
+    """Where each frame is and how well it fits, and what there is to note of it."""
+    if len(answers) > FEW:
+        return []
+    found = [f"{label}: misfit {digits(answer.misfit):g}" for label, answer in zip(work.labels, answers, strict=False) if label]
+    return [*found, *(_labelled(work, index, answer.note) for index, answer in enumerate(answers) if answer.note)]
+
+
+def _labelled(work: Work, index: int, sentence: str) -> str:
+    """The sentence, told of its frame where there are several."""
+    return f"{work.labels[index].split(',')[0]}: {sentence}" if len(work.jobs) > 1 else sentence
+
+
+def _renamed(photo: Photo, restored: str) -> list[str]:
+    """That the result has another format than the photo, where that one cannot be written."""
+    suffix = PurePosixPath(photo.name).suffix.lower()
+    if suffix not in KNOWN or suffix in WRITTEN or suffix == ".npy":
+        return []
+    return [f"the result is a {PurePosixPath(restored).suffix[1:].upper()}: {suffix[1:].upper()} is not written"]
+
+
+def digits(value: float) -> float:
+    """Four digits: more would depend on which photos were solved side by side."""
+    return float(f"{value:.4g}")
+
+
+def _reason(error: Exception) -> str:
+    """One line. An error that nobody foresaw keeps its type, so that it can be reported."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.strerror}: {error.filename}"
+    text = " ".join(str(error.reason if isinstance(error, PhotoError) else error).split())
+    return text if isinstance(error, PhotoError | RecipeError | MemoryError) and text else f"{type(error).__name__}: {text}"
+
+
+def _versions() -> dict[str, str]:
+    try:
+        own = version("priorsolve")
+    except PackageNotFoundError:
+        own = "checkout"
+    return {"priorsolve": own, "torch": torch.__version__, "python": platform.python_version()}

@@ -1,0 +1,81 @@
+"""From a photo's file to a measurement. Two situations that must not be confused:
+
+the photo is the measurement (`observe`: real use), or the photo is clean and is degraded first (`photograph`, then `measure`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from priorsolve.operators.base import Operator, factors
+from priorsolve.operators.mask import Masking
+from priorsolve.operators.noise import Noise
+from priorsolve.photos.images import Framing, PhotoError, measurement_suffix, read_framed, read_measurement
+from priorsolve.photos.names import KNOWN
+from priorsolve.types import Images, Measurements, Shape
+
+
+def photo_seed(seed: int, name: str) -> int:
+    """A photo's own seed, from the recipe's and the photo's plain name: the same in any batch, shard or order."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{plain_name(name)}".encode("utf-8", "surrogatepass")).digest()[:6], "big")
+
+
+def plain_name(name: str) -> str:
+    """The name without the suffixes of pictures and arrays: `sub/a` for the photo `sub/a.jpg` and for its measurement `sub/a.jpg.png`."""
+    while (suffix := PurePosixPath(name).suffix).lower() in KNOWN:
+        name = name[: -len(suffix)]
+    return name
+
+
+def stem(name: str) -> str:
+    """What `{stem}` in a recipe stands for."""
+    return PurePosixPath(plain_name(name)).name
+
+
+def observe(path: Path, shape: Shape) -> tuple[Tensor, Framing | None]:
+    """The measurement (`shape`) that the file is, and how a picture was cropped and resized to that shape. Raises PhotoError."""
+    if path.suffix.lower() == ".npy" or measurement_suffix(shape) == ".npy":
+        return read_measurement(path, shape), None
+    return read_framed(path, (shape[1], shape[2]), _channels(shape))
+
+
+def photograph(path: Path, shape: Shape) -> tuple[Tensor, Framing]:
+    """The clean image (`shape`) that the file is, and how it was cropped and resized to that shape. Raises PhotoError."""
+    if path.suffix.lower() == ".npy":
+        raise PhotoError(path, "an array is a measurement, not a photo to degrade; restore it without --degrade")
+    return read_framed(path, (shape[1], shape[2]), _channels(shape))
+
+
+def covered(y: Measurements, operator: Operator, *, is_picture: bool) -> Measurements:
+    """What was measured of an observed `y`: nothing in the holes.
+
+    Where a mask comes last, a picture shows what lies below it, soft edges included, so it is still to be multiplied by the mask.
+    """
+    last = factors(operator)[-1]
+    if is_picture and isinstance(last, Masking):
+        return last.A(y)
+    return y
+
+
+def measure(images: Images, operator: Operator, noise: Noise | None, seeds: list[int]) -> Measurements:
+    """`A(x)` with noise where something was measured, each photo's noise from its own seed."""
+    with torch.no_grad():
+        y = operator.A(images)
+        if noise is None:
+            return y
+        return noise(y, rng=[torch.Generator().manual_seed(seed) for seed in seeds], where=measured_where(operator, images))
+
+
+def measured_where(operator: Operator, images: Images) -> Measurements:
+    """1 where the operator measures something of `images`, 0 in the holes."""
+    with torch.no_grad():
+        return operator.support(torch.ones_like(images))
+
+
+def _channels(shape: Shape) -> Literal[1, 3]:
+    return 1 if shape[0] == 1 else 3

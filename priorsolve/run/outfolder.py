@@ -1,0 +1,156 @@
+"""The output folder of a run: whether it can be written, which photos in it are results, and what a killed run left half-written."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from priorsolve.files import is_leftover, write_atomically
+from priorsolve.photos.names import Photo
+from priorsolve.run.claims import Shard, claimed
+from priorsolve.run.plan import forget_plans, read_plans
+from priorsolve.run.records import has_records
+
+FOLDERS = ("images", "measurements", "originals", "spread")
+"""Where a run writes pictures."""
+AFTER = ("sheet.png", "report.html", "results.parquet")
+"""What is made of them at its end."""
+_BESIDE = ("run.json", "album.json", *AFTER)
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a photo's results go, as paths below the output folder: the measurement is a picture or an array."""
+
+    restored: str
+    picture: str
+    array: str
+    clean: str
+    spread: str
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((self.restored, self.picture, self.array, self.clean, self.spread))
+
+
+def places_of(name: str) -> Places:
+    """The places of a photo whose restored image is called `name`."""
+    picture, array = _suffixed(name, ".png"), _suffixed(name, ".npy")
+    return Places(f"images/{name}", f"measurements/{picture}", f"measurements/{array}", f"originals/{picture}", f"spread/{picture}")
+
+
+def check_writable(out: Path) -> None:
+    """Raise ValueError when nothing can be written into `out`. Creates nothing."""
+    place = Path(os.path.abspath(out))  # noqa: PTH100 (`..` must not follow links that are not there)
+    while not os.path.exists(place):  # noqa: PTH110 (Path's own raises below a file that it may not look into)
+        place = place.parent
+    if not place.is_dir():
+        raise unwritable(out, f"{place} is a file")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise unwritable(out, f"no permission to write into {place}")
+
+
+def unwritable(out: Path, reason: object) -> ValueError:
+    """The error for a folder that refuses to be written."""
+    return ValueError(f"output folder {out} cannot be written: {reason}; choose another with --out")
+
+
+def refuse_foreign(out: Path, targets: Iterable[str], recipe: str) -> None:
+    """Raise ValueError when no run was in the folder before and a file of somebody's own is where a run would write one.
+
+    Args:
+        targets: the files to be written, by their paths below `out`.
+        recipe: the text of the run's `recipe.yaml`; one that says the same is no loss.
+    """
+    if read_plans(out) or has_records(out):
+        return
+    own = out / "recipe.yaml"
+    other = own.is_file() and own.read_bytes() != recipe.encode()
+    for target in [*(["recipe.yaml"] if other else []), *_BESIDE, *targets]:
+        if os.path.lexists(f"{out}{os.sep}{target}"):
+            raise ValueError(
+                f"{out / target} is there, and no run made it, but this one would overwrite it; choose another folder with --out"
+            )
+
+
+def write_recipe(out: Path, text: str) -> None:
+    """The resolved recipe, the first file of a run. Raises ValueError when the folder cannot be written."""
+    try:
+        write_atomically(out / "recipe.yaml", text.encode())
+    except OSError as error:
+        raise unwritable(out, error.strerror or error) from None
+
+
+def without_results(photos: Sequence[Photo], inputs: Sequence[Path], results: Iterable[Path]) -> list[Photo]:
+    """The photos but for those in `results`, folders that a run writes, found because they lie below the photos' own folder.
+
+    What was asked for by name stays: a file, or a folder within the results.
+    """
+    asked = [os.path.realpath(path) for path in inputs]
+    hidden = [place for place in map(os.path.realpath, results) if any(_within(place, path) and place != path for path in asked)]
+    if not hidden:
+        return list(photos)
+    named = [path for path in asked if any(_within(path, place) for place in hidden)]
+    kept = []
+    for photo in photos:
+        real = os.path.realpath(photo.path)
+        if not any(_within(real, place) for place in hidden) or any(_within(real, path) for path in named):
+            kept.append(photo)
+    if not kept:
+        raise ValueError(f"no photos in {inputs[0]} but the results of an earlier run")
+    return kept
+
+
+def refuse_overwriting(photos: Iterable[Photo], out: Path, targets: Iterable[str]) -> None:
+    """Raise ValueError when a file to be written, by its path below `out`, is one of the photos."""
+    folder, real = os.path.realpath(out), functools.cache(os.path.realpath)
+
+    def places(path: str) -> set[str]:
+        """The file's own, and where it leads if it is a link."""
+        parent, name = os.path.split(path)
+        own = f"{real(parent)}{os.sep}{name}"
+        return {own, os.path.realpath(own)} if os.path.islink(own) else {own}  # noqa: PTH114 (as quick as can be)
+
+    own = {place: photo.path for photo in photos for place in places(str(photo.path)) if _within(place, folder)}
+    for target in targets if own else ():
+        for place in places(f"{out}{os.sep}{target}"):
+            if place in own:
+                raise ValueError(f"{own[place]} would be overwritten by its own result; choose another folder with --out")
+
+
+@contextlib.contextmanager
+def working_in(out: Path, shard: Shard | None = None) -> Iterator[None]:
+    """Be the run that does these photos. One that is alone in the folder removes old plans, and what a killed run left half-written.
+
+    Raises FolderBusyError where another run does them, ValueError when the folder cannot be written.
+    """
+    with contextlib.ExitStack() as held:
+        try:
+            alone = held.enter_context(claimed(out, shard))
+        except OSError as error:
+            raise unwritable(out, error.strerror or error) from None
+        if alone:
+            forget_plans(out)
+            _sweep(out)
+        yield
+
+
+def _sweep(out: Path) -> None:
+    """Remove what a killed run left half-written where a run writes."""
+    for folder in ("", "records", *FOLDERS):
+        for place, within, names in os.walk(out / folder):
+            if not folder:
+                within.clear()
+            for name in filter(is_leftover, names):
+                Path(place, name).unlink(missing_ok=True)
+
+
+def _suffixed(name: str, suffix: str) -> str:
+    return name if name.lower().endswith(suffix) else name + suffix
+
+
+def _within(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)

@@ -1,0 +1,219 @@
+"""What is kept about one photo, written last: a record says that everything it names is on the disk."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from priorsolve.files import is_temporary, write_atomically
+from priorsolve.photos.names import Photo
+
+Status = Literal["done", "failed"]
+HISTORY = 50
+"""Values of the misfit's history that are kept."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One photo's outcome. Sizes are (height, width); paths are relative to the output folder, with forward slashes."""
+
+    name: str
+    """The photo's name, as in `Photo.name`."""
+    status: Status
+    fingerprint: str
+    """The recipe's: a photo restored by another recipe is not done."""
+    reason: str = ""
+    """Why it failed, in one line."""
+    seed: int | None = None
+    misfit: float | None = None
+    steps: int = 0
+    stopped: str = ""
+    """A sentence: why the solver stopped."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    """What else a reader should know, such as how the photo was cropped."""
+    input_size: tuple[int, int] | None = None
+    output_size: tuple[int, int] | None = None
+    seconds: float = 0.0
+    diagnosis: tuple[str, ...] = ()
+    """A sentence each: how well it fits, and whether the prior knows such pictures."""
+    image: str | None = None
+    spread: str | None = None
+    """The map of what is uncertain, where several solutions were compared: white is a standard deviation of 0.25 or more."""
+    measurement: str | None = None
+    original: str | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+    dtype: str = ""
+    """What the network computed in while codes were searched: float32, float64 or bfloat16."""
+    history: tuple[float, ...] = ()
+    """The misfit from the start of the search to its end, at most `HISTORY` values at even distances."""
+    recipe: str = ""
+    """The same for all photos of a recipe and its options, also where each has a mask of its own."""
+    task: str = ""
+    """What the recipe is for, in words."""
+
+
+def record_path(out: Path, name: str) -> Path:
+    """Where the record of the photo `name` lies."""
+    return out / "records" / f"{name}.json"
+
+
+def write_record(out: Path, record: Record) -> Path:
+    """Write it atomically and return its path. Write the image first: a record is the promise that it is there."""
+    path = record_path(out, record.name)
+    text = json.dumps(_plain(asdict(record)), indent=2, sort_keys=False, allow_nan=False)
+    write_atomically(path, text.encode("ascii") + b"\n")
+    return path
+
+
+def read_record(path: Path) -> Record | None:
+    """The record at `path`, or None when it is missing or damaged, which count as the same. Fields not known here are skipped."""
+    try:
+        given = json.loads(path.read_bytes())
+        return Record(**{key: _KINDS[key](value) for key, value in given.items() if key in _KINDS})
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def read_records(out: Path) -> Iterator[Record]:
+    """All readable records of an output folder, sorted by the photo's name; none when there is no such folder."""
+    folder = out / "records"
+    for path in sorted(folder.rglob("*.json"), key=lambda path: path.relative_to(folder).as_posix()):
+        if not is_temporary(path.name) and (record := read_record(path)) is not None:
+            yield record
+
+
+def has_records(out: Path) -> bool:
+    """Whether the folder holds a readable record."""
+    return any(read_record(path) is not None for path in (out / "records").rglob("*.json"))
+
+
+def pending(
+    photos: Iterable[Photo],
+    out: Path,
+    fingerprint: Callable[[Photo], str],
+    *,
+    retry_failed: bool = False,
+    overwrite: bool = False,
+) -> tuple[list[Photo], Counter[str]]:
+    """The photos still to do, in order, and of how many others the status stands.
+
+    To do are those with no record, another recipe's, or one whose image is gone; all of them with `overwrite`. `fingerprint` tells a
+    photo's present one. A photo that failed stays failed unless `retry_failed`.
+    """
+    todo, stands = [], Counter[str]()
+    for photo in photos:
+        status = None if overwrite else _standing(out, photo.name, fingerprint(photo))
+        if status is None or (status == "failed" and retry_failed):
+            todo.append(photo)
+        else:
+            stands[status] += 1
+    return todo, stands
+
+
+class _Glance(BaseModel):
+    """What a start asks a record, read without making the rest of it."""
+
+    status: Status
+    fingerprint: str
+    recipe: str = ""
+    image: str | None = None
+
+
+def glance(path: str) -> _Glance | Record | None:
+    """The record at `path`, or what a start asks of it: it looks at a hundred thousand. None as `read_record`."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            text = os.read(handle, 1 << 16)
+        finally:
+            os.close(handle)
+        return _Glance.model_validate_json(text, strict=True)
+    except OSError:
+        return None
+    except ValueError:  # damaged, longer than was read, or with a name that is no Unicode, which only the careful reader takes
+        return read_record(Path(path))
+
+
+def _standing(out: Path, name: str, fingerprint: str) -> Status | None:
+    """The status that a photo has, if it has one."""
+    record = glance(f"{out}/records/{name}.json")
+    if record is None or record.fingerprint != fingerprint:
+        return None
+    there = record.status == "failed" or (record.image is not None and os.path.isfile(f"{out}/{record.image}"))  # noqa: PTH113 (slow)
+    return record.status if there else None
+
+
+def thinned(history: Sequence[float]) -> tuple[float, ...]:
+    """At most `HISTORY` of the values, at even distances, the first and the last among them."""
+    if len(history) <= HISTORY:
+        return tuple(history)
+    return tuple(history[round(i * (len(history) - 1) / (HISTORY - 1))] for i in range(HISTORY))
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no infinity, which the PSNR of equal images is: such numbers are written as words."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool):
+        raise TypeError
+    return float(value)
+
+
+def _whole(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError
+    return value
+
+
+def _status(value: Any) -> Status:
+    if value not in ("done", "failed"):
+        raise ValueError
+    return "done" if value == "done" else "failed"
+
+
+def _size(value: Any) -> tuple[int, int]:
+    height, width = value
+    return _whole(height), _whole(width)
+
+
+def _maybe(kind: Any) -> Any:
+    return lambda value: None if value is None else kind(value)
+
+
+_KINDS: dict[str, Any] = {
+    **dict.fromkeys(("name", "fingerprint", "recipe", "task", "reason", "stopped", "dtype"), _text),
+    **dict.fromkeys(("image", "spread", "measurement", "original"), _maybe(_text)),
+    **dict.fromkeys(("input_size", "output_size"), _maybe(_size)),
+    "status": _status,
+    "seed": _maybe(_whole),
+    "misfit": _maybe(_number),
+    "steps": _whole,
+    "seconds": _number,
+    "history": lambda value: tuple(_number(misfit) for misfit in value),
+    **dict.fromkeys(("notes", "diagnosis"), lambda value: tuple(_text(note) for note in value)),
+    "metrics": lambda value: {_text(key): _number(number) for key, number in value.items()},
+    "versions": lambda value: {_text(key): _text(version) for key, version in value.items()},
+}

@@ -1,0 +1,225 @@
+"""Restore photos by a recipe: in batches, one record each, resumable; one bad photo never stops the rest."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+from priorsolve.bulk import Bulk
+from priorsolve.metrics import METRICS
+from priorsolve.photos.names import Photo, output_names
+from priorsolve.recipe.build import DTYPES, build_noise, build_operators, build_prior, build_solver, device_called, dtype_of, refuse_marks
+from priorsolve.recipe.recipe import Recipe, is_per_photo
+from priorsolve.run.album import grey_of, share_colours
+from priorsolve.run.answers import Tools
+from priorsolve.run.claims import refuse_where_busy
+from priorsolve.run.diagnosis import Limits
+from priorsolve.run.intake import take_in
+from priorsolve.run.jobs import Reader
+from priorsolve.run.keeping import Keeper
+from priorsolve.run.measuring import photo_seed, stem
+from priorsolve.run.mixed import strangers
+from priorsolve.run.outfolder import (
+    FOLDERS,
+    check_writable,
+    places_of,
+    refuse_foreign,
+    refuse_overwriting,
+    working_in,
+    write_recipe,
+)
+from priorsolve.run.plan import Plan, write_plan
+from priorsolve.run.records import Record, pending
+from priorsolve.run.workbench import Stop, Workbench
+from priorsolve.solvers import OnStep
+from priorsolve.types import Progress
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a run is done; none of it changes a photo's answer but `degrade` and `dtype`.
+
+    Args:
+        degrade: the photos are clean: degrade them first, and measure the result against them. Otherwise they are the measurements.
+        device: auto, cpu, cuda, cuda:1 …
+        dtype: float32, float64, or bfloat16, in which the network computes while codes are searched (all else is float32): quicker
+            where the processor has it, and nearly the same answer. auto is bfloat16 where that was measured to pay, else float32;
+            photos that another machine's auto has done stay done.
+        batch_size: photos solved side by side; halved by itself where memory is short.
+        limit: at most this many photos of those to do.
+        shard: (i, n): every n-th photo from the i-th on, counted from 0, for n machines on one folder.
+        retry_failed: try photos again that failed.
+        overwrite: do all photos again.
+    """
+
+    degrade: bool = False
+    device: str = "auto"
+    dtype: str = "auto"
+    batch_size: int = 16
+    limit: int | None = None
+    shard: tuple[int, int] | None = None
+    retry_failed: bool = False
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if self.dtype not in DTYPES:
+            raise ValueError(f"dtype {self.dtype!r} is unknown; use {', '.join(DTYPES)}")
+        if self.batch_size < 1:
+            raise ValueError(f"batch size is {self.batch_size}; it must be at least 1")
+        if self.limit is not None and self.limit < 0:
+            raise ValueError(f"limit is {self.limit}; it must be at least 0")
+        if self.shard is not None and not 0 <= self.shard[0] < self.shard[1]:
+            i, n = self.shard
+            raise ValueError(f"shard {i}/{n}: shards are counted from 0, so use 0/n to (n - 1)/n")
+
+
+def restore(
+    recipe: Recipe,
+    photos: str | Path | Sequence[str | Path],
+    out: str | Path,
+    options: Options | None = None,
+    *,
+    on_step: OnStep | None = None,
+    on_download: Progress | None = None,
+) -> Iterator[Record]:
+    """Restore files or folders into `out`, yielding each photo's record as it is done. Photos done before are skipped.
+
+    Writes `images/`, `measurements/`, `records/` and `recipe.yaml`; `priorsolve.report.write_report(out)` makes the contact sheet of them.
+
+    Raises:
+        RecipeError, ValueError: the recipe, the photos, the options or the output folder cannot be used; nothing was done.
+        CheckpointError, FetchError: the prior cannot be had.
+    """
+    inputs = [photos] if isinstance(photos, str | Path) else photos
+    return Run(recipe, [Path(path) for path in inputs], Path(out), options or Options()).records(on_step, on_download)
+
+
+class Run:
+    """A restoration that is checked and ready: `todo` says what is left, `before` how many photos were done, or failed, earlier,
+    `left_out` which files among the photos are left out, `strangers` how many records of another recipe stay in the folder.
+
+    Raises as `restore` does, before anything is solved; the folder is written to only once prior, operators and solver are built.
+    """
+
+    def __init__(self, recipe: Recipe, photos: Sequence[Path], out: Path, options: Options) -> None:
+        self.recipe, self.out, self.options = recipe, out, options
+        self.noise = build_noise(recipe)
+        if recipe.output.album and options.shard is not None:
+            raise ValueError("output.album brings all photos together, which a shard has not; leave --shard out, or use --engine ray")
+        check_writable(out)
+        intake = take_in(photos, [*(out / folder for folder in FOLDERS), out / "sheet.png"], [recipe])
+        found, self.left_out = intake.photos, intake.sentences()
+        self.names = output_names(found, recipe.output.format)
+        refuse_overwriting(found, out, (place for name in self.names.values() for place in places_of(name)))
+        refuse_foreign(out, (place for name in self.names.values() for place in places_of(name)), recipe.dump())
+        if options.shard is not None:
+            found = found[options.shard[0] :: options.shard[1]]
+        fingerprint = Fingerprint(recipe, options)
+        todo, self.before = pending(found, out, fingerprint, retry_failed=options.retry_failed, overwrite=options.overwrite)
+        self.todo = todo[: options.limit]
+        self.strangers = strangers(
+            out, self.names.keys() - {photo.name for photo in todo[len(self.todo) :]}, fingerprint, fingerprint.of_all
+        )
+        if self.todo:
+            refuse_where_busy(out, options.shard)
+        self._equipment: Equipment | None = None
+
+    def prepare(self, on_download: Progress | None = None, on_learning: Progress | None = None) -> Tools:
+        """Load the prior, fetching it if need be, and build what the recipe names, so that its errors come before any work."""
+        if self._equipment is None:
+            self._equipment = equip(self.recipe, self.out, self.options, on_download, on_learning)
+        return self._equipment.tools
+
+    def records(self, on_step: OnStep | None = None, on_download: Progress | None = None, stop: Stop = lambda: False) -> Iterator[Record]:
+        """Do what is left, until `stop` says so. Raises FolderBusyError when another run began on it meanwhile."""
+        if not self.todo:
+            return
+        self.prepare(on_download)
+        assert self._equipment is not None
+        with self.at_work():
+            yield from self._equipment.workbench.records(self.todo, on_step, stop)
+
+    @contextlib.contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Hold the folder against other runs, with this run's recipe in it."""
+        with working_in(self.out, self.options.shard):
+            write_recipe(self.out, self.recipe.dump())
+            write_plan(self.out, Plan(len(self.todo), self.before["done"], self.before["failed"]), self.options.shard)
+            yield
+            if self.recipe.output.album:
+                share_colours(self.out, grey_of(self.recipe), Fingerprint(self.recipe, self.options).of_all)
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """Tells a photo's present fingerprint: the recipe's, with those options that change the answer."""
+
+    recipe: Recipe
+    options: Options
+
+    def __call__(self, photo: Photo) -> str:
+        if not self._per_photo:
+            return self.of_all
+        return self._marked(self.recipe.fingerprint(stem(photo.name), photo_seed(self.recipe.seed, photo.name)))
+
+    @cached_property
+    def _per_photo(self) -> bool:
+        return any(map(is_per_photo, self.recipe.operator))
+
+    @cached_property
+    def of_all(self) -> str:
+        """The same for all photos."""
+        return self._marked(self.recipe.fingerprint())
+
+    def _marked(self, fingerprint: str) -> str:
+        of_type = "" if self.options.dtype == "auto" else f"-{self.options.dtype}"
+        return fingerprint + ("-degraded" if self.options.degrade else "") + of_type
+
+
+@dataclass(frozen=True)
+class Equipment:
+    """What a recipe needs on one device, built."""
+
+    tools: Tools
+    workbench: Workbench
+
+
+def equip(
+    recipe: Recipe, out: Path, options: Options, on_download: Progress | None = None, on_learning: Progress | None = None
+) -> Equipment:
+    """Load the prior, fetching it if need be, and build what the recipe names, for photos that are kept below `out`.
+
+    What takes long the first time tells how much of how much is done: `on_download` of the weights, in bytes, `on_learning` of what
+    solvers make once for a prior.
+
+    Raises RecipeError, ValueError, CheckpointError or FetchError.
+    """
+    if options.degrade:
+        refuse_marks(recipe)
+    device, dtype, noise = device_called(options.device), DTYPES[options.dtype], build_noise(recipe)
+    if recipe.output.album:
+        grey_of(recipe)
+    if options.degrade:
+        for metric in recipe.metrics:
+            METRICS[metric].fetch()
+    prior = build_prior(recipe, device, dtype, on_download)
+    chosen = dtype_of(options.dtype, prior)
+    prior = prior.computing(torch.bfloat16 if chosen == "bfloat16" else None)
+    operators, solving = build_operators(recipe, tuple(prior.image_shape), device, dtype, clean=options.degrade)
+    if options.degrade:
+        operators.check_clean()
+    solver = build_solver(recipe, prior)
+    if solver.descends:
+        solving.check_followed()
+    solver.prepare(on_learning)
+    limits = Limits(solver, prior, recipe.seed, shared=not solving.vary) if recipe.output.limit else None
+    tools = Tools(recipe, solver, operators, solving, noise, Bulk(prior), limits)
+    reader = Reader(recipe, operators, solving, noise, options.degrade, device, dtype)
+    fingerprint = Fingerprint(recipe, options)
+    keeper = Keeper(out, recipe.output.format, recipe.metrics, fingerprint, chosen, fingerprint.of_all, recipe.heading)
+    return Equipment(tools, Workbench(tools, reader, keeper, fingerprint, options.batch_size))

@@ -1,0 +1,102 @@
+"""Where in a photo the prior's pictures lie."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from priorsolve.framing import Frame, Patch, Rounded, Whole, covered, filled, find_faces, tile_frames
+from priorsolve.photos.images import PhotoError
+from priorsolve.recipe.framings import Faces, Framings, Tiles
+from priorsolve.run.shots import Shot, Source
+
+LARGEST = 178_956_970
+"""Pixels of a picture that Pillow still reads. A larger one would fill the memory, and could not be opened again."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The frames in a photo, in pixels of the picture that is made, and what is to be known to make it.
+
+    Args:
+        size: (height, width) of the picture that is made: the photo's times the operator's factor.
+        tile: (height, width) of the prior's pictures.
+        keeps: put back what was measured, at the photo's own resolution too.
+        fills: holes beside the frames are filled, too.
+        heads: each frame is a head's, and the photo beside the frames stays as it is.
+    """
+
+    source: Source
+    patches: tuple[Patch, ...]
+    size: tuple[int, int]
+    tile: tuple[int, int]
+    keeps: bool
+    fills: bool = False
+    heads: bool = False
+
+
+def framed(source: Source, how: Framings, *, keeps: bool) -> tuple[Scene, Shot, tuple[str, ...], tuple[str, ...]]:
+    """The photo's scene, the shot that it was found in, what is to be said of the photo, and where each frame is.
+
+    Raises:
+        PhotoError: the photo cannot be read, or has no face and `missing` is `fail`, or another shape than the prior's pictures, or would
+            become too large.
+    """
+    shot, factor = source.shoot(), source.damage.factor
+    size = shot.measured.shape[-2] * factor, shot.measured.shape[-1] * factor
+    if math.prod(size) > LARGEST:
+        raise PhotoError(
+            source.path, f"would become {size[1]}×{size[0]}, more than {LARGEST // 10**6} million pixels; use a smaller factor"
+        )
+    _, *sides = source.damage.image_shape
+    tile = sides[0], sides[1]
+    notes, fills = list(shot.notes), isinstance(how.settings, Faces) and how.settings.beside == "fill"
+    if isinstance(how.settings, Faces):
+        patches = _faces(source, shot, how.settings, size)
+        labels = [f"face {i} of {len(patches)}, {patch.frame.scaled(1 / factor).sentence()}" for i, patch in enumerate(patches, 1)]
+        notes += _beside(source, patches, size, fills=fills)
+    elif isinstance(how.settings, Tiles):
+        patches = tile_frames(size, tile, how.settings.overlap)
+        labels = [f"tile {i} of {len(patches)}" for i in range(1, len(patches) + 1)]
+        notes.append(f"{len(patches)} tiles of {tile[1]}×{tile[0]}")
+    else:
+        _check_shape(source.path, size, tile)
+        patches, labels = [Patch(Frame.of_box(0, 0, size[1], size[0]), Whole())], [""]
+    return Scene(source, tuple(patches), size, tile, keeps, fills, isinstance(how.settings, Faces)), shot, tuple(notes), tuple(labels)
+
+
+def _faces(source: Source, shot: Shot, how: Faces, size: tuple[int, int]) -> list[Patch]:
+    factor, known = source.damage.factor, source.damage.known(size)
+    photo = shot.measured
+    if known is not None:
+        photo = filled(photo, (known[:, ::factor, ::factor] >= 1).float())
+    faces = find_faces(photo)[: 1 if how.largest else None]
+    if not faces and how.missing == "fail":
+        raise PhotoError(
+            source.path, "no face was found; frame: {faces: {missing: copy}} copies such photos, frame: center takes their centre"
+        )
+    return [Patch(face.frame.scaled(factor), Rounded()) for face in faces]
+
+
+def _beside(source: Source, patches: list[Patch], size: tuple[int, int], *, fills: bool) -> list[str]:
+    """What becomes of the photo beside the faces: a sentence for each thing, the same for all photos but for what is in brackets."""
+    damage, known = source.damage, source.damage.known(size)
+    missing = 0.0 if known is None else float((1 - known).sum())
+    said = ["the photo stays grey"] if damage.grey else []
+    said += ["the photo is enlarged with Lanczos"] if damage.factor > 1 else []
+    if known is not None and missing:
+        outside = float(((1 - known) * (1 - covered(patches, *size))).sum()) / missing
+        how = "are filled smoothly" if fills else "stay"
+        said += [f"holes {how} ({outside:.0%} of what is missing)"] if outside >= 0.005 else []
+    if patches:
+        return [f"beside the faces {sentence}" for sentence in said]
+    changed = damage.factor > 1 or (missing and fills)
+    return [f"no face was found: {' and '.join(said) if changed else 'the photo is a copy'}"]
+
+
+def _check_shape(path: Path, size: tuple[int, int], tile: tuple[int, int]) -> None:
+    """A frame of the whole photo may be off by the rounding to pixels, no more."""
+    if abs(size[1] * tile[0] - size[0] * tile[1]) > max(*tile, *size) / 2:
+        shape = f"{size[1]}×{size[0]} has another shape than the prior's {tile[1]}×{tile[0]}"
+        raise PhotoError(path, f"{shape}: it is not aligned; use frame: faces, tiles or center")

@@ -1,0 +1,148 @@
+"""Where photos are worked on: read ahead and written behind on threads of their own, while the calling thread solves."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TypeAlias
+
+from priorsolve.photos.names import Photo
+from priorsolve.run.answers import Answer, Tools, solve_jobs
+from priorsolve.run.jobs import Job, Reader, Work
+from priorsolve.run.keeping import Keeper
+from priorsolve.run.records import Record
+from priorsolve.solvers import OnStep
+
+Stop: TypeAlias = Callable[[], bool]
+"""Asked before each batch whether to end there."""
+
+PATIENCE = 0.05
+"""For how much of a batch's own time the next one waits, so that the records of the first are told before."""
+
+
+@dataclass
+class Opened:
+    """A photo that is read, and whose jobs are being solved, in their order."""
+
+    work: Work
+    answers: list[Answer] = field(default_factory=list)
+    seconds: float = 0.0
+    failed: bool = False
+
+    @property
+    def photo(self) -> Photo:
+        return self.work.photo
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A photo that could not be read or solved."""
+
+    photo: Photo
+    error: Exception
+
+
+Ended: TypeAlias = Opened | Failed
+Turn: TypeAlias = tuple[Opened, Job]
+
+
+class Workbench:
+    """Reads, solves and keeps photos. `size` jobs are solved side by side, of whichever photos they are; memory holds no more than
+    two batches that are read and two that are to be written."""
+
+    def __init__(self, tools: Tools, reader: Reader, keeper: Keeper, fingerprint: Callable[[Photo], str], size: int) -> None:
+        self._tools, self._reader, self._keeper, self._fingerprint = tools, reader, keeper, fingerprint
+        self._size, self._fits = size, size
+
+    def records(self, photos: Iterable[Photo], on_step: OnStep | None = None, stop: Stop = lambda: False) -> Iterator[Record]:
+        """Do the photos, in order. What is solved is written, whatever ends it."""
+        reading, writing = ThreadPoolExecutor(1, "reading"), ThreadPoolExecutor(1, "writing")
+        written: deque[Future[Record]] = deque()
+        try:
+            for unread, turns in self._batches(photos, reading):
+                written += [writing.submit(self.keep, failed) for failed in unread]
+                if stop():
+                    break
+                start = time.perf_counter()
+                written += [writing.submit(self.keep, ended) for ended in self.solve(turns, on_step)]
+                wait(written, timeout=PATIENCE * (time.perf_counter() - start))
+                while written and (written[0].done() or len(written) > 2 * self._size):
+                    yield written.popleft().result()
+            while written:
+                yield written.popleft().result()
+        finally:
+            reading.shutdown(cancel_futures=True)
+            writing.shutdown()
+
+    def read(self, photo: Photo) -> Ended:
+        """The photo, opened, or why it cannot be."""
+        try:
+            return Opened(self._reader.read(photo, self._fingerprint(photo)))
+        except Exception as error:  # noqa: BLE001 (whatever it is, it must not stop the other photos)
+            return Failed(photo, error)
+
+    def solve(self, turns: Sequence[Turn], on_step: OnStep | None = None) -> list[Ended]:
+        """Solve together, and tell which photos are ended; where that fails, each by itself, so that the culprit is found and named."""
+        turns = [(opened, job) for opened, job in turns if not opened.failed]
+        if not turns:
+            return []
+        start = time.perf_counter()
+        try:
+            answers, self._fits = solve_jobs(self._tools, [job for _, job in turns], on_step, batch=self._fits)
+        except Exception as error:  # noqa: BLE001 (as above)
+            if len(turns) > 1:
+                return [ended for turn in turns for ended in self.solve([turn], on_step)]
+            turns[0][0].failed = True
+            return [Failed(turns[0][0].photo, error)]
+        seconds = (time.perf_counter() - start) / len(turns)
+        ended: list[Ended] = []
+        for (opened, _), answer in zip(turns, answers, strict=True):
+            opened.answers.append(answer)
+            opened.seconds += seconds
+            if len(opened.answers) == len(opened.work.jobs):
+                ended.append(opened)
+        return ended
+
+    def keep(self, ended: Ended) -> Record:
+        """Write it. Raises ValueError when the folder can no longer be written."""
+        if isinstance(ended, Failed):
+            return self._keeper.fail(ended.photo, ended.error)
+        try:
+            return self._keeper.keep(ended.work, ended.answers, ended.seconds)
+        except Exception as error:  # noqa: BLE001 (as above)
+            return self._keeper.fail(ended.photo, error)
+
+    def _batches(self, photos: Iterable[Photo], reading: ThreadPoolExecutor) -> Iterator[tuple[list[Ended], list[Turn]]]:
+        """Batches of jobs in the photos' order, with the photos on the way that could not be read, or leave nothing to solve."""
+        left = iter(photos)
+        most = 2 * self._size
+        ahead = deque(reading.submit(self.read, photo) for photo in islice(left, 1))
+        unread: list[Ended] = []
+        turns: list[Turn] = []
+        while ahead:
+            ended = ahead.popleft().result()
+            jobs = _jobs(ended)
+            # a photo that is still being read is taken for one of as many jobs as the last
+            while len(ahead) < most and len(turns) + jobs + sum(_jobs(photo.result()) if photo.done() else jobs for photo in ahead) < most:
+                if (photo := next(left, None)) is None:
+                    break
+                ahead.append(reading.submit(self.read, photo))
+            if not ahead:
+                ahead.extend(reading.submit(self.read, photo) for photo in islice(left, 1))
+            if isinstance(ended, Failed) or not ended.work.jobs:
+                unread.append(ended)
+            else:
+                turns += [(ended, job) for job in ended.work.jobs]
+            while max(len(turns), len(unread)) >= self._size:
+                batch = turns[: self._size] if len(turns) >= self._size else []
+                yield unread, batch
+                unread, turns = [], turns[len(batch) :]
+        yield unread, turns
+
+
+def _jobs(ended: Ended) -> int:
+    return len(ended.work.jobs) if isinstance(ended, Opened) else 0
