@@ -167,6 +167,25 @@ def test_holes_show_the_same_pattern_in_every_picture() -> None:
     assert View("test", resolutions=2).through(half)(half)[1].std() > 0.2  # a half-known pixel shows half of the pattern
 
 
+def test_a_fill_is_what_holes_show(real: None) -> None:
+    """BRGM's program writes 1.0 (of 255) into both pictures, mGANprior's and DGP's mid-grey, before any network sees them."""
+    e, y, where = pair()
+    where = with_hole(where)
+    whole = torch.ones_like(where)
+    for fill in (1 / 255, 0.5):
+        shown = [torch.where(where > 0, picture, fill) for picture in (e, y)]
+        pairs: list[tuple[Loss, Loss]] = [
+            (LPIPS("vgg", size=96, resize="area", fill=fill), LPIPS("vgg", size=96, resize="area")),
+            (LPIPS(resolutions=2, fill=fill), LPIPS(resolutions=2)),
+            (VGGFeatures(size=96, resize="nearest", fill=fill), VGGFeatures(size=96, resize="nearest")),
+        ]
+        for loss, plain in pairs:
+            torch.testing.assert_close(loss(e, y, where), plain(shown[0], shown[1], whole), rtol=1e-4, atol=1e-7)
+            assert not torch.allclose(loss(e, y, where), plain(e, y, where), rtol=1e-3)
+    with pytest.raises(ValueError, match="fill is 128; it must be from 0 to 1, or left out"):
+        LPIPS(fill=128)
+
+
 def test_vgg_features_are_their_formula(real: None) -> None:
     e, y, where = pair(side=32)
     mean, spread = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1), torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)

@@ -112,7 +112,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
     "csgm-celeba": {"steps": 500, "lr": 0.1, "restarts": 10, "halving": False, "penalties.gaussian": 0.001 / 4000, **dict(ADAM)},
     "mganprior-inversion": {"codes": 20, "block": {"side": 32}, "steps": 3000, "optimiser": "sgd", "lr": 1, "mix_lr": 20, "decay": "none"},
     "mganprior-colorize": {"codes": 20, "block": {"side": 16}, "steps": 1500},
-    "mganprior-inpaint": {"codes": 30, "block": {"side": 8}, "steps": 3000, "mix_lr": 30},
+    "mganprior-inpaint": {"codes": 30, "block": {"side": 8}, "steps": 3000, "mix_lr": 30, "loss.1.fill": 0.5},
     "mganprior-upscale16": {"codes": 20, "block": {"side": 16}, "steps": 2000},
     "image2stylegan": {"space": "w+", "steps": 5000, "lr": 0.01, "begin_at": "centre", **dict(ADAM)},
     "image2stylegan++": {"1.space": "noise", "1.steps": 3000, "1.lr": 5, "1.unit": "raw", "1.warmup": 0},
@@ -194,6 +194,7 @@ def test_dgp_s_stages_are_the_published_ones(name: str) -> None:
         for key, values in DGP[name].items():
             if stage < len(values):
                 assert found[key] == pytest.approx(values[stage]), (stage, key)
+        assert losses["discriminator_features"].get("fill") == (0.5 if name == "dgp-inpaint" else None)
         assert (own["beta1"], own["nll"], own["optimiser"], own["decay"]) == (0, 0.02, "adam", "none")
     first = recipe.solver[0]["tuned"]
     assert (first["candidates"], first["start_loss"]["discriminator_features"]["last"]) == (500, 3)

@@ -36,7 +36,7 @@ class VGGFeatures:
         layers: relu1_1, relu1_2, relu2_1, relu2_2, relu3_1, … relu5_3.
         power: p, 1 or 2.
         size: smaller side in pixels to which both are brought first.
-        resize: how, as in `LPIPS`.
+        resize, fill: how, and what holes show, as in `LPIPS`.
 
     Raises:
         ValueError: an unknown or missing layer, or a value outside these; when called, what is no picture.
@@ -47,6 +47,7 @@ class VGGFeatures:
     power: Literal[1, 2] = 1
     size: int | None = None
     resize: Resize = "smooth"
+    fill: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", tuple(self.layers))  # hashable, whatever was given
@@ -78,7 +79,7 @@ class VGGFeatures:
 
     @property
     def _view(self) -> View:
-        return View("vgg_features", self.size, least=17, resize=self.resize)
+        return View("vgg_features", self.size, least=17, resize=self.resize, fill=self.fill)
 
 
 class Discriminator(Protocol):
@@ -98,14 +99,17 @@ class DiscriminatorFeatures:
         discriminator: a module with `features`, such as `BigGANDiscriminator`.
         last: how many of its features, counted from the end.
         size: pixels of the smaller side.
+        fill: what holes show, as in `LPIPS`.
 
     Raises:
-        ValueError: `last` or `size` is too small; when called, what is no picture, or a discriminator with fewer features.
+        ValueError: `last` or `size` is too small, or `fill` beyond [0, 1]; when called, what is no picture, or a discriminator with
+            fewer features.
     """
 
     discriminator: Discriminator
     last: int = 8
     size: int = 128
+    fill: float | None = None
     _moved: dict[tuple[torch.device, torch.dtype], Discriminator] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -129,7 +133,7 @@ class DiscriminatorFeatures:
 
     @property
     def _view(self) -> View:
-        return View("discriminator_features", self.size, least=8)
+        return View("discriminator_features", self.size, least=8, fill=self.fill)
 
     @apart()
     def _on(self, device: torch.device, dtype: torch.dtype) -> Discriminator:
@@ -142,16 +146,17 @@ class DiscriminatorFeatures:
         return self._moved[device, dtype]
 
 
-def discriminator_features(file: str, last: int = 8) -> DiscriminatorFeatures:
+def discriminator_features(file: str, last: int = 8, fill: float | None = None) -> DiscriminatorFeatures:
     """`Σₗ mean |φ_l(e) − φ_l(y)|` over the last features of BigGAN's discriminator, from ajbrock's file (DGP, Pan et al. 2020).
 
     Args:
         file: path of the discriminator's checkpoint.
         last: how many of its features, counted from the end; at 128 pixels there are eight, at 256 nine.
+        fill: what holes show, as in `LPIPS`.
 
     Raises:
         CheckpointError: the file is missing or no such discriminator.
-        ValueError: `last` is below 1 or above their number.
+        ValueError: `last` is below 1 or above their number, or `fill` beyond [0, 1].
     """
     if not Path(file).exists():
         raise CheckpointError(
@@ -164,7 +169,7 @@ def discriminator_features(file: str, last: int = 8) -> DiscriminatorFeatures:
     if last > len(found):
         raise ValueError(f"last is {last}, and the discriminator has {len(found)} features")
     coarsest = found[-2].shape[-1]
-    return DiscriminatorFeatures(network, last, size=4 * 256 // coarsest)  # BigGAN's last block works on 4×4
+    return DiscriminatorFeatures(network, last, size=4 * 256 // coarsest, fill=fill)  # BigGAN's last block works on 4×4
 
 
 def _compared(lens: Lens, features: Callable[[Images], list[Tensor]], measured: Measurements, power: int) -> Distance:

@@ -27,7 +27,7 @@ class LPIPS:
     """`Σₗ mean Σ_c w_lc (φ̂_lc(e) − φ̂_lc(y))²`: how different pictures look, by features φ̂ of unit length (Zhang et al. 2018, v0.1).
 
     For measurements that are pictures (1 or 3, h, w) of values in [0, 1]; grey ones are shown in three equal channels, pictures below
-    64 pixels are enlarged, holes show the same random pattern on both sides. Weights are downloaded on first use (see docs/losses.md).
+    64 pixels are enlarged, holes show the same on both sides. Weights are downloaded on first use (see docs/losses.md).
 
     Args:
         net: "alex" (quick, nearest to people's judgement) or "vgg" (smoother gradients; what most inversion papers use).
@@ -36,9 +36,11 @@ class LPIPS:
         size: smaller side in pixels to which both are brought first, such as 256 (BRGM, StyleGAN2's projector).
         resize: how: `smooth` (areas to shrink, bilinear to grow), `shrink` (areas, and smaller pictures stay; the projector's), `area`
             (both ways; BRGM's) or `nearest`.
+        fill: what holes show on both sides, from 0 to 1; left out, a random pattern, which looks like nothing.
 
     Raises:
-        ValueError: an unknown net, or a size or a number of resolutions that is too small; when called, what is no picture.
+        ValueError: an unknown net, a size or a number of resolutions that is too small, or a fill beyond [0, 1]; when called, what is
+            no picture.
         FetchError: the weights cannot be had.
     """
 
@@ -46,6 +48,7 @@ class LPIPS:
     resolutions: int = 1
     size: int | None = None
     resize: Resize = "smooth"
+    fill: float | None = None
 
     def __post_init__(self) -> None:
         if self.net not in get_args(Net):
@@ -78,7 +81,7 @@ class LPIPS:
 
     @property
     def _view(self) -> View:
-        return View("lpips", self.size, self.resolutions, _LEAST[self.net], self.resize)
+        return View("lpips", self.size, self.resolutions, _LEAST[self.net], self.resize, self.fill)
 
 
 @lru_cache(maxsize=8)

@@ -34,6 +34,7 @@ class View:
         resolutions: how many sizes are looked at, each half the last; none of 16 pixels or less but the first.
         least: pixels below which the network cannot work; a coarse picture is enlarged to that.
         resize: how `size` is reached, or with `shrink` only if pictures are larger.
+        fill: the value that holes show; left out, a random pattern.
     """
 
     name: str
@@ -41,12 +42,15 @@ class View:
     resolutions: int = 1
     least: int = 1
     resize: Resize = "smooth"
+    fill: float | None = None
 
     def __post_init__(self) -> None:
         if not self.resolutions >= 1:
             raise ValueError(f"resolutions is {self.resolutions}; it must be at least 1")
         if self.size is not None and not self.size >= self.least:
             raise ValueError(f"size is {self.size}; this network needs pictures of at least {self.least} pixels")
+        if self.fill is not None and not 0 <= self.fill <= 1:
+            raise ValueError(f"fill is {self.fill}; it must be from 0 to 1, or left out for a random pattern")
 
     @property
     def first(self) -> int:
@@ -78,7 +82,7 @@ class View:
 
 @final
 class Lens:
-    """A view of pictures with these holes: what lies in a hole is shown as the same random pattern, whatever the picture or the batch.
+    """A view of pictures with these holes, which show `fill` or the same random pattern, whatever the picture or the batch.
 
     The pattern is (n + ½)/2 with standard normal n, as in Poirier-Ginter & Lalonde 2023: a plain grey would look like something.
     """
@@ -87,7 +91,7 @@ class Lens:
         self._view, self._where = view, where
         with torch.no_grad():
             holes = view.sized(1 - where.expand(-1, 3, -1, -1)) if bool((where < 1).any()) else None
-            self._fills = [_pattern(hole) * hole for hole in view.levels(holes)] if holes is not None else None
+            self._fills = None if holes is None else [hole * self._shown_in(hole) for hole in view.levels(holes)]
 
     def __call__(self, pictures: Measurements) -> list[Tensor]:
         """(B, 3, H, W) in the pictures' own range, one for each resolution."""
@@ -97,6 +101,9 @@ class Lens:
             known = self._view.sized((pictures * self._where).expand(-1, 3, -1, -1))
             levels = [level + fill for level, fill in zip(self._view.levels(known), self._fills, strict=True)]
         return [_at_least(level, self._view.least if number else self._view.first) for number, level in enumerate(levels)]
+
+    def _shown_in(self, hole: Tensor) -> Tensor | float:
+        return _pattern(hole) if self._view.fill is None else self._view.fill
 
 
 def _pattern(like: Tensor) -> Tensor:
