@@ -101,12 +101,12 @@ def test_while_torch_is_being_imported_a_process_says_one_line_and_is_not_taken_
 @pytest.mark.parametrize(
     ("arguments", "at", "told"),
     [
-        (["check", "inpaint"], "checks.check_recipe", "priorsolve: stopped\n"),
+        (["check", "inpaint"], "command.checks.check_recipe", "priorsolve: stopped\n"),
         (["report", "restore"], "report.write_report", "priorsolve: stopped\n"),
         (["convert", "a.pth", "b.safetensors"], "priors.load_prior", "priorsolve: stopped\n"),
-        (["masks", "inpaint", "photos"], "masks.write_masks", STOPPED),
-        (["degrade", "inpaint"], "degrade.degrade", STOPPED),
-        (["benchmark", "inpaint"], "benchmark.Benchmark", STOPPED),
+        (["masks", "inpaint", "photos"], "run.masks.write_masks", STOPPED),
+        (["degrade", "inpaint"], "run.degrade.degrade", STOPPED),
+        (["benchmark", "inpaint"], "comparison.benchmark.Benchmark", STOPPED),
     ],
 )
 def test_only_what_writes_file_after_file_says_that_it_is_kept(
