@@ -8,7 +8,9 @@ from priorsolve.operators.gray import Gray
 from priorsolve.operators.holes import Holes
 from priorsolve.operators.jpeg import JPEG
 from priorsolve.operators.laws import check_laws, dot_test
+from priorsolve.operators.lines import Lines
 from priorsolve.operators.mask import Mask, join_masks
+from priorsolve.operators.photons import FixedPhotons
 from priorsolve.operators.pillow import PillowJPEG, PillowResize
 from priorsolve.operators.quantize import Quantize
 from priorsolve.operators.sensing import FastSensing, GaussianSensing
@@ -21,11 +23,13 @@ __all__ = [
     "ComposedLinear",
     "Downsample",
     "FastSensing",
+    "FixedPhotons",
     "GaussianSensing",
     "Gray",
     "Holes",
     "Identity",
     "LinearOperator",
+    "Lines",
     "Mask",
     "Operator",
     "PillowJPEG",

@@ -121,6 +121,32 @@ class SaltPepper(Noise):
 
 
 @final
+class Photons(Noise):
+    """`clamp(b · Poisson(peak·y) / peak)` to [0, 1]: light counted photon by photon, and pixels that are dead, b = 0, in every channel.
+
+    `peak` > 0 photons stand for value 1, `dead` is the share of pixels lost. For pictures (C, H, W).
+
+    Source: Poirier-Ginter & Lalonde, "Robust Unsupervised StyleGAN Image Restoration", CVPR 2023, benchmark.
+    """
+
+    def __init__(self, peak: float, dead: float = 0.0) -> None:
+        check_photons("Photons", peak, dead)
+        self.peak, self.dead = peak, dead
+
+    def _noisy(self, y: Tensor, rng: Generator) -> Tensor:
+        photons = self.peak * y.detach().clamp_min(0).to("cpu", torch.float64)
+        counted = torch.poisson(photons, generator=rng) / self.peak
+        alive = torch.rand(y.shape[-2:], generator=rng, device="cpu", dtype=torch.float32) >= self.dead
+        return (counted * alive).clamp(0, 1).to(y)
+
+    def rms(self, y: Measurements, where: Tensor | None = None) -> None:
+        return None
+
+    def __repr__(self) -> str:
+        return f"Photons(peak={self.peak}, dead={self.dead})"
+
+
+@final
 class Chain(Noise):
     """Several noises, one after the other: `Chain([Poisson(100), Gaussian(0.01)])` is a camera's. None at all is no noise."""
 
@@ -143,6 +169,14 @@ class Chain(Noise):
 
     def __repr__(self) -> str:
         return f"Chain({', '.join(map(repr, self.noises))})"
+
+
+def check_photons(name: str, peak: float, dead: float) -> None:
+    """Raises ValueError for a number of photons or a share of dead pixels that cannot be."""
+    if not 0 < peak < float("inf"):
+        raise ValueError(f"{name}: peak, the photons at value 1, must be above 0, got {peak}")
+    if not 0 <= dead < 1:
+        raise ValueError(f"{name}: dead is the share of pixels lost, at least 0 and below 1, got {dead}")
 
 
 def _mean(y: Measurements, where: Tensor | None) -> PerImage:

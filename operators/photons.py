@@ -1,48 +1,22 @@
-"""Few photons and dead pixels: the noise itself, and a stand-in that a solver can look through."""
+"""Few photons and dead pixels, as a stand-in for that noise which a solver can look through."""
 
 from __future__ import annotations
 
 from typing import final
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from priorsolve.operators.base import Operator
-from priorsolve.operators.noise import Noise
+from priorsolve.operators.noise import check_photons
 from priorsolve.types import Images, Measurements, Shape
 
 _LEAST = 1e-3
 
 
 @final
-class Photons(Noise):
-    """`clamp(b · Poisson(peak·y) / peak)` to [0, 1]: light counted photon by photon, and pixels that are dead, b = 0, in every channel.
-
-    `peak` > 0 photons stand for value 1, `dead` is the share of pixels lost. For pictures (C, H, W).
-
-    Source: Poirier-Ginter & Lalonde, "Robust Unsupervised StyleGAN Image Restoration", CVPR 2023, benchmark.
-    """
-
-    def __init__(self, peak: float, dead: float = 0.0) -> None:
-        _check("Photons", peak, dead)
-        self.peak, self.dead = peak, dead
-
-    def _noisy(self, y: Tensor, rng: Generator) -> Tensor:
-        photons = self.peak * y.detach().clamp_min(0).to("cpu", torch.float64)
-        counted = torch.poisson(photons, generator=rng) / self.peak
-        alive = torch.rand(y.shape[-2:], generator=rng, device="cpu", dtype=torch.float32) >= self.dead
-        return (counted * alive).clamp(0, 1).to(y)
-
-    def rms(self, y: Measurements, where: Tensor | None = None) -> None:
-        return None
-
-    def __repr__(self) -> str:
-        return f"Photons(peak={self.peak}, dead={self.dead})"
-
-
-@final
 class FixedPhotons(Operator):
-    """What `Photons` does to a picture, with normal numbers in place of counts and one draw that stays: for `surrogate`.
+    """What the noise `Photons` does to a picture, with normal numbers in place of counts and one draw that stays: for `surrogate`.
 
     y = clamp(b · (peak·x − ½ + √(peak·x + 0.001) · n) / peak),   x clamped first
 
@@ -60,7 +34,7 @@ class FixedPhotons(Operator):
 
     def __init__(self, peak: float, dead: float = 0.0, seed: int = 0) -> None:
         super().__init__()
-        _check("FixedPhotons", peak, dead)
+        check_photons("FixedPhotons", peak, dead)
         self.peak, self.dead, self.seed = peak, dead, seed
 
     def extra_repr(self) -> str:
@@ -86,10 +60,3 @@ def _clamped(x: Tensor) -> Tensor:
     """`x` within [0, 1], with the gradient of a sigmoid."""
     soft = torch.sigmoid(2 * x - 1)
     return x.detach().clamp(0, 1) + (soft - soft.detach())  # adds exactly 0, and the gradient
-
-
-def _check(name: str, peak: float, dead: float) -> None:
-    if not 0 < peak < float("inf"):
-        raise ValueError(f"{name}: peak, the photons at value 1, must be above 0, got {peak}")
-    if not 0 <= dead < 1:
-        raise ValueError(f"{name}: dead is the share of pixels lost, at least 0 and below 1, got {dead}")

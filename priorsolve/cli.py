@@ -37,7 +37,7 @@ def restore(
     dtype: Annotated[str, typer.Option(help="Of the network while searching: auto, float32, float64 or bfloat16.")] = "auto",
     seed: Seed = None,
     batch_size: Annotated[int, typer.Option(help="Photos solved side by side.")] = 16,
-    limit: Annotated[int | None, typer.Option(help="At most this many photos.")] = None,
+    limit: Annotated[int | None, typer.Option(help="At most this many of the photos that are still to do.")] = None,
     shard: Annotated[str | None, typer.Option(metavar="I/N", help="Every N-th photo from the I-th on, counted from 0.")] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed photos again.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Do finished photos again.")] = False,

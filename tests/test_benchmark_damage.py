@@ -10,8 +10,8 @@ from laws_support import check_everywhere
 
 from priorsolve.operators.lines import Lines
 from priorsolve.operators.mask import join_masks
-from priorsolve.operators.noise import Chain
-from priorsolve.operators.photons import FixedPhotons, Photons
+from priorsolve.operators.noise import Chain, Photons
+from priorsolve.operators.photons import FixedPhotons
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,11 @@ def test_what_does_not_fit_is_refused() -> None:
             prior.decode(z, noise=wrong)
         with pytest.raises(ValueError, match=r"expected noise of shape \(3, 656\) or \(1, 656\), got \("):
             prior.map(z, source="z", target="features@2", noise=wrong)
+    for mode in ("Random", "foo", None):  # not taken for the third of three
+        with pytest.raises(ValueError, match=f"noise is {mode!r}; it must be one of const, none, random, or codes of the space noise"):
+            prior.decode(z, noise=mode)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match=f"noise is {mode!r}"):
+            prior.map(z, source="z", target="features@2", noise=mode)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="codes in 'noise' are the noise maps"):
         prior.decode(maps, "noise", noise=maps)
     with pytest.raises(ValueError, match=r"no map from 'z' to 'noise'; noise maps go beside a code"):

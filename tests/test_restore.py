@@ -163,6 +163,19 @@ def test_holes_to_demonstrate_with_hide_nothing_that_a_photo_shows(tmp_path: Pat
         assert {record.status for record in restore(tiles, photos, tmp_path / f"{next(iter(mask))}-tiles")} == {"failed"}
 
 
+def test_a_dim_photo_shows_something_too(tmp_path: Path) -> None:
+    """Below a hole of a degraded photo is black with some noise; a third of a photo's brightness is not."""
+    generator = np.random.default_rng(0)
+    kinds = {"dim": 0.28 * np.asarray(run.picture(0)), "noise": 255 * 0.06 * np.abs(generator.normal(size=(16, 16, 3)))}
+    (tmp_path / "in").mkdir()
+    for name, pixels in kinds.items():
+        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(tmp_path / "in" / f"{name}.png")
+    found = {
+        record.name: record.status for record in restore(run.quick(operator={"mask": {"pixels": 0.5}}), tmp_path / "in", tmp_path / "out")
+    }
+    assert found == {"dim.png": "failed", "noise.png": "done"}
+
+
 def test_names_that_only_differ_by_suffix_and_folders(tmp_path: Path) -> None:
     for index, name in enumerate(("a.png", "a.jpg", "sub/a.png")):
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)

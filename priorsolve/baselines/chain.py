@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from priorsolve.baselines.base import Problem
-from priorsolve.operators import JPEG, Blur, Clip, Downsample, Gray, Identity, Quantize
+from priorsolve.operators import JPEG, Blur, Clip, Downsample, FixedPhotons, Gray, Identity, PillowJPEG, PillowResize, Quantize
 from priorsolve.operators.base import Operator, factors
 from priorsolve.operators.mask import Masking
 
@@ -20,8 +20,9 @@ Enlarge: TypeAlias = Callable[[Tensor, tuple[int, int]], Tensor]
 Sharpen: TypeAlias = Callable[[Tensor, Tensor, float | None], Tensor]
 """(picture (C, H, W), kernel (k, l) of sum 1 about its middle pixel ⌊k / 2⌋, noise as in `Problem`) -> (C, H, W)."""
 
-HARD = (Masking, Downsample, Blur)
-EASY = (Gray, Identity, Clip, Quantize, JPEG)
+SMALLER = (Downsample, PillowResize)
+HARD = (Masking, SMALLER, Blur)
+EASY = (Gray, Identity, Clip, Quantize, JPEG, PillowJPEG, FixedPhotons)
 """Parts that are undone in one way only: grey is copied to three channels, the others are left as they are."""
 
 MID_GREY = 0.5
@@ -30,10 +31,10 @@ MID_GREY = 0.5
 def hard_parts(operator: Operator) -> list[Operator] | None:
     """The masks, blurs and downsamplings of an operator that is made of parts known here; None where another part is among them."""
     parts = factors(operator)
-    return [part for part in parts if isinstance(part, HARD)] if all(isinstance(part, HARD + EASY) for part in parts) else None
+    return [part for part in parts if isinstance(part, HARD)] if all(isinstance(part, (HARD, EASY)) for part in parts) else None
 
 
-def only(kind: type[Any]) -> Callable[[Operator], bool]:
+def only(kind: type[Any] | tuple[type[Any], ...]) -> Callable[[Operator], bool]:
     """Whether all hard parts of an operator, at least one, are of this kind."""
 
     def applies(operator: Operator) -> bool:
@@ -68,7 +69,7 @@ def undo(problem: Problem, *, fill: Fill = grey_holes, enlarge: Enlarge = neares
     for part, shape in zip(reversed(parts), reversed(shapes[:-1]), strict=True):
         if isinstance(part, Masking):
             y = fill(part.A_dagger(y[None])[0], part.support(torch.ones_like(y[None]))[0] > 0)
-        elif isinstance(part, Downsample):
+        elif isinstance(part, SMALLER):
             y = enlarge(y, (shape[1], shape[2]))
         elif isinstance(part, Blur):
             y = sharpen(y, part.kernel, problem.noise)

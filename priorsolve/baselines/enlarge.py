@@ -10,8 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from priorsolve.baselines.base import Baseline
-from priorsolve.baselines.chain import only, undo
-from priorsolve.operators import Downsample
+from priorsolve.baselines.chain import SMALLER, only, undo
 
 
 def resized(y: Tensor, size: tuple[int, int], how: Image.Resampling = Image.Resampling.BICUBIC) -> Tensor:
@@ -20,5 +19,5 @@ def resized(y: Tensor, size: tuple[int, int], how: Image.Resampling = Image.Resa
     return torch.from_numpy(np.stack([np.asarray(channel) for channel in channels])).to(y)
 
 
-BICUBIC = Baseline("bicubic", only(Downsample), partial(undo, enlarge=resized))
-LANCZOS = Baseline("lanczos", only(Downsample), partial(undo, enlarge=partial(resized, how=Image.Resampling.LANCZOS)))
+BICUBIC = Baseline("bicubic", only(SMALLER), partial(undo, enlarge=resized))
+LANCZOS = Baseline("lanczos", only(SMALLER), partial(undo, enlarge=partial(resized, how=Image.Resampling.LANCZOS)))

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -172,12 +172,11 @@ class Prior(nn.Module, ABC):
                 codes of the space `noise`, one row for each image or one for all.
 
         Raises:
-            ValueError: no such space, codes or noise of another shape, or a label or noise for a prior that takes none.
+            ValueError: no such space, no such noise, codes or noise of another shape, or a label or noise for a prior that takes none.
         """
         space = space or next(iter(self.spaces))
         self._check(codes, space)
-        if isinstance(noise, Tensor):
-            self._check_noise(noise, len(codes), space)
+        self._check_noise(noise, len(codes), space)
         if not len(codes):  # not every network takes none; the sum lets gradients through
             return codes.sum().expand(0, *self.image_shape)
         with self._precision():
@@ -200,14 +199,14 @@ class Prior(nn.Module, ABC):
             noise: as in `decode`; features have in them what it adds before their block, and other codes nothing of it.
 
         Raises:
-            ValueError: there is no map, codes or noise have another shape, or a label or noise is given to a prior that takes none.
+            ValueError: there is no map, no such noise, codes or noise have another shape, or a label or noise is given to a prior that
+                takes none.
         """
         self._check(codes, source)
         self._check_space(target)
         if source != target and "noise" in (source, target):
             raise ValueError(f"{self}: no map from {source!r} to {target!r}; noise maps go beside a code, as decode(…, noise=maps)")
-        if isinstance(noise, Tensor):
-            self._check_noise(noise, len(codes), source)
+        self._check_noise(noise, len(codes), source)
         if source == target:
             return codes
         if not len(codes):
@@ -264,7 +263,12 @@ class Prior(nn.Module, ABC):
         if torch.is_grad_enabled() and codes.requires_grad and not images.requires_grad:
             raise ValueError(f"{self}: lets no gradient through to its codes; draw with differentiable torch functions")
 
-    def _check_noise(self, noise: Tensor, n: int, space: str) -> None:
+    def _check_noise(self, noise: Noise, n: int, space: str) -> None:
+        if not isinstance(noise, Tensor):
+            if noise not in get_args(NoiseMode):
+                modes = ", ".join(get_args(NoiseMode))
+                raise ValueError(f"{self}: noise is {noise!r}; it must be one of {modes}, or codes of the space noise")
+            return
         size = self.noise_size
         if not size:
             raise ValueError(f"{self}: has no noise inputs; leave noise out")

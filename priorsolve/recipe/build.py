@@ -126,7 +126,9 @@ def refuse_marks(recipe: Recipe) -> None:
             ((name, given),) = spec.items()
             if marks := [mark for mark in ("alpha", "colour", "scratches") if given.get(mark)] if name == "mask" else []:
                 reason = f"{marks[0]} finds holes in photos that have them, and photos that are degraded first are clean"
-                raise RecipeError(f"{key}[{index}].{name}: {reason}; describe the hole by file, boxes or strokes, or leave --degrade out")
+                raise RecipeError(
+                    f"{key}[{index}].{name}: {reason}; describe the hole by file, boxes or strokes, or restore photos as they are"
+                )
 
 
 class Operators:

@@ -38,7 +38,7 @@ BUILTIN: Mapping[Kind, Mapping[str, str]] = {
         "gaussian": "priorsolve.operators.noise:Gaussian",
         "poisson": "priorsolve.operators.noise:Poisson",
         "salt_pepper": "priorsolve.operators.noise:SaltPepper",
-        "photons": "priorsolve.operators.photons:Photons",
+        "photons": "priorsolve.operators.noise:Photons",
     },
     "solvers": {
         "latent": "priorsolve.solvers.latent:Latent",

@@ -31,8 +31,8 @@ MADE_UP = (
     "the recipe's mask is one to demonstrate with, and would hide what this photo shows; say where its own holes are, as "
     "operator.mask={file: hole.png} (white = hole) or {scratches: {kind: both}}, or give --degrade where the photo is clean"
 )
-DARK = 0.15
-"""The mean level up to which holes are taken for black: a later blur or JPEG brings some light in."""
+DARK, SHOWN = 0.15, 0.2
+"""Up to which level what is hidden is taken for black, and what share of it may be lighter: noise and a JPEG file bring some light in."""
 HIDES_ALL = "the mask hides everything (nothing is known of what was restored)"
 
 
@@ -142,7 +142,8 @@ class Reader:
             return
         pictures = torch.empty(1, *self.operators.image_shape, device=self.device, dtype=self.dtype)
         where = measured_where(operator, pictures)[0].expand(seen.shape).cpu()
-        if bool((where == 0).any()) and float(seen[where == 0].mean()) > DARK:
+        hidden = seen[where == 0]
+        if len(hidden) and float((hidden > DARK).float().mean()) > SHOWN:
             raise PhotoError(photo.path, MADE_UP)
 
     def _shrunk(self, given: Framing | None) -> tuple[str, ...]:

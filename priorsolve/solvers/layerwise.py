@@ -61,12 +61,16 @@ class Layerwise:
         sound(self)
         one_of(self, norm=Norm)
         positive(self, "noise", "largest")
-        for layer in self._chain.layers:
-            facts = f"layerwise: block {layer.block} of {self.prior} makes {layer.outputs} numbers of {layer.inputs}"
+        facts = [
+            (layer, f"layerwise: block {layer.block} of {self.prior} makes {layer.outputs} numbers of {layer.inputs}")
+            for layer in self._chain.layers
+        ]
+        for layer, fact in facts:
             if layer.outputs < layer.inputs:
-                raise ValueError(f"{facts}, which leaves many inputs possible; use the solver latent")
+                raise ValueError(f"{fact}, which leaves many inputs possible; use the solver latent")
+        for layer, fact in facts:  # after what no size would mend
             if layer.outputs * layer.inputs > self.largest:
-                raise ValueError(f"{facts}, a program with more than {self.largest} coefficients; raise largest, or use the solver latent")
+                raise ValueError(f"{fact}, a program with more than {self.largest} coefficients; raise largest, or use the solver latent")
 
     @property
     def steps(self) -> int:
