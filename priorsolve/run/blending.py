@@ -81,13 +81,17 @@ class _Composer:
         return image if self.grey else matched(image, seen, known * _border(self.scene.tile))
 
     def _fill(self, index: int) -> Tensor:
-        """What goes into holes: what the prior drew, moved smoothly so that it meets what is known around them."""
+        """What goes into holes: what the prior drew, moved smoothly so that it meets what is known around them.
+
+        Of a soft edge nothing counts here: `_drawn` mixes it in.
+        """
         assert self.known is not None
         frame, (height, width) = self.scene.patches[index].frame, self.scene.tile
         fine = min(max(round(frame.size[0] / height), 1), FINE)
         size = height * fine, width * fine
         drawn = interpolate(self.drawn[index][None], size=size, mode="bicubic", align_corners=False)[0]
-        return drawn + continued(cut(self.base, frame, size) - drawn, cut_known(self.known, frame, size))
+        whole = (cut_known(self.known, frame, size) >= 1).to(drawn)
+        return drawn + continued(cut(self.base, frame, size) - drawn, whole)
 
     def _draw(self, index: int, box: Box) -> Tensor:
         if not (self.scene.keeps and self.grey):

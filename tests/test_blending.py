@@ -1,0 +1,57 @@
+"""What is laid into a photo, without a run: photos and answers of even grey, whose sums are known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from priorsolve.framing import Frame, Patch, Rounded, Whole
+from priorsolve.framing.windows import Window
+from priorsolve.operators.base import Identity, Operator
+from priorsolve.operators.mask import Mask
+from priorsolve.run.blending import compose
+from priorsolve.run.damage import Damage
+from priorsolve.run.scenes import Scene
+from priorsolve.run.shots import Shot, Source
+
+SIDE = 32
+PHOTO, DRAWN = 0.2, 0.8
+
+
+def scene(operator: Operator, window: Window, *, keeps: bool, degrade: bool = False) -> Scene:
+    """One frame, of the whole photo."""
+    source = Source(Path("none.png"), 3, Damage([operator], (3, SIDE, SIDE)), None, 0, degrade)
+    return Scene(source, (Patch(Frame.of_box(0, 0, SIDE, SIDE), window),), (SIDE, SIDE), (SIDE, SIDE), keeps)
+
+
+def filled(known: Tensor, window: Window, *, degrade: bool = False) -> Tensor:
+    """A grey photo, (3, SIDE, SIDE), in whose holes the prior drew another grey."""
+    photo = torch.full((3, SIDE, SIDE), PHOTO)
+    drawn = torch.where(known < 1, DRAWN, photo)
+    shot = Shot(photo * known, photo, ()) if degrade else Shot(photo, None, ())
+    return compose(scene(Mask(known), window, keeps=True, degrade=degrade), shot, [photo], [drawn])
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5, 0.9])
+def test_at_a_soft_edge_the_photo_weighs_what_is_known_of_it(share: float) -> None:
+    known = torch.ones(SIDE, SIDE)
+    known[9:20, 10:20], known[9, 10:20] = 0, share
+    made = filled(known, Whole(), degrade=True)
+    expected = known * PHOTO + (1 - known) * DRAWN
+    torch.testing.assert_close(made, expected.expand_as(made), atol=1e-4, rtol=0)
+
+
+def test_a_hole_in_the_corner_of_a_frame_is_filled_to_the_full() -> None:
+    known = torch.ones(SIDE, SIDE)
+    known[1:4, 1:4] = 0  # where the window is nearly 0
+    made = filled(known, Rounded())
+    torch.testing.assert_close(made[:, 1:4, 1:4], torch.full((3, 3, 3), DRAWN), atol=1e-3, rtol=0)
+
+
+def test_an_answer_in_the_photos_place_has_its_colours_at_the_seam() -> None:
+    photo = torch.rand(3, SIDE, SIDE, generator=torch.Generator().manual_seed(0)) / 2 + 0.2
+    made = compose(scene(Identity(), Whole(), keeps=False), Shot(photo, None, ()), [photo + 0.05], [photo + 0.05])
+    torch.testing.assert_close(made, photo, atol=1e-4, rtol=0)
