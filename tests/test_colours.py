@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import run_support as run
 import torch
+from kornia.color import lab_to_rgb, rgb_to_lab
 from PIL import Image
 
 from priorsolve.operators.gray import Gray
 from priorsolve.recipe.components import RecipeError
-from priorsolve.run.album import FILE, chroma_of, grey_of, recoloured
+from priorsolve.run.album import FILE, Chroma, chroma_of, grey_of, recoloured, share_colours
+from priorsolve.run.records import Record, write_record
 from priorsolve.run.restoration import Options, restore
 
 ALBUM = {"consistency": True, "album": True}
@@ -37,6 +40,50 @@ def test_chroma_is_of_what_has_a_colour_and_moves_to_the_albums() -> None:
     assert abs(after.a - album.a) < 0.3 * abs(own.a - album.a)
     assert (Gray().A(made[None]) - Gray().A(warm[None])).abs().max() < 1e-5
     assert (made - warm)[:, :, :40].abs().max() < 1e-4  # grey stays grey
+
+
+def test_a_hundredth_of_a_picture_with_a_colour_is_enough() -> None:
+    image = torch.full((3, 20, 20), 0.5)
+    image[0, 0, :3] = 0.9
+    assert chroma_of(image) is None
+    image[0, 0, :4] = 0.9
+    assert chroma_of(image) is not None
+
+
+def test_colours_grow_stronger_around_their_mean_and_no_more_than_so_far() -> None:
+    lightness, steps = torch.full((4, 8), 60.0), torch.linspace(-2, 2, 32).view(4, 8)
+    lab = torch.stack([lightness, 20 + steps, 10 - steps])
+    made = recoloured(lab_to_rgb(lab[None], clip=False)[0], Chroma(20, 10, 1), Chroma(20, 10, 9), Gray())
+    mean = torch.tensor([20.0, 10.0]).view(2, 1, 1)
+    torch.testing.assert_close(rgb_to_lab(made[None])[0, 1:] - mean, 1.25 * (lab[1:] - mean), atol=0.3, rtol=0)
+
+
+def finished(out: Path, name: str, colour: tuple[int, int, int]) -> None:
+    """A picture that the recipe `r` made, with its record."""
+    values = np.full((16, 16, 3), colour, np.uint8)
+    values[:8] //= 2
+    (out / "images").mkdir(exist_ok=True)
+    Image.fromarray(values).save(out / "images" / name)
+    write_record(out, Record(name, "done", "f", recipe="r", image=f"images/{name}"))
+
+
+def test_only_a_picture_made_since_is_brought_to_the_album(tmp_path: Path) -> None:
+    finished(tmp_path, "a.png", (200, 120, 80))
+    finished(tmp_path, "b.png", (120, 160, 200))
+    assert [share_colours(tmp_path, Gray(), "r") for _ in range(2)] == [2, 0]
+    finished(tmp_path, "a.png", (210, 90, 90))  # restored once more
+    assert share_colours(tmp_path, Gray(), "r") == 1
+
+
+def test_the_first_time_decides_on_the_albums_chroma(tmp_path: Path) -> None:
+    def decided() -> object:
+        assert share_colours(tmp_path, Gray(), "r") == 1
+        return json.loads((tmp_path / FILE).read_text())["chroma"]
+
+    finished(tmp_path, "a.png", (200, 120, 80))
+    first = decided()
+    finished(tmp_path, "b.png", (80, 120, 200))
+    assert decided() == first
 
 
 def test_a_run_shares_its_colours_once(tmp_path: Path, digiface64: object) -> None:

@@ -119,3 +119,6 @@ def test_matching_at_the_seam_is_exact_where_it_can_be_and_bounded() -> None:
     off = image * 0.9 + 0.05
     assert (matched(off, image, band) - image).abs().max() < 1e-4
     assert (matched(image - 0.5, image, band) - image).abs().max() > 0.3  # too far to be the seam's fault
+    flat = image.mean() + 0.1 * (image - image.mean())
+    made, mean = matched(flat, image, band), image.mean((1, 2), keepdim=True)
+    torch.testing.assert_close(made - made.mean((1, 2), keepdim=True), 0.125 * (image - mean), atol=1e-5, rtol=0)  # no more than 1.25 times

@@ -109,6 +109,22 @@ def test_what_is_known_has_seen_no_hole(frame: Frame, side: int) -> None:
         assert 0.1 < mask.mean() < 1  # and it is not simply everything
 
 
+def test_enlarged_a_soft_edge_is_no_known_pixel() -> None:
+    known = torch.ones(1, 32, 32)
+    known[0, 16, 16] = 0.5
+    mask = cut_known(known, Frame.of_box(8.5, 8.5, 24.5, 24.5), (16, 16))
+    assert mask[0, 7:9, 7:9].max() == 0
+    assert mask[0, 0, 0] == 1
+
+
+def test_a_rounded_window_falls_along_a_square_with_round_corners() -> None:
+    """By hand: the distance is the 4-norm, the fall a smoothstep over 0.3."""
+    points = torch.tensor([[0.0, 0.0], [0.5, 0.5], [0.9, 0.0], [0.8, 0.8], [1.0, 0.0]], dtype=torch.float64)
+    rest = [1.0, 1.0, (1 - 0.9) / 0.3, (1 - 0.8 * 2**0.25) / 0.3, 0.0]
+    expected = torch.tensor([t * t * (3 - 2 * t) for t in rest], dtype=torch.float64)
+    torch.testing.assert_close(Rounded()(points), expected)
+
+
 def test_what_no_window_reaches_stays_to_the_last_bit() -> None:
     patches = [Patch(frame, Rounded()) for frame in FRAMES[:2]]
     pasted = paste(photo(), patches, lambda _, box: torch.zeros(3, *box.size))

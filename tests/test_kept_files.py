@@ -12,8 +12,10 @@ import torch
 from PIL import Image
 
 from priorsolve.photos.images import read_photo, write_image
+from priorsolve.photos.names import Photo
 from priorsolve.report.pictures import shown
 from priorsolve.run.masks import write_masks
+from priorsolve.run.outfolder import refuse_overwriting
 from priorsolve.run.restoration import Options, restore
 
 
@@ -52,6 +54,16 @@ def test_only_a_killed_run_s_own_halves_are_removed(tmp_path: Path) -> None:
     assert len(list(restore(run.quick(), photos, out, Options()))) == 1
     assert [path for path in mine if not path.is_file()] == []
     assert [path for path in halves if path.exists()] == []
+
+
+def test_a_photo_that_is_a_link_to_its_own_result_is_not_written_over(tmp_path: Path) -> None:
+    result, link = tmp_path / "out/images/a.png", tmp_path / "photos/a.png"
+    for path in (result, link):
+        path.parent.mkdir(parents=True)
+    result.write_bytes(b"a photo")
+    link.symlink_to(result)
+    with pytest.raises(ValueError, match=r"photos/a\.png would be overwritten by its own result"):
+        refuse_overwriting([Photo(link, "a.png")], tmp_path / "out", ["images/a.png"])
 
 
 def test_a_mask_that_was_corrected_stays(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from priorsolve.photos.images import read_image, read_photo, read_stored, write_
 from priorsolve.photos.metadata import EXIF, GPS, Tags, read_tags
 from priorsolve.photos.own_colours import in_own_colours
 from priorsolve.photos.pictures import PhotoError, picture_size
-from priorsolve.photos.profiles import srgb
+from priorsolve.photos.profiles import from_srgb, srgb
 from priorsolve.run.records import Record
 from priorsolve.run.restoration import restore
 
@@ -184,6 +184,32 @@ def test_what_was_changed_is_what_the_profile_says(tmp_path: Path) -> None:
     stored = read_stored(tmp_path / "a.png")
     assert stored is not None
     assert np.abs(shifted.numpy().transpose(1, 2, 0) - stored).max() < 0.02  # no step where a change begins
+
+
+def test_half_of_what_srgb_cannot_show_stays_where_half_was_changed(tmp_path: Path) -> None:
+    values = np.zeros((8, 8, 3), np.uint8)
+    values[..., 1] = 255  # a green that sRGB does not have
+    Image.fromarray(values).save(tmp_path / "a.png", icc_profile=WIDE)
+    shown, _ = read_photo(tmp_path / "a.png")
+    made = shown.clone()
+    made[1] -= 0.05
+
+    def stored(image: torch.Tensor) -> np.ndarray:
+        return from_srgb(np.ascontiguousarray(image.permute(1, 2, 0).numpy()), WIDE)
+
+    lost = values / 255 - stored(shown)
+    assert np.abs(lost).max() > 0.05
+    own = in_own_colours(made, Tags(profile=WIDE), tmp_path / "a.png", same_size=True)
+    np.testing.assert_allclose(own.permute(1, 2, 0).numpy(), stored(made) + lost / 2, atol=2e-3)
+
+
+def test_what_was_erased_does_not_come_back_with_what_fills_it(tmp_path: Path) -> None:
+    values = np.full((8, 8, 4), 250, np.uint8)
+    values[2:5, 2:5] = 255, 0, 0, 0  # its colour is still in the file
+    Image.fromarray(values).save(tmp_path / "a.png")
+    made = torch.full((3, 8, 8), 250 / 255)
+    own = in_own_colours(made, Tags(), tmp_path / "a.png", same_size=True, alpha=torch.ones(1, 8, 8))
+    torch.testing.assert_close(own[:3], made, atol=1e-3, rtol=0)
 
 
 @pytest.mark.usefixtures("digiface64")

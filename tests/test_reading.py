@@ -1,0 +1,52 @@
+"""Photos as they are read for solving: what each measurement is of, and which operator the solver gets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import run_support as run
+import torch
+from PIL import Image
+
+from priorsolve.framing import cut
+from priorsolve.operators.jpeg import JPEG
+from priorsolve.operators.pillow import PillowJPEG
+from priorsolve.photos.images import read_photo
+from priorsolve.photos.names import Photo
+from priorsolve.recipe.build import build_operators
+from priorsolve.run.jobs import HIDES_ALL, Reader, Work
+
+SIDE = 16
+
+
+def read(picture: Image.Image, folder: Path, *, degrade: bool = False, **changes: Any) -> Work:
+    """What is to be solved of one photo with a prior of SIDE×SIDE."""
+    picture.save(folder / "a.png")
+    recipe, cpu = run.quick(output={}, **changes), torch.device("cpu")
+    operators, solving = build_operators(recipe, (3, SIDE, SIDE), cpu, torch.float32, clean=degrade)
+    return Reader(recipe, operators, solving, None, degrade, cpu, torch.float32).read(Photo(folder / "a.png", "a.png"), "f")
+
+
+def test_every_tile_has_its_own_clean_picture(tmp_path: Path) -> None:
+    work = read(run.picture(0, SIDE, 40), tmp_path, degrade=True, operator="gray", frame="tiles")
+    assert work.scene is not None
+    assert len(work.jobs) > 1
+    photo, _ = read_photo(tmp_path / "a.png")
+    for job, patch in zip(work.jobs, work.scene.patches, strict=True):
+        assert job.clean is not None
+        torch.testing.assert_close(job.clean, cut(photo, patch.frame, (SIDE, SIDE)))
+
+
+def test_tiles_are_solved_with_the_surrogate(tmp_path: Path) -> None:
+    operators = {"operator": {"pillow_jpeg": {"quality": 20}}, "surrogate": {"jpeg": {"quality": 20}}}
+    work = read(run.picture(0, SIDE, 40), tmp_path, frame="tiles", **operators)
+    assert len(work.jobs) > 1
+    for job in work.jobs:
+        assert [type(part) for part in (*job.parts, *job.solving)] == [PillowJPEG, JPEG]
+
+
+def test_a_mask_of_all_that_a_small_photo_shows_is_noted(tmp_path: Path) -> None:
+    """The mask meets the picture made smaller, and is judged at that size."""
+    hidden = [{"downsample": {"factor": 2}}, {"mask": {"boxes": [[0, 0, SIDE // 2, SIDE // 2]]}}]
+    assert HIDES_ALL in read(Image.new("RGB", (SIDE // 2, SIDE // 2)), tmp_path, operator=hidden).notes
