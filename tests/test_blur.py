@@ -18,6 +18,7 @@ from torch import Tensor
 
 from priorsolve.operators import blur, kernels
 from priorsolve.operators.blur import Blur, Padding, disk_blur, file_blur, gaussian_blur, motion_blur
+from priorsolve.operators.mask import Mask
 
 PADDINGS: list[Padding] = ["reflect", "replicate", "circular", "zero"]
 SCIPY_NAME = {"reflect": "mirror", "replicate": "nearest", "circular": "wrap", "zero": "constant"}
@@ -65,6 +66,21 @@ def test_circular_dagger_is_the_shortest() -> None:
     operator, x = Blur(torch.ones(1, 4), "circular"), random(1, 1, 4, 4)
     once = operator.A_dagger(operator.A(x))
     torch.testing.assert_close(once, x.mean(3, keepdim=True).expand_as(x))
+
+
+def test_where_a_blur_reaches_nothing_known_nothing_is_measured() -> None:
+    known = torch.ones(64, 64)
+    known[8:56, 8:56] = 0
+    where = (disk_blur(6) @ Mask(known)).support(torch.ones(1, 3, 64, 64))
+    assert not where[..., 20:44, 20:44].any()
+    assert where[..., 0, 0].all()
+
+
+def test_an_image_is_undone_alike_beside_one_that_takes_fewer_steps() -> None:
+    operator, x = gaussian_blur(2.0), random(2, 1, 24, 24, dtype=torch.float32)
+    y = operator.A(x)
+    y[0] = 0.5
+    assert torch.equal(operator.A_dagger(y)[:1], operator.A_dagger(y[:1]))
 
 
 def test_even_grey_stays_grey() -> None:

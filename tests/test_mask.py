@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from priorsolve.operators.drawing import Half, Thickness
+from priorsolve.operators.drawing import Half, Thickness, draw_picture
 from priorsolve.operators.holes import Holes
 from priorsolve.operators.mask import Mask, join_masks
 
@@ -154,11 +154,33 @@ def test_kinds_of_files(tmp_path: Path) -> None:
 
 def test_the_specks_of_jpeg_are_no_holes(tmp_path: Path) -> None:
     values = np.zeros((32, 32), np.uint8)
-    values[8:24, 8:24] = 255
+    values[10:21, 11:22] = 255  # edges within JPEG's blocks of 8×8, which ring
     Image.fromarray(values).save(tmp_path / "mask.jpg", quality=95)
+    read = np.asarray(Image.open(tmp_path / "mask.jpg"))
+    assert ((read > 0) & (read < 255)).any()
     mask = shown(Holes(file=str(tmp_path / "mask.jpg")), 32, 32)
     assert torch.equal(mask == 0, torch.from_numpy(values > 0))
     assert torch.equal(mask == 1, torch.from_numpy(values == 0))
+
+
+def test_a_file_of_16_bits_has_soft_edges_and_specks_too(tmp_path: Path) -> None:
+    levels = np.array([[65535, 32768, 1000, 0]], np.uint16).repeat(4, 0)
+    mask = shown(Holes(file=saved(tmp_path / "deep.png", levels)), 4, 4)
+    torch.testing.assert_close(mask[0], torch.tensor([0, 1 - 32768 / 65535, 1, 1]))
+
+
+def test_a_file_is_turned_as_its_tag_says(tmp_path: Path) -> None:
+    values, exif = np.zeros((4, 6), np.uint8), Image.Exif()
+    values[0] = 255
+    exif[274] = 6  # to be turned by 90° clockwise: the top row is the right column
+    Image.fromarray(values).save(tmp_path / "a.png", exif=exif)
+    expected = torch.ones(6, 4)
+    expected[:, 3] = 0
+    assert torch.equal(shown(Holes(file=str(tmp_path / "a.png")), 6, 4), expected)
+
+
+def test_of_a_larger_file_the_pixels_nearest_to_the_centres_count() -> None:
+    assert draw_picture(2, 2, picture=torch.arange(16.0).view(4, 4)).tolist() == [[5, 7], [13, 15]]
 
 
 def test_holes_pickle_and_follow_the_type(box_file: str) -> None:
@@ -192,7 +214,7 @@ def test_masks_met_first_in_inference_mode_serve_training_too() -> None:
         (lambda: Holes(boxes=[]), "^Holes: no hole is described"),
         (lambda: Holes(pixels=1.5), "^Holes: pixels is the fraction of pixels lost, between 0 and 1, got 1.5$"),
         (lambda: Holes(boxes=[[0.5, 0, 0.2, 1]]), r"^Holes: a box is \[left, top, right, bottom\] .*, got \[0.5, 0, 0.2, 1\]$"),
-        (lambda: Holes(boxes=[[0, 0, 9, 4]]).out_shape((3, 8, 8)), r"box \[0, 0, 9, 4\] reaches beyond the picture, 8×8; give fractions"),
+        (lambda: Holes(boxes=[[0, 0, 9, 4]]).out_shape((3, 16, 8)), r"box \[0, 0, 9, 4\] reaches beyond the picture, 8×16; give fractions"),
         (lambda: Holes(strokes="fat"), "^Holes: there are no strokes 'fat'; choose one of thin, medium, thick$"),  # type: ignore[arg-type]
         (lambda: Holes(half="lower"), "^Holes: there is no half 'lower'; choose one of left, right, top, bottom$"),  # type: ignore[arg-type]
         (lambda: Holes(file="mask.png", hole="gray"), r"^Holes: hole is the colour of the holes in the file, white or black, got 'gray'$"),  # type: ignore[arg-type]

@@ -127,6 +127,14 @@ def test_files_of_the_photos_shape_go_with_it(tmp_path: Path) -> None:
     assert found(tmp_path / "a.png", (50, 50), whole=False, file=str(tmp_path / "square.png")).sum() > 20  # made for what is worked on
 
 
+def test_below_a_files_soft_edge_a_photo_is_damaged(tmp_path: Path) -> None:
+    smooth(8, 8).save(tmp_path / "a.png")
+    levels = np.zeros((8, 8), np.uint8)
+    levels[2:5], levels[5] = 255, 128
+    Image.fromarray(levels).save(tmp_path / "m.png")
+    assert (found(tmp_path / "a.png", (8, 8), file=str(tmp_path / "m.png")) == (levels > 0)).all()
+
+
 @pytest.mark.usefixtures("digiface64")
 def test_one_file_of_the_photos_shape_is_cropped_with_each(tmp_path: Path) -> None:
     photos = tmp_path / "in"
@@ -198,6 +206,13 @@ def test_scratches_and_dust_are_found_at_any_size(kind: str, times: int) -> None
     assert other.float().mean() < 0.005
     lines = find_scratches(grey, Scratches(kind=kind, width=0.015, dust=False)).numpy()  # type: ignore[arg-type]
     assert 0.5 * truth.sum() < (lines & truth).sum() < (seen & truth).sum()
+
+
+def test_what_is_shorter_than_a_scratch_is_none() -> None:
+    for length, is_one in ((44, False), (52, True)):
+        grey = torch.full((240, 240), 0.5)
+        grey[100:102, 60 : 60 + length] = 0.9
+        assert bool(find_scratches(grey, Scratches(length=0.2, dust=False)).any()) == is_one
 
 
 def test_a_clean_photo_has_no_scratch_and_is_no_failure(tmp_path: Path) -> None:

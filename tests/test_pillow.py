@@ -35,6 +35,11 @@ def test_resize_is_pillows() -> None:
     assert (y - Downsample(4, "lanczos").A(x)).abs().max() <= 1.01 / 255  # the stand-in is off by rounding alone
 
 
+def test_a_picture_becomes_8_bits_by_rounding() -> None:
+    y = PillowResize(2).A(torch.full((1, 3, 4, 4), 100.7 / 255))
+    torch.testing.assert_close(y, torch.full((1, 3, 2, 2), 101 / 255))
+
+
 def test_jpeg_is_libjpegs() -> None:
     made, x = pictures()
     y = PillowJPEG(30).A(x)

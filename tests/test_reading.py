@@ -39,7 +39,7 @@ def test_every_tile_has_its_own_clean_picture(tmp_path: Path) -> None:
 
 
 def test_tiles_are_solved_with_the_surrogate(tmp_path: Path) -> None:
-    operators = {"operator": {"pillow_jpeg": {"quality": 20}}, "surrogate": {"jpeg": {"quality": 20}}}
+    operators: dict[str, Any] = {"operator": {"pillow_jpeg": {"quality": 20}}, "surrogate": {"jpeg": {"quality": 20}}}
     work = read(run.picture(0, SIDE, 40), tmp_path, frame="tiles", **operators)
     assert len(work.jobs) > 1
     for job in work.jobs:
