@@ -230,12 +230,13 @@ def test_one_code_with_its_weight_held_is_latent() -> None:
     torch.testing.assert_close(one.codes["codes"][:, 0], plain.codes["z"], atol=1e-5, rtol=0)
 
 
-def test_a_mixture_goes_on_from_one_code() -> None:
+@pytest.mark.parametrize("again", [False, True])
+def test_a_mixture_goes_on_from_one_code(again: bool) -> None:
     """The first code alone draws the start's picture; the others have no weight yet."""
     prior = LinearChain()
     y = measured(Identity())
     start = Latent(prior, steps=10, restarts=1)(y, Identity())
-    begun = Multicode(prior, codes=3, steps=0)(y, Identity(), start=start)
+    begun = Multicode(prior, codes=3, steps=0, divide_again=again)(y, Identity(), start=start)
     torch.testing.assert_close(begun.images, start.images)
     assert torch.equal(begun.codes["mix"][:, 1:], torch.zeros(2, 2, HIDDEN).double())
     torch.testing.assert_close(begun.codes["codes"][:, 0], start.codes["z"])

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from prior_support import CHAINS, NOISY, made
 from torch import Tensor
 
+from priorsolve.operators.base import Identity
 from priorsolve.priors import Prior
+from priorsolve.solvers import Projector, start_at
+from priorsolve.solvers.drawing import carried, picture
 
 
 def start(prior: Prior, n: int = 2) -> Tensor:
@@ -74,6 +79,24 @@ def test_features_are_made_with_the_maps_given(name: str) -> None:
                 torch.testing.assert_close(resumed.map(early, source=layers[0], target=space, noise=noise), there, atol=2e-5, rtol=1e-5)
             assert not torch.allclose(there, prior.map(z, source=first, target=layers[-1]), atol=1e-3)
         assert torch.equal(prior.map(z, source=first, target="w+", noise=maps), prior.map(z, source=first, target="w+"))
+
+
+@pytest.mark.parametrize("name", NOISY)
+def test_a_picture_stays_while_it_is_carried_deeper(name: str) -> None:
+    prior = made(name)
+    wplus, maps = prior.sample(2, torch.Generator().manual_seed(5), "w+"), drawn(prior, 2)
+    codes, whole = {"w+": wplus, "noise": maps}, prior.decode(wplus, "w+", noise=maps)
+    for deep in [space for space in prior.spaces if space.startswith("features@")]:
+        codes = carried(prior, codes, deep)
+        torch.testing.assert_close(picture(prior, codes), whole, atol=1e-4, rtol=1e-4)
+
+
+def test_the_projector_goes_on_with_the_maps_of_its_start() -> None:
+    prior = made("stylegan2-skip")
+    w, maps = prior.sample(1, torch.Generator().manual_seed(5), "w"), drawn(prior, 1)
+    start = replace(start_at(prior, w, "w"), codes={"w": w, "noise": maps})
+    found = Projector(prior, steps=0)(prior.decode(w, "w"), Identity(), start=start)
+    assert torch.equal(found.codes["noise"], maps)
 
 
 @pytest.mark.parametrize("name", NOISY)

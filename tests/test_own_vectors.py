@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from prior_support import made
+from torch import Tensor
 
 from priorsolve.latents import normal_hash
 from priorsolve.operators.base import Identity
-from priorsolve.solvers import Latent, Projector
+from priorsolve.solvers import Latent, Layered, Projector, start_at
+from priorsolve.solvers.proxy import Proxy
 from priorsolve.solvers.target import Measured
 from priorsolve.solvers.task import At
 
@@ -43,3 +47,26 @@ def test_the_projector_shakes_every_style_by_itself(space: str) -> None:
         shaken = code + 0.5 * sigma * normal_hash(seeds, 0, code.numel()).view_as(code)
         expected = prior.decode(shaken, space, noise=task.variables["noise"])
         torch.testing.assert_close(task.draw(task.variables, At(0, 9, seeds)), expected, atol=1e-5, rtol=1e-5)
+
+
+def whitened_styles(**settings: Any) -> tuple[Tensor, Tensor]:
+    """Before and after a round of `layered`."""
+    prior = made("stylegan2-skip")
+    y = torch.rand(2, *prior.image_shape, generator=torch.Generator().manual_seed(0))
+    wplus = prior.sample(2, torch.Generator().manual_seed(1), "w+")
+    found = Layered(prior, block=2, keep="last", **settings)(y, Identity(), start=start_at(prior, wplus, "w+"))
+    whitened = Proxy.of(prior).whitened
+    return whitened(wplus), whitened(found.codes["w+"])
+
+
+def test_styles_beside_features_are_each_on_their_own_sphere() -> None:
+    before, after = whitened_styles(steps=5, lr=0.5)
+    torch.testing.assert_close(after.norm(dim=-1), before.norm(dim=-1), atol=1e-4, rtol=1e-4)
+    assert (after - before).abs().max() > 0.01
+
+
+def test_styles_beside_features_move_at_their_share_of_the_rate() -> None:
+    step = {"steps": 1, "lr": 0.01, "optimiser": "sgd", "decay": "none", "warmup": 0, "sphere": False}
+    whole, quarter = (after - before for before, after in (whitened_styles(style_lr=share, **step) for share in (1.0, 0.25)))
+    torch.testing.assert_close(quarter, whole / 4, atol=2e-6, rtol=1e-2)
+    assert whole.abs().max() > 1e-4

@@ -8,12 +8,16 @@ from typing import Any
 
 import pytest
 import torch
+from prior_support import made
 from solvers_support import linear, pictures
 from torch import Tensor
 
+from priorsolve.latents import normal_hash
 from priorsolve.losses import l2
 from priorsolve.operators.base import Identity
 from priorsolve.solvers import Latent, Stop
+from priorsolve.solvers.target import Measured
+from priorsolve.solvers.task import At
 
 
 def test_shaken_codes_are_judged_by_their_own_pictures() -> None:
@@ -45,3 +49,28 @@ def test_what_diverges_while_shaken_has_the_misfit_of_its_picture() -> None:
     solution = Latent(prior, begin_at="centre", steps=40, jitter=3.0, loss=breaks)(y, Identity())
     assert solution.stopped == (Stop.diverged, Stop.diverged)
     torch.testing.assert_close(solution.misfit, (solution.images - y).square().flatten(1).mean(1))
+
+
+@pytest.mark.parametrize(("step", "fade"), [(0, 1.0), (12, 0.36), (30, 0.0)])
+def test_codes_are_shaken_in_units_of_their_spread_and_ever_less(step: int, fade: float) -> None:
+    prior, seeds = made("stylegan2-skip"), torch.tensor([0])
+    y = torch.rand(1, *prior.image_shape, generator=torch.Generator().manual_seed(0))
+    solver = Latent(prior, space="w", begin_at="centre", jitter=0.5)
+    task = solver.begin(prior, Measured(y, Identity(), tuple(prior.image_shape), like=y), [0], None)
+    w = task.variables["w"]
+    noise = normal_hash(seeds, step, w[0].numel()).view_as(w)
+    expected = prior.decode(w + 0.5 * fade * prior.spread("w") * noise, "w")
+    torch.testing.assert_close(task.draw(task.variables, At(step, 40, seeds)), expected)
+
+
+def test_a_picture_that_looked_perfect_while_shaken_is_no_answer() -> None:
+    prior = linear()
+    y, calls = prior.decode(torch.full((1, 4), 0.8, dtype=torch.float64)), []
+
+    def perfect_at_first(estimate: Tensor, measured: Tensor, where: Tensor) -> Tensor:
+        calls.append(0)
+        return l2(estimate, measured, where) * (len(calls) > 30)  # of 40 steps 30 are shaken
+
+    solver = Latent(prior, begin_at="centre", steps=40, jitter=0.1, decay="none", lr=0.1, loss=perfect_at_first)
+    middle = Latent(prior, begin_at="centre", steps=0)(y, Identity())
+    assert float(solver(y, Identity()).misfit) < 0.5 * float(middle.misfit)

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 import torch
-from solvers_support import SHAPE, least_squares, linear, pictures, random_mask
+from solvers_support import SHAPE, difference, least_squares, linear, pictures, random_mask
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from priorsolve.operators.base import Identity
 from priorsolve.priors import LinearPrior
 from priorsolve.solvers import Latent, Stop
+from priorsolve.solvers.stopping import RUNNING, Rules, Watch
 from priorsolve.types import Images, Measurements
 
 # -- restarts and seeds ----------------------------------------------------------------------------------------------------------------
@@ -104,6 +105,35 @@ def test_stops_on_a_plateau() -> None:
     assert moving.stopped == (Stop.plateau, Stop.plateau)
     assert bool((moving.steps > 20).all())
     assert moving.history.shape == (41, 2), "a history is as long whenever its images stop"
+
+
+def test_each_image_has_a_plateau_of_its_own() -> None:
+    prior = linear()
+    middle = prior.decode(torch.zeros(1, 4, dtype=torch.float64))
+    y = torch.cat([middle, middle + 0.3, pictures(1)])
+    solver = Latent(prior, begin_at="centre", steps=200, plateau=12, lr=0.05, decay="none", warmup=0)
+    together, alone = solver(y, Identity()), [solver(row[None], Identity()) for row in y]
+    assert together.steps.tolist() == [int(each.steps) for each in alone]
+    assert together.stopped == tuple(each.stopped[0] for each in alone)
+    assert len(set(together.steps.tolist())) == 3
+
+
+@pytest.mark.parametrize(("left", "stops"), [(0.998, False), (0.9999, True)])
+def test_a_gain_of_more_than_a_thousandth_is_progress(left: float, stops: bool) -> None:
+    watch, alive, verdicts = Watch.start(1, torch.zeros(1)), torch.ones(1, dtype=torch.bool), set()
+    for step in range(12):
+        value = torch.tensor([left**step])
+        verdicts.add(int(watch.verdict(Rules(plateau=3), step, value, value, alive)))
+    assert (verdicts != {RUNNING}) is stops
+
+
+def test_an_image_that_stopped_stays_where_an_operator_must_see_all() -> None:
+    prior = linear()
+    y = prior.decode(torch.tensor([[0.1] * 4, [1.5] * 4], dtype=torch.float64))
+    solver = Latent(prior, begin_at="centre", steps=60, lr=0.1, decay="none", noise=0.02, keep="last")
+    expected, found = solver(y, Identity()), solver(y, lambda x: x)
+    assert difference(found, expected) < 1e-12
+    assert int(found.steps[0]) < int(found.steps[1])
 
 
 def test_a_finished_image_leaves_and_the_others_go_on() -> None:

@@ -83,6 +83,15 @@ def test_nll_pulls_the_code_to_zero_at_a_known_rate() -> None:
     torch.testing.assert_close(solver(pictures(2), nothing).codes["z"], begin * (1 - 0.4 / 4) ** 10, atol=1e-12, rtol=0)
 
 
+def test_nll_is_of_z_and_not_of_the_class() -> None:
+    prior = made("biggan")
+    y, nothing, n = measured(prior, 2), Mask(torch.zeros(1, *prior.image_shape[1:])), prior.spaces["z"][0]
+    begin = Tuned(prior, steps=0, candidates=1)(y, nothing).codes["z+c"]
+    solver = Tuned(prior, steps=10, lr=1, weights_lr=0, optimiser="sgd", candidates=1, tune_class=True, nll=0.4)
+    expected = torch.cat([begin[:, :n] * (1 - 0.4 / n) ** 10, begin[:, n:]], 1)
+    torch.testing.assert_close(solver(y, nothing).codes["z+c"], expected)
+
+
 # -- every family ----------------------------------------------------------------------------------------------------------------------
 
 
