@@ -138,6 +138,14 @@ def test_it_is_a_chain() -> None:
     assert prior.image_shape == (3, 16, 16)
 
 
+def test_of_a_plane_for_a_condition_the_mean_counts() -> None:
+    prior = BigGAN.from_state(generator_state())
+    features = prior.map(codes(prior), source="z+c", target="features@1")
+    noise = torch.randn(features[:, 8:].shape, generator=torch.Generator().manual_seed(1))
+    moved = torch.cat([features[:, :8], features[:, 8:] + noise - noise.mean((2, 3), keepdim=True)], 1)
+    torch.testing.assert_close(prior.decode(moved, "features@1"), prior.decode(features, "features@1"), atol=1e-5, rtol=0)
+
+
 def test_z_may_be_whole() -> None:
     prior = BigGAN.from_state(generator_state(conditioned=False))
     check_chain(prior)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from priorsolve.consistency import put_back
+from priorsolve.consistency import put_back, surrogate_notes
 from priorsolve.operators import JPEG, Downsample, FastSensing, Gray, Holes, Identity, LinearOperator, Operator, gaussian_blur
 from priorsolve.operators.base import compose, factors
 
@@ -90,13 +90,18 @@ def test_damping_keeps_noise_out() -> None:
     assert errors[0.04] < 0.95 * errors[1e9]
 
 
-def test_what_lies_in_a_hole_of_the_measurement_is_ignored() -> None:
-    A, x = Holes(half="left"), pictures(0)
-    y = A.A(x)
-    dirty = torch.where(A.support(torch.ones_like(x)) > 0, y, 7.0)
+@pytest.mark.parametrize("A", [Holes(half="left"), compose([Downsample(2), Holes(half="left")])], ids=str)
+@pytest.mark.parametrize("dirt", [7.0, math.nan])
+def test_what_lies_in_a_hole_of_the_measurement_is_ignored(A: LinearOperator, dirt: float) -> None:
+    y = A.A(pictures(0))
+    dirty = torch.where(A.support(torch.ones_like(pictures(0))) > 0, y, dirt)
     torch.testing.assert_close(put_back(pictures(1), dirty, A), put_back(pictures(1), y, A))
-    nothing = torch.where(A.support(torch.ones_like(x)) > 0, y, math.nan)
-    torch.testing.assert_close(put_back(pictures(1), nothing, A), put_back(pictures(1), y, A))
+
+
+@pytest.mark.parametrize(("true", "surrogate", "off"), [(Holes(half="top"), Identity(), "0 "), (Identity(), Holes(half="top"), "0.35 ")])
+def test_a_surrogate_is_judged_where_the_operator_measures(true: Operator, surrogate: Operator, off: str) -> None:
+    notes = surrogate_notes(torch.full((2, 3, 8, 8), 0.5), true, surrogate)
+    assert [note.startswith(f"the surrogate is off by {off}") for note in notes] == [True, True]
 
 
 @pytest.mark.parametrize(

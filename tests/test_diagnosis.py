@@ -120,6 +120,15 @@ def test_other_codes_are_compared_with_samples(space: str) -> None:
     assert Bulk(prior).distance(middle + 10 * (sample - middle), space).value < far.value
 
 
+def test_features_are_judged_in_units_of_their_channels_spread() -> None:
+    prior, space = StyleGAN2.from_state(style2_state()), "features@3"
+    samples = prior.sample(512, torch.Generator().manual_seed(0), space)
+    middle, spread = samples.mean((0, 2, 3), keepdim=True), samples.std((0, 2, 3), keepdim=True)
+    code = torch.randn(1, *prior.spaces[space], generator=torch.Generator().manual_seed(3))
+    expected = ((code - middle) / spread).square().mean().sqrt()
+    assert Bulk(prior).distance(code, space).value == pytest.approx(float(expected), rel=1e-4)
+
+
 def test_a_channel_that_is_always_the_same_does_no_harm() -> None:
     prior = bent()
     samples = prior.sample(200, torch.Generator().manual_seed(5), "features@1")

@@ -10,6 +10,7 @@ import pytest
 import torch
 from solvers_support import linear, pictures, random_mask
 from torch import Tensor
+from torch.nn import functional
 
 from priorsolve.losses import L1, L2, DeadZone, Huber, LaplacianPyramid, Loss, Mixture, MultiResolution, huber, l1, l2, prepared
 from priorsolve.losses.base import Distance
@@ -90,6 +91,20 @@ def test_a_laplacian_pyramid_tells_edges_from_levels() -> None:
     board = torch.tensor([[1.0, -1.0], [-1.0, 1.0]]).repeat(8, 8)[None, None]
     zero, ones = torch.zeros_like(board), torch.ones_like(board)
     assert LaplacianPyramid(1)(board, zero, ones).item() == pytest.approx(1.0, abs=0.02)
+
+
+def test_a_laplacian_pyramid_is_its_formula() -> None:
+    picture = torch.rand(1, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    line = torch.exp(-torch.arange(-2.0, 3.0).square() / 8)
+    kernel = line.outer(line)[None, None] / line.sum() ** 2
+    rest, expected = picture, torch.zeros(())
+    for _ in range(2):
+        blurred = functional.conv2d(functional.pad(rest, (2, 2, 2, 2), mode="replicate"), kernel)
+        expected += (rest - blurred).abs().mean()
+        rest = functional.avg_pool2d(blurred, 2)
+    expected += rest.abs().mean()
+    found = LaplacianPyramid(2)(picture, torch.zeros_like(picture), torch.ones_like(picture))
+    torch.testing.assert_close(found[0], expected)
 
 
 @pytest.mark.parametrize(

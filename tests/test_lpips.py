@@ -130,6 +130,8 @@ def test_gray_small_and_coarse_pictures(real: None) -> None:
     small = [tensor[:, :, ::4, ::4] for tensor in (e, y, where)]
     enlarged = [torch.nn.functional.interpolate(tensor, 64, mode="bilinear") for tensor in small]
     assert torch.allclose(LPIPS()(*small), LPIPS()(*enlarged))
+    thinned = [torch.nn.functional.interpolate(tensor, 48, mode="nearest") for tensor in (e, y, where)]
+    assert torch.allclose(LPIPS("vgg", size=48, resize="nearest")(e, y, where), LPIPS("vgg", size=48)(*thinned))
     halves = [torch.nn.functional.avg_pool2d(tensor, 2) for tensor in (e, y, where)]
     both = LPIPS("vgg")(e, y, where) + LPIPS("vgg", size=32)(*halves)
     assert torch.allclose(LPIPS("vgg", resolutions=9)(e, y, where), both)  # 64 and 32; 16 says nothing new
@@ -198,14 +200,14 @@ def test_vgg_features_are_their_formula(real: None) -> None:
 
 
 class Pools(nn.Module):
-    """Stands for a discriminator: means over larger and larger squares."""
+    """Stands for a discriminator: means over larger and larger squares, but while it is trained only some of them."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.gain = nn.Parameter(torch.ones(()))
+        self.gain, self.some = nn.Parameter(torch.ones(())), nn.Dropout()
 
     def features(self, images: Tensor) -> list[Tensor]:
-        return [self.gain * torch.nn.functional.avg_pool2d(images, side) for side in (1, 2, 4)]
+        return [self.some(self.gain * torch.nn.functional.avg_pool2d(images, side)) for side in (1, 2, 4)]
 
 
 def test_discriminator_features_are_their_formula() -> None:
@@ -216,6 +218,7 @@ def test_discriminator_features_are_their_formula() -> None:
     assert torch.allclose(loss(e, y, where), torch.as_tensor(expected), atol=1e-6)
     assert torch.allclose(loss(e.double(), y.double(), where.double()).float(), loss(e, y, where), atol=1e-6)
     assert network.gain.requires_grad  # what was given is as it was
+    assert network.training
     assert network.gain.dtype == torch.float32
     with pytest.raises(ValueError, match="last is 4, and the discriminator has 3 features"):
         DiscriminatorFeatures(network, last=4, size=16)(e, y, where)

@@ -17,7 +17,7 @@ from priorsolve.priors.linear import LinearPrior
 from priorsolve.recipe.components import RecipeError
 from priorsolve.run.restoration import Options, restore
 from priorsolve.sampling import Samples, solve_several
-from priorsolve.solvers import Langevin, Latent
+from priorsolve.solvers import Langevin, Latent, Step
 from priorsolve.types import Images
 
 
@@ -180,6 +180,15 @@ class Stubborn(Latent):
 
     def varied(self) -> Latent:
         return self
+
+
+def test_progress_is_told_of_all_solutions() -> None:
+    prior = toy()
+    seen: list[Step] = []
+    y = prior.decode(torch.zeros(1, 6, dtype=torch.float64))
+    solve_several(Latent(prior, steps=20, restarts=1), y, Identity(), 3, on_step=seen.append)
+    assert [step.index for step in seen] == [0, 10, 20, 20, 30, 40, 40, 50, 60]
+    assert {step.steps for step in seen} == {60}
 
 
 def test_solutions_that_are_all_one_are_refused() -> None:

@@ -65,7 +65,8 @@ def test_codes_are_shaken_in_units_of_their_spread_and_ever_less(step: int, fade
 
 def test_a_picture_that_looked_perfect_while_shaken_is_no_answer() -> None:
     prior = linear()
-    y, calls = prior.decode(torch.full((1, 4), 0.8, dtype=torch.float64)), []
+    y = prior.decode(torch.full((1, 4), 0.8, dtype=torch.float64))
+    calls: list[int] = []
 
     def perfect_at_first(estimate: Tensor, measured: Tensor, where: Tensor) -> Tensor:
         calls.append(0)

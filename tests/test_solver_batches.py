@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from laws_support import few
 from solvers_support import difference, linear, pictures, random_mask, rows
 
-from priorsolve.latents import row_seeds, stochastic_clip, to_sphere, uniform_hash
+from priorsolve.latents import normal_hash, row_seeds, stochastic_clip, to_sphere, uniform_hash
 from priorsolve.operators.base import Identity
 from priorsolve.priors import Prior
 from priorsolve.solvers import Latent, Staged
@@ -88,6 +88,8 @@ def test_hashed_numbers_are_uniform_and_unrelated() -> None:
 def test_every_row_draws_for_itself() -> None:
     seeds = row_seeds([0, 1, 2**64 - 1], 3, torch.device("cpu"))
     assert len(set(seeds.tolist())) == 9
+    assert seeds[::3].tolist() == [0, 1, -1], "an image's first row has its own"
+    assert len({*map(tuple, normal_hash(seeds, 4, 7).tolist())}) == 9
     assert torch.equal(seeds[3:6], row_seeds([1], 3, torch.device("cpu")))
     assert torch.equal(uniform_hash(seeds, 4, 7)[5:6], uniform_hash(seeds[5:6], 4, 7))
     assert not torch.equal(uniform_hash(seeds, 4, 7), uniform_hash(seeds, 5, 7))
@@ -95,17 +97,17 @@ def test_every_row_draws_for_itself() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_clipping_redraws_only_what_left(dtype: torch.dtype) -> None:
-    codes = torch.randn(200, 30, generator=torch.Generator().manual_seed(0)).to(dtype)
-    clipped = stochastic_clip(codes, 1.0, torch.arange(200), 3)
-    out = codes.abs() > 1
+    codes = 2 * torch.randn(200, 30, generator=torch.Generator().manual_seed(0)).to(dtype)
+    clipped = stochastic_clip(codes, 2.0, torch.arange(200), 3)
+    out = codes.abs() > 2
     assert clipped.dtype == dtype
     assert torch.equal(clipped[~out], codes[~out])
-    assert float(clipped.abs().max()) <= 1
-    redrawn = clipped[out].double()
+    assert float(clipped.abs().max()) <= 2
+    redrawn = clipped[out].double() / 2
     n = len(redrawn)
     assert abs(float(redrawn.mean())) < 4 / (3 * n) ** 0.5
     assert abs(float(redrawn.square().mean()) - 1 / 3) < 4 * (4 / 45 / n) ** 0.5
-    assert torch.equal(stochastic_clip(codes[7:8], 1.0, torch.tensor([7]), 3), clipped[7:8])
+    assert torch.equal(stochastic_clip(codes[7:8], 2.0, torch.tensor([7]), 3), clipped[7:8])
 
 
 def test_the_sphere_keeps_directions() -> None:

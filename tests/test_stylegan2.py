@@ -151,6 +151,9 @@ def test_a_mean_for_each_layer() -> None:
 def test_a_missing_mean_is_measured() -> None:
     state = {key: value for key, value in style2_state(classes=3).items() if key != "mapping.w_avg"}
     prior = StyleGAN2.from_state(state)
+    z = torch.randn(4096, Z, generator=torch.Generator().manual_seed(0))
+    evenly = prior.map(z, source="z", target="w", label=torch.arange(4096) % 3)
+    torch.testing.assert_close(prior.w_mean[0], evenly.mean(0), atol=1e-4, rtol=1e-4)
     w = prior.sample(3000, torch.Generator().manual_seed(9), space="w")
     torch.testing.assert_close(prior.w_mean[0], w.mean(0), atol=0.1, rtol=0.1)
     assert torch.equal(prior.w_mean, StyleGAN2.from_state(state).w_mean)
@@ -177,6 +180,12 @@ def test_classes() -> None:
     plain = StyleGAN2.from_state(style2_state())
     with pytest.raises(ValueError, match="has no classes"):
         plain.decode(z, label=label)
+
+
+def test_sampled_classes_are_all_classes() -> None:
+    prior = StyleGAN2.from_state(style2_state(classes=4))
+    classes = prior.sample(200, torch.Generator().manual_seed(0))[:, Z:]
+    assert len({*map(tuple, classes.tolist())}) == 4
 
 
 def test_noise_is_constant_none_or_seeded() -> None:
