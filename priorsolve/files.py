@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import uuid
 from pathlib import Path
+from typing import BinaryIO
 
 TEMPORARY = ".tmp"
 _OWN = re.compile(r"\.(run-)?[0-9a-f]{16}\.tmp")
@@ -29,6 +31,14 @@ def write_atomically(path: Path, data: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def sha256_of(file: BinaryIO) -> str:
+    """Of what is left of the file, as 64 hex digits."""
+    digest = hashlib.sha256()
+    while piece := file.read(1 << 20):
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 def is_leftover(name: str) -> bool:

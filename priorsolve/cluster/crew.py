@@ -13,6 +13,8 @@ from typing import Any
 
 from priorsolve.cluster.ray import Cluster, ClusterError, joined
 from priorsolve.cluster.worker import Worker
+from priorsolve.photos.identity import identify
+from priorsolve.photos.images import PhotoError
 from priorsolve.photos.names import Photo
 from priorsolve.run.keeping import Keeper
 from priorsolve.run.records import Record, pending, read_record, record_path
@@ -150,7 +152,11 @@ class Crew:
     def _failed(self, photo: Photo, error: Exception) -> Record:
         recipe, own = self._run.recipe, self._fingerprint
         keeper = Keeper(self._out, recipe.output.format, (), own, recipe=own.of_all, task=recipe.heading)
-        return keeper.fail(photo, WorkerDied(f"its worker died twice, the second time with this photo alone: {_words(error)}"))
+        died = WorkerDied(f"its worker died twice, the second time with this photo alone: {_words(error)}")
+        try:
+            return keeper.fail(photo, died, identify(photo.path))
+        except PhotoError:
+            return keeper.fail(photo, died)
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ from priorsolve.comparison.effort import passes
 from priorsolve.comparison.summary import Score
 from priorsolve.comparison.variants import Variant
 from priorsolve.metrics import METRICS
+from priorsolve.photos.identity import identify
 from priorsolve.photos.images import PhotoError, measurement_suffix, read_measurement, write_image
 from priorsolve.photos.names import Photo
 from priorsolve.recipe.components import RecipeError
@@ -117,6 +118,7 @@ class Benchmark:
             folder = contest.first.run.out / "baselines" / baseline.name
             record = Record(photo.name, "failed", contest.fingerprint(photo), seed=contest.seed(photo))
             try:
+                record = replace(record, file=identify(photo.path))
                 _, problem = contest.pose(photo)
                 start = time.perf_counter()
                 picture = baseline.restore(problem)

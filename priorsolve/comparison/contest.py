@@ -53,9 +53,11 @@ class Place:
         return self.method if self.entry is None else self.recipe
 
     def done(self, photo: Photo) -> Record | None:
-        """The photo's record, unless it failed or is not there."""
+        """The photo's record, unless it failed, is not there, or is of another file of that name."""
         record = read_record(record_path(self.folder, photo.name))
-        return record if record is not None and record.status == "done" and record.image is not None else None
+        if record is None or record.status != "done" or record.image is None:
+            return None
+        return record if record.file is None or record.file.is_of(photo.path) else None
 
 
 @dataclass(frozen=True)

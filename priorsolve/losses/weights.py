@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from priorsolve.files import write_atomically
+from priorsolve.files import sha256_of, write_atomically
 from priorsolve.priors.checkpoint import read_state
 from priorsolve.priors.download import (
     CacheError,
@@ -28,7 +28,6 @@ from priorsolve.priors.download import (
     cache_disk,
     cache_folder,
     run_pip,
-    sha256_of,
     working_folder,
 )
 from priorsolve.priors.errors import CheckpointError

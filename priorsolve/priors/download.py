@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
 import re
 import shutil
@@ -15,8 +14,9 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO, NoReturn, final
+from typing import NoReturn, final
 
+from priorsolve.files import sha256_of
 from priorsolve.priors.zoo import Entry, Inner, find
 from priorsolve.types import Progress
 
@@ -111,14 +111,6 @@ def _is_right(path: Path, inner: Inner) -> bool:
             return sha256_of(file) == inner.sha256
     except OSError:
         return False
-
-
-def sha256_of(file: BinaryIO) -> str:
-    """Of what is left of the file, as 64 hex digits."""
-    digest = hashlib.sha256()
-    while piece := file.read(1 << 20):
-        digest.update(piece)
-    return digest.hexdigest()
 
 
 @contextlib.contextmanager

@@ -15,9 +15,9 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from priorsolve.files import sha256_of
 from priorsolve.metrics import METRICS
 from priorsolve.priors import ZOO
-from priorsolve.priors.download import sha256_of
 from priorsolve.recipe import yamlfile
 from priorsolve.recipe.components import RecipeError, arguments, check, explain, first_of, known_arguments
 from priorsolve.recipe.elsewhere import Elsewhere, overridden

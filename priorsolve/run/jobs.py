@@ -15,6 +15,7 @@ from priorsolve.operators.lines import Lines
 from priorsolve.operators.mask import Mask, Masking, join_masks
 from priorsolve.operators.noise import Noise
 from priorsolve.operators.photo_holes import PhotoHoles
+from priorsolve.photos.identity import Identity
 from priorsolve.photos.images import Framing, PhotoError
 from priorsolve.photos.metadata import Tags, read_tags
 from priorsolve.photos.names import Photo
@@ -49,7 +50,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Work:
-    """A photo, read: the jobs that it gives, and how it was framed. `fingerprint` is of what was read.
+    """A photo, read: the jobs that it gives, and how it was framed. `fingerprint` and `file` are of what was read.
 
     `original` is the photo's (height, width), where it is one; `scene` what makes one picture of the answers, where it is not the
     answer itself; `labels` say for each job where it is; `tags` are what the photo's file says beside its pixels.
@@ -64,6 +65,7 @@ class Work:
     scene: Scene | None = None
     labels: tuple[str, ...] = ("",)
     tags: Tags = field(default_factory=Tags)
+    file: Identity | None = None
 
 
 @dataclass(frozen=True)

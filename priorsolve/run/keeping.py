@@ -17,6 +17,7 @@ import torch
 from priorsolve.files import write_atomically
 from priorsolve.metrics import METRICS
 from priorsolve.operators.gray import Gray
+from priorsolve.photos.identity import Identity
 from priorsolve.photos.images import WRITTEN, PhotoError, measurement_suffix, write_image, write_measurement
 from priorsolve.photos.names import KNOWN, Photo, output_name
 from priorsolve.photos.own_colours import in_own_colours
@@ -87,6 +88,7 @@ class Keeper:
             spread=places.spread if made.spread is not None else None,
             measurement=measured,
             original=places.clean if made.clean is not None else None,
+            file=work.file,
         )
         write_record(self.out, record)
         return record
@@ -98,8 +100,11 @@ class Keeper:
         own = in_own_colours(made.restored, tags, work.photo.path, same_size=work.scene is not None, alpha=made.alpha)
         write_image(path, own, tags)
 
-    def fail(self, photo: Photo, error: Exception) -> Record:
-        """The record of a failure, without what an earlier recipe made of the photo. A full disk ends the run: nothing can be kept."""
+    def fail(self, photo: Photo, error: Exception, file: Identity | None = None) -> Record:
+        """The record of a failure, without what an earlier recipe made of the photo. A full disk ends the run: nothing can be kept.
+
+        `file` is what the photo was, where that is known.
+        """
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             raise unwritable(self.out, error.strerror) from error
         record = Record(
@@ -110,6 +115,7 @@ class Keeper:
             versions=_versions(),
             recipe=self.recipe,
             task=self.task,
+            file=file,
         )
         with contextlib.suppress(OSError):  # such as for a name that is too long for a record's file: it is told, and tried again
             for place in self.places(photo):

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from priorsolve.files import is_temporary, write_atomically
+from priorsolve.photos.identity import Identity
 from priorsolve.photos.names import Photo
 
 Status = Literal["done", "failed"]
@@ -59,6 +60,8 @@ class Record:
     """The same for all photos of a recipe and its options, also where each has a mask of its own."""
     task: str = ""
     """What the recipe is for, in words."""
+    file: Identity | None = None
+    """The photo's file as it was read; None where it could not be, and in older records."""
 
 
 def record_path(out: Path, name: str) -> Path:
@@ -79,7 +82,7 @@ def read_record(path: Path) -> Record | None:
     try:
         given = json.loads(path.read_bytes())
         return Record(**{key: _KINDS[key](value) for key, value in given.items() if key in _KINDS})
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return None
 
 
@@ -106,12 +109,12 @@ def pending(
 ) -> tuple[list[Photo], Counter[str]]:
     """The photos still to do, in order, and of how many others the status stands.
 
-    To do are those with no record, another recipe's, or one whose image is gone; all of them with `overwrite`. `fingerprint` tells a
-    photo's present one. A photo that failed stays failed unless `retry_failed`.
+    To do are those with no record, another recipe's, or one of another file, or whose image is gone; all of them with `overwrite`.
+    `fingerprint` tells a photo's present one. A photo that failed stays failed unless `retry_failed`.
     """
     todo, stands = [], Counter[str]()
     for photo in photos:
-        status = None if overwrite else _standing(out, photo.name, fingerprint(photo))
+        status = None if overwrite else _standing(out, photo, fingerprint(photo))
         if status is None or (status == "failed" and retry_failed):
             todo.append(photo)
         else:
@@ -126,6 +129,7 @@ class _Glance(BaseModel):
     fingerprint: str
     recipe: str = ""
     image: str | None = None
+    file: Identity | None = None
 
 
 def glance(path: str) -> _Glance | Record | None:
@@ -143,10 +147,10 @@ def glance(path: str) -> _Glance | Record | None:
         return read_record(Path(path))
 
 
-def _standing(out: Path, name: str, fingerprint: str) -> Status | None:
+def _standing(out: Path, photo: Photo, fingerprint: str) -> Status | None:
     """The status that a photo has, if it has one."""
-    record = glance(f"{out}/records/{name}.json")
-    if record is None or record.fingerprint != fingerprint:
+    record = glance(f"{out}/records/{photo.name}.json")
+    if record is None or record.fingerprint != fingerprint or (record.file is not None and not record.file.is_of(photo.path)):
         return None
     there = record.status == "failed" or (record.image is not None and os.path.isfile(f"{out}/{record.image}"))  # noqa: PTH113 (slow)
     return record.status if there else None
@@ -199,6 +203,10 @@ def _size(value: Any) -> tuple[int, int]:
     return _whole(height), _whole(width)
 
 
+def _identity(value: Any) -> Identity:
+    return Identity(_whole(value["bytes"]), _whole(value["mtime_ns"]), _text(value["sha256"]))
+
+
 def _maybe(kind: Any) -> Any:
     return lambda value: None if value is None else kind(value)
 
@@ -207,6 +215,7 @@ _KINDS: dict[str, Any] = {
     **dict.fromkeys(("name", "fingerprint", "recipe", "task", "reason", "stopped", "dtype"), _text),
     **dict.fromkeys(("image", "spread", "measurement", "original"), _maybe(_text)),
     **dict.fromkeys(("input_size", "output_size"), _maybe(_size)),
+    "file": _maybe(_identity),
     "status": _status,
     "seed": _maybe(_whole),
     "misfit": _maybe(_number),

@@ -6,10 +6,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TypeAlias
 
+from priorsolve.photos.identity import Identity, identify
 from priorsolve.photos.names import Photo
 from priorsolve.run.answers import Answer, Tools, solve_jobs
 from priorsolve.run.jobs import Job, Reader, Work
@@ -40,10 +41,11 @@ class Opened:
 
 @dataclass(frozen=True)
 class Failed:
-    """A photo that could not be read or solved."""
+    """A photo that could not be read or solved; `file` is what it was, where that is known."""
 
     photo: Photo
     error: Exception
+    file: Identity | None = None
 
 
 Ended: TypeAlias = Opened | Failed
@@ -80,10 +82,12 @@ class Workbench:
 
     def read(self, photo: Photo) -> Ended:
         """The photo, opened, or why it cannot be."""
+        file = None
         try:
-            return Opened(self._reader.read(photo, self._fingerprint(photo)))
+            file = identify(photo.path)
+            return Opened(replace(self._reader.read(photo, self._fingerprint(photo)), file=file))
         except Exception as error:  # noqa: BLE001 (whatever it is, it must not stop the other photos)
-            return Failed(photo, error)
+            return Failed(photo, error, file)
 
     def solve(self, turns: Sequence[Turn], on_step: OnStep | None = None) -> list[Ended]:
         """Solve together, and tell which photos are ended; where that fails, each by itself, so that the culprit is found and named."""
@@ -97,7 +101,7 @@ class Workbench:
             if len(turns) > 1:
                 return [ended for turn in turns for ended in self.solve([turn], on_step)]
             turns[0][0].failed = True
-            return [Failed(turns[0][0].photo, error)]
+            return [Failed(turns[0][0].photo, error, turns[0][0].work.file)]
         seconds = (time.perf_counter() - start) / len(turns)
         ended: list[Ended] = []
         for (opened, _), answer in zip(turns, answers, strict=True):
@@ -110,11 +114,11 @@ class Workbench:
     def keep(self, ended: Ended) -> Record:
         """Write it. Raises ValueError when the folder can no longer be written."""
         if isinstance(ended, Failed):
-            return self._keeper.fail(ended.photo, ended.error)
+            return self._keeper.fail(ended.photo, ended.error, ended.file)
         try:
             return self._keeper.keep(ended.work, ended.answers, ended.seconds)
         except Exception as error:  # noqa: BLE001 (as above)
-            return self._keeper.fail(ended.photo, error)
+            return self._keeper.fail(ended.photo, error, ended.work.file)
 
     def _batches(self, photos: Iterable[Photo], reading: ThreadPoolExecutor) -> Iterator[tuple[list[Ended], list[Turn]]]:
         """Batches of jobs in the photos' order, with the photos on the way that could not be read, or leave nothing to solve."""
