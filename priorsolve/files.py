@@ -2,35 +2,76 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
 import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeAlias
 
 TEMPORARY = ".tmp"
 _OWN = re.compile(r"\.(run-)?[0-9a-f]{16}\.tmp")
+
+Write: TypeAlias = Callable[[Path, bytes], None]
+"""Writes the data to the path, as `write_atomically` does."""
+
+
+class WriteError(OSError):
+    """A file that could not be written, which its `filename` names; any other OSError is of reading."""
 
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write `data` to `path` by way of a hidden file in the same folder; missing parent folders are made.
 
-    A reader, or a run killed half-way, sees the old file or the new one and never a part. Raises OSError when the
+    A reader, or a run killed half-way, sees the old file or the new one and never a part. Raises WriteError when the
     folder cannot be written; nothing is left behind then.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # A short name of its own: a photo's name may already be as long as the file system allows.
-    temporary = path.parent / f".{uuid.uuid4().hex[:16]}{TEMPORARY}"
+    with together() as write:
+        write(path, data)
+
+
+@contextlib.contextmanager
+def together(instead_of: Path | None = None) -> Iterator[Write]:
+    """Yields what writes files that stay hidden until all are written, and then appear in that order; `instead_of` goes just before.
+
+    Where anything fails until then, all is as it was. Raises WriteError as `write_atomically`.
+    """
+    hidden: list[tuple[Path, Path]] = []
+
+    def write(path: Path, data: bytes) -> None:
+        # A short name of its own: a photo's name may already be as long as the file system allows.
+        temporary = path.parent / f".{uuid.uuid4().hex[:16]}{TEMPORARY}"
+        hidden.append((temporary, path))
+        with _meant_for(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+
     try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        yield write
+        if instead_of is not None:
+            with _meant_for(instead_of):
+                instead_of.unlink(missing_ok=True)
+        for temporary, path in hidden:
+            with _meant_for(path):
+                temporary.replace(path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        for temporary, _ in hidden:
+            with contextlib.suppress(OSError):  # a disk that is gone, or read-only now
+                temporary.unlink(missing_ok=True)
         raise
+
+
+@contextlib.contextmanager
+def _meant_for(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise WriteError(error.errno, error.strerror, str(path)) from error
 
 
 def sha256_of(file: BinaryIO) -> str:

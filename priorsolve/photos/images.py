@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from priorsolve.files import write_atomically
+from priorsolve.files import Write, write_atomically
 from priorsolve.photos.deep import deepened, png, read_deep, tiff
 from priorsolve.photos.metadata import Tags, png_head
 from priorsolve.photos.pictures import MOVED, ON_WHITE, PhotoError, finish, is_deep_colour, open_picture, opened
@@ -201,7 +201,7 @@ def _tensor(picture: Image.Image, channels: int) -> Tensor:
     return tensor if tensor.shape[0] == channels else tensor.repeat(channels, 1, 1)
 
 
-def write_image(path: str | Path, image: Tensor, tags: Tags | None = None) -> None:
+def write_image(path: str | Path, image: Tensor, tags: Tags | None = None, write: Write = write_atomically) -> None:
     """Write (1 or 3, H, W), clamped to [0, 1] and rounded, atomically, in the format of the suffix (none: PNG); with alpha, 2 or 4.
 
     8 bits per channel, or 16 where the tags say so and the format has them (PNG, TIFF). `tags` are written too: the image is in the
@@ -220,7 +220,7 @@ def write_image(path: str | Path, image: Tensor, tags: Tags | None = None) -> No
     values = image.detach().float().clamp(0, 1).cpu()
     values = values[0] if len(values) == 1 else values.permute(1, 2, 0).contiguous()
     kind, settings = WRITTEN[suffix]
-    write_atomically(path, _encoded(values.numpy(), kind, settings, tags or Tags()))
+    write(path, _encoded(values.numpy(), kind, settings, tags or Tags()))
 
 
 def _encoded(values: Floats, kind: str, settings: dict[str, Any], tags: Tags) -> bytes:
@@ -240,17 +240,17 @@ def measurement_suffix(shape: Shape) -> Literal[".png", ".npy"]:
     return ".png" if len(shape) == 3 and shape[0] in (1, 3) else ".npy"
 
 
-def write_measurement(path: Path, y: Tensor) -> None:
+def write_measurement(path: Path, y: Tensor, write: Write = write_atomically) -> None:
     """Write one measurement (no batch axis), atomically: `.npy` as float32, any other suffix as `write_image` does.
 
     A picture holds 8 bits in [0, 1]: a measurement that reaches beyond, or must be exact, belongs in a `.npy`.
     """
     if path.suffix.lower() != ".npy":
-        write_image(path, y)
+        write_image(path, y, write=write)
         return
     data = io.BytesIO()
     np.save(data, y.detach().float().cpu().numpy(), allow_pickle=False)
-    write_atomically(path, data.getvalue())
+    write(path, data.getvalue())
 
 
 def read_measurement(path: Path, shape: Shape) -> Tensor:

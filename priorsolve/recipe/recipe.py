@@ -6,7 +6,7 @@ import difflib
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -211,6 +211,12 @@ class Recipe(BaseModel):
         parts["prior"] = [self.prior, ZOO[self.prior].sha256] if self.prior in ZOO else _content(self.prior)
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
+    def is_readable(self, stem: str = "", seed: int = 0) -> bool:
+        """Whether all files can be read whose content `fingerprint` tells; of one that cannot it tells the name."""
+        specs = [rendered(spec, stem, seed) for key in OPERATORS for spec in getattr(self, key)]
+        used = [*_files([*specs, *self.solver]), *([] if self.prior in ZOO else [self.prior])]
+        return all(_content(file) != file for file in used)
+
     def dump(self) -> str:
         """The resolved recipe as YAML: overrides applied, defaults written out, but for those that mean nothing (null)."""
         given = {key: value for key, value in self.model_dump().items() if value or key not in ("elsewhere", "exchanged")}
@@ -340,6 +346,19 @@ def _with_content(given: Any) -> Any:
     if isinstance(given, dict):
         return {key: _content(value) if key == "file" and isinstance(value, str) else _with_content(value) for key, value in given.items()}
     return [_with_content(item) for item in given] if isinstance(given, list) else given
+
+
+def _files(given: Any) -> Iterator[str]:
+    """The paths that `_with_content` replaces."""
+    if isinstance(given, dict):
+        for key, value in given.items():
+            if key == "file" and isinstance(value, str):
+                yield value
+            else:
+                yield from _files(value)
+    elif isinstance(given, list):
+        for item in given:
+            yield from _files(item)
 
 
 def _content(path: str) -> str:

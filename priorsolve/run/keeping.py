@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
 from statistics import mean
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 
-from priorsolve.files import write_atomically
+from priorsolve.files import Write, WriteError, together
 from priorsolve.metrics import METRICS
 from priorsolve.operators.gray import Gray
 from priorsolve.photos.identity import Identity
@@ -26,10 +25,22 @@ from priorsolve.run.answers import Answer
 from priorsolve.run.composing import Pictures, pictures_of
 from priorsolve.run.jobs import Job, Work
 from priorsolve.run.outfolder import Places, places_of, unwritable
-from priorsolve.run.records import Record, record_path, write_record
+from priorsolve.run.records import Record, read_record, record_path, write_record
 
 FEW = 32
 """Frames of one photo that are told of one by one."""
+OF_THE_NAME = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.EISDIR, errno.ENOTDIR, errno.EEXIST)
+"""What a file system has against one photo's name. Whatever else it refuses, it refuses of all photos."""
+STAYS = "what was made of it before stays"
+
+
+class Fingerprints(Protocol):
+    """Tells a photo's present fingerprint."""
+
+    def __call__(self, photo: Photo) -> str: ...
+
+    def is_known(self, photo: Photo) -> bool:
+        """Whether all that decides it can be read."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +51,7 @@ class Keeper:
     out: Path
     format: Literal["same", "png"]
     metrics: Sequence[str]
-    fingerprint: Callable[[Photo], str]
+    fingerprint: Fingerprints
     dtype: str = "float32"
     recipe: str = ""
     task: str = ""
@@ -50,20 +61,26 @@ class Keeper:
         return places_of(output_name(photo.name, self.format))
 
     def keep(self, work: Work, answers: Sequence[Answer], seconds: float) -> Record:
-        """Write everything, the record last: it is the promise that the rest is there. An older promise goes first."""
+        """Write everything, the record last: it is the promise that the rest is there.
+
+        An older promise goes first, but not before all that comes in its place is written and only to be moved there.
+        """
         made = pictures_of(work, [answer.checked() for answer in answers])
-        record_path(self.out, work.photo.name).unlink(missing_ok=True)
+        with together(instead_of=record_path(self.out, work.photo.name)) as write:
+            return self._written(work, answers, made, seconds, write)
+
+    def _written(self, work: Work, answers: Sequence[Answer], made: Pictures, seconds: float, write: Write) -> Record:
         places = self.places(work.photo)
         measured = places.picture if measurement_suffix(tuple(made.measured.shape)) == ".png" else places.array
         if made.copied is not None and made.copied.suffix.lower() == PurePosixPath(places.restored).suffix.lower():
-            write_atomically(self.out / places.restored, made.copied.read_bytes())
+            write(self.out / places.restored, made.copied.read_bytes())
         else:
-            self._write(work, made, self.out / places.restored)
-        write_measurement(self.out / measured, made.measured)
+            self._write(work, made, self.out / places.restored, write)
+        write_measurement(self.out / measured, made.measured, write)
         if made.clean is not None:
-            write_image(self.out / places.clean, made.clean)
+            write_image(self.out / places.clean, made.clean, write=write)
         if made.spread is not None:
-            write_image(self.out / places.spread, 4 * made.spread)
+            write_image(self.out / places.spread, 4 * made.spread, write=write)
         worst = max(answers, key=lambda answer: answer.misfit, default=None)
         record = Record(
             name=work.photo.name,
@@ -90,38 +107,58 @@ class Keeper:
             original=places.clean if made.clean is not None else None,
             file=work.file,
         )
-        write_record(self.out, record)
+        write_record(self.out, record, write)
         return record
 
-    def _write(self, work: Work, made: Pictures, path: Path) -> None:
+    def _write(self, work: Work, made: Pictures, path: Path, write: Write) -> None:
         """The restored picture, with what the photo's file says and in its colours; grey photos stay grey unless they lost colours."""
         parts = work.scene.source.damage.parts if work.scene is not None else work.jobs[0].parts
         tags = work.tags.fitting(grey=work.tags.grey and not any(isinstance(part, Gray) for part in parts))
         own = in_own_colours(made.restored, tags, work.photo.path, same_size=work.scene is not None, alpha=made.alpha)
-        write_image(path, own, tags)
+        write_image(path, own, tags, write)
 
     def fail(self, photo: Photo, error: Exception, file: Identity | None = None) -> Record:
-        """The record of a failure, without what an earlier recipe made of the photo. A full disk ends the run: nothing can be kept.
+        """The record of a failure, without what an earlier recipe made of the photo, or of another file of that name.
 
-        `file` is what the photo was, where that is known.
+        What this recipe made of this very file stays, and its record too: then the failure is told alone. `file` is what the photo was,
+        where that is known. Raises ValueError where the folder can no longer be written: no photo could be kept.
         """
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-            raise unwritable(self.out, error.strerror) from error
+        self._refuse_unwritable(error)
+        stays = self._has_made(photo, file)
         record = Record(
             name=photo.name,
             status="failed",
             fingerprint=self.fingerprint(photo),
-            reason=_reason(error),
+            reason=f"{_reason(error)}; {STAYS}" if stays else _reason(error),
             versions=_versions(),
             recipe=self.recipe,
             task=self.task,
             file=file,
         )
-        with contextlib.suppress(OSError):  # such as for a name that is too long for a record's file: it is told, and tried again
+        if stays:
+            return record
+        try:
+            write_record(self.out, record)
             for place in self.places(photo):
                 (self.out / place).unlink(missing_ok=True)
-            write_record(self.out, record)
+        except OSError as refused:  # a name that is too long for a record's file: it is told, and tried again
+            self._refuse_unwritable(refused)
         return record
+
+    def _refuse_unwritable(self, error: Exception) -> None:
+        if isinstance(error, WriteError) and error.errno not in OF_THE_NAME:
+            raise unwritable(self.out, error.strerror) from error
+
+    def _has_made(self, photo: Photo, file: Identity | None) -> bool:
+        """Whether this recipe's result of this file is there. What cannot be read, be it a mask or the photo, is taken to be unchanged."""
+        record = read_record(record_path(self.out, photo.name))
+        if record is None or record.status != "done" or record.image is None or not (self.out / record.image).is_file():
+            return False
+        if file is not None and record.file is not None and file.sha256 != record.file.sha256:
+            return False
+        if record.fingerprint == self.fingerprint(photo):
+            return True
+        return record.recipe in ("", self.recipe) and not self.fingerprint.is_known(photo)
 
 
 def _judged(jobs: Sequence[Job], answers: Sequence[Answer], metrics: Sequence[str]) -> dict[str, float]:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from priorsolve.files import is_temporary, write_atomically
+from priorsolve.files import Write, is_temporary, write_atomically
 from priorsolve.photos.identity import Identity
 from priorsolve.photos.names import Photo
 
@@ -69,11 +69,11 @@ def record_path(out: Path, name: str) -> Path:
     return out / "records" / f"{name}.json"
 
 
-def write_record(out: Path, record: Record) -> Path:
+def write_record(out: Path, record: Record, write: Write = write_atomically) -> Path:
     """Write it atomically and return its path. Write the image first: a record is the promise that it is there."""
     path = record_path(out, record.name)
     text = json.dumps(_plain(asdict(record)), indent=2, sort_keys=False, allow_nan=False)
-    write_atomically(path, text.encode("ascii") + b"\n")
+    write(path, text.encode("ascii") + b"\n")
     return path
 
 

@@ -168,6 +168,10 @@ class Fingerprint:
             return self.of_all
         return self._marked(self.recipe.fingerprint(stem(photo.name), photo_seed(self.recipe.seed, photo.name)))
 
+    def is_known(self, photo: Photo) -> bool:
+        """Whether all that decides it can be read."""
+        return self.recipe.is_readable(stem(photo.name), photo_seed(self.recipe.seed, photo.name))
+
     @cached_property
     def _per_photo(self) -> bool:
         return any(map(is_per_photo, self.recipe.operator))
