@@ -12,11 +12,13 @@ import torch
 from kornia.color import lab_to_rgb, rgb_to_lab
 from PIL import Image
 
+from priorsolve.files import write_atomically
 from priorsolve.operators.gray import Gray
 from priorsolve.recipe.components import RecipeError
-from priorsolve.run.album import FILE, Chroma, chroma_of, grey_of, recoloured, share_colours
+from priorsolve.run import album
+from priorsolve.run.album import FILE, Chroma, chroma_of, grey_of, recoloured, share_colours, unshared
 from priorsolve.run.records import Record, write_record
-from priorsolve.run.restoration import Options, restore
+from priorsolve.run.restoration import Options, Run, restore
 
 ALBUM = {"consistency": True, "album": True}
 
@@ -30,14 +32,14 @@ def coloured(hue: tuple[float, float, float]) -> torch.Tensor:
 
 def test_chroma_is_of_what_has_a_colour_and_moves_to_the_albums() -> None:
     warm, cool = coloured((0.15, 0.02, -0.1)), coloured((0.12, 0.05, -0.1))
-    own, album = chroma_of(warm), chroma_of(cool)
+    own, albums = chroma_of(warm), chroma_of(cool)
     assert own is not None
-    assert album is not None
+    assert albums is not None
     assert chroma_of(coloured((0, 0, 0))) is None
-    made = recoloured(warm, own, album, Gray())
+    made = recoloured(warm, own, albums, Gray())
     after = chroma_of(made)
     assert after is not None
-    assert abs(after.a - album.a) < 0.3 * abs(own.a - album.a)
+    assert abs(after.a - albums.a) < 0.3 * abs(own.a - albums.a)
     assert (Gray().A(made[None]) - Gray().A(warm[None])).abs().max() < 1e-5
     assert (made - warm)[:, :, :40].abs().max() < 1e-4  # grey stays grey
 
@@ -117,6 +119,52 @@ def test_a_run_shares_its_colours_once(tmp_path: Path, digiface64: object) -> No
     assert "images/later.png" in (tmp_path / "album" / FILE).read_text(), "a damaged file is none"
     with pytest.raises(ValueError, match=r"output\.album brings all photos together.*leave --shard out"):
         restore(recipe, photos, tmp_path / "shards", Options(shard=(0, 2)))
+
+
+def test_an_album_is_finished_whenever_it_was_killed_and_no_picture_is_brought_twice(
+    tmp_path: Path, digiface64: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = run.photos(tmp_path / "in", 3)
+    recipe = run.quick(operator="gray", output=ALBUM)
+    list(restore(recipe, photos, tmp_path / "whole"))
+    list(restore(run.quick(operator="gray"), photos, tmp_path / "own"))
+    whole, own, real = run.files(tmp_path / "whole"), run.files(tmp_path / "own"), write_atomically
+    assert all(whole[name] != own[name] for name in own if name.startswith("images/"))
+    for killed in range(7):  # before the first write, after it, …, after the last
+        left = [killed]
+
+        def write(path: Path, data: bytes, left: list[int] = left) -> None:
+            if not left[0]:
+                raise KeyboardInterrupt
+            left[0] -= 1
+            real(path, data)
+
+        out = tmp_path / str(killed)
+        with monkeypatch.context() as patched:
+            patched.setattr(album, "write_atomically", write)
+            if killed < 6:
+                with pytest.raises(KeyboardInterrupt):
+                    list(restore(recipe, photos, out))
+            else:
+                list(restore(recipe, photos, out))
+        again = Run(recipe, [photos], out, Options())
+        assert (again.todo, again.before) == ([], {"done": 3})
+        assert list(again.records()) == []
+        assert run.files(out) == whole
+        assert not unshared(out, next(iter(run.records(out).values()))["recipe"])
+
+
+def test_grey_pictures_are_looked_at_once(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    for name in ("a", "b"):
+        Image.fromarray((coloured((0, 0, 0)).permute(1, 2, 0).numpy() * 255).astype(np.uint8)).save(tmp_path / f"images/{name}.png")
+        write_record(tmp_path, Record(f"{name}.png", "done", "f", image=f"images/{name}.png"))
+    assert unshared(tmp_path, "f") == ["images/a.png", "images/b.png"]
+    assert share_colours(tmp_path, Gray(), "f") == 0
+    assert unshared(tmp_path, "f") == []
+    Image.fromarray((coloured((0.15, 0.02, -0.1)).permute(1, 2, 0).numpy() * 255).astype(np.uint8)).save(tmp_path / "images/b.png")
+    assert share_colours(tmp_path, Gray(), "f") == 1  # which decides on the album's chroma
+    assert unshared(tmp_path, "f") == []
 
 
 def test_photos_with_colours_of_their_own_keep_them() -> None:

@@ -126,7 +126,8 @@ def test_doing_a_finished_photo_again_and_failing_leaves_it_finished(tmp_path: P
     def broken(*_: object, **__: object) -> None:
         raise RecipeError("no finite picture was found")
 
-    monkeypatch.setattr(*((Reader, "read") if where == "read" else (workbench, "solve_jobs")), broken)
+    place: tuple[object, str] = (Reader, "read") if where == "read" else (workbench, "solve_jobs")
+    monkeypatch.setattr(*place, broken)
     (record,) = restore(run.quick(), photos, out, Options(overwrite=True))
     assert (record.status, record.image) == ("failed", None)
     assert record.reason == "no finite picture was found; what was made of it before stays"
@@ -141,10 +142,15 @@ def test_what_is_written_together_appears_together(tmp_path: Path) -> None:
     old, new, record = tmp_path / "a/old.png", tmp_path / "b/new.png", tmp_path / "record"
     write_atomically(old, b"old")
     write_atomically(record, b"before")
-    with pytest.raises(KeyboardInterrupt), together(instead_of=record) as write:
-        write(old, b"newer")
-        write(new, b"new")
-        raise KeyboardInterrupt
+
+    def failing() -> None:
+        with together(instead_of=record) as write:
+            write(old, b"newer")
+            write(new, b"new")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        failing()
     assert (old.read_bytes(), record.read_bytes()) == (b"old", b"before")
     assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == ["old.png", "record"]
     with together(instead_of=record) as write:

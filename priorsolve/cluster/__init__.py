@@ -33,3 +33,5 @@ def _records(run: Run, cluster: Cluster) -> Iterator[Record]:
         with crew(run, cluster) as made:
             made.prepare()
             yield from made.records()
+    else:
+        yield from run.records()  # an album may be left to finish

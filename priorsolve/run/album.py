@@ -55,32 +55,51 @@ def share_colours(out: Path, grey: Gray, recipe: str) -> int:
     """Bring the finished pictures of `recipe`, as records name it, to the medians of their chroma, and tell how many were brought.
 
     Lightness stays, and what `grey` measures of each picture; grey pixels stay grey. The first time decides on the album's chroma, kept
-    in `album.json`; later it is for pictures that were made since.
+    in `album.json`; later it is for pictures that were made since. Killed at any moment and begun again, it brings each picture once.
     """
-    done = (record for record in read_records(out) if record.status == "done" and (record.recipe or record.fingerprint) == recipe)
-    pictures = {record.image: out / record.image for record in done if record.image}
     album, shared = _read(out / FILE)
-    new = {name: path for name, path in pictures.items() if shared.get(name) != _digest(path)}
-    found = {name: chroma for name, path in new.items() if (chroma := chroma_of(read_photo(path)[0])) is not None}
-    if not found:
-        return 0
-    album = album or Chroma(*(statistics.median(getattr(chroma, key) for chroma in found.values()) for key in ("a", "b", "spread")))
+    new = {name: out / name for name in unshared(out, recipe)}
+    found = {name: chroma_of(read_photo(path)[0]) for name, path in new.items()}
+    brought = [chroma for chroma in found.values() if chroma is not None]
+    if album is None and brought:
+        album = Chroma(*(statistics.median(getattr(chroma, key) for chroma in brought) for key in ("a", "b", "spread")))
+
+    def journal() -> None:
+        write_atomically(out / FILE, json.dumps({"chroma": album and asdict(album), "images": shared}, indent=1).encode())
+
+    def journalled(path: Path, data: bytes) -> None:
+        """Word of the picture goes before it: one that is there and not told of would be brought a second time."""
+        shared[path.relative_to(out).as_posix()] = hashlib.sha256(data).hexdigest()
+        journal()
+        write_atomically(path, data)
+
+    if len(brought) < len(found):  # the grey ones stay as they are
+        shared |= {name: _digest(new[name]) for name, chroma in found.items() if chroma is None}
+        journal()
     for name, chroma in found.items():
+        if chroma is None or album is None:
+            continue
         path, tags = new[name], read_tags(new[name])
         made = recoloured(read_photo(path)[0], chroma, album, grey)
         clear = read_clear(path)
         alpha = None if clear is None else torch.from_numpy(clear[..., -1].copy())[None]
-        write_image(path, in_own_colours(made, tags, path, same_size=True, alpha=alpha), tags)
-        shared[name] = _digest(new[name])
-        write_atomically(out / FILE, json.dumps({"chroma": asdict(album), "images": shared}, indent=1).encode())
-    return len(found)
+        write_image(path, in_own_colours(made, tags, path, same_size=True, alpha=alpha), tags, journalled)
+    return len(brought)
+
+
+def unshared(out: Path, recipe: str) -> list[str]:
+    """The finished pictures of `recipe` that have not the album's chroma yet, as paths below `out`."""
+    _, shared = _read(out / FILE)
+    done = (record for record in read_records(out) if record.status == "done" and (record.recipe or record.fingerprint) == recipe)
+    pictures = (record.image for record in done if record.image is not None and (out / record.image).is_file())
+    return [name for name in pictures if shared.get(name) != _digest(out / name)]
 
 
 def _read(path: Path) -> tuple[Chroma | None, dict[str, str]]:
-    """The album's chroma, and the digests of the pictures that have it."""
+    """The album's chroma, where a picture had any, and the digests of the pictures that have it, or are grey."""
     try:
         given = json.loads(path.read_bytes())
-        return Chroma(**given["chroma"]), dict(given["images"])
+        return None if given["chroma"] is None else Chroma(**given["chroma"]), dict(given["images"])
     except (OSError, ValueError, TypeError, KeyError, RecursionError):  # missing or damaged, which count as the same
         return None, {}
 

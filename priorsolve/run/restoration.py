@@ -11,11 +11,12 @@ from pathlib import Path
 import torch
 
 from priorsolve.bulk import Bulk
+from priorsolve.files import WriteError
 from priorsolve.metrics import METRICS
 from priorsolve.photos.names import Photo, output_names
 from priorsolve.recipe.build import DTYPES, build_noise, build_operators, build_prior, build_solver, device_called, dtype_of, refuse_marks
 from priorsolve.recipe.recipe import Recipe, is_per_photo
-from priorsolve.run.album import grey_of, share_colours
+from priorsolve.run.album import grey_of, share_colours, unshared
 from priorsolve.run.answers import Tools
 from priorsolve.run.claims import refuse_where_busy
 from priorsolve.run.diagnosis import Limits
@@ -30,6 +31,7 @@ from priorsolve.run.outfolder import (
     places_of,
     refuse_foreign,
     refuse_overwriting,
+    unwritable,
     working_in,
     write_recipe,
 )
@@ -137,13 +139,15 @@ class Run:
         return self._equipment.tools
 
     def records(self, on_step: OnStep | None = None, on_download: Progress | None = None, stop: Stop = lambda: False) -> Iterator[Record]:
-        """Do what is left, until `stop` says so. Raises FolderBusyError when another run began on it meanwhile."""
-        if not self.todo:
-            return
-        self.prepare(on_download)
-        assert self._equipment is not None
-        with self.at_work():
-            yield from self._equipment.workbench.records(self.todo, on_step, stop)
+        """Do what is left, until `stop` says so, and finish the album. Raises FolderBusyError when another run began on it meanwhile."""
+        if self.todo:
+            self.prepare(on_download)
+            assert self._equipment is not None
+            with self.at_work():
+                yield from self._equipment.workbench.records(self.todo, on_step, stop)
+        elif self.recipe.output.album and unshared(self.out, self._of_all):  # a run was killed when only this was left
+            with self.at_work():
+                pass
 
     @contextlib.contextmanager
     def at_work(self) -> Iterator[None]:
@@ -153,7 +157,15 @@ class Run:
             write_plan(self.out, Plan(len(self.todo), self.before["done"], self.before["failed"]), self.options.shard)
             yield
             if self.recipe.output.album:
-                share_colours(self.out, grey_of(self.recipe), Fingerprint(self.recipe, self.options).of_all)
+                try:
+                    share_colours(self.out, grey_of(self.recipe), self._of_all)
+                except WriteError as error:
+                    raise unwritable(self.out, error.strerror) from None
+
+    @cached_property
+    def _of_all(self) -> str:
+        """What records call this recipe."""
+        return Fingerprint(self.recipe, self.options).of_all
 
 
 @dataclass(frozen=True)
