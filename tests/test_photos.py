@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from priorsolve.photos.names import Photo, find_photos, output_name, output_names
+from priorsolve.run.outfolder import places_of
 
 
 def lay(folder: Path, *names: str) -> Path:
@@ -93,6 +94,32 @@ known = st.lists(st.sampled_from([".png", ".jpg", ".gif", ".npy", ".b"]), max_si
 @given(st.lists(known.filter(lambda name: name.endswith((".png", ".jpg", ".gif", ".npy"))), unique=True), st.sampled_from(["same", "png"]))
 def test_photos_of_a_folder_never_share_an_output(found: list[str], output: Any) -> None:
     assert len(set(output_names([Photo(Path(), name) for name in found], output).values())) == len(found)
+
+
+def own_places(found: list[str], output: Any) -> list[str]:
+    return [place for name in found for place in places_of(name, output)]
+
+
+@given(st.lists(known, unique=True), st.sampled_from(["same", "png"]))
+def test_nor_any_other_place(found: list[str], output: Any) -> None:
+    try:
+        output_names([Photo(Path(), name) for name in found], output)
+    except ValueError:  # names without a suffix that is known, given one by one
+        return
+    assert len(set(own_places(found, output))) == 5 * len(found)
+
+
+def test_measurements_of_photos_beside_measurements() -> None:
+    assert list(places_of("a.jpg", "same")) == [
+        "images/a.jpg",
+        "measurements/a.jpg.png",
+        "measurements/a.jpg.npy",
+        "originals/a.jpg.png",
+        "spread/a.jpg.png",
+    ]
+    assert places_of("a.jpg.png", "same").picture == "measurements/a.jpg.png.png"
+    assert places_of("a.jpg", "png").picture == "measurements/a.jpg.png"
+    assert places_of("a.png", "same").picture == "measurements/a.png"
 
 
 def test_a_shared_output_is_refused() -> None:

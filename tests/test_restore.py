@@ -189,6 +189,17 @@ def test_names_that_only_differ_by_suffix_and_folders(tmp_path: Path) -> None:
     assert len(run.records(tmp_path / "out")) == 3
 
 
+def test_a_photo_beside_its_own_measurement_has_places_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for index, name in enumerate(("a.jpg", "a.jpg.png")):
+        run.picture(index).save(tmp_path / "in" / name)
+    records = done(run.quick(), tmp_path / "in", tmp_path / "out", Options(degrade=True))
+    places = [place for record in records for place in (record.image, record.measurement, record.original)]
+    assert len(set(places)) == 6
+    original = np.asarray(Image.open(tmp_path / "out" / str(records[1].original)))
+    assert np.array_equal(original, np.asarray(Image.open(tmp_path / "in" / "a.jpg.png")))
+
+
 def test_results_below_the_photos_are_no_photos(tmp_path: Path) -> None:
     photos = run.photos(tmp_path / "in", 1)
     assert len(done(run.quick(), photos, photos / "restored")) == 1

@@ -18,7 +18,7 @@ from priorsolve.metrics import METRICS
 from priorsolve.operators.gray import Gray
 from priorsolve.photos.identity import Identity
 from priorsolve.photos.images import WRITTEN, PhotoError, measurement_suffix, write_image, write_measurement
-from priorsolve.photos.names import KNOWN, Photo, output_name
+from priorsolve.photos.names import KNOWN, Photo
 from priorsolve.photos.own_colours import in_own_colours
 from priorsolve.recipe.components import RecipeError
 from priorsolve.run.answers import Answer
@@ -58,7 +58,7 @@ class Keeper:
 
     def places(self, photo: Photo) -> Places:
         """Where the photo's results go."""
-        return places_of(output_name(photo.name, self.format))
+        return places_of(photo.name, self.format)
 
     def keep(self, work: Work, answers: Sequence[Answer], seconds: float) -> Record:
         """Write everything, the record last: it is the promise that the rest is there.

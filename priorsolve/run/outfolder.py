@@ -8,9 +8,10 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from priorsolve.files import is_leftover, write_atomically
-from priorsolve.photos.names import Photo
+from priorsolve.photos.names import Photo, output_name
 from priorsolve.run.claims import Shard, claimed
 from priorsolve.run.plan import forget_plans, read_plans
 from priorsolve.run.records import has_records
@@ -36,10 +37,12 @@ class Places:
         return iter((self.restored, self.picture, self.array, self.clean, self.spread))
 
 
-def places_of(name: str) -> Places:
-    """The places of a photo whose restored image is called `name`."""
-    picture, array = _suffixed(name, ".png"), _suffixed(name, ".npy")
-    return Places(f"images/{name}", f"measurements/{picture}", f"measurements/{array}", f"originals/{picture}", f"spread/{picture}")
+def places_of(name: str, output: Literal["same", "png"]) -> Places:
+    """The places of the photo `name` where restored images have this format; no two photos with different images share one."""
+    # the picture is called as a restored PNG is: `a.jpg.png` for `a.jpg`, so `a.jpg.png` steps aside
+    restored, picture = output_name(name, output), output_name(name, "png")
+    array = f"{restored}.npy"
+    return Places(f"images/{restored}", f"measurements/{picture}", f"measurements/{array}", f"originals/{picture}", f"spread/{picture}")
 
 
 def check_writable(out: Path) -> None:
@@ -146,10 +149,6 @@ def _sweep(out: Path) -> None:
                 within.clear()
             for name in filter(is_leftover, names):
                 Path(place, name).unlink(missing_ok=True)
-
-
-def _suffixed(name: str, suffix: str) -> str:
-    return name if name.lower().endswith(suffix) else name + suffix
 
 
 def _within(path: str, folder: str) -> bool:

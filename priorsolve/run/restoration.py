@@ -118,8 +118,8 @@ class Run:
         intake = take_in(photos, [*(out / folder for folder in FOLDERS), out / "sheet.png"], [recipe])
         found, self.left_out = intake.photos, intake.sentences()
         self.names = output_names(found, recipe.output.format)
-        refuse_overwriting(found, out, (place for name in self.names.values() for place in places_of(name)))
-        refuse_foreign(out, (place for name in self.names.values() for place in places_of(name)), recipe.dump())
+        refuse_overwriting(found, out, self._places())
+        refuse_foreign(out, self._places(), recipe.dump())
         if options.shard is not None:
             found = found[options.shard[0] :: options.shard[1]]
         fingerprint = Fingerprint(recipe, options)
@@ -161,6 +161,10 @@ class Run:
                     share_colours(self.out, grey_of(self.recipe), self._of_all)
                 except WriteError as error:
                     raise unwritable(self.out, error.strerror) from None
+
+    def _places(self) -> Iterator[str]:
+        """All that may be written, by its path below the folder."""
+        return (place for name in self.names for place in places_of(name, self.recipe.output.format))
 
     @cached_property
     def _of_all(self) -> str:
