@@ -14,9 +14,11 @@ from PIL import Image, ImageCms
 from priorsolve.photos.images import (
     PhotoError,
     measurement_suffix,
+    read_clear,
     read_framed,
     read_image,
     read_measurement,
+    read_photo,
     write_image,
     write_measurement,
 )
@@ -84,6 +86,24 @@ def test_16_bit_colour_keeps_its_precision(tmp_path: Path) -> None:
     smooth, framing = read_framed(png16(tmp_path / "b.png", ramp), (16, 16))
     assert framing.resized
     assert len(set(smooth[0, :, 0].tolist())) == 16  # 8 bits would leave 5
+
+
+@pytest.mark.parametrize("settings", [{}, {"byteorder": ">"}, {"compression": "zlib", "predictor": True}])
+def test_alpha_that_16_bit_colours_were_multiplied_by_is_divided_out(tmp_path: Path, settings: dict[str, Any]) -> None:
+    straight = np.random.default_rng(0).integers(0, 65536, (16, 16, 4)).astype(np.uint16)
+    straight[..., 3] = np.linspace(20_000, 65_535, 256).reshape(16, 16)
+    straight[:4, :4] = 0  # of what is wholly clear no colour is known
+    multiplied = straight.copy()
+    multiplied[..., :3] = np.rint(straight[..., :3] * (straight[..., 3:] / 65535))
+    for name, values, kind in (("straight", straight, "unassalpha"), ("multiplied", multiplied, "assocalpha")):
+        tifffile.imwrite(tmp_path / f"{name}.tif", values, photometric="rgb", extrasamples=[kind], **settings)
+    first, second = (read_clear(tmp_path / f"{name}.tif") for name in ("straight", "multiplied"))
+    assert first is not None
+    assert second is not None
+    assert np.array_equal(first[..., 3], second[..., 3])
+    assert np.abs(first - second).max() < 2 / 20_000
+    seen = [read_photo(tmp_path / f"{name}.tif")[0] for name in ("straight", "multiplied")]
+    assert (seen[0] - seen[1]).abs().max() < 2 / 65535
 
 
 def test_float_tiff_and_its_range(tmp_path: Path) -> None:

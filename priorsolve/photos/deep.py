@@ -18,28 +18,38 @@ from priorsolve.types import Floats
 
 Deep = npt.NDArray[np.uint16]
 """(H, W), (H, W, 3) or, with alpha, one channel more."""
+_MULTIPLIED = 1
+"""TIFF's word for alpha that colours were multiplied by (associated); 2 is for that they were not."""
 
 
 def read_deep(path: Path) -> Floats:
-    """The file's first picture, upright: (H, W, channels) in [0, 1], as it is stored. Raises PhotoError."""
-    turn = opened(path, orientation)
+    """The file's first picture, upright: (H, W, channels) in [0, 1], as it is stored, but for alpha that was multiplied into the colours.
+
+    Raises PhotoError.
+    """
+    turn, multiplied = opened(path, orientation), False
     try:
-        values = np.asarray(_tiff(path) if path.read_bytes()[:2] in (b"II", b"MM") else imagecodecs.png_decode(path.read_bytes()))
+        data = path.read_bytes()
+        values, multiplied = _tiff(path) if data[:2] in (b"II", b"MM") else (np.asarray(imagecodecs.png_decode(data)), False)
     except Exception as error:  # broken bytes make decoders raise nearly anything
         raise PhotoError(path, f"damaged or cut short: {' '.join(str(error).split()) or type(error).__name__}") from error
     if values.dtype != np.uint16 or values.ndim != 3:
         raise PhotoError(path, f"16 bits per channel expected, not {values.dtype} of shape {values.shape}; save it anew")
     upright: Floats = _upright(values, turn).astype(np.float32) / np.float32(65535)
+    if multiplied:
+        alpha = upright[..., -1:]
+        upright[..., :-1] = np.divide(upright[..., :-1], alpha, out=np.zeros_like(upright[..., :-1]), where=alpha > 0).clip(0, 1)
     return upright
 
 
-def _tiff(path: Path) -> Any:
+def _tiff(path: Path) -> tuple[Any, bool]:
+    """The first picture, and whether its last channel is alpha that its colours were multiplied by."""
     from tifffile import TiffFile
 
     with TiffFile(path) as file:
         page = file.pages.first
         values = page.asarray()
-        return np.moveaxis(values, 0, -1) if page.planarconfig == 2 else values
+        return np.moveaxis(values, 0, -1) if page.planarconfig == 2 else values, tuple(page.extrasamples) == (_MULTIPLIED,)
 
 
 def _upright(values: Any, turn: int) -> Any:
