@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -195,3 +196,36 @@ def readers(pipe: Path) -> list[int]:
         except OSError:
             continue
     return found
+
+
+def test_a_cluster_that_does_not_answer_is_one_line(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run.photos(tmp_path / "in", 1)
+    arguments = ["restore", run.recipe_file(tmp_path), str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--engine", "ray"]
+    monkeypatch.setattr(sys.modules["priorsolve.cluster.ray"], "ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr("ray.is_initialized", lambda: False)  # whether or not another test has joined one
+    with socket.socket() as free, socket.socket() as deaf:
+        free.bind(("127.0.0.1", 0))  # and nobody listens
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        with contextlib.ExitStack() as waiting:  # its queue is full: who asks now hears nothing
+            for _ in range(4):
+                one = waiting.enter_context(socket.socket())
+                one.setblocking(False)
+                one.connect_ex(deaf.getsockname())
+            for address, said in (
+                (f"127.0.0.1:{free.getsockname()[1]}", "Connection refused; see that it runs there, and that --ray-address is right"),
+                (f"ray://127.0.0.1:{free.getsockname()[1]}", "Connection refused; see that"),
+                (f"ray://127.0.0.1:{deaf.getsockname()[1]}", "no answer; see that"),
+                ("nowhere.invalid:6379", "; see that"),
+                (f"{'n' * 70}:6379", "; see that"),
+                ("head", "no port to ask; write it as HOST:PORT, such as head:6379 or ray://head:10001"),
+                ("ray://head", "no port to ask; write it as"),
+                ("head:99999", "no port to ask; write it as"),
+            ):
+                assert main([*arguments, "--ray-address", address]) == 2
+                told = capfd.readouterr().err
+                assert told.startswith(f"priorsolve: Ray at {address} cannot be used: ")
+                assert (said in told, told.count("\n")) == (True, 1)
+    assert not (tmp_path / "out").exists()

@@ -13,8 +13,6 @@ from typing import Any
 
 from priorsolve.cluster.ray import Cluster, ClusterError, joined
 from priorsolve.cluster.worker import Worker
-from priorsolve.photos.identity import identify
-from priorsolve.photos.images import PhotoError
 from priorsolve.photos.names import Photo
 from priorsolve.run.keeping import Keeper
 from priorsolve.run.records import Record, pending, read_record, record_path
@@ -152,11 +150,8 @@ class Crew:
     def _failed(self, photo: Photo, error: Exception) -> Record:
         recipe, own = self._run.recipe, self._fingerprint
         keeper = Keeper(self._out, recipe.output.format, (), own, recipe=own.of_all, task=recipe.heading)
-        died = WorkerDied(f"its worker died twice, the second time with this photo alone: {_words(error)}")
-        try:
-            return keeper.fail(photo, died, identify(photo.path))
-        except PhotoError:
-            return keeper.fail(photo, died)
+        # which file it was is not asked: to open it is what may have killed the worker
+        return keeper.fail(photo, WorkerDied(f"its worker died twice, the second time with this photo alone: {_words(error)}"))
 
 
 @contextlib.contextmanager

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+import socket
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+ANSWER_SECONDS = 5.0
+"""How long a cluster may take to answer at all. Ray itself waits for one that is not there without end, deaf to Ctrl-C."""
 
 
 class ClusterError(RuntimeError):
@@ -76,8 +80,31 @@ def _start(ray: Any, cluster: Cluster) -> None:
     inner._worker_logs_enabled = False  # Ray tells of a worker's death on standard output, where --json belongs; we name the photo
     address = cluster.address or os.environ.get("RAY_ADDRESS")
     cores = {} if address else {"num_cpus": max(os.cpu_count() or 1, (cluster.workers or 1) * (cluster.threads or 1))}
+    if address:
+        _probe(address, ray.util.get_node_ip_address)
     try:
         ray.init(address=address or "local", include_dashboard=False, log_to_driver=False, logging_level="ERROR", **cores)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         where = f"at {address}" if address else "on this machine"
         raise ClusterError(f"Ray {where} cannot be used: {' '.join(str(error).split())[:300]}") from None
+
+
+def _probe(address: str, own_ip: Callable[[], str]) -> None:
+    """Raise ClusterError where nothing answers at HOST:PORT or ray://HOST:PORT. Other addresses, such as auto, are Ray's to find."""
+    scheme, mark, rest = address.rpartition("://")
+    if (mark and scheme != "ray") or rest in ("auto", "local"):
+        return
+    host, _, port = rest.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 1 << 16:
+        raise ClusterError(f"Ray at {address} cannot be used: no port to ask; write it as HOST:PORT, such as head:6379 or ray://head:10001")
+    host = host.strip("[]")
+    # what this machine calls itself by, Ray takes for its address in the network, and a cluster may listen there alone
+    own = [own_ip()] if not mark and host in ("localhost", "127.0.0.1", "::1") else []
+    for place in (host, *own):
+        try:
+            socket.create_connection((place, int(port)), timeout=ANSWER_SECONDS).close()
+        except (OSError, UnicodeError) as error:  # the latter: a name that no host can have
+            reason = "no answer" if isinstance(error, TimeoutError) else getattr(error, "strerror", None) or "no host can be called so"
+        else:
+            return
+    raise ClusterError(f"Ray at {address} cannot be used: {reason}; see that it runs there, and that --ray-address is right")
