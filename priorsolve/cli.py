@@ -283,6 +283,7 @@ def fetch(name: Annotated[str | None, typer.Argument(help="A prior's name; left 
 def convert(
     file: Annotated[str, typer.Argument(metavar="CHECKPOINT", help="A generator in any format that is read, or a prior's name.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The file to write; its name ends in .safetensors.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Write the file anew that is there.")] = False,
     quiet: Quiet = False,
 ) -> None:
     """Write a checkpoint as plain safetensors, with its settings inside: it draws the same pictures, and nothing in it can run."""
@@ -290,6 +291,8 @@ def convert(
 
     if out.suffix != ".safetensors":
         raise ValueError(f"{out}: the file to write must end in .safetensors")
+    if os.path.lexists(out) and not overwrite:
+        raise ValueError(f"{out} is there; --overwrite has it made anew, or give another name")
     save_prior(load_prior(file), out)
     if not quiet:
         typer.echo(str(out))

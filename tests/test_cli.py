@@ -174,3 +174,9 @@ def test_convert_writes_a_file_that_draws_the_same(tmp_path: Path, capfd: pytest
     assert torch.equal(before.decode(codes), after.decode(codes))
     assert main(["convert", str(source), str(tmp_path / "made.pth")]) == 2
     assert "must end in .safetensors" in capfd.readouterr().err
+    made.write_bytes(b"somebody's own")
+    assert main(["convert", str(source), str(made)]) == 2
+    assert capfd.readouterr().err == f"priorsolve: {made} is there; --overwrite has it made anew, or give another name\n"
+    assert made.read_bytes() == b"somebody's own"
+    assert main(["convert", str(source), str(made), "--overwrite", "--quiet"]) == 0
+    assert torch.equal(before.decode(codes), load_prior(made).decode(codes))
