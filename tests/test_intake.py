@@ -109,6 +109,29 @@ def test_what_earlier_runs_wrote_is_left_out(used: Path) -> None:
 
 
 @pytest.mark.usefixtures("digiface64")
+def test_results_among_the_photos_themselves_are_left_out_too(tmp_path: Path) -> None:
+    photos = laid(tmp_path / "in", "a.png", "sub/b.png")
+    assert len(list(restore(run.quick(), photos, photos, Options(degrade=True)))) == 2
+    write_report(photos)
+    own = ["a.png", "sub/b.png"]
+
+    def names(*inputs: Path) -> list[str]:
+        return [photo.name for photo in take_in(inputs, [], [run.quick()]).photos]
+
+    assert names(photos) == own
+    assert take_in([photos], [], [run.quick()]).earlier == len(["images", "measurements", "originals"]) * 2 + len(["sheet"])
+    assert [photo.name for photo in Run(run.quick(), [photos], tmp_path / "other", Options()).todo] == own
+    assert Run(run.quick(), [photos], photos, Options(degrade=True)).before == {"done": 2}
+    assert names(photos / "images") == own  # given itself
+    assert names(photos, photos / "sheet.png") == ["a.png", "sheet.png", "sub/b.png"]
+    assert len(names(photos, photos / "images")) == 4
+    (photos / "sub" / "b.png").unlink()
+    assert names(photos) == ["a.png"]
+    (photos / "a.png").unlink()  # results alone, and given themselves
+    assert len(names(photos)) == 7
+
+
+@pytest.mark.usefixtures("digiface64")
 def test_what_a_benchmark_wrote_is_left_out(tmp_path: Path) -> None:
     photos = laid(tmp_path / "in", "a.png", "sheet-of-mine.png")
     bench = Benchmark([Variant("own", run.quick())], [photos / "a.png"], photos / "bench", Options(), metrics=["psnr"])

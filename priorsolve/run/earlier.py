@@ -29,10 +29,16 @@ def mark_previews(out: Path) -> None:
 def without_earlier(photos: Sequence[Photo], inputs: Sequence[Path]) -> list[Photo]:
     """The photos but for what runs, benchmarks and `masks` wrote below the inputs.
 
-    What was asked for by name stays: a file, or all of a folder that is given itself. Raises ValueError where nothing is left.
+    What was asked for by name stays: a file, or all of a folder that is given itself, unless it holds photos of its own beside a run's
+    results. Raises ValueError where nothing is left.
     """
     seen = _Seen(frozenset(map(os.path.realpath, inputs)))
     kept = [photo for photo in photos if not seen.wrote(*os.path.split(photo.path))]
+    for run in seen.runs_asked_for():
+        below = {photo: place for photo in kept if (place := seen.below(run, *os.path.split(photo.path)))}
+        results = {photo for photo, place in below.items() if place == "sheet.png" or place.partition(os.sep)[0] in FOLDERS}
+        if len(results) < len(below):
+            kept = [photo for photo in kept if photo not in results or seen.asks_within(run, *os.path.split(photo.path))]
     if photos and not kept:
         raise ValueError(
             f"no photos in {inputs[0]} but what earlier runs wrote; give the very folder that holds it to take it all the same"
@@ -62,6 +68,22 @@ class _Seen:
         shown = f"{folder}{os.sep}{PREVIEWS}"
         is_mask = suffix == ".png" and self._has_mark(shown) and os.path.isfile(f"{shown}{os.sep}{stem}.jpg")  # noqa: PTH113 (quick)
         return (name == "sheet.png" and self._is_run(folder)) or self._has_mark(folder) or is_mask
+
+    def runs_asked_for(self) -> list[str]:
+        """Those folders asked for that are a run's output."""
+        folders = [Path(each) for each in sorted(self.asked) if os.path.isdir(each)]  # noqa: PTH112 (quick: there may be many files)
+        return [str(folder) for folder in folders if read_plans(folder) or has_records(folder)]
+
+    def below(self, run: str, folder: str, name: str) -> str:
+        """The file's path below the folder of the run; empty where it lies elsewhere."""
+        path, above = f"{self._real(folder)}{os.sep}{name}", run.rstrip(os.sep) + os.sep
+        return path[len(above) :] if path.startswith(above) else ""
+
+    def asks_within(self, run: str, folder: str, name: str) -> bool:
+        """Whether the file itself was asked for, or a folder nearer to it than the run's."""
+        folder = self._real(folder)
+        nearest = os.path.dirname([folder, *self._up(folder)][-1]) if folder not in self.asked else folder  # noqa: PTH120 (quick)
+        return f"{folder}{os.sep}{name}" in self.asked or nearest != run
 
     def _up(self, folder: str) -> Iterator[str]:
         """The folder and those above it, up to one that was asked for."""
