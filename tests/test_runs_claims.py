@@ -47,6 +47,7 @@ def test_the_second_is_refused_in_one_line_that_names_the_first(tmp_path: Path, 
     assert said.count("\n") == 1
     assert f"in use: process {os.getpid()} on {first.host} since {time.strftime('%Y-%m-%d')}" in said
     assert "(priorsolve restore inpaint in) does the same photos" in said
+    assert f"or remove its claim {path.name} from the folder if you know that run to be dead\n" in said
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -76,6 +77,9 @@ def test_claims_of_the_dead_go(tmp_path: Path) -> None:
         (replace(here, born="another process of this number"), 0, False),
         (elsewhere, claims.STALE_SECONDS - 30, True),
         (elsewhere, claims.STALE_SECONDS + 30, False),
+        (elsewhere, 30 - claims.STALE_SECONDS, True),  # a clock that is a little ahead
+        (elsewhere, -claims.STALE_SECONDS - 30, False),
+        (elsewhere, -1e6, False),
     ):
         path = claim_of(tmp_path, claim, age)
         if alive:

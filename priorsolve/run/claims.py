@@ -64,9 +64,9 @@ def refuse_where_busy(out: Path, shard: Shard | None) -> None:
     _refuse(out, own_claim(shard), at_work(out))
 
 
-def at_work(out: Path) -> list[Claim]:
-    """The claims of all runs that live."""
-    return [claim for claim, path in _claims(out) if _alive(claim, path)]
+def at_work(out: Path) -> list[tuple[Claim, Path]]:
+    """The claims of all runs that live, and the files that hold them."""
+    return [(claim, path) for claim, path in _claims(out) if _alive(claim, path)]
 
 
 @contextlib.contextmanager
@@ -84,7 +84,7 @@ def claimed(out: Path, shard: Shard | None) -> Iterator[bool]:
             others = []
             for other, place in _claims(out):
                 if place != path and _alive(other, place):
-                    others.append(other)
+                    others.append((other, place))
                 elif place != path:
                     place.unlink(missing_ok=True)
             _refuse(out, claim, others)
@@ -101,12 +101,12 @@ def write_claim(path: Path, claim: Claim) -> None:
     write_atomically(path, json.dumps(asdict(claim), indent=2).encode() + b"\n")
 
 
-def _refuse(out: Path, claim: Claim, others: list[Claim]) -> None:
-    for other in others:
+def _refuse(out: Path, claim: Claim, others: list[tuple[Claim, Path]]) -> None:
+    for other, path in others:
         if claim.meets(other):
             raise FolderBusyError(
-                f"output folder {out} is in use: {other} does the same photos; wait for it, "
-                "choose another folder with --out, or give each run a --shard of its own"
+                f"output folder {out} is in use: {other} does the same photos; wait for it, choose another folder with --out, "
+                f"give each run a --shard of its own, or remove its claim {path.name} from the folder if you know that run to be dead"
             )
 
 
@@ -125,7 +125,8 @@ def _alive(claim: Claim, path: Path) -> bool:
     if claim.machine == _machine() and os.name == "posix":
         return _born(claim.pid) == claim.born and (claim.pid != os.getpid() or path.name in _held)
     with contextlib.suppress(OSError):
-        return _now(path.parent) - path.stat().st_mtime < STALE_SECONDS
+        # either way: a time to come is of a clock that was wrong, or of a copied folder, and nobody renews it
+        return abs(_now(path.parent) - path.stat().st_mtime) < STALE_SECONDS
     return False  # it was withdrawn meanwhile
 
 
