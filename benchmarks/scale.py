@@ -25,6 +25,7 @@ from PIL import Image
 
 from priorsolve.cluster import Cluster, crew
 from priorsolve.cluster.ray import joined
+from priorsolve.photos.identity import identify
 from priorsolve.photos.names import find_photos
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.run.records import Record, pending, write_record
@@ -95,7 +96,7 @@ def records(temp: Path, count: int = 100_000) -> None:
     found = find_photos([folder])
     for photo in found:
         (temp / "out" / "images" / photo.name).touch()
-        write_record(temp / "out", replace(made, name=photo.name, image=f"images/{photo.name}"))
+        write_record(temp / "out", replace(made, name=photo.name, image=f"images/{photo.name}", file=identify(photo.path)))
     print("| records | processor seconds | seconds |\n|---|---|---|")
     for _ in range(5):
         begin, clock = time.process_time(), time.perf_counter()

@@ -131,7 +131,10 @@ def test_an_identity_is_of_a_file_that_can_be_read(tmp_path: Path) -> None:
     assert replace(found, mtime_ns=0).is_of(path)
     assert not replace(found, mtime_ns=0, sha256="0" * 64).is_of(path)
     assert not replace(found, bytes=1).is_of(path)
+    assert found.may_be_of(path)
+    assert not replace(found, bytes=1).may_be_of(path)
     path.unlink()
+    assert found.may_be_of(path)
     assert not found.is_of(path)
     with pytest.raises(PhotoError, match=r"^a\.png: cannot be read: No such file or directory$"):
         identify(path)

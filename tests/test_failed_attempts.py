@@ -14,6 +14,7 @@ import run_support as run
 
 from priorsolve.cli import main
 from priorsolve.files import WriteError, together, write_atomically
+from priorsolve.photos.images import PhotoError
 from priorsolve.recipe.components import RecipeError
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.run import workbench
@@ -114,6 +115,23 @@ def test_a_photo_that_cannot_be_read_for_a_moment_costs_no_result(tmp_path: Path
     record = {each.name: each for each in restore(run.quick(seed=2), photos, out)}["01.png"]
     assert record.reason == "cannot be read: No such file or directory"
     assert not (out / "images/01.png").exists()
+
+
+@pytest.mark.usefixtures("digiface64")
+@pytest.mark.parametrize("size", ["the same", "another"])
+def test_of_a_photo_that_is_not_opened_the_size_tells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: str) -> None:
+    photos, out = run.photos(tmp_path / "in", 1), tmp_path / "out"
+    list(restore(run.quick(), photos, out))
+
+    def refused(path: Path) -> None:
+        raise PhotoError(path, "cannot be read: Permission denied")
+
+    monkeypatch.setattr(workbench, "identify", refused)
+    if size == "another":
+        run.picture(5, 80, 80).save(photos / "00.png")
+    (record,) = restore(run.quick(), photos, out, Options(overwrite=True))
+    assert record.status == "failed"
+    assert (out / "images/00.png").exists() == (size == "the same")
 
 
 @pytest.mark.usefixtures("digiface64")

@@ -31,6 +31,13 @@ class Identity:
         except (OSError, PhotoError):
             return False
 
+    def may_be_of(self, path: str | Path) -> bool:
+        """The same where `path` cannot be opened, or is better not: unless it is seen to be of another size."""
+        try:
+            return os.stat(path).st_size == self.bytes  # noqa: PTH116 (as above)
+        except OSError:
+            return True
+
 
 def identify(path: Path) -> Identity:
     """Of the file as it is. To be asked before the photo is decoded: what is changed in between is then noticed next time.

@@ -154,7 +154,7 @@ class Keeper:
         record = read_record(record_path(self.out, photo.name))
         if record is None or record.status != "done" or record.image is None or not (self.out / record.image).is_file():
             return False
-        if file is not None and record.file is not None and file.sha256 != record.file.sha256:
+        if record.file is not None and not (file.sha256 == record.file.sha256 if file else record.file.may_be_of(photo.path)):
             return False
         if record.fingerprint == self.fingerprint(photo):
             return True
