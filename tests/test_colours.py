@@ -12,6 +12,7 @@ import torch
 from kornia.color import lab_to_rgb, rgb_to_lab
 from PIL import Image
 
+from priorsolve.cluster import Cluster, restore_on
 from priorsolve.files import write_atomically
 from priorsolve.operators.gray import Gray
 from priorsolve.recipe.components import RecipeError
@@ -149,7 +150,8 @@ def test_an_album_is_finished_whenever_it_was_killed_and_no_picture_is_brought_t
                 list(restore(recipe, photos, out))
         again = Run(recipe, [photos], out, Options())
         assert (again.todo, again.before) == ([], {"done": 3})
-        assert list(again.records()) == []
+        # with Ray, which nothing is left for, it is finished here
+        assert list(restore_on(Cluster(), recipe, [photos], out) if killed == 1 else again.records()) == []
         assert run.files(out) == whole
         assert not unshared(out, next(iter(run.records(out).values()))["recipe"])
 
