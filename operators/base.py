@@ -238,7 +238,8 @@ class ComposedLinear(_Chain, LinearOperator):
             x = part.lift(x)
         rest = y - self.A(x)
         matters = rest.flatten(1).norm(dim=1) > 100 * torch.finfo(y.dtype).eps * y.flatten(1).norm(dim=1)
-        return x + self.A_dagger(rest * matters.view(-1, *[1] * (y.ndim - 1)))
+        rounding = torch.where(matters.view(-1, *[1] * (y.ndim - 1)), 0, rest)
+        return x + self.A_dagger(rest - rounding.detach())  # its gradient is of the map, whatever is left for this y
 
     def _linear(self) -> list[LinearOperator]:
         return [part for part in factors(self) if isinstance(part, LinearOperator)]

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TypeAlias
+from functools import partial
+from typing import Any, TypeAlias, final
 
 import torch
 from torch import Tensor
+from torch.autograd import Function
 
 Map: TypeAlias = Callable[[Tensor], Tensor]
+_Solve: TypeAlias = Callable[[Map, Map, Tensor], Tensor]
+"""From A, Aᵀ and y to x, linear in y, and its transpose where A and Aᵀ change places."""
 
 PROBES = 32
 """Random pictures from which the lengths of A's rows are estimated, to about 25 %."""
@@ -18,7 +22,6 @@ SPREAD = 0.1
 """Rows whose squared lengths differ by more than 1/SPREAD are worth balancing; below that the estimate's own noise would do harm."""
 
 
-@torch.no_grad()
 def least_squares(A: Map, A_adjoint: Map, y: Tensor, *, steps: int = 1000) -> Tensor:
     """The shortest `x` that minimises `‖A x − y‖²`, for each item of the batch by itself.
 
@@ -26,7 +29,45 @@ def least_squares(A: Map, A_adjoint: Map, y: Tensor, *, steps: int = 1000) -> Te
     pseudo-inverse solution. Where rows are of very different length (masks and what follows them), the balanced system `W A x = W y`,
     W = 1/row length, is solved first: it has the same shortest solution where y can be explained. A second pass on what is left makes up
     for where it cannot.
+
+    Differentiable in `y`: `(A†)ᵀ g = (Aᵀ)† g`, found in the same way.
     """
+    return _solved(partial(_shortest, steps=steps), A, A_adjoint, y)
+
+
+def damped_least_squares(A: Map, A_adjoint: Map, y: Tensor, damping: float, *, steps: int = 1000) -> Tensor:
+    """The `x` of least `‖A x − y‖² + damping · ‖x‖²`, for each item of the batch by itself: CGLS on `[A; √damping · I] x = [y; 0]`.
+
+    Differentiable in `y`: with λ for the damping, `(Aᵀ (A Aᵀ + λ)⁻¹)ᵀ g = (A Aᵀ + λ)⁻¹ A g`, the same of `Aᵀ`.
+    """
+    return _solved(partial(_damped, damping=damping, steps=steps), A, A_adjoint, y)
+
+
+def _solved(solve: _Solve, A: Map, A_adjoint: Map, y: Tensor) -> Tensor:
+    apply: Any = _Solved.apply
+    x: Tensor = apply(solve, A, A_adjoint, y)
+    return x
+
+
+@final
+class _Solved(Function):
+    """`solve(A, Aᵀ, y)` with the gradient `solve(Aᵀ, A, g)`, instead of one through every iteration and where it stopped."""
+
+    @staticmethod
+    def forward(solve: _Solve, A: Map, A_adjoint: Map, y: Tensor) -> Tensor:
+        with torch.autocast(y.device.type, enabled=False):  # backwards too: in its types y is explained to two digits
+            return solve(A, A_adjoint, y)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[_Solve, Map, Map, Tensor], output: Tensor) -> None:
+        ctx.solve, ctx.A, ctx.A_adjoint, _ = inputs
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, None, None, Tensor]:
+        return None, None, None, _solved(ctx.solve, ctx.A_adjoint, ctx.A, gradients[0])
+
+
+def _shortest(A: Map, A_adjoint: Map, y: Tensor, *, steps: int) -> Tensor:
     precision = torch.finfo(y.dtype).eps
     goal = _size(A_adjoint(y))
     weights = _balance(A, A_adjoint, y)
@@ -44,9 +85,7 @@ def least_squares(A: Map, A_adjoint: Map, y: Tensor, *, steps: int = 1000) -> Te
     return x + _cgls(A, A_adjoint, y - A(x), steps, goal * precision**1.5)
 
 
-@torch.no_grad()
-def damped_least_squares(A: Map, A_adjoint: Map, y: Tensor, damping: float, *, steps: int = 1000) -> Tensor:
-    """The `x` of least `‖A x − y‖² + damping · ‖x‖²`, for each item of the batch by itself: CGLS on `[A; √damping · I] x = [y; 0]`."""
+def _damped(A: Map, A_adjoint: Map, y: Tensor, *, damping: float, steps: int) -> Tensor:
     split, root = math.prod(y.shape[1:]), math.sqrt(damping)
 
     def taller(x: Tensor) -> Tensor:

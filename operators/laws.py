@@ -65,6 +65,20 @@ def pseudo_inverse(
     return _relative(operator.A(operator.A_dagger(y)), y)
 
 
+def dagger_gradient(
+    operator: LinearOperator, in_shape: Shape, *, batch: int = 2, dtype: torch.dtype = torch.float32, seed: int = 0
+) -> float:
+    """`⟨A† y, v⟩ = ⟨y, (A†)ᵀ v⟩`, the right side by autograd, for a y and a v that the other side can make."""
+    _must_be_linear(operator, "dagger_gradient")
+    u, r = _inputs(operator, in_shape, batch, dtype, seed)
+    y, v = operator.A(u), operator.A_adjoint(r)
+    x = operator.A_dagger(y.requires_grad_())
+    if not x.requires_grad:
+        return 1.0
+    (gradient,) = torch.autograd.grad(x, y, v)
+    return _worst((_dot(x, v) - _dot(y, gradient)).abs().detach(), (_norm(x) * _norm(v)).detach())
+
+
 def shapes(operator: Operator, in_shape: Shape, *, batch: int = 2, dtype: torch.dtype = torch.float32, seed: int = 0) -> float:
     """The shape that `out_shape` promises, `A` delivers, and `in_shape` leads back; 0 or 1."""
     x, _ = _inputs(operator, in_shape, batch, dtype, seed)
@@ -120,7 +134,14 @@ def laws(operator: Operator) -> dict[str, Law]:
     common: dict[str, Law] = {"unchanged": unchanged, "shapes": shapes, "independence": independence, "support": support}
     if not isinstance(operator, LinearOperator):
         return {**common, "vjp": vjp}
-    return {**common, "dot test": dot_test, "linearity": linearity, "autograd adjoint": autograd_adjoint, "A A† A = A": pseudo_inverse}
+    return {
+        **common,
+        "dot test": dot_test,
+        "linearity": linearity,
+        "autograd adjoint": autograd_adjoint,
+        "A A† A = A": pseudo_inverse,
+        "gradient of A†": dagger_gradient,
+    }
 
 
 def check_laws(operator: Operator, in_shape: Shape, *, batch: int | None = None, dtype: torch.dtype = torch.float32, seed: int = 0) -> None:

@@ -79,6 +79,32 @@ def test_a_damped_change_is_tikhonovs(operator: Operator, damping: float) -> Non
     torch.testing.assert_close(alone, change[:1], atol=1e-9, rtol=0)
 
 
+@pytest.mark.parametrize("operator", [*OPERATORS, gaussian_blur(0.8)], ids=str)
+@pytest.mark.parametrize("damping", [0.0, 0.1])
+@pytest.mark.parametrize("explained", [False, True])
+def test_its_gradient_is_that_of_the_result(operator: Operator, damping: float, explained: bool) -> None:
+    """It is linear in the picture and in the measurement, so a difference is exact; and a row's gradient is its own."""
+    operator, x, along, v = operator.double(), pictures(1), pictures(2) - 0.5, pictures(3)
+    assert isinstance(operator, LinearOperator)
+    y = operator.A(x if explained else pictures(0))
+    steps = along, (operator.A(pictures(4)) - y).detach()
+
+    def result(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return (put_back(x, y, operator, damping=damping) * v[: len(x)]).flatten(1).sum(1)
+
+    x, y = x.requires_grad_(), y.detach().clone().requires_grad_()
+    made = result(x, y)
+    to_x, to_y = torch.autograd.grad(made.sum(), (x, y))
+    with torch.no_grad():
+        change = result(x + steps[0], y) - made, result(x, y + steps[1]) - made
+    # of half a picture some rows are nearly empty, and A† is no sharper there
+    torch.testing.assert_close((to_x * steps[0]).flatten(1).sum(1), change[0], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close((to_y * steps[1]).flatten(1).sum(1), change[1], atol=1e-4, rtol=1e-4)
+    alone = torch.autograd.grad(result(x[:1], y[:1]).sum(), (x, y))
+    torch.testing.assert_close(alone[0][:1], to_x[:1], atol=1e-8, rtol=1e-8)
+    torch.testing.assert_close(alone[1][:1], to_y[:1], atol=1e-8, rtol=1e-8)
+
+
 def test_damping_keeps_noise_out() -> None:
     """The statistics' optimum: errors of the picture of 0.1 and of the measurement of 0.02."""
     rng, operator = torch.Generator().manual_seed(0), gaussian_blur(2.0)

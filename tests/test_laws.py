@@ -161,6 +161,11 @@ class WrongDagger(Gray):
         return self._A_adjoint(y)
 
 
+class WithoutGradient(Gray):
+    def _A_dagger(self, y: Measurements) -> Images:
+        return super()._A_dagger(y.detach())
+
+
 class NotLinear(Gray):
     def _A(self, x: Images) -> Measurements:
         return super()._A(x) + 1
@@ -256,6 +261,7 @@ def test_numbers_and_gradients_are_to_the_last_bit_the_same_in_any_batch(operato
     [
         (WrongAdjoint(), "dot test"),
         (WrongDagger(), "A A† A = A"),
+        (WithoutGradient(), "gradient of A†"),
         (NotLinear(), "dot test"),
         (Leaky(), "independence"),
         (WrongHoles(), "support"),

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from priorsolve.operators.base import LinearOperator, Operator, shape_text
-from priorsolve.operators.krylov import least_squares
 from priorsolve.operators.noise import Noise
 from priorsolve.priors import Prior
 from priorsolve.showing import shown
@@ -135,23 +134,7 @@ class LinearOperatorPhysics(OperatorPhysics, LinearPhysics):  # type: ignore[mis
     def A_dagger(self, y: Measurements, **parameters: Any) -> Images:
         """The operator's own `A† y`, differentiable in `y`; it takes none of deepinv's solver settings."""
         self._refuse(parameters)
-        dagger: Any = _Dagger.apply
-        images: Images = dagger(self.operator, y)
-        return images
-
-
-class _Dagger(torch.autograd.Function):
-    """`A† y` with the gradient that conjugate gradients would not pass on: `(A†)ᵀ v = (Aᵀ)† v`."""
-
-    @staticmethod
-    def forward(ctx: Any, operator: LinearOperator, y: Measurements) -> Images:
-        ctx.operator = operator
-        return operator.A_dagger(y).clone()  # the identity's is y itself
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Images) -> tuple[None, Measurements]:
-        return None, least_squares(ctx.operator.A_adjoint, ctx.operator.A, gradient)
+        return self.operator.A_dagger(y)
 
 
 class _SeededNoise(NoiseModel):  # type: ignore[misc]
