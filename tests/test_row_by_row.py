@@ -1,14 +1,18 @@
-"""Style priors on the CPU: a picture of a batch is to the last bit what it is alone, and so is what a solver makes of it."""
+"""On the CPU a picture of a batch is to the last bit what it is alone: of style priors, and for L-BFGS of every prior."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pytest
 import torch
 from prior_support import made
 
-from priorsolve.operators import Downsample
-from priorsolve.priors.base import Noise
-from priorsolve.solvers import Latent, Staged
+from priorsolve.operators import Downsample, Identity
+from priorsolve.priors.base import Noise, Prior, singly
+from priorsolve.solvers import Latent, Layered, Multicode, Staged
+from priorsolve.solvers.base import Solves
+from priorsolve.solvers.optimisers import LBFGS
 
 STYLED = ["stylegan2-skip", "stylegan3", "mobilestylegan"]
 
@@ -42,3 +46,66 @@ def test_a_solver_gives_a_photo_the_same_answer_in_any_batch() -> None:
     together = solver(y, operator).images
     for i in range(3):
         assert torch.equal(solver(y[i : i + 1], operator).images[0], together[i])
+
+
+FULL: dict[str, Any] = {"optimiser": "lbfgs", "lr": 1.0, "warmup": 0.0, "decay": "none"}
+
+
+@pytest.mark.parametrize("name", ["pggan", "biggan", "biggan-deep", "stylegan2-resnet"])
+@pytest.mark.parametrize("kind", ["codes", "features", "layered", "multicode"])
+def test_lbfgs_gives_a_photo_the_same_answer_in_any_batch(name: str, kind: str) -> None:
+    """Codes move by full steps from where an earlier stage ended, which must be the same to the last bit too."""
+    prior, operator = made(name), Downsample(2)
+    features = next(space for space in prior.spaces if space.startswith("features@"))
+    last: dict[str, Solves] = {
+        "codes": Latent(prior, steps=20, **FULL),
+        "features": Latent(prior, space=features, steps=20, **FULL),
+        "layered": Layered(prior, block=int(features[9:]), steps=10, **FULL),
+        "multicode": Multicode(prior, codes=2, steps=10, **FULL),
+    }
+    first = Latent(prior, steps=20, restarts=2, candidates=8)
+    solver = last[kind] if kind == "multicode" else Staged([first, last[kind]])
+    y = operator.A(prior.decode(prior.sample(3, torch.Generator().manual_seed(3))))
+    y = y + 0.01 * torch.randn(y.shape, generator=torch.Generator().manual_seed(5))
+    together = solver(y, operator).images
+    for part in ([2], [0, 1]):
+        assert torch.equal(solver(y[part], operator).images, together[part])
+
+
+def test_only_what_leads_to_lbfgs_is_drawn_singly(monkeypatch: pytest.MonkeyPatch) -> None:
+    prior, seen = made("pggan"), list[bool]()
+    y = prior.decode(prior.sample(2, torch.Generator().manual_seed(3)))
+    stages = [Latent(prior, steps=2), Latent(prior, steps=2, **FULL), Latent(prior, steps=2)]
+    told = type(prior)._parted
+
+    def parted(self: Prior, *given: Any) -> bool:
+        seen.append(self.row_by_row)
+        return told(self, *given)
+
+    monkeypatch.setattr(type(prior), "_parted", parted)
+    for solver, expected in ((Staged(stages), {True, False}), (stages[0], {False}), (stages[1], {True})):
+        seen.clear()
+        solver(y, Identity())
+        assert set(seen) == expected
+    assert seen
+    with singly():
+        assert prior.row_by_row
+    assert not prior.row_by_row
+
+
+def test_lbfgs_sums_a_long_row_alone_as_among_others() -> None:
+    """A reduction to one number is shared by the threads, and one to several is not."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        start, *pulls = torch.randn(5, 2, 100_000, generator=torch.Generator().manual_seed(0))
+
+        def moved(rows: slice) -> torch.Tensor:
+            optimiser, x = LBFGS(), torch.Tensor(start[rows])
+            for step, pull in enumerate(pulls):
+                x = optimiser.move({"z": x}, {"z": pull[rows] + x}, step, 1.0, {"z": torch.ones(())})["z"]
+            return x
+
+        assert torch.equal(moved(slice(1)), moved(slice(2))[:1])
+    finally:
+        torch.set_num_threads(threads)

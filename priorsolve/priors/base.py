@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from copy import copy
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
@@ -22,6 +23,18 @@ NoiseMode = Literal["const", "none", "random"]
 
 Noise = NoiseMode | Tensor
 """Where a generator's noise comes from: its own maps, none, drawn ones, or the maps given, (B, noise_size) or (1, noise_size)."""
+
+_SINGLY = ContextVar("singly", default=False)
+
+
+@contextlib.contextmanager
+def singly(on: bool = True) -> Iterator[None]:
+    """Within it, on the CPU, every prior draws and maps a batch `row_by_row`: for searches in which what is rounded otherwise grows."""
+    token = _SINGLY.set(on or _SINGLY.get())
+    try:
+        yield
+    finally:
+        _SINGLY.reset(token)
 
 
 class Prior(nn.Module, ABC):
@@ -212,7 +225,7 @@ class Prior(nn.Module, ABC):
         if not len(codes):
             return codes.sum().expand(0, *self.spaces[target])
         with self._precision():
-            if self._parted(codes, label) and target.startswith("features@"):
+            if self._parted(codes, label) and (_SINGLY.get() or target.startswith("features@")):
                 own = self._by_row(codes, label, noise)
                 mapped = torch.cat([prior._map(code, source, target, of, truncation, maps) for prior, code, of, maps in own])
             else:
@@ -223,7 +236,7 @@ class Prior(nn.Module, ABC):
     @property
     def row_by_row(self) -> bool:
         """Whether pictures of a batch are drawn one after another, so that each is to the last bit what it is alone."""
-        return False
+        return _SINGLY.get() and next(self.parameters()).device.type == "cpu"
 
     def _parted(self, codes: Codes, label: Tensor | None) -> bool:
         return self.row_by_row and len(codes) > 0 and (label is None or len(label) == len(codes))

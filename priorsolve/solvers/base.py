@@ -10,7 +10,7 @@ import torch
 
 from priorsolve.losses import Loss
 from priorsolve.priors.bank import bank_of
-from priorsolve.priors.base import Prior
+from priorsolve.priors.base import Prior, singly
 from priorsolve.solvers.checks import checked_seeds, checked_start, must_be_told, sound
 from priorsolve.solvers.optimisers import Adam, Optimiser
 from priorsolve.solvers.run import CHECK_EVERY, Plan, Run
@@ -41,6 +41,8 @@ class Solves(Protocol):
     def samples(self) -> bool: ...
     @property
     def descends(self) -> bool: ...
+    @property
+    def amplifies(self) -> bool: ...
     def prepare(self, on_progress: Progress | None = None) -> None: ...
     def varied(self) -> Solves: ...
     def __call__(
@@ -107,6 +109,11 @@ class Solver(ABC):
         return Adam()
 
     @property
+    def amplifies(self) -> bool:
+        """Whether its optimiser does: it, and stages before it, draw `singly`."""
+        return self.fresh_optimiser().amplifies
+
+    @property
     def learns_from(self) -> int:
         """How many pictures of the prior it predicts from."""
         return 0
@@ -149,7 +156,7 @@ class Solver(ABC):
         must_be_told(on_step)
         like = next(self.prior.parameters())
         # what the caller has around it is not meant for the search: `computing` says in what a network computes
-        with torch.inference_mode(False), torch.no_grad(), torch.autocast(like.device.type, enabled=False):
+        with torch.inference_mode(False), torch.no_grad(), torch.autocast(like.device.type, enabled=False), singly(self.amplifies):
             prior = self.ready()
             measured = Measured(y, operator, tuple(prior.image_shape), like=like)
             seeds = checked_seeds([self.seed] * measured.count if seeds is None else seeds, measured.count)

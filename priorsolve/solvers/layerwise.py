@@ -83,6 +83,11 @@ class Layerwise:
         return False
 
     @property
+    def amplifies(self) -> bool:
+        """Nothing goes from step to step."""
+        return False
+
+    @property
     def loss(self) -> Loss:
         """What misfits are told in; nothing is made small by it."""
         return l2

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Literal, final
+from typing import ClassVar, Literal, final
 
 import torch
 from torch import Tensor
 
+from priorsolve.operators.pairs import in_pairs
 from priorsolve.solvers.steps import Variables
 
 OptimiserName = Literal["adam", "sgd", "momentum", "rmsprop", "normalised", "lbfgs"]
@@ -16,6 +17,9 @@ OptimiserName = Literal["adam", "sgd", "momentum", "rmsprop", "normalised", "lbf
 
 class Optimiser(ABC):
     """Moves variables along their gradients; `lr` is in units of `scale`, each variable's spread under the prior."""
+
+    amplifies: ClassVar[bool] = False
+    """Whether what is only rounded otherwise grows from step to step until it is seen."""
 
     @abstractmethod
     def move(self, variables: Variables, gradients: Variables, step: int, lr: float, scale: Variables) -> Variables:
@@ -117,6 +121,8 @@ class LBFGS(Optimiser):
     The first step has length `lr` in ℓ1 at most. Pairs without positive curvature are skipped, row by row.
     """
 
+    amplifies = True  # by the curvature, a difference of two gradients over another
+
     def __init__(self, memory: int = 10) -> None:
         self.memory = memory
         self.pairs: list[tuple[Tensor, Tensor, Tensor]] = []
@@ -135,7 +141,7 @@ class LBFGS(Optimiser):
         g = torch.cat([gradients[name].flatten(1) for name in names], 1) * unit
         if self.last is not None:
             s, y = x - self.last[0], g - self.last[1]
-            curvature, square = (s * y).sum(1, keepdim=True), y.square().sum(1, keepdim=True)
+            curvature, square = _total(s * y), _total(y.square())
             good = curvature > 1e-10 * square
             self.pairs = [*self.pairs, (s, y, torch.where(good, 1 / curvature, 0))][-self.memory :]
             # the newest pair that tells of curvature sets the scale
@@ -143,7 +149,7 @@ class LBFGS(Optimiser):
         self.last = (x.clone(), g.clone())
         direction = -self._inverse_hessian_times(g)
         if step == 0:
-            direction = direction * (1 / g.abs().sum(1, keepdim=True).clamp_min(1e-30)).clamp_max(1)
+            direction = direction * (1 / _total(g.abs()).clamp_min(1e-30)).clamp_max(1)
         x = (x + lr * direction) * unit
         moved, place = dict(variables), 0
         for name in names:
@@ -156,12 +162,12 @@ class LBFGS(Optimiser):
         """The two-loop recursion."""
         kept = []
         for s, y, r in reversed(self.pairs):
-            a = r * (s * q).sum(1, keepdim=True)
+            a = r * _total(s * q)
             q = q - a * y
             kept.append(a)
         q = q if self.size is None else q * self.size
         for (s, y, r), a in zip(self.pairs, reversed(kept), strict=True):
-            b = r * (y * q).sum(1, keepdim=True)
+            b = r * _total(y * q)
             q = q + s * (a - b)
         return q
 
@@ -177,6 +183,11 @@ def make_optimiser(name: OptimiserName, beta1: float = 0.9) -> Optimiser:
         "lbfgs": LBFGS,
     }
     return made[name]()
+
+
+def _total(rows: Tensor) -> Tensor:
+    """(rows, 1). A long row alone would be shared among threads, and be rounded otherwise than beside others."""
+    return in_pairs(lambda rows: rows.sum(1, keepdim=True), rows)
 
 
 def _rows(state: Variables, rows: Tensor) -> Variables:

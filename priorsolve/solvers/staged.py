@@ -9,14 +9,14 @@ from typing import final
 import torch
 
 from priorsolve.losses import Loss
-from priorsolve.priors.base import Prior
+from priorsolve.priors.base import Prior, singly
 from priorsolve.showing import must_be_switch, shown
 from priorsolve.solvers.averaged import with_images
 from priorsolve.solvers.base import OnStep, Solution, Solves, Step
 from priorsolve.solvers.checks import must_be_told
 from priorsolve.types import HasA, Images, Measurements, Progress
 
-_ASKED = ("prior", "steps", "loss", "samples", "descends", "prepare", "varied")
+_ASKED = ("prior", "steps", "loss", "samples", "descends", "amplifies", "prepare", "varied")
 """What every solver answers."""
 
 
@@ -74,6 +74,11 @@ class Staged:
         """Whether any stage does."""
         return any(stage.descends for stage in self.stages)
 
+    @property
+    def amplifies(self) -> bool:
+        """Whether any stage does."""
+        return any(stage.amplifies for stage in self.stages)
+
     def prepare(self, on_progress: Progress | None = None) -> None:
         """As a solver's own."""
         for stage in self.stages:
@@ -102,8 +107,12 @@ class Staged:
         must_be_told(on_step)
         solutions: list[Solution] = []
         before = 0
-        for stage in self.stages:
-            start = stage(y, operator, seeds=seeds, start=start, on_step=_shifted(on_step, before, self.steps))
+        delicate = max(
+            (i for i, stage in enumerate(self.stages) if stage.amplifies), default=0
+        )  # its start must be the same to the last bit
+        for i, stage in enumerate(self.stages):
+            with singly(i < delicate):
+                start = stage(y, operator, seeds=seeds, start=start, on_step=_shifted(on_step, before, self.steps))
             solutions.append(start)
             before += stage.steps
         steps = torch.stack([solution.steps for solution in solutions]).sum(0)
