@@ -44,6 +44,16 @@ def test_a_solver_ends_nearly_as_well(digiface64: Prior) -> None:
         assert torch.allclose(rough.images, digiface64.decode(rough.codes["z"]), atol=1e-5)
 
 
+def test_the_misfit_is_that_of_the_picture_that_is_kept(digiface64: Prior) -> None:
+    """It stops at its start, which was judged in bfloat16."""
+    operator = Downsample(4)
+    y = operator.A(digiface64.decode(digiface64.sample(2, torch.Generator().manual_seed(9)))).detach()
+    found = Latent(digiface64.computing(torch.bfloat16), steps=20, candidates=8, noise=1.0)(y, operator)
+    assert not bool(found.steps.any())
+    torch.testing.assert_close(found.misfit, (operator.A(found.images) - y).square().flatten(1).mean(1), atol=0, rtol=1e-5)
+    torch.testing.assert_close(found.misfit, found.residual.square(), atol=0, rtol=1e-5)
+
+
 @pytest.mark.usefixtures("digiface64")
 def test_an_option_of_a_run(tmp_path: Path) -> None:
     photo, out = run.photos(tmp_path / "in", 1), tmp_path / "out"

@@ -162,5 +162,6 @@ class Solver(ABC):
             seeds = checked_seeds([self.seed] * measured.count if seeds is None else seeds, measured.count)
             start = None if start is None else checked_start(start, measured.count, like)
             task = self.begin(prior, measured, seeds, start)
-            plan = Plan(self.steps, self.loss, self.schedule, self.rules, frozenset(self.halve_at), self.keep == "last")
+            roughly = prior.computes is not None
+            plan = Plan(self.steps, self.loss, self.schedule, self.rules, frozenset(self.halve_at), self.keep == "last", roughly)
             return Run(plan, task, self.fresh_optimiser(), measured, seeds).solved(on_step)

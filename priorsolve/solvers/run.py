@@ -32,6 +32,8 @@ class Plan:
     rules: Rules
     halve_at: frozenset[int]
     keeps_last: bool
+    roughly: bool
+    """Whether pictures are judged as a network of fewer bits draws them, and not as they are kept."""
 
 
 class Run:
@@ -159,11 +161,12 @@ class Run:
         target = self.measured.target(torch.arange(self.measured.count, device=images.device), 1)
         estimate = target.estimate(images)
         verdicts = torch.where(self.final_verdict == RUNNING, STOPS.index(Stop.budget), self.final_verdict)
+        redrawn = self.was_shaken or self.plan.roughly
         checks = 1 + math.ceil(self.plan.steps / CHECK_EVERY)
         return Solution(
             images=images,
             codes=self.task.codes(self.final),
-            misfit=target.misfit(estimate, self.plan.loss) if self.was_shaken else self.final_misfit,
+            misfit=target.misfit(estimate, self.plan.loss) if redrawn else self.final_misfit,
             residual=target.residual(estimate),
             steps=self.final_steps,
             stopped=tuple(STOPS[i] for i in verdicts.tolist()),
