@@ -111,3 +111,21 @@ def test_a_function_may_change_the_pictures_it_is_given(restarts: int) -> None:
 def test_masks_by_themselves_are_solved_as_ever() -> None:
     y, mask = pictures(2), random_mask(2, 1, 8, 8)
     assert Latent(linear(), steps=2)(mask.A(y), mask).images.shape == y.shape
+
+
+class Holder:
+    """An operator that keeps its network, and measures with it."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        self.A = network
+
+
+@pytest.mark.parametrize("layer", [torch.nn.BatchNorm2d(3), torch.nn.Dropout(0.5)])
+@pytest.mark.parametrize("given", [lambda net: net, Holder, lambda net: net.forward, lambda net: Holder(net.forward)])
+def test_a_network_in_training_is_no_operator(layer: torch.nn.Module, given: Callable[[torch.nn.Module], Any]) -> None:
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 3, 1), layer).train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    with pytest.raises(ValueError, match=r"^the operator, .*, is in training mode, where .* neighbours or on chance; call its eval\(\)$"):
+        Latent(linear(torch.float32), steps=2)(pictures(2, torch.float32), given(network))
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    Latent(linear(torch.float32), steps=2)(pictures(2, torch.float32), given(network.eval()))

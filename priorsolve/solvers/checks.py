@@ -9,7 +9,7 @@ from operator import index
 from typing import Any, TypeAlias, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
@@ -65,8 +65,13 @@ def _check_prior(prior: Prior) -> None:
             f"{prior}: was made under torch.inference_mode, whose tensors let no gradient through; make it outside, "
             "or under torch.inference_mode(False)"
         )
-    if any(isinstance(part, _OF_BATCHES) and part.training for part in prior.modules()):
+    if _mixes(prior):
         raise ValueError(f"{prior}: is in training mode, where a picture depends on its neighbours or on chance; call prior.eval()")
+
+
+def _mixes(module: nn.Module) -> bool:
+    """Whether it is in training with layers that look at neighbours, note what they see or throw dice."""
+    return any(isinstance(part, _OF_BATCHES) and part.training for part in module.modules())
 
 
 def must_be_measurements(y: Any) -> None:
@@ -96,6 +101,13 @@ def must_be_operator(operator: Any) -> None:
         raise ValueError(f"{_OPERATOR}, got one whose A is {shown(operator.A)}; give a function, such as lambda x: x * mask")
     if not (isinstance(operator, HasA) or callable(operator)):
         raise ValueError(f"{_OPERATOR}, got {shown(operator)}")
+    measures = operator.A if isinstance(operator, HasA) else operator
+    for part in (operator, measures, getattr(measures, "__self__", None)):  # a bound method's owner may be a network
+        if isinstance(part, nn.Module) and _mixes(part):
+            raise ValueError(
+                f"the operator, {shown(part)}, is in training mode, where a measurement depends on its neighbours or on chance; "
+                "call its eval()"
+            )
 
 
 def must_be_told(on_step: Any) -> None:
