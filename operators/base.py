@@ -49,9 +49,9 @@ class Operator(nn.Module, ABC):
     def A(self, x: Images) -> Measurements:
         """Measure images `x` (B, C, H, W): noiseless and differentiable."""
         self._check_float(x, "images")
-        self.out_shape(tuple(x.shape[1:]))
+        shape = self.out_shape(tuple(x.shape[1:]))
         self._check_batch(x)
-        return self._A(x)
+        return self._A(x) if len(x) else _none(x, shape)
 
     def forward(self, x: Images) -> Measurements:
         return self.A(x)
@@ -77,7 +77,7 @@ class Operator(nn.Module, ABC):
     def follows(self, in_shape: Shape) -> bool:
         """Whether a gradient comes back through it to images of `in_shape`, without batch."""
         with torch.inference_mode(False), torch.enable_grad():
-            return self.A(torch.full((self.batch or 1, *in_shape), 0.5, requires_grad=True)).requires_grad
+            return self.A(torch.full((fewest(self), *in_shape), 0.5, requires_grad=True)).requires_grad
 
     def select(self, index: Tensor) -> Operator:
         """The operator for the images `index` (integers) of the batch; itself where its parameters serve any image."""
@@ -131,16 +131,16 @@ class LinearOperator(Operator, ABC):
     def A_adjoint(self, y: Measurements) -> Images:
         """`Aᵀ y`: images (B, C, H, W) from measurements."""
         self._check_float(y, "measurements")
-        self.in_shape(tuple(y.shape[1:]))
+        shape = self.in_shape(tuple(y.shape[1:]))
         self._check_batch(y)
-        return self._A_adjoint(y)
+        return self._A_adjoint(y) if len(y) else _none(y, shape)
 
     def A_dagger(self, y: Measurements) -> Images:
         """`A† y`: the image of least norm among those that explain `y` best (Moore-Penrose)."""
         self._check_float(y, "measurements")
-        self.in_shape(tuple(y.shape[1:]))
+        shape = self.in_shape(tuple(y.shape[1:]))
         self._check_batch(y)
-        return self._A_dagger(y)
+        return self._A_dagger(y) if len(y) else _none(y, shape)
 
 
 class Identity(LinearOperator):
@@ -272,6 +272,16 @@ def factors(operator: Operator) -> list[Operator]:
     if isinstance(operator, _Chain):
         return [part for part in operator.operators if isinstance(part, Operator)]
     return [operator]
+
+
+def fewest(operator: Operator) -> int:
+    """How many images it can be tried on: as many as it has parameters for, or one."""
+    return 1 if operator.batch is None else operator.batch
+
+
+def _none(batch: Tensor, shape: Shape) -> Tensor:
+    """(0, *shape): not every formula takes no images. The sum lets gradients through."""
+    return batch.sum().expand(0, *shape)
 
 
 def shape_text(shape: Shape) -> str:

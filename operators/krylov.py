@@ -92,7 +92,7 @@ def _damped(A: Map, A_adjoint: Map, y: Tensor, *, damping: float, steps: int) ->
         return torch.cat([A(x).flatten(1), root * x.flatten(1)], 1)
 
     def taller_adjoint(r: Tensor) -> Tensor:
-        x: Tensor = A_adjoint(r[:, :split].reshape(-1, *y.shape[1:]))
+        x: Tensor = A_adjoint(r[:, :split].reshape(y.shape))
         return x + root * r[:, split:].reshape(x.shape)
 
     right = torch.cat([y.flatten(1), torch.zeros_like(A_adjoint(y)).flatten(1)], 1)

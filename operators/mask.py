@@ -60,7 +60,7 @@ class Mask(Masking):
         super().__init__()
         if not isinstance(known, Tensor):
             raise ValueError(f"Mask: expected a mask as a tensor, got a {type(known).__name__}; torch.as_tensor(...) makes one")
-        if known.ndim not in (2, 3, 4) or 0 in known.shape:
+        if known.ndim not in (2, 3, 4) or 0 in known.shape[-3:]:
             raise ValueError(f"Mask: expected a mask of shape (H, W), (1|C, H, W) or (B, 1|C, H, W), got {tuple(known.shape)}")
         if not bool(((known >= 0) & (known <= 1)).all()):
             low, high = known.min().item(), known.max().item()
@@ -86,8 +86,8 @@ class Mask(Masking):
 
     def extra_repr(self) -> str:
         batch, _, height, width = self.known.shape
-        missing = 100 * float((self.known == 0).double().mean())
-        return f"{f'{batch} × ' if self.batch else ''}{height}×{width}, {missing:.0f}% missing"
+        missing = 100 * float((self.known == 0).double().sum()) / max(self.known.numel(), 1)
+        return f"{'' if self.batch is None else f'{batch} × '}{height}×{width}, {missing:.0f}% missing"
 
 
 def join_masks(operators: Sequence[Masking], in_shape: Shape) -> Mask:

@@ -10,7 +10,7 @@ from operator import attrgetter
 import torch
 from torch import Tensor
 
-from priorsolve.operators.base import Operator
+from priorsolve.operators.base import Operator, fewest
 from priorsolve.operators.noise import Noise
 from priorsolve.showing import shown
 from priorsolve.solvers import OnStep, Solution, Solves, Step
@@ -94,7 +94,7 @@ def solve_several(
         own = [(seed + i * _STRIDE) % 2**48 for seed in ([solver.seed] * len(y) if seeds is None else seeds)]
         again = y if noise is None else noise(y, rng=[torch.Generator().manual_seed(seed) for seed in own], where=where)
         solution, batch = solve_fitting(solver, again, operator, seeds=own, on_step=_part(on_step, i, k), batch=batch)
-        if torch.equal(solution.images, first.images):
+        if len(y) and torch.equal(solution.images, first.images):
             raise ValueError(_ALIKE)
         drawn += solution.images
         pictures.append(finish(solution))
@@ -105,7 +105,7 @@ def solve_several(
 def _measured(solver: Solves, y: Measurements, operator: HasA | Callable[[Images], Measurements]) -> Tensor:
     if not isinstance(operator, Operator):
         return torch.ones_like(y)
-    return operator.support(y.new_ones(operator.batch or 1, *solver.prior.image_shape)).expand_as(y)
+    return operator.support(y.new_ones(fewest(operator), *solver.prior.image_shape)).expand_as(y)
 
 
 def _part(on_step: OnStep | None, i: int, k: int) -> OnStep | None:

@@ -124,6 +124,9 @@ def test_empty_batches_and_joining() -> None:
     operator = random_mask(8, 8)
     y = operator.A(pictures(3, torch.float32))
     assert solve_fitting(latent(), y[:0], operator, batch=4)[0].images.shape == (0, 3, 8, 8)
+    none, size = solve_fitting(latent(), y[:0], operator)
+    assert len(none) == 0
+    assert len(solve_fitting(latent(), y, operator, batch=size)[0]) == 3, "what fitted is where the next batch starts"
     whole = latent()(y, operator)
     assert difference(join([rows(whole, [0]), rows(whole, [1, 2])]), whole) == 0
     assert torch.equal(join([rows(whole, [0]), rows(whole, [1, 2])]).codes["z"], whole.codes["z"])

@@ -13,13 +13,16 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 from laws_support import check_everywhere, few
 from torch import Tensor
 
+from priorsolve.consistency import put_back
 from priorsolve.operators.base import LinearOperator, Operator
+from priorsolve.operators.blur import gaussian_blur
 from priorsolve.operators.downsample import Downsample
 from priorsolve.operators.gray import Gray
 from priorsolve.operators.holes import Holes
 from priorsolve.operators.jpeg import JPEG
 from priorsolve.operators.laws import check_laws
 from priorsolve.operators.mask import Mask, join_masks
+from priorsolve.operators.pillow import PillowJPEG
 from priorsolve.operators.resample import Kernel
 from priorsolve.operators.sensing import FastSensing, GaussianSensing
 from priorsolve.priors import LinearPrior
@@ -254,6 +257,29 @@ def test_numbers_and_gradients_are_to_the_last_bit_the_same_in_any_batch(operato
 
     for whole, single in zip(looked_at(x), zip(*[looked_at(row[None]) for row in x], strict=True), strict=True):
         assert torch.equal(whole, torch.cat(single))
+
+
+NOBODY = torch.zeros(0, dtype=torch.long)
+PER_IMAGE = Mask(torch.ones(3, 1, 32, 32))
+
+
+@pytest.mark.parametrize(
+    "operator",
+    [*ROUNDED, gaussian_blur(3), Gray() @ gaussian_blur(3), PillowJPEG(50), PER_IMAGE.select(NOBODY), Gray() @ PER_IMAGE.select(NOBODY)],
+    ids=repr,
+)
+def test_no_images_make_no_measurements(operator: Operator) -> None:
+    x = torch.zeros(0, 3, 32, 32, requires_grad=True)
+    y = operator.A(x)
+    assert y.shape == (0, *operator.out_shape((3, 32, 32)))
+    back = y
+    if isinstance(operator, LinearOperator):
+        back = operator.A_adjoint(y) + operator.A_dagger(y) + put_back(x, y, operator) + put_back(x, y, operator, damping=0.1)
+        assert back.shape == x.shape
+    back.sum().backward()  # type: ignore[no-untyped-call]
+    assert operator.support(x.detach()).shape == y.shape
+    prior = LinearPrior.random(4, (3, 32, 32))
+    assert Latent(prior, steps=0)(y.detach(), operator).images.shape == x.shape
 
 
 @pytest.mark.parametrize(

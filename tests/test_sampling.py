@@ -241,3 +241,10 @@ def test_one_solution_has_no_mean() -> None:
         RecipeError, match=r"^recipe: output.mean: samples is 1, which has no mean; set samples to 4 or so, or leave mean out$"
     ):
         run.quick(output={"mean": "samples"})
+
+
+def test_no_photos_have_no_solutions() -> None:
+    answer, samples, _ = solve_several(Latent(toy(), steps=2), torch.zeros(0, 3, 4, 4), Identity(), 3, noise=Gaussian(0.1), mean=True)
+    assert len(answer) == 0
+    assert samples is not None
+    assert samples.images.shape == (0, 3, 3, 4, 4)

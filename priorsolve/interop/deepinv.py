@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from priorsolve.operators.base import LinearOperator, Operator, shape_text
+from priorsolve.operators.base import LinearOperator, Operator, fewest, shape_text
 from priorsolve.operators.noise import Noise
 from priorsolve.priors import Prior
 from priorsolve.showing import shown
@@ -99,7 +99,7 @@ class OperatorPhysics(Physics):  # type: ignore[misc]
         super().__init__(noise_model=ZeroNoise() if noise is None else _SeededNoise(noise, seed))
         buffer = next(operator.buffers(), torch.ones(()))
         self.operator, self.img_size = operator, img_size
-        self.register_buffer("measured", operator.support(torch.ones(operator.batch or 1, *img_size, device=buffer.device)))
+        self.register_buffer("measured", operator.support(torch.ones(fewest(operator), *img_size, device=buffer.device)))
         self.to(buffer.device)
 
     def A(self, x: Images, **parameters: Any) -> Measurements:

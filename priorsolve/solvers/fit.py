@@ -42,8 +42,8 @@ def solve_fitting(
         ValueError: as the solver's own call, or the operator would have to be parted for `batch` and cannot be.
     """
     must_be_measurements(y)
-    size = len(y) if batch is None else batch
-    if size < 1 and batch is not None:
+    size = max(len(y), 1) if batch is None else batch
+    if size < 1:
         raise ValueError(f"batch is {batch}; it must be at least 1")
     seeds = None if seeds is None else checked_seeds(seeds, len(y))
     start = None if start is None else checked_start(start, len(y), next(solver.prior.parameters()))
