@@ -231,6 +231,13 @@ class ComposedLinear(_Chain, LinearOperator):
             y = part.A_adjoint(y)
         return y
 
+    def _A_dagger(self, y: Measurements) -> Images:
+        """What is not finite where nothing is measured, as in `Mask`, is ignored: sums over the picture would spread it."""
+        if not bool(y.isfinite().all()):
+            known = self.support(y.new_ones(fewest(self), *self.in_shape(tuple(y.shape[1:]))))
+            y = torch.where((known > 0) | y.isfinite(), y, 0)
+        return super()._A_dagger(y)
+
     def lift(self, y: Measurements) -> Images:
         """Back through the parts, one after another; then `A†` of what that leaves unexplained, unless it is rounding."""
         x = y

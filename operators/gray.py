@@ -54,8 +54,8 @@ class Gray(LinearOperator):
         return self._A_adjoint(y / sum(w * w for w in self.w))
 
     def support(self, inside: Images) -> Measurements:
-        """1 where any colour is known."""
-        return inside.amax(1, keepdim=True)
+        """1 where any colour that weighs something is known."""
+        return inside[:, [i for i, weight in enumerate(self.w) if weight]].amax(1, keepdim=True)
 
     def lift(self, y: Measurements) -> Images:
         """The same change in all three colours, y / (r + g + b): brightness moves and chroma stays, where `A†` would tint.

@@ -8,7 +8,7 @@ from torch import Tensor
 from priorsolve.operators.base import LinearOperator, Operator, compose, factors, fewest
 from priorsolve.operators.gray import Gray
 from priorsolve.operators.krylov import damped_least_squares
-from priorsolve.showing import shown
+from priorsolve.showing import must_be_number, shown
 from priorsolve.solvers.checks import must_be_measurements
 from priorsolve.solvers.target import got
 from priorsolve.types import Images, Measurements
@@ -30,12 +30,15 @@ def put_back(x: Images, y: Measurements, operator: LinearOperator, *, damping: f
         damping: the square of how large errors of `y` are beside those of `x`: 0.04 for errors of 0.02 and 0.1.
 
     Raises:
-        ValueError: the operator has no `A†`, or the pictures or the measurements do not fit it.
+        ValueError: the operator has no `A†`, the pictures or the measurements do not fit it, or `damping` is below 0 or no number.
     """
     if not isinstance(operator, LinearOperator):
         raise ValueError(
             f"put_back needs a linear operator of priorsolve's, got {shown(operator)}; others have no A†, so keep the pictures as they are"
         )
+    must_be_number(damping, "damping")
+    if damping < 0:
+        raise ValueError(f"damping is {damping}; it must be at least 0")
     must_be_measurements(y)
     if not isinstance(x, Tensor):
         way = "; give torch.from_numpy(x)" if type(x).__name__ == "ndarray" else ""

@@ -147,6 +147,21 @@ def test_what_cannot_be_put_back_is_told(y: Any, operator: Any, message: str) ->
         put_back(pictures(1), y, operator)
 
 
+@pytest.mark.parametrize(
+    ("damping", "message"),
+    [
+        (-1, "^damping is -1; it must be at least 0$"),
+        (math.inf, "^damping is inf; it must be a finite number$"),
+        (math.nan, "^damping is nan; it must be a finite number$"),
+        ("0.1", "^damping is '0.1'; it must be a number$"),
+        (True, "^damping is True; it must be a number$"),
+    ],
+)
+def test_a_damping_that_is_none_is_told(damping: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        put_back(pictures(1), pictures(0), Identity(), damping=damping)
+
+
 def test_measurements_come_to_the_pictures_type_and_one_may_serve_all() -> None:
     x, y, A = pictures(1).float(), pictures(0)[:1], Downsample(4)
     found = put_back(x, A.A(y), A)

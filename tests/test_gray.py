@@ -10,6 +10,8 @@ import torch
 from PIL import Image
 
 from priorsolve.operators.gray import Gray
+from priorsolve.operators.laws import check_laws
+from priorsolve.operators.mask import Mask
 
 
 def test_rec601_is_what_pillow_calls_luminance() -> None:
@@ -47,3 +49,13 @@ def test_shapes_are_checked_at_the_door() -> None:
         Gray().A(torch.zeros(1, 1, 4, 4))
     with pytest.raises(ValueError, match=r"expected measurements of shape \(B, 1, H, W\), got \(B, 3, 4, 4\)"):
         Gray().A_adjoint(torch.zeros(1, 3, 4, 4))
+
+
+def test_a_pixel_of_which_only_weightless_colours_are_known_is_not_measured() -> None:
+    known = torch.ones(3, 4, 4)
+    known[2, :, :2] = 0
+    x = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    operator = Gray([0, 0, 1]) @ Mask(known)
+    assert torch.equal(operator.support(torch.ones_like(x)), known[2:].expand(2, 1, 4, 4))
+    assert torch.equal((Gray() @ Mask(known)).support(torch.ones_like(x)), torch.ones(2, 1, 4, 4))
+    check_laws(operator, (3, 4, 4))

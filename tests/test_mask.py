@@ -12,7 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
+from priorsolve.operators.base import LinearOperator
+from priorsolve.operators.downsample import Downsample
 from priorsolve.operators.drawing import Half, Thickness, draw_picture
+from priorsolve.operators.gray import Gray
 from priorsolve.operators.holes import Holes
 from priorsolve.operators.mask import Mask, join_masks
 
@@ -232,3 +235,15 @@ def test_a_mask_that_hides_everything_is_refused(tmp_path: Path) -> None:
     file = saved(tmp_path / "white.png", np.full((4, 4), 255, np.uint8))
     with pytest.raises(ValueError, match=r"white.png is one big hole \(white everywhere\); see that hole: names the colour"):
         Holes(file=file)
+
+
+def test_what_lies_in_a_hole_is_no_part_of_a_composition_s_pseudo_inverse_either() -> None:
+    known = torch.ones(2, 1, 8, 8)
+    known[..., 2:5, 3:6] = 0
+    operator = Mask(known) @ Gray() @ Downsample(2)
+    assert isinstance(operator, LinearOperator)
+    y = operator.A(torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)))
+    for hole in (torch.nan, torch.inf, 7.0):
+        dirty = torch.where(known > 0, y, hole)
+        torch.testing.assert_close(operator.A_dagger(dirty), operator.A_dagger(y))
+    assert bool(operator.A_dagger(torch.where(known > 0, torch.nan, y)).isnan().any()), "what was measured counts"
