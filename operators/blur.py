@@ -43,9 +43,12 @@ class Blur(LinearOperator):
 
     def __init__(self, kernel: Tensor, padding: Padding = "reflect") -> None:
         super().__init__()
+        if not isinstance(kernel, Tensor) or kernel.is_complex():
+            given = "complex numbers" if isinstance(kernel, Tensor) else f"a {type(kernel).__name__}"
+            raise ValueError(f"Blur: expected a kernel as a real tensor (h, w), got {given}; torch.as_tensor(...) makes one")
         if kernel.ndim != 2 or kernel.numel() == 0:
             raise ValueError(f"Blur: kernel must be of shape (h, w), got {tuple(kernel.shape)}")
-        if padding not in _TORCH_NAME:
+        if padding not in [*_TORCH_NAME]:
             raise ValueError(f"Blur: padding must be one of {', '.join(_TORCH_NAME)}, got {padding!r}")
         with torch.inference_mode(False):
             kernel = kernel.detach().to(torch.float64).clone()

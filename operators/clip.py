@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import final
 
 from priorsolve.operators.base import Operator
+from priorsolve.showing import is_number, shown
 from priorsolve.types import Images, Measurements, Shape
 
 
@@ -20,8 +21,8 @@ class Clip(Operator):
 
     def __init__(self, low: float = 0.0, high: float = 1.0) -> None:
         super().__init__()
-        if not low < high:
-            raise ValueError(f"Clip: low must be below high, got low={low} and high={high}")
+        if not (is_number(low) and is_number(high) and low < high):
+            raise ValueError(f"Clip: low must be below high, got low={shown(low)} and high={shown(high)}")
         self.low, self.high = low, high
 
     def extra_repr(self) -> str:

@@ -6,6 +6,7 @@ from typing import final, get_args
 
 from priorsolve.operators.base import LinearOperator
 from priorsolve.operators.resample import Kernel, shrink, shrink_dagger
+from priorsolve.showing import is_number, shown
 from priorsolve.types import Images, Measurements, Shape
 
 
@@ -25,8 +26,8 @@ class Downsample(LinearOperator):
 
     def __init__(self, factor: int, kernel: Kernel = "bicubic") -> None:
         super().__init__()
-        if factor < 1 or factor != int(factor):
-            raise ValueError(f"Downsample: factor must be a whole number of at least 1, got {factor}")
+        if not (is_number(factor) and factor >= 1) or factor % 1:
+            raise ValueError(f"Downsample: factor must be a whole number of at least 1, got {shown(factor)}")
         if kernel not in get_args(Kernel):
             raise ValueError(f"Downsample: there is no kernel {kernel!r}; choose one of {', '.join(get_args(Kernel))}")
         self.factor = int(factor)

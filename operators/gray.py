@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Literal
 
 import torch
 
 from priorsolve.operators.base import LinearOperator
+from priorsolve.showing import is_number, shown
 from priorsolve.types import Images, Measurements, Shape
 
 WEIGHTS = {"rec601": (0.299, 0.587, 0.114), "rec709": (0.2126, 0.7152, 0.0722), "mean": (1 / 3, 1 / 3, 1 / 3)}
@@ -27,9 +29,10 @@ class Gray(LinearOperator):
         super().__init__()
         if isinstance(weights, str) and weights not in WEIGHTS:
             raise ValueError(f"Gray: there are no weights {weights!r}; choose one of {', '.join(WEIGHTS)}, or give three numbers")
-        self.w = WEIGHTS[weights] if isinstance(weights, str) else tuple(weights)
-        if len(self.w) != 3 or not any(self.w) or not all(map(math.isfinite, self.w)):
-            raise ValueError(f"Gray: weights are three finite numbers (red, green, blue), not all zero, got {weights}")
+        own: tuple[float, ...] = tuple(weights) if isinstance(weights, Iterable) and not isinstance(weights, str) else ()
+        self.w = WEIGHTS[weights] if isinstance(weights, str) else own
+        if len(self.w) != 3 or not all(is_number(w) and math.isfinite(w) for w in self.w) or not any(self.w):
+            raise ValueError(f"Gray: weights are three finite numbers (red, green, blue), not all zero, got {shown(weights)}")
         self._given = weights
 
     def out_shape(self, in_shape: Shape) -> Shape:

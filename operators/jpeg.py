@@ -8,6 +8,7 @@ import torch
 
 from priorsolve.operators.base import Operator
 from priorsolve.operators.pairs import in_pairs
+from priorsolve.showing import is_number, shown
 from priorsolve.types import Images, Measurements, Shape
 
 
@@ -29,8 +30,8 @@ class JPEG(Operator):
 
     def __init__(self, quality: int = 50) -> None:
         super().__init__()
-        if not 1 <= quality <= 100:
-            raise ValueError(f"JPEG: quality must be from 1 to 100, got {quality}")
+        if not is_number(quality) or not 1 <= quality <= 100:
+            raise ValueError(f"JPEG: quality must be from 1 to 100, got {shown(quality)}")
         self.quality = quality
 
     def extra_repr(self) -> str:

@@ -6,12 +6,13 @@ Lengths are in pixels. Angles are in degrees, anticlockwise from the picture's h
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
+
+from priorsolve.showing import checked_path, is_number, shown
 
 SAMPLES_PER_PIXEL = 64
 WIDEST = 1025
@@ -56,8 +57,8 @@ def motion_kernel(length: float, angle: float) -> Tensor:
         ValueError: `length` (pixels) is not above 0 and at most 1024, or `angle` (degrees) is not finite.
     """
     _require_length("motion_kernel", "length", length, most=WIDEST - 1)
-    if not math.isfinite(angle):
-        raise ValueError(f"motion_kernel: angle must be a number of degrees, got {angle}")
+    if not is_number(angle) or not math.isfinite(angle):
+        raise ValueError(f"motion_kernel: angle must be a number of degrees, got {shown(angle)}")
     along = _midpoints(math.ceil(length * SAMPLES_PER_PIXEL), length)
     down, right = -math.sin(math.radians(angle)), math.cos(math.radians(angle))
     rows, columns = (_tents(along * step, reach=math.ceil(length / 2 * abs(step) - 1e-9)) for step in (down, right))
@@ -70,7 +71,7 @@ def read_kernel(file: str) -> Tensor:
     Raises:
         ValueError: there is no such file, or it holds no kernel.
     """
-    path = Path(file)
+    path = checked_path(file, "file_blur: file")
     if not path.is_file():
         raise ValueError(f"file_blur: no kernel file {file!r}; give the path of an image or of a .npy array (h, w)")
     try:
@@ -107,7 +108,7 @@ def _normalised(kernel: Tensor) -> Tensor:
 
 
 def _require_length(what: str, name: str, value: float, *, most: int) -> None:
-    if not value > 0:  # also catches nan
-        raise ValueError(f"{what}: {name} must be above 0 pixels, got {value}")
+    if not is_number(value) or not value > 0:  # also catches nan
+        raise ValueError(f"{what}: {name} must be above 0 pixels, got {shown(value)}")
     if value > most:
         raise ValueError(f"{what}: {name} must be at most {most} pixels, got {value:g}: no kernel is wider than {WIDEST} pixels")

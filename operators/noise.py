@@ -59,6 +59,12 @@ class Noise(ABC):
     def __repr__(self) -> str: ...
 
 
+def must_be_noise(noise: object, who: str, way: str = "") -> None:
+    """Raises ValueError, with a further way out, unless it is a noise, or None."""
+    if noise is not None and not isinstance(noise, Noise):
+        raise ValueError(f"{who} needs a noise of priorsolve.noise, such as Gaussian(0.02), got {shown(noise)}{way}")
+
+
 @final
 class Gaussian(Noise):
     """`y + sigma·n` with n from a standard normal. `sigma` ≥ 0 is in units of the measurement: 0.02 is 5 of 255 grey levels."""

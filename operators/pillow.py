@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from priorsolve.operators.base import Operator
+from priorsolve.showing import is_number, shown
 from priorsolve.types import Images, Measurements, Shape
 
 Filter = Literal["bilinear", "bicubic", "lanczos", "box"]
@@ -28,8 +29,8 @@ class PillowResize(Operator):
 
     def __init__(self, factor: int, filter: Filter = "bicubic") -> None:
         super().__init__()
-        if factor < 1 or factor != int(factor):
-            raise ValueError(f"PillowResize: factor must be a whole number of at least 1, got {factor}")
+        if not (is_number(factor) and factor >= 1) or factor % 1:
+            raise ValueError(f"PillowResize: factor must be a whole number of at least 1, got {shown(factor)}")
         if filter not in get_args(Filter):
             raise ValueError(f"PillowResize: there is no filter {filter!r}; choose one of {', '.join(get_args(Filter))}")
         self.factor, self.filter = int(factor), filter
@@ -65,8 +66,8 @@ class PillowJPEG(Operator):
 
     def __init__(self, quality: int = 50) -> None:
         super().__init__()
-        if not 1 <= quality <= 100:
-            raise ValueError(f"PillowJPEG: quality must be from 1 to 100, got {quality}")
+        if not is_number(quality) or not 1 <= quality <= 100:
+            raise ValueError(f"PillowJPEG: quality must be from 1 to 100, got {shown(quality)}")
         self.quality = quality
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import final
 
 from priorsolve.operators.base import Operator
+from priorsolve.showing import is_number, shown
 from priorsolve.types import Images, Measurements, Shape
 
 
@@ -22,8 +23,8 @@ class Quantize(Operator):
 
     def __init__(self, levels: int = 256) -> None:
         super().__init__()
-        if not levels >= 2 or levels % 1:
-            raise ValueError(f"Quantize: levels must be a whole number of 2 or more, got {levels}")
+        if not (is_number(levels) and levels >= 2) or levels % 1:
+            raise ValueError(f"Quantize: levels must be a whole number of 2 or more, got {shown(levels)}")
         self.levels = int(levels)
 
     def extra_repr(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Literal, final
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from priorsolve.operators.base import LinearOperator, shape_text
 from priorsolve.operators.pairs import in_pairs
 from priorsolve.operators.transforms import TRANSFORMS
+from priorsolve.showing import is_number, is_whole, must_be_number, shown
 from priorsolve.types import Images, Measurements, Shape
 
 
@@ -32,12 +34,15 @@ class Sensing(LinearOperator, ABC):
         name = type(self).__name__
         if (m is None) == (ratio is None):
             raise ValueError(f"{name}: give one of m (how many numbers) and ratio (m over C·H·W), got m={m} and ratio={ratio}")
-        if m is not None and m < 1:
-            raise ValueError(f"{name}: m must be 1 or more, got {m}")
-        if ratio is not None and not 0 < ratio < math.inf:
-            raise ValueError(f"{name}: ratio must be above 0, got {ratio}")
-        if shape is not None and (len(shape) != 3 or min(shape) < 1):
-            raise ValueError(f"{name}: shape must be [C, H, W], such as [3, 64, 64], got {list(shape)}")
+        if m is not None and not (is_whole(m) and m >= 1):
+            raise ValueError(f"{name}: m must be a whole number of 1 or more, got {shown(m)}")
+        if ratio is not None and not (is_number(ratio) and 0 < ratio < math.inf):
+            raise ValueError(f"{name}: ratio must be above 0, got {shown(ratio)}")
+        if not is_whole(seed) or not -(2**63) <= seed < 2**64:
+            raise ValueError(f"{name}: seed must be a whole number of 64 bits, got {shown(seed)}")
+        sized = isinstance(shape, Sequence) and len(shape) == 3 and all(is_whole(side) and side >= 1 for side in shape)
+        if shape is not None and not sized:
+            raise ValueError(f"{name}: shape must be [C, H, W], such as [3, 64, 64], got {shown(shape)}")
         self.m, self.ratio, self.seed = m, ratio, seed
         self.shape = None if shape is None else tuple(shape)
 
@@ -118,6 +123,7 @@ class GaussianSensing(Sensing):
         shape: list[int] | None = None,
     ) -> None:
         super().__init__(m, ratio, seed, shape)
+        must_be_number(limit_gb, "GaussianSensing: limit_gb")
         self.limit_gb = limit_gb
         if shape is None:
             return
@@ -170,7 +176,7 @@ class FastSensing(Sensing):
         shape: list[int] | None = None,
     ) -> None:
         super().__init__(m, ratio, seed, shape)
-        if transform not in TRANSFORMS:
+        if transform not in [*TRANSFORMS]:
             raise ValueError(f"FastSensing: transform must be one of {', '.join(TRANSFORMS)}, got {transform!r}")
         self.transform = transform
         if shape is None:
@@ -191,13 +197,21 @@ class FastSensing(Sensing):
         return f"{super().extra_repr()}, transform={self.transform!r}"
 
     def _A(self, x: Images) -> Measurements:
+        self._check_type(x)
         coefficients = in_pairs(TRANSFORMS[self.transform].forward, x.flatten(1) * self.signs.to(x.device))
         return math.sqrt(self.n / self.rows) * coefficients.index_select(1, self.chosen.to(x.device))
 
     def _A_adjoint(self, y: Measurements) -> Images:
+        self._check_type(y)
         coefficients = y.new_zeros(len(y), self.n).index_copy(1, self.chosen.to(y.device), y)
         x = in_pairs(TRANSFORMS[self.transform].inverse, coefficients) * self.signs.to(y.device)
         return math.sqrt(self.n / self.rows) * x.view(-1, *self._sized())
 
     def _A_dagger(self, y: Measurements) -> Images:
         return self.rows / self.n * self._A_adjoint(y)
+
+    def _check_type(self, given: Tensor) -> None:
+        """Raises ValueError for a type without a transform: an FFT, which the cosine transform too is, has no short ones."""
+        by_fft = self.transform != "hadamard" or self.n & (self.n - 1)
+        if by_fft and given.dtype not in (torch.float32, torch.float64):
+            raise ValueError(f"{self}: computes in float32 and float64, got {given.dtype}; give it .float()")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from priorsolve.operators.base import Operator, fewest
-from priorsolve.operators.noise import Noise
+from priorsolve.operators.noise import Noise, must_be_noise
 from priorsolve.showing import shown
 from priorsolve.solvers import OnStep, Solution, Solves, Step
 from priorsolve.solvers.averaged import with_images
@@ -80,10 +80,11 @@ def solve_several(
             solver's are.
 
     Raises:
-        ValueError: the second solution is the first one again, or `k` is below 1.
+        ValueError: the second solution is the first one again, `k` is below 1, or `noise` is none.
     """
     if not isinstance(k, Integral) or k < 1:
         raise ValueError(f"k is {shown(k)}; give a whole number of solutions, at least 1")
+    must_be_noise(noise, "solve_several")
     first, batch = solve_fitting(solver, y, operator, seeds=seeds, on_step=_part(on_step, 0, k), batch=batch)
     if k == 1:
         return first, None, batch

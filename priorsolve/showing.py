@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-from numbers import Real
+from numbers import Integral, Real
 from pathlib import Path
+from typing import TypeGuard
 
 
 def shown(value: object) -> str:
@@ -16,9 +17,19 @@ def shown(value: object) -> str:
     return text if len(text) <= 60 and "\n" not in text else f"a {type(value).__name__}"
 
 
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether it is a real number; true and false are none."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def is_whole(value: object) -> TypeGuard[int]:
+    """Whether it is a whole number, and of a whole number's type."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
 def must_be_number(value: object, name: str) -> None:
     """Raises ValueError unless it is a finite number."""
-    if not isinstance(value, Real) or isinstance(value, bool):
+    if not is_number(value):
         raise ValueError(f"{name} is {shown(value)}; it must be a number")
     if not math.isfinite(value):
         raise ValueError(f"{name} is {value}; it must be a finite number")

@@ -17,7 +17,7 @@ from priorsolve.operators.base import Identity
 from priorsolve.operators.jpeg import JPEG
 from priorsolve.operators.laws import dot_test, linearity
 from priorsolve.report import write_report
-from priorsolve.solvers import Latent, Staged, Tuned, save_delta, start_at
+from priorsolve.solvers import Langevin, Latent, Staged, Tuned, save_delta, start_at
 from priorsolve.solvers.layerwise import Layerwise
 
 CODES: Any = torch.zeros(1, 4).numpy()
@@ -129,3 +129,80 @@ def test_a_network_in_training_is_no_operator(layer: torch.nn.Module, given: Cal
         Latent(linear(torch.float32), steps=2)(pictures(2, torch.float32), given(network))
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     Latent(linear(torch.float32), steps=2)(pictures(2, torch.float32), given(network.eval()))
+
+
+ours: Any = ps.operators  # what follows gives its classes what their types do not allow
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: ours.Downsample("2"), "^Downsample: factor must be a whole number of at least 1, got '2'$"),
+        (lambda: ours.PillowResize("2"), "^PillowResize: factor must be a whole number of at least 1, got '2'$"),
+        (lambda: ours.JPEG("a"), "^JPEG: quality must be from 1 to 100, got 'a'$"),
+        (lambda: ours.PillowJPEG("a"), "^PillowJPEG: quality must be from 1 to 100, got 'a'$"),
+        (lambda: ours.Quantize("a"), "^Quantize: levels must be a whole number of 2 or more, got 'a'$"),
+        (lambda: ours.Clip("a", 1), "^Clip: low must be below high, got low='a' and high=1$"),
+        (lambda: ours.Gray(["a", 1, 2]), r"^Gray: weights are three finite numbers .*, got \['a', 1, 2\]$"),
+        (lambda: ours.Gray(3), "^Gray: weights are three finite numbers .*, got 3$"),
+        (lambda: ours.gaussian_blur("a"), "^gaussian_kernel: sigma must be above 0 pixels, got 'a'$"),
+        (lambda: ours.disk_blur(None), "^disk_kernel: radius must be above 0 pixels, got None$"),
+        (lambda: ours.motion_blur(3, "a"), "^motion_kernel: angle must be a number of degrees, got 'a'$"),
+        (lambda: ours.gaussian_blur(1, []), r"^Blur: padding must be one of .*, got \[\]$"),
+        (lambda: ours.file_blur(3), "^file_blur: file is 3; give a file's"),
+        (lambda: ours.Blur([[1.0]]), r"^Blur: expected a kernel as a real tensor \(h, w\), got a list; torch.as_tensor\(...\) makes one$"),
+        (lambda: ours.Blur(torch.ones(3, 3) * 1j), r"^Blur: expected a kernel as a real tensor \(h, w\), got complex numbers"),
+        (lambda: ours.GaussianSensing(m=3.5), "^GaussianSensing: m must be a whole number of 1 or more, got 3.5$"),
+        (lambda: ours.GaussianSensing(m=True), "^GaussianSensing: m must be a whole number of 1 or more, got True$"),
+        (lambda: ours.GaussianSensing(m="3"), "^GaussianSensing: m must be a whole number of 1 or more, got '3'$"),
+        (lambda: ours.GaussianSensing(m=3, limit_gb="a"), "^GaussianSensing: limit_gb is 'a'; it must be a number$"),
+        (lambda: ours.FastSensing(ratio="a"), "^FastSensing: ratio must be above 0, got 'a'$"),
+        (lambda: ours.FastSensing(m=3, seed="a"), "^FastSensing: seed must be a whole number of 64 bits, got 'a'$"),
+        (lambda: ours.FastSensing(m=3, seed=2**64), "^FastSensing: seed must be a whole number of 64 bits, got 1844"),
+        (lambda: ours.FastSensing(m=3, transform=[]), r"^FastSensing: transform must be one of hadamard, dct, fft, got \[\]$"),
+        (lambda: ours.FastSensing(m=3, shape=[3, 8, 8.5]), r"^FastSensing: shape must be \[C, H, W\], .*, got \[3, 8, 8.5\]$"),
+        (lambda: ours.FastSensing(m=3, shape=8), r"^FastSensing: shape must be \[C, H, W\], .*, got 8$"),
+    ],
+)
+def test_what_is_no_number_of_an_operator_is_told(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_fast_sensing_has_transforms_in_some_types(dtype: torch.dtype) -> None:
+    x = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    assert ours.FastSensing(m=9, shape=[1, 8, 8]).A(x.to(dtype)).dtype == dtype
+    for operator, rows in (
+        (ours.FastSensing(m=9, shape=[1, 8, 8], transform="dct"), x),
+        (ours.FastSensing(m=9, shape=[1, 8, 7]), x[..., :7]),
+    ):
+        for call, given in ((operator.A, rows), (operator.A_adjoint, x.new_ones(2, 9))):
+            with pytest.raises(ValueError, match=rf"\): computes in float32 and float64, got {dtype}; give it .float\(\)$"):
+                call(given.to(dtype))
+
+
+class Once(torch.autograd.Function):
+    """Twice its input, with a gradient that has none."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return 2 * x
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return 2 * gradients[0]
+
+
+def test_langevin_tells_of_an_operator_without_second_derivatives() -> None:
+    twice: Callable[[Tensor], Tensor] = Once.apply
+    with pytest.raises(ValueError, match=r"^langevin: finds its step by gradients of gradients, and the operator .* has none"):
+        Langevin(linear(), noise=0.1, steps=2)(pictures(2), twice)
+    assert len(Latent(linear(), steps=2)(pictures(2), twice)) == 2
+
+
+def test_a_noise_that_is_none_is_told() -> None:
+    number: Any = 0.1
+    with pytest.raises(ValueError, match=r"^solve_several needs a noise of priorsolve.noise, such as Gaussian\(0.02\), got 0.1$"):
+        ps.solve_several(Latent(linear(), steps=2), pictures(2), Identity(), 2, noise=number)

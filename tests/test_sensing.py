@@ -103,7 +103,7 @@ def test_amount_seed_and_shape(make: Callable[..., Any]) -> None:
     [
         (lambda: GaussianSensing(), "give one of m .* got m=None and ratio=None"),
         (lambda: FastSensing(m=3, ratio=0.1), "give one of m .* got m=3 and ratio=0.1"),
-        (lambda: FastSensing(m=0), "m must be 1 or more, got 0"),
+        (lambda: FastSensing(m=0), "m must be a whole number of 1 or more, got 0"),
         (lambda: GaussianSensing(ratio=-0.5), "ratio must be above 0, got -0.5"),
         (lambda: GaussianSensing(m=3, shape=[64, 64]), r"shape must be \[C, H, W\].* got \[64, 64\]"),
         (lambda: FastSensing(m=3, transform="haar"), "transform must be one of hadamard, dct, fft, got 'haar'"),  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from priorsolve.operators.base import LinearOperator, Operator, fewest, shape_text
-from priorsolve.operators.noise import Noise
+from priorsolve.operators.noise import Noise, must_be_noise
 from priorsolve.priors import Prior
 from priorsolve.showing import shown
 from priorsolve.solvers import Solves, Staged
@@ -58,11 +58,7 @@ def to_physics(operator: Operator, noise: Noise | None = None, *, img_size: Shap
         raise ValueError(
             f"to_physics needs one of priorsolve's operators, got {shown(operator)}; deepinv's own Physics(A=...) takes functions"
         )
-    if noise is not None and not isinstance(noise, Noise):
-        raise ValueError(
-            f"to_physics needs a noise of priorsolve.noise, such as Gaussian(0.02), got {shown(noise)}; "
-            "a noise model of deepinv's is set afterwards, with set_noise_model"
-        )
+    must_be_noise(noise, "to_physics", "; a noise model of deepinv's is set afterwards, with set_noise_model")
     kind = LinearOperatorPhysics if isinstance(operator, LinearOperator) else OperatorPhysics
     return kind(operator, noise, tuple(img_size), seed)
 

@@ -15,6 +15,7 @@ from priorsolve.priors.base import Prior
 from priorsolve.solvers.base import Keep, Solver
 from priorsolve.solvers.checks import at_least, known_space, positive
 from priorsolve.solvers.drawing import carried, maps_of, picture
+from priorsolve.solvers.fit import is_out_of_memory
 from priorsolve.solvers.optimisers import Descent, Optimiser
 from priorsolve.solvers.solution import Solution
 from priorsolve.solvers.starts import best_sampled
@@ -24,6 +25,10 @@ from priorsolve.solvers.task import At, Task
 from priorsolve.types import Images, PerImage
 
 _NORMAL = ("z", "p_n", "p_n+")
+_ONCE = (
+    "langevin: finds its step by gradients of gradients, and the operator (or the prior) has none ({}); "
+    "write it with torch functions that can be differentiated twice, or use the solver latent"
+)
 
 
 @final
@@ -134,7 +139,10 @@ class _Chain(Task):
 
 
 def largest_curvature(function: Callable[[Tensor], Tensor], codes: Tensor, iterations: int = 12) -> PerImage:
-    """The largest eigenvalue of JᵀJ for each row, J being the derivative of `function` there: power iteration, from below."""
+    """The largest eigenvalue of JᵀJ for each row, J being the derivative of `function` there: power iteration, from below.
+
+    J·vector is the derivative of Jᵀ·probe by the probe. Raises ValueError where a gradient has none.
+    """
     with torch.enable_grad():
         leaf = codes.detach().requires_grad_()
         made = function(leaf)
@@ -144,7 +152,12 @@ def largest_curvature(function: Callable[[Tensor], Tensor], codes: Tensor, itera
     size = vector.flatten(1).norm(dim=1)
     for _ in range(iterations):
         vector = vector / size.clamp_min(1e-30).view(-1, *[1] * (codes.ndim - 1))
-        (pushed,) = torch.autograd.grad(pulled, probe, vector, retain_graph=True)
+        try:
+            (pushed,) = torch.autograd.grad(pulled, probe, vector, retain_graph=True)
+        except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise
+            raise ValueError(_ONCE.format(str(error).partition("\n")[0])) from error
         (vector,) = torch.autograd.grad(made, leaf, pushed, retain_graph=True)
         size = vector.flatten(1).norm(dim=1)
     largest: PerImage = size
