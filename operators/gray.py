@@ -58,7 +58,8 @@ class Gray(LinearOperator):
 
     def support(self, inside: Images) -> Measurements:
         """1 where any colour that weighs something is known."""
-        return inside[:, [i for i, weight in enumerate(self.w) if weight]].amax(1, keepdim=True)
+        weighty = [inside[:, i : i + 1] for i, weight in enumerate(self.w) if weight]  # slices: a list of places would be uploaded
+        return torch.cat(weighty, 1).amax(1, keepdim=True)
 
     def lift(self, y: Measurements) -> Images:
         """The same change in all three colours, y / (r + g + b): brightness moves and chroma stays, where `A†` would tint.
