@@ -107,9 +107,8 @@ class Staged:
         must_be_told(on_step)
         solutions: list[Solution] = []
         before = 0
-        delicate = max(
-            (i for i, stage in enumerate(self.stages) if stage.amplifies), default=0
-        )  # its start must be the same to the last bit
+        # up to here starts must be the same to the last bit, whatever the batch
+        delicate = max((i for i, stage in enumerate(self.stages) if stage.amplifies), default=0)
         for i, stage in enumerate(self.stages):
             with singly(i < delicate):
                 start = stage(y, operator, seeds=seeds, start=start, on_step=_shifted(on_step, before, self.steps))
