@@ -103,9 +103,8 @@ def against_dgp(prior: Prior, steps: int = 40) -> Contest:
         }
         return Staged([Tuned(prior, blocks=stage.blocks, weights_lr=stage.weights_lr, lr=stage.lr, **common) for stage in STAGES])
 
-    return Contest(
-        task, lambda y: one_by_one(dgp, prior, task.A, y, steps=steps, select=select), {"same": stages()}, 5 * steps, (2, 16), 16
-    )
+    ours = {"same": stages(), "same, its moments too": stages(carry_moments=True, keep="last")}
+    return Contest(task, lambda y: one_by_one(dgp, prior, task.A, y, steps=steps, select=select), ours, 5 * steps, (2, 16), 16)
 
 
 def against_pulse(prior: Prior, steps: int = 100) -> Contest:

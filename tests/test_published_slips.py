@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from prior_support import made
 from test_dcgan import random_state
 from test_tuned import measured
+from torch import Tensor
 
+from benchmarks.reference_loops import Stage, dgp
+from priorsolve.losses import Mixture, l2
 from priorsolve.operators.base import Identity
-from priorsolve.priors import DCGAN
-from priorsolve.solvers import Layered, Multicode, Staged
+from priorsolve.priors import DCGAN, Prior
+from priorsolve.solvers import Layered, Multicode, Solution, Staged, start_at
+from priorsolve.solvers.delta import load_delta, save_delta
 from priorsolve.solvers.drawing import picture
 from priorsolve.solvers.instance import batch_norms
 from priorsolve.solvers.tuned import Tuned
@@ -64,6 +70,67 @@ def test_dgp_loses_the_sign_of_gains() -> None:
     assert torch.equal(shift, ours.codes[f"weights:{first}.instance"][:, 1])
     with pytest.raises(ValueError, match="unsigned_gain is about how instance_norm begins, which is off"):
         Tuned(prior, unsigned_gain=True)
+
+
+STAGES = [Stage(1, 1e-3, 1e-2), Stage(2, 1e-3, 1e-2), Stage(4, 5e-4, 1e-3)]
+
+
+def in_stages(prior: Prior, *, start: Solution, y: Tensor, **settings: Any) -> Solution:
+    """`STAGES` as `tuned` goes through them, from the code that DGP's loop begins at; the last state, as theirs."""
+    common: dict[str, Any] = {"steps": 4, "nll": 0.02, "loss": Mixture([(l2, 40.0)]), "keep": "last", **settings}
+    stages = [Tuned(prior, blocks=stage.blocks, weights_lr=stage.weights_lr, lr=stage.lr, **common) for stage in STAGES]
+    return Staged(stages)(y, Identity(), start=start)
+
+
+def test_dgp_hands_adams_moments_from_stage_to_stage() -> None:
+    prior = DCGAN.from_state(random_state())
+    y = measured(DCGAN.from_state(random_state(seed=1)), 1)
+    start = start_at(prior, dgp(prior, Identity().A, y, stages=[], select=3).codes, "z")
+    loop = dgp(prior, Identity().A, y, stages=STAGES, steps=4, select=3).images
+    carried, anew = in_stages(prior, start=start, y=y, carry_moments=True), in_stages(prior, start=start, y=y)
+    torch.testing.assert_close(carried.images, loop, atol=2e-5, rtol=0)
+    assert float((anew.images - loop).abs().max()) > 1e-3
+    assert "Adam's moments" in repr(carried)
+    # weights that did not move yet have moments too, and all of the twelve steps
+    assert int(carried.codes["adam:steps"]) == 12
+    assert all(f"adam:second:{name}" in carried.codes for name in carried.codes if name.startswith("weights:"))
+
+
+def test_carried_momentum_is_torchs_own_adam_going_on() -> None:
+    prior = DCGAN.from_state(random_state())
+    y = measured(DCGAN.from_state(random_state(seed=1)), 2)
+    settings: dict[str, Any] = {"lr": 0.01, "weights_lr": 1e-3, "beta1": 0.9, "keep": "last", "candidates": 2}
+    once = Tuned(prior, steps=8, **settings)(y, Identity())
+    parts = Staged([Tuned(prior, steps=5, carry_moments=True, **settings), Tuned(prior, steps=3, carry_moments=True, **settings)])
+    torch.testing.assert_close(parts(y, Identity()).images, once.images, atol=1e-5, rtol=0)
+    anew = Staged([Tuned(prior, steps=5, **settings), Tuned(prior, steps=3, **settings)])(y, Identity())
+    assert float((anew.images - once.images).abs().max()) > 1e-3
+
+
+def test_moments_belong_to_their_photo(tmp_path: Path) -> None:
+    prior = DCGAN.from_state(random_state())
+    y = measured(DCGAN.from_state(random_state(seed=1)), 3)
+    first = Tuned(prior, blocks=1, steps=20, candidates=4, restarts=2, weights_lr=1e-3, carry_moments=True)
+    losses = first(y, Identity()).misfit
+    first = dataclasses.replace(first, stop_at=float(losses.max()) * 1.001)  # one photo needs all steps, others leave
+    both = Staged([first, Tuned(prior, steps=5, weights_lr=1e-3, carry_moments=True)])
+    batch = both(y, Identity())
+    taken = batch.codes["adam:steps"].long().tolist()
+    assert len(set(taken)) > 1
+    for i in range(3):
+        alone = both(y[i : i + 1], Identity())
+        assert alone.codes["adam:steps"].long().tolist() == taken[i : i + 1]
+        torch.testing.assert_close(alone.images, batch.images[i : i + 1], atol=1e-5, rtol=0)
+    # what another solver goes on with, and what is kept of a photo's prior, is without them
+    save_delta(prior, batch, 1, tmp_path / "one.safetensors")
+    assert set(load_delta(prior, tmp_path / "one.safetensors")[1]) == {"z"}
+    further = Tuned(prior, steps=2)(y, Identity(), start=batch)
+    assert not any(name.startswith("adam:") for name in further.codes)
+
+
+def test_only_adams_moments_can_be_carried() -> None:
+    with pytest.raises(ValueError, match="carry_moments is about adam's moments; leave it out with sgd"):
+        Tuned(made("dcgan"), optimiser="sgd", carry_moments=True)
 
 
 def test_ilo_drops_the_picture_drawn_so_far() -> None:

@@ -16,6 +16,7 @@ from priorsolve.files import write_atomically
 from priorsolve.priors.base import Prior
 from priorsolve.priors.errors import CheckpointError
 from priorsolve.showing import shown
+from priorsolve.solvers.carried_adam import forgotten
 from priorsolve.solvers.instance import instance_normed
 from priorsolve.solvers.solution import Solution
 from priorsolve.solvers.weights import named, parted
@@ -41,7 +42,7 @@ def save_delta(prior: Prior, solution: Solution, index: int, path: str | Path) -
         raise ValueError(f"there is no image {index} in a solution of {len(solution.images)}; count from 0")
     if not parted(solution.codes)[1]:
         raise ValueError("the solution has no tuned weights; its codes are all there is, so save those")
-    tensors = {name: value[index].detach().cpu().contiguous() for name, value in solution.codes.items()}
+    tensors = {name: value[index].detach().cpu().contiguous() for name, value in forgotten(solution.codes).items()}
     write_atomically(Path(path), save(tensors, {"format": "pt", _KIND: fingerprint(prior), _FAMILY: str(prior)}))
 
 

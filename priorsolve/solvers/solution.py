@@ -81,8 +81,9 @@ class Solution:
     def __repr__(self) -> str:
         count, *shape = self.images.shape
         tuned = sum(name.startswith("weights:") for name in self.codes)
-        codes = [f"{name} {tuple(code.shape[1:])}" for name, code in self.codes.items() if not name.startswith("weights:")]
+        codes = [f"{name} {tuple(code.shape[1:])}" for name, code in self.codes.items() if not name.startswith(("weights:", "adam:"))]
         codes += [f"{tuned} tuned weights"] if tuned else []
+        codes += ["Adam's moments"] if any(name.startswith("adam:") for name in self.codes) else []
         stops = ", ".join(f"{self.stopped.count(stop)} {stop.name}" for stop in dict.fromkeys(self.stopped))
         return f"Solution({count} × {'×'.join(map(str, shape))}; codes: {', '.join(codes)}; stopped: {stops or 'none'})"
 

@@ -12,6 +12,7 @@ from priorsolve.losses import Loss, l2
 from priorsolve.penalties import Penalty, check_penalties, penalties_of
 from priorsolve.priors.base import Prior
 from priorsolve.solvers.base import Keep, Solver
+from priorsolve.solvers.carried_adam import CarriedAdam, forgotten
 from priorsolve.solvers.checks import at_least, decay_rate, known_class, known_space, one_of, positive, shares
 from priorsolve.solvers.drawing import carried
 from priorsolve.solvers.instance import batch_norms, instance_normed, twin
@@ -57,6 +58,8 @@ class Tuned(Solver):
             them: where a gain is negative a channel begins at its mirror image, and so the picture at another.
         optimiser: adam, sgd, momentum (0.9) or rmsprop.
         beta1: Adam's first decay rate; DGP's has no momentum.
+        carry_moments: Adam goes on with the moments that the stage before left, where that carries them too, and has some of the blocks'
+            weights that do not move yet as well, as the one Adam of DGP's program. They are in `solution.codes`, as `adam:…`.
         warmup, decay, decay_share: the shape of both rates over the steps.
         candidates: sampled codes of which the best begins, judged in the measurement with the weights as they are in the prior.
         start_loss: judges the candidates; `loss` if left out.
@@ -87,6 +90,7 @@ class Tuned(Solver):
     unsigned_gain: bool = False
     optimiser: Mover = "adam"
     beta1: float = 0.0
+    carry_moments: bool = False
     warmup: float = 0.0
     decay: Decay = "none"
     decay_share: float = 1.0
@@ -132,6 +136,8 @@ class Tuned(Solver):
             raise ValueError(f"instance_norm: {self.prior} has no BatchNorm over pixels that it could replace; leave it out")
         if self.unsigned_gain and not self.instance_norm:
             raise ValueError("unsigned_gain is about how instance_norm begins, which is off; switch that on, or leave it out")
+        if self.carry_moments and self.optimiser != "adam":
+            raise ValueError(f"carry_moments is about adam's moments; leave it out with {self.optimiser}")
 
     @property
     def schedule(self) -> Schedule:
@@ -143,6 +149,8 @@ class Tuned(Solver):
         return Rules(noise=self.noise, plateau=self.plateau, target=self.stop_at)
 
     def fresh_optimiser(self) -> Optimiser:
+        if self.carry_moments:
+            return CarriedAdam(self.beta1)
         return LeanAdam(self.beta1) if self.optimiser == "adam" else make_optimiser(self.optimiser, self.beta1)
 
     def ready(self) -> Prior:
@@ -155,16 +163,20 @@ class Tuned(Solver):
             earlier |= beginning_norms(prior, codes | earlier, self.unsigned_gain)
         drawing = instance_normed(prior, parted(earlier)[1])
         moved = tunable(drawing, codes, self.blocks, self.block_ratio) if self.weights_lr else {}
+        if self.carry_moments and self.blocks is not None:
+            moved = dict.fromkeys(tunable(drawing, codes, len(prior.blocks)), 0.0) | moved
         weights = copies(prior, moved, len(codes[self._space])) | earlier
         like = codes[self._space]
         units = {PREFIX + name: like.new_full((), self.weights_lr * share) for name, share in moved.items()}
         variables = codes | weights
-        held = set(variables) - set(units) - ({self._space} if self.lr or self.tune_embedding else set())
+        moving = set(units) | ({self._space} if self.lr or self.tune_embedding else set())
+        if self.carry_moments:
+            variables |= CarriedAdam(self.beta1).remembered(variables, sorted(moving), {} if start is None else start.codes)
         return TunedSearch(
             variables=variables,
             spread=units | {self._space: self._code_unit(like)},
             restarts=restarts,
-            held=frozenset(held),
+            held=frozenset(set(variables) - moving),
             prior=drawing,
             space=self._space,
             nll=self.nll,
@@ -212,7 +224,7 @@ class TunedSearch(Task):
     penalties: Sequence[tuple[float, Penalty]] = ()
 
     def draw(self, variables: Variables, at: At) -> Images:
-        return tuned_picture(self.prior, variables)
+        return tuned_picture(self.prior, forgotten(variables))
 
     def penalty(self, variables: Variables, at: At) -> PerImage:
         codes = variables[self.space]
