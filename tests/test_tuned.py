@@ -14,8 +14,8 @@ from priorsolve.operators.base import Identity
 from priorsolve.operators.mask import Mask
 from priorsolve.priors import Prior
 from priorsolve.solvers import Latent, Pivotal, Staged
+from priorsolve.solvers.loop import _improved
 from priorsolve.solvers.optimisers import Adam
-from priorsolve.solvers.run import _improved
 from priorsolve.solvers.stopping import Stop
 from priorsolve.solvers.tuned import Tuned
 from priorsolve.solvers.weights import LeanAdam, tunable, tuned_picture

@@ -12,8 +12,8 @@ from priorsolve.losses import Loss
 from priorsolve.priors.bank import bank_of
 from priorsolve.priors.base import Prior, singly
 from priorsolve.solvers.checks import checked_seeds, checked_start, must_be_told, sound
+from priorsolve.solvers.loop import Loop, LoopSettings
 from priorsolve.solvers.optimisers import Adam, Optimiser
-from priorsolve.solvers.run import CHECK_EVERY, Plan, Run
 from priorsolve.solvers.solution import OnStep, Solution, Step
 from priorsolve.solvers.steps import Schedule
 from priorsolve.solvers.stopping import Rules
@@ -23,7 +23,7 @@ from priorsolve.types import HasA, Images, Measurements, Progress
 
 Keep = Literal["best", "last"]
 
-__all__ = ["CHECK_EVERY", "Keep", "OnStep", "Solution", "Solver", "Solves", "Step"]
+__all__ = ["Keep", "OnStep", "Solution", "Solver", "Solves", "Step"]
 
 
 class Solves(Protocol):
@@ -60,7 +60,7 @@ class Solver(ABC):
     """Immutable hyper-parameters and a call: `solver(y, A) -> Solution`.
 
     A leaf is a frozen dataclass whose `begin` makes a `Task`: what moves, how that draws pictures, what it costs beside the misfit
-    and where it must stay. The loop (`solvers/run.py`) is the same for all.
+    and where it must stay. The loop (`solvers/loop.py`) is the same for all.
     """
 
     prior: Prior
@@ -162,6 +162,13 @@ class Solver(ABC):
             seeds = checked_seeds([self.seed] * measured.count if seeds is None else seeds, measured.count)
             start = None if start is None else checked_start(start, measured.count, like)
             task = self.begin(prior, measured, seeds, start)
-            roughly = prior.computes is not None
-            plan = Plan(self.steps, self.loss, self.schedule, self.rules, frozenset(self.halve_at), self.keep == "last", roughly)
-            return Run(plan, task, self.fresh_optimiser(), measured, seeds).solved(on_step)
+            settings = LoopSettings(
+                steps=self.steps,
+                loss=self.loss,
+                schedule=self.schedule,
+                rules=self.rules,
+                halve_at=frozenset(self.halve_at),
+                keeps_last=self.keep == "last",
+                reduced_precision=prior.computes is not None,
+            )
+            return Loop(settings, task, self.fresh_optimiser(), measured, seeds).solved(on_step)

@@ -23,7 +23,7 @@ CHECK_EVERY = 10
 
 
 @dataclass(frozen=True)
-class Plan:
+class LoopSettings:
     """What the loop must know of a solver."""
 
     steps: int
@@ -32,19 +32,19 @@ class Plan:
     rules: Rules
     halve_at: frozenset[int]
     keeps_last: bool
-    roughly: bool
-    """Whether pictures are judged as a network of fewer bits draws them, and not as they are kept."""
+    reduced_precision: bool
+    """Whether the search computes in fewer bits than the pictures that are kept, so misfits are taken again at the end."""
 
 
-class Run:
+class Loop:
     """The state of one solve. Rows are active images × restarts; `final…` and `history` are kept for all B images."""
 
-    def __init__(self, plan: Plan, task: Task, optimiser: Optimiser, measured: Measured, seeds: Sequence[int]) -> None:
-        self.plan, self.task, self.optimiser, self.measured, self.restarts = plan, task, optimiser, measured, task.restarts
+    def __init__(self, settings: LoopSettings, task: Task, optimiser: Optimiser, measured: Measured, seeds: Sequence[int]) -> None:
+        self.settings, self.task, self.optimiser, self.measured, self.restarts = settings, task, optimiser, measured, task.restarts
         variables = task.variables
         like = next(iter(variables.values()))
         count, device = measured.count, like.device
-        # one per row; what an optimiser gave is never changed, so the best may be the same tensors
+        # per row; optimisers return new tensors, so `best` may share them
         self.variables = {name: value.clone() for name, value in variables.items()}
         self.gradients: Variables = {}
         self.shaken = self.was_shaken = False
@@ -52,13 +52,13 @@ class Run:
         self.objective, self.misfit, self.residual = (measured.y.new_full((count * self.restarts,), torch.inf) for _ in range(3))
         self.finite, self.moving = (torch.ones(count * self.restarts, dtype=torch.bool, device=device) for _ in range(2))
         self.seeds = row_seeds(seeds, self.restarts, device)
-        # one per active image
+        # per active image
         self.images = torch.arange(count, device=device)
         self.target = measured.target(self.images, self.restarts)
         self.watch = Watch.start(count, measured.y)
         self.verdict = torch.full((count,), RUNNING, device=device)
         self.steps = torch.zeros_like(self.verdict)
-        # one per image
+        # per image
         self.own_seeds = row_seeds(seeds, 1, device)
         self.final = {name: self._by_image(value)[:, 0].clone() for name, value in variables.items()}
         self.final_objective, self.final_misfit = (measured.y.new_full((count,), torch.inf) for _ in range(2))
@@ -67,24 +67,24 @@ class Run:
 
     def solved(self, on_step: OnStep | None) -> Solution:
         """Run to the end."""
-        for step in range(self.plan.steps + 1):
+        for step in range(self.settings.steps + 1):
             if self.measured.count:
                 self.evaluate(step)
-            if step in self.plan.halve_at:
+            if step in self.settings.halve_at:
                 self.halve()
-            if step % CHECK_EVERY == 0 or step == self.plan.steps:
+            if step % CHECK_EVERY == 0 or step == self.settings.steps:
                 self.retire()
                 if on_step is not None:
                     on_step(self.report(step))
                 if not len(self.images):
                     break
-            if step < self.plan.steps:
+            if step < self.settings.steps:
                 self.move(step)
         return self.solution()
 
     def evaluate(self, step: int) -> None:
         """Draw, measure, compare; keep the best; judge. Leaves the gradients for `move`."""
-        last, at = step == self.plan.steps, self._at(step)
+        last, at = step == self.settings.steps, self._at(step)
         if self.shaken:  # what was judged by other pictures than its own is no measure for what comes
             self.objective = torch.where(self.moving, torch.inf, self.objective)
             self.final_objective[self.images] = torch.where(self.verdict == RUNNING, torch.inf, self.final_objective[self.images])
@@ -94,7 +94,7 @@ class Run:
             moved = [] if last else [name for name in self.variables if name not in self.task.held]
             leaves = {name: value.detach().requires_grad_(name in moved) for name, value in self.variables.items()}
             estimate = self.target.estimate(self.task.draw(leaves, at))
-            misfit = self.target.misfit(estimate, self.plan.loss)
+            misfit = self.target.misfit(estimate, self.settings.loss)
             objective = self.task.objective(misfit, leaves, at)
             if not last:
                 # what a picture does not depend on, such as noise maps that act before its block only, has a gradient of 0
@@ -102,11 +102,11 @@ class Run:
                 self.gradients = dict(zip(moved, gradients, strict=True))
         misfit, objective = misfit.detach(), objective.detach()
         self.finite = objective.isfinite()
-        better = (self.finite if self.plan.keeps_last else objective < self.objective) & self.moving
+        better = (self.finite if self.settings.keeps_last else objective < self.objective) & self.moving
         self.best = {name: _improved(best, self.variables[name], better) for name, best in self.best.items()}
         self.objective = torch.where(better, objective, self.objective)
         self.misfit = torch.where(better, misfit, self.misfit)
-        rules = self.plan.rules
+        rules = self.settings.rules
         if rules.noise is not None:  # else nobody asks before the end
             self.residual = torch.where(better, self.target.residual(estimate.detach()), self.residual)
         best, place = self._by_image(self.objective).min(1)
@@ -120,7 +120,7 @@ class Run:
 
     def move(self, step: int) -> None:
         """One step of the optimiser for the rows that have not stopped."""
-        lr = self.plan.schedule.at(step, self.plan.steps)
+        lr = self.settings.schedule.at(step, self.settings.steps)
         moved = self.optimiser.move(self.variables, self.gradients, step, lr, self.task.spread)
         moved = self.task.project(moved, self._at(step))
         self.variables = {name: _where(self.moving, moved[name], value) for name, value in self.variables.items()}
@@ -153,20 +153,20 @@ class Run:
 
     def report(self, step: int) -> Step:
         """What a progress bar wants to know."""
-        return Step(step, self.plan.steps, self.final_misfit.clone(), self.final_verdict == RUNNING)
+        return Step(step, self.settings.steps, self.final_misfit.clone(), self.final_verdict == RUNNING)
 
     def solution(self) -> Solution:
         """The best of every image, drawn once more."""
-        images = self.task.draw(self.final, At(self.plan.steps, self.plan.steps, self.own_seeds))
+        images = self.task.draw(self.final, At(self.settings.steps, self.settings.steps, self.own_seeds))
         target = self.measured.target(torch.arange(self.measured.count, device=images.device), 1)
         estimate = target.estimate(images)
         verdicts = torch.where(self.final_verdict == RUNNING, STOPS.index(Stop.budget), self.final_verdict)
-        redrawn = self.was_shaken or self.plan.roughly
-        checks = 1 + math.ceil(self.plan.steps / CHECK_EVERY)
+        redrawn = self.was_shaken or self.settings.reduced_precision
+        checks = 1 + math.ceil(self.settings.steps / CHECK_EVERY)
         return Solution(
             images=images,
             codes=self.task.codes(self.final),
-            misfit=target.misfit(estimate, self.plan.loss) if redrawn else self.final_misfit,
+            misfit=target.misfit(estimate, self.settings.loss) if redrawn else self.final_misfit,
             residual=target.residual(estimate),
             steps=self.final_steps,
             stopped=tuple(STOPS[i] for i in verdicts.tolist()),
@@ -174,12 +174,12 @@ class Run:
         )
 
     def _at(self, step: int) -> At:
-        return At(step, self.plan.steps, self.seeds)
+        return At(step, self.settings.steps, self.seeds)
 
     def _note(self) -> None:
         """Write what the active images have reached to the results."""
         best, place = self._by_image(self.objective).min(1)
-        better = best.isfinite() if self.plan.keeps_last else best < self.final_objective[self.images]
+        better = best.isfinite() if self.settings.keeps_last else best < self.final_objective[self.images]
         for final, rows in [(self.final_objective, self.objective), (self.final_misfit, self.misfit)]:
             final[self.images] = _where(better, self._pick(rows, place), final[self.images])
         for name, rows in self.best.items():
