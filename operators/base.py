@@ -171,7 +171,7 @@ class Identity(LinearOperator):
         return y
 
 
-class _Chain(Operator, ABC):
+class _Composition(Operator, ABC):
     """What every composition does: `y = Aₙ(…A₂(A₁(x)))`."""
 
     def __init__(self, operators: Sequence[Operator]) -> None:
@@ -208,12 +208,12 @@ class _Chain(Operator, ABC):
 
 
 @final
-class Composed(_Chain):
+class Composed(_Composition):
     """Operators applied one after another, at least one of them non-linear: `y = Aₙ(…A₂(A₁(x)))`."""
 
 
 @final
-class ComposedLinear(_Chain, LinearOperator):
+class ComposedLinear(_Composition, LinearOperator):
     """Linear operators applied one after another.
 
     y = Aₙ … A₂ A₁ x          Aᵀ y = A₁ᵀ A₂ᵀ … Aₙᵀ y          A† by conjugate gradients (it is not the product of the A†)
@@ -276,7 +276,7 @@ def compose(operators: Sequence[Operator]) -> Operator:
 
 def factors(operator: Operator) -> list[Operator]:
     """The operators that a composition applies, in order; `[operator]` for a simple one."""
-    if isinstance(operator, _Chain):
+    if isinstance(operator, _Composition):
         return [part for part in operator.operators if isinstance(part, Operator)]
     return [operator]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from layered_support import check_chain, codes, reference, with_changes
+from feedforward_support import check_chain, codes, reference, with_changes
 from torch import Tensor
 
 from priorsolve.priors import CheckpointError, read_state

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from priorsolve.latents import to_l1_ball
 from priorsolve.operators.base import Identity, Operator
 from priorsolve.operators.mask import Mask
-from priorsolve.priors.layered import Layered as LayeredPrior
+from priorsolve.priors.feedforward import FeedForward
 from priorsolve.solvers import Latent, Layered, Multicode, Staged
 from priorsolve.types import Images
 
@@ -27,7 +27,7 @@ LBFGS_WEIGHTS: dict[str, Any] = {"optimiser": "lbfgs", "warmup": 0.0, "decay": "
 
 
 @final
-class LinearChain(LayeredPrior):
+class LinearChain(FeedForward):
     """z (3,) → features@1 (9,) → picture, matrices and biases alone."""
 
     def __init__(self, widths: Sequence[int] = (CODE, HIDDEN, PIXELS)) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 import torch
-from layered_support import check_chain, codes, with_changes
+from feedforward_support import check_chain, codes, with_changes
 from torch import Tensor
 from torch.nn import functional as F
 

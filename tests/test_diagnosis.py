@@ -20,7 +20,7 @@ from priorsolve.operators.base import Identity, Operator
 from priorsolve.operators.noise import Gaussian
 from priorsolve.photos.images import write_image
 from priorsolve.priors import Prior
-from priorsolve.priors.layered import Layered
+from priorsolve.priors.feedforward import FeedForward
 from priorsolve.priors.stylegan2 import StyleGAN2
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.run.diagnosis import Limits, bottleneck, diagnose, fit, known_noise
@@ -36,7 +36,7 @@ def bent() -> Prior:
         matrix.weight.view(16, 64, 20)[3] = 0
         matrix.bias.view(16, 64)[3] = -1
     first = nn.Sequential(matrix, nn.Unflatten(1, (16, 8, 8)), nn.ReLU())
-    return Layered([first, nn.Conv2d(16, 3, 3, padding=1)], {"z": (20,), "features@1": (16, 8, 8)}, (3, 8, 8))
+    return FeedForward([first, nn.Conv2d(16, 3, 3, padding=1)], {"z": (20,), "features@1": (16, 8, 8)}, (3, 8, 8))
 
 
 def test_the_three_fits_are_told_from_a_solve() -> None:

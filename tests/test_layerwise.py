@@ -22,7 +22,7 @@ from priorsolve.operators.mask import Mask
 from priorsolve.photos.images import write_image
 from priorsolve.priors import DCGAN, Prior
 from priorsolve.priors.decoders import Decoder, Hidden, Output
-from priorsolve.priors.layered import Layered
+from priorsolve.priors.feedforward import FeedForward
 from priorsolve.priors.layers import PixelNorm
 from priorsolve.priors.layers import linear as matrix
 from priorsolve.priors.stylegan2 import StyleGAN2
@@ -51,7 +51,7 @@ def mlp(*widths: int, hidden: Hidden = "relu", output: Output = "sigmoid") -> Pr
     return Decoder.from_state(mlp_state(widths), hidden=hidden, output=output).double()
 
 
-class Plain(Layered):
+class Plain(FeedForward):
     """Matrices with one activation behind each, the last one included."""
 
     def __init__(self, widths: Sequence[int], activation: nn.Module, image_shape: Shape) -> None:
@@ -300,14 +300,14 @@ class Residual(nn.Module):
         return x + x.relu()
 
 
-class Aside(Layered):
+class Aside(FeedForward):
     """Draws something else than what its blocks make."""
 
     def _picture(self, output: Tensor) -> Images:
         return output.square()
 
 
-def chain(*blocks: nn.Module, kind: type[Layered] = Layered, shape: Shape = (1, 8, 8)) -> Prior:
+def chain(*blocks: nn.Module, kind: type[FeedForward] = FeedForward, shape: Shape = (1, 8, 8)) -> Prior:
     torch.manual_seed(0)
     return kind([nn.Sequential(matrix(torch.eye(64)[:, :16])), *blocks, nn.Unflatten(1, shape)], {"z": (16,)}, shape)
 

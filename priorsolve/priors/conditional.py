@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from priorsolve.priors.base import Noise
-from priorsolve.priors.layered import Layered, depth
+from priorsolve.priors.feedforward import FeedForward, depth
 from priorsolve.types import Codes, Images, Shape
 
 
-class ClassConditional(Layered, ABC):
+class ClassConditional(FeedForward, ABC):
     """A chain whose entry is z and a class.
 
     The space `z+c` holds z and after it the class as the network sees it, so that both can be optimised together; sampling starts

@@ -10,7 +10,7 @@ from typing import Literal, final
 from torch import Tensor, nn
 
 from priorsolve.priors.errors import CheckpointError
-from priorsolve.priors.layered import Layered
+from priorsolve.priors.feedforward import FeedForward
 from priorsolve.priors.layers import linear
 from priorsolve.priors.tensors import Tensors
 from priorsolve.types import Images, Shape
@@ -38,7 +38,7 @@ def recognises(state: Mapping[str, Tensor]) -> bool:
 
 
 @final
-class Decoder(Layered):
+class Decoder(FeedForward):
     """z (n,) → matrix, bias, activation, as often as there are layers → picture. z is N(0, I).
 
     Behind a sigmoid the network's own output is already in [0, 1], and `decode` gives it as it is; behind a tanh, (output + 1) / 2.

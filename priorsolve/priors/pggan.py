@@ -9,7 +9,7 @@ from typing import final
 from torch import Tensor, nn
 
 from priorsolve.priors.errors import CheckpointError
-from priorsolve.priors.layered import Layered
+from priorsolve.priors.feedforward import FeedForward
 from priorsolve.priors.layers import Growing, PixelNorm, convolution, linear
 from priorsolve.priors.pggan_keys import Dialect, dialect_of
 from priorsolve.priors.tensors import Tensors
@@ -22,7 +22,7 @@ def recognises(state: Mapping[str, Tensor]) -> bool:
 
 
 @final
-class PGGAN(Layered):
+class PGGAN(FeedForward):
     """z (n,) → 4×4 features → two layers per resolution → picture. z is N(0, I); its length has no effect.
 
     Each of the `blocks` is one convolution, so `features@k`, (channels, side, side), is what k layers made, as mGANprior counts them.

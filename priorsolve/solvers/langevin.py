@@ -90,7 +90,7 @@ class Langevin(Solver):
         else:
             maps = {}
             codes = best_sampled(prior, space, measured, seeds, self.loss, candidates=self.candidates)
-        search = _Chain(
+        search = _LangevinSearch(
             variables={space: codes, **maps},
             spread={space: codes.new_ones(())},
             held=frozenset({"eta", "m", *maps}),
@@ -112,7 +112,7 @@ class Langevin(Solver):
 
 
 @dataclass(kw_only=True)
-class _Chain(Task):
+class _LangevinSearch(Task):
     """A code, noise maps that an earlier solver moved, and beside them each row's step `eta` and its count of measured numbers `m`."""
 
     prior: Prior

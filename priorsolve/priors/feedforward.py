@@ -13,7 +13,7 @@ from priorsolve.priors.layers import fused
 from priorsolve.types import Codes, Images, Shape
 
 
-class Layered(Prior, ABC):
+class FeedForward(Prior, ABC):
     """A chain: the code enters the first block, a code of `features@k` enters block k, the picture in [−1, 1] leaves the last.
 
     Args:
