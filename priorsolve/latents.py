@@ -1,4 +1,4 @@
-"""What keeps codes where the prior is at home: penalties and projections."""
+"""Projections: what keeps codes where the prior is at home."""
 
 from __future__ import annotations
 
@@ -8,13 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from priorsolve.types import Codes, PerImage
-
-
-def gaussian_penalty(codes: Codes) -> PerImage:
-    """`‖z‖²`, the negative log-density of a standard normal code up to a constant (CSGM, Bora et al. 2017, eq. 3)."""
-    size: PerImage = codes.flatten(1).square().sum(1)
-    return size
+from priorsolve.counter_rng import uniform_hash
+from priorsolve.types import Codes
 
 
 def to_sphere(codes: Codes, parts: Sequence[int] = ()) -> Codes:
@@ -46,32 +41,3 @@ def stochastic_clip(codes: Codes, limit: float, seeds: Tensor, step: int) -> Cod
     """
     drawn = (2 * uniform_hash(seeds, step, codes.shape[1:].numel()) - 1).view_as(codes).to(codes) * limit
     return torch.where(codes.abs() > limit, drawn, codes)
-
-
-def row_seeds(seeds: Sequence[int], repeats: int, device: torch.device) -> Tensor:
-    """(B·R,) a seed for each of the R rows of every image; the first row's is the image's own. `seeds` are below 2⁶⁴."""
-    own = torch.tensor([(seed + 2**63) % 2**64 - 2**63 for seed in seeds], dtype=torch.long, device=device)
-    return (own[:, None] + torch.arange(repeats, device=device) * _STRIDE).flatten()
-
-
-def uniform_hash(seeds: Tensor, step: int, count: int) -> Tensor:
-    """`count` numbers in [0, 1) for each seed: a counter-based generator (SplitMix64), so that no state is shared or synchronised."""
-    place = torch.arange(count, device=seeds.device)
-    x = (seeds.long()[:, None] * _GOLDEN + step * count + place + 1) * _GOLDEN
-    for shift, factor in ((30, _MIX_1), (27, _MIX_2)):
-        x = (x ^ ((x >> shift) & ((1 << (64 - shift)) - 1))) * factor
-    x = x ^ ((x >> 31) & ((1 << 33) - 1))
-    return ((x >> 40) & 0xFFFFFF).float() / 2**24
-
-
-def normal_hash(seeds: Tensor, step: int, count: int) -> Tensor:
-    """`count` standard normal numbers for each seed, as `uniform_hash` (Box & Muller 1958)."""
-    pairs = (count + 1) // 2
-    drawn = uniform_hash(seeds, step, 2 * pairs)
-    first, second = drawn[:, :pairs], drawn[:, pairs:]
-    radius, angle = (-2 * (1 - first).log()).sqrt(), 2 * math.pi * second
-    return torch.cat([radius * angle.cos(), radius * angle.sin()], dim=1)[:, :count]
-
-
-_STRIDE = 0x632BE59BD9B4E019
-_GOLDEN, _MIX_1, _MIX_2 = (value - 2**64 for value in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))

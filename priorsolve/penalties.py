@@ -10,12 +10,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from priorsolve.latents import gaussian_penalty
 from priorsolve.priors.base import Prior
 from priorsolve.showing import must_be_number
 from priorsolve.types import Codes, PerImage
 
 Penalty = Callable[[Codes], PerImage]
+
+
+def gaussian_penalty(codes: Codes) -> PerImage:
+    """`‖z‖²`, the negative log-density of a standard normal code up to a constant (CSGM, Bora et al. 2017, eq. 3)."""
+    size: PerImage = codes.flatten(1).square().sum(1)
+    return size
 
 
 def layer_spread(codes: Codes) -> PerImage:

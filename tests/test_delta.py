@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from solvers_support import difference, random_mask, rows
 from test_tuned import measured
 
-from priorsolve.latents import uniform_hash
+from priorsolve.counter_rng import uniform_hash
 from priorsolve.operators.base import Identity
 from priorsolve.priors.errors import CheckpointError
 from priorsolve.solvers import Latent, Solution, Staged

@@ -9,7 +9,7 @@ import torch
 from prior_support import made
 from torch import Tensor
 
-from priorsolve.latents import normal_hash
+from priorsolve.counter_rng import normal_hash
 from priorsolve.operators.base import Identity
 from priorsolve.solvers import Latent, Layered, Projector, start_at
 from priorsolve.solvers.proxy import Proxy

@@ -13,13 +13,15 @@ from laws_support import few
 from prior_support import NOISY, STYLED, made
 from torch import Tensor
 
-from priorsolve.latents import gaussian_penalty, normal_hash, to_l1_ball
+from priorsolve.counter_rng import normal_hash
+from priorsolve.latents import to_l1_ball
 from priorsolve.operators.base import Identity
 from priorsolve.operators.mask import Mask
 from priorsolve.penalties import (
     PENALTIES,
     check_penalties,
     colinearity,
+    gaussian_penalty,
     geocross,
     layer_spread,
     mahalanobis,

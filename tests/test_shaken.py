@@ -12,7 +12,7 @@ from prior_support import made
 from solvers_support import linear, pictures
 from torch import Tensor
 
-from priorsolve.latents import normal_hash
+from priorsolve.counter_rng import normal_hash
 from priorsolve.losses import l2
 from priorsolve.operators.base import Identity
 from priorsolve.solvers import Latent, Stop

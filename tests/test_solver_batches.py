@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from laws_support import few
 from solvers_support import difference, linear, pictures, random_mask, rows
 
-from priorsolve.latents import normal_hash, row_seeds, stochastic_clip, to_sphere, uniform_hash
+from priorsolve.counter_rng import normal_hash, row_seeds, uniform_hash
+from priorsolve.latents import stochastic_clip, to_sphere
 from priorsolve.operators.base import Identity
 from priorsolve.priors import Prior
 from priorsolve.solvers import Latent, Staged

@@ -9,8 +9,9 @@ from typing import final
 import torch
 from torch import Tensor
 
-from priorsolve.latents import gaussian_penalty, normal_hash
+from priorsolve.counter_rng import normal_like
 from priorsolve.losses import Loss, l2
+from priorsolve.penalties import gaussian_penalty
 from priorsolve.priors.base import Prior
 from priorsolve.solvers.base import Keep, Solver
 from priorsolve.solvers.checks import at_least, known_space, positive
@@ -130,7 +131,7 @@ class _LangevinSearch(Task):
 
     def project(self, variables: Variables, at: At) -> Variables:
         codes = variables[self.space]
-        shake = normal_hash(at.seeds, at.step, codes[0].numel()).view_as(codes).to(codes)
+        shake = normal_like(codes, at.seeds, at.step)
         size = (2 * self.temperature * variables["eta"]).sqrt().view(-1, *[1] * (codes.ndim - 1))
         return {**variables, self.space: codes + size * shake}
 

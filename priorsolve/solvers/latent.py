@@ -8,7 +8,8 @@ from typing import Literal, final
 
 from torch import Tensor
 
-from priorsolve.latents import normal_hash, row_seeds, stochastic_clip, to_sphere
+from priorsolve.counter_rng import normal_like, row_seeds
+from priorsolve.latents import stochastic_clip, to_sphere
 from priorsolve.losses import Loss, l2
 from priorsolve.penalties import Penalty, check_penalties, penalties_of
 from priorsolve.priors.base import Prior
@@ -194,7 +195,7 @@ class LatentSearch(Task):
         if self.shaken(at):
             fade = faded(at)
             codes = variables[self.space]
-            noise = normal_hash(at.seeds, at.step, codes[0].numel()).view_as(codes).to(codes)
+            noise = normal_like(codes, at.seeds, at.step)
             variables = {**variables, self.space: codes + self.solver.jitter * fade * self.scale * noise}
         images = picture(self.prior, variables)
         self.drawn = images if self.encoder else None

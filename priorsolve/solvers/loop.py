@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from priorsolve.latents import row_seeds
+from priorsolve.counter_rng import row_seeds
 from priorsolve.losses import Loss
 from priorsolve.solvers.optimisers import Optimiser
 from priorsolve.solvers.solution import OnStep, Solution, Step

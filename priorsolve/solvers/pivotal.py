@@ -9,7 +9,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from priorsolve.latents import uniform_hash
+from priorsolve.counter_rng import uniform_hash
 from priorsolve.losses import Loss, l2
 from priorsolve.losses.base import one_each
 from priorsolve.priors.base import Prior

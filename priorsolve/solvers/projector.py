@@ -9,7 +9,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from priorsolve.latents import normal_hash, row_seeds
+from priorsolve.counter_rng import normal_hash, normal_like, row_seeds
 from priorsolve.losses import Loss, l2
 from priorsolve.penalties import noise_autocorrelation
 from priorsolve.priors.base import Prior
@@ -107,7 +107,7 @@ class _Shaken(Task):
     def draw(self, variables: Variables, at: At) -> Images:
         if self.shaken(at):
             codes = variables[self.space]
-            noise = normal_hash(at.seeds, at.step, codes[0].numel()).view_as(codes).to(codes)  # every w has its own
+            noise = normal_like(codes, at.seeds, at.step)  # every w has its own
             variables = {**variables, self.space: codes + faded(at) * self.jitter * self.sigma * noise}
         return picture(self.prior, variables)
 

@@ -8,7 +8,7 @@ from typing import Literal, final
 
 import torch
 
-from priorsolve.latents import normal_hash, row_seeds
+from priorsolve.counter_rng import normal_hash, row_seeds
 from priorsolve.losses import Loss, l2
 from priorsolve.penalties import geocross
 from priorsolve.priors.base import Prior

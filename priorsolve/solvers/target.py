@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from priorsolve.latents import uniform_hash
+from priorsolve.counter_rng import uniform_hash
 from priorsolve.losses import Distance, Loss, l2, prepared
 from priorsolve.operators.base import OF_EACH, Operator, fewest
 from priorsolve.solvers.checks import must_be_measurements, must_be_operator
