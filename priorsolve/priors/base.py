@@ -92,9 +92,14 @@ class Prior(nn.Module, ABC):
         return ()
 
     @property
+    def noise_sizes(self) -> list[int]:
+        """How many numbers every noise map holds, in the order of the layers."""
+        return [height * width for height, width in self.noise_shapes]
+
+    @property
     def noise_size(self) -> int:
         """How many numbers all noise maps hold together."""
-        return sum(height * width for height, width in self.noise_shapes)
+        return sum(self.noise_sizes)
 
     @property
     def drawn_channels(self) -> int:

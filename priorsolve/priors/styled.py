@@ -82,7 +82,7 @@ class Styled(Prior):
 
     def _split(self, noise: Tensor) -> Sequence[Tensor]:
         """Each layer's own map (B, H·W) of a code of `noise`."""
-        return torch.split(noise, [height * width for height, width in self.noise_shapes], 1)
+        return torch.split(noise, self.noise_sizes, 1)
 
     def _centre(self, space: str) -> Codes:
         first = next(iter(self.spaces))

@@ -218,7 +218,7 @@ class LatentSearch(Task):
         """The codes where they must stay."""
         if self.solver.clip is not None:
             codes = stochastic_clip(codes, self.solver.clip, seeds, step)
-        maps = [height * width for height, width in self.prior.noise_shapes] if self.space == "noise" else []
+        maps = self.prior.noise_sizes if self.space == "noise" else []
         return to_sphere(codes, maps) if self.solver.sphere else codes
 
     def kept_start(self, codes: Codes, seeds: Sequence[int]) -> Codes:

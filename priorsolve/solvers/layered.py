@@ -126,7 +126,7 @@ class Layered(Solver):
             variables["lengths"] = variables["z+"].norm(dim=-1, keepdim=True)
             spreads["z+"] = unit.new_full((), self.style_lr)
             held |= set() if self.style_lr else {"z+"}
-        sizes = [height * width for height, width in prior.noise_shapes[: self.moving_maps]]
+        sizes = prior.noise_sizes[: self.moving_maps]
         if "noise" in codes or sizes:
             maps = codes.get("noise", prior.noise_maps().expand(measured.count, -1)).to(unit, copy=True)
             parts = {"maps": maps[:, : sum(sizes)], "rest": maps[:, sum(sizes) :]}

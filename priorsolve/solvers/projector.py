@@ -123,6 +123,6 @@ class _Shaken(Task):
 
 def standardised(maps: Tensor, prior: Prior) -> Tensor:
     """Each map with mean 0 and variance 1."""
-    parts = torch.split(maps, [height * width for height, width in prior.noise_shapes], 1)
+    parts = torch.split(maps, prior.noise_sizes, 1)
     centred = [part - part.mean(1, keepdim=True) for part in parts]
     return torch.cat([part / part.square().mean(1, keepdim=True).sqrt().clamp_min(1e-12) for part in centred], 1)

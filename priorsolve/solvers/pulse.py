@@ -97,10 +97,10 @@ class Pulse(Solver):
             drawn = found.mean(1, keepdim=True) if self.same_code else found
             maps = codes.get("noise", prior.noise_maps().expand_as(maps)).to(drawn)
         one = drawn.new_ones(())
-        moving = sum(height * width for height, width in prior.noise_shapes[: self.moving_maps])
+        sizes = prior.noise_sizes[: self.moving_maps]
+        moving = sum(sizes)
         variables = {"z+": drawn, "maps": maps[:, :moving], "rest": maps[:, moving:]}
         variables = {name: value for name, value in variables.items() if value.shape[1]}
-        sizes = [height * width for height, width in prior.noise_shapes[: self.moving_maps]]
         search = _Sphere(
             variables=variables,
             spread={"z+": one, "maps": one},
@@ -146,7 +146,7 @@ class _Sphere(Task):
 
 
 def sized(vectors: torch.Tensor) -> torch.Tensor:
-    """At length √n, that of a standard normal vector of n numbers."""
+    """At length √n, that of a standard normal vector of n numbers: as `to_sphere`, whose last bit rounds otherwise."""
     length: torch.Tensor = vectors.norm(dim=-1, keepdim=True)
     sized: torch.Tensor = vectors * (vectors.shape[-1] ** 0.5 / length.clamp_min(1e-12))
     return sized
