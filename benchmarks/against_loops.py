@@ -243,7 +243,7 @@ def rows(name: str, turns: int, tell: Callable[[str, str], Turn], clean: Tensor)
 def faces(drawn_by: str, count: int = 64) -> Tensor:
     """The photos: what a prior draws, where it has styles a little truncated."""
     prior = load_prior(drawn_by)
-    codes, space = prior.sample(count, torch.Generator().manual_seed(2024)), next(iter(prior.spaces))
+    codes, space = prior.sample(count, torch.Generator().manual_seed(2024)), prior.first_space
     if "w" in prior.spaces:
         codes, space = prior.map(codes, source=space, target="w", truncation=0.8), "w"
     with torch.no_grad():

@@ -42,7 +42,7 @@ def main(repeats: int, names: tuple[str, ...]) -> None:
     print("|---|---|---|---|---|---|---|---|")
     for name in names:
         prior = named(name)
-        space = "w" if "w" in prior.spaces else next(iter(prior.spaces))
+        space = "w" if "w" in prior.spaces else prior.first_space
         codes = prior.sample(1, torch.Generator().manual_seed(0), space)
         folded = prior.folded()
         ways = (prior, folded, folded.computing(torch.bfloat16))

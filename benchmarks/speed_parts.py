@@ -35,8 +35,8 @@ def computed(prior: Prior, dtype: str | None) -> Prior:
 def space_of(prior: Prior, solver: str) -> str:
     """Where the solver's code lives, and the bare pass begins."""
     styled = "w+" in prior.spaces
-    own = {"layered": "features@2", "projector": "w", "pulse": "w+", "tuned": "w" if styled else next(iter(prior.spaces))}
-    return own.get(solver, "w+" if styled else next(iter(prior.spaces)))
+    own = {"layered": "features@2", "projector": "w", "pulse": "w+", "tuned": "w" if styled else prior.first_space}
+    return own.get(solver, "w+" if styled else prior.first_space)
 
 
 def made(prior: Prior, name: str, steps: int) -> Solver:

@@ -54,7 +54,7 @@ class Bulk:
         """The distance of one code (1, ...) of `space`."""
         if space == "z":
             n = code.numel()
-            if next(iter(self._prior.spaces)) == "z" and self._only_direction_counts:
+            if self._prior.first_space == "z" and self._only_direction_counts:
                 return Distance(0, 0, math.inf)
             quantiles = (math.sqrt(float(special.chdtri(n, tail)) / n) for tail in (1e-2, 1e-6))
             return Distance(float(code.norm()) / math.sqrt(n), *quantiles)

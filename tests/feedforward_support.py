@@ -29,7 +29,7 @@ def with_changes(state: Mapping[str, Tensor], changes: Mapping[str, Tensor | Non
 
 def check_chain(prior: Prior) -> None:
     """One picture from every space; gradients in each; frozen; no image depends on its neighbours; seeded; any dtype."""
-    first = next(iter(prior.spaces))
+    first = prior.first_space
     start = codes(prior, 3)
     whole = prior.decode(start)
     assert whole.shape == (3, *prior.image_shape)

@@ -30,7 +30,7 @@ def answers(prior: Prior) -> Mapping[str, Tensor]:
     A = Downsample(2)
     codes = prior.sample(2, torch.Generator().manual_seed(0))
     images = prior.decode(codes)
-    found = {"codes": codes, "images": images, "centre": prior.decode(prior.centre(next(iter(prior.spaces))))}
+    found = {"codes": codes, "images": images, "centre": prior.decode(prior.centre(prior.first_space))}
     found["solved"] = Latent(prior, steps=2, restarts=2, candidates=3, jitter=0.1)(A.A(images), A).images
     if prior.noise_size:
         found["maps"] = prior.sample(1, torch.Generator().manual_seed(1), "noise")

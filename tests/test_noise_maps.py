@@ -44,7 +44,7 @@ def test_maps_follow_the_order_of_the_layers(name: str) -> None:
     early = sum(height * width for height, width in prior.noise_shapes if height < side)
     maps = drawn(prior, 2)
     other = torch.cat([drawn(prior, 2, seed=4)[:, :early], maps[:, early:]], 1)
-    codes = prior.map(start(prior), source=next(iter(prior.spaces)), target=last)
+    codes = prior.map(start(prior), source=prior.first_space, target=last)
     # the earlier layers are behind the features
     assert torch.equal(prior.decode(codes, last, noise=maps), prior.decode(codes, last, noise=other))
     assert not torch.allclose(prior.decode(start(prior), noise=maps), prior.decode(start(prior), noise=other), atol=1e-4)
@@ -65,7 +65,7 @@ def test_every_picture_has_its_own_maps_and_no_neighbours(name: str) -> None:
 @pytest.mark.parametrize("name", NOISY)
 def test_features_are_made_with_the_maps_given(name: str) -> None:
     """By a prior as it is and folded, from styles and from features before, with a row for each code or one for all."""
-    first = next(iter(made(name).spaces))
+    first = made(name).first_space
     for prior in (made(name), made(name).folded()):
         z, maps = start(prior, 3), drawn(prior, 3)
         layers = [space for space in prior.spaces if space.startswith("features@")]
@@ -158,7 +158,7 @@ def test_priors_without_noise_inputs(name: str) -> None:
     with pytest.raises(ValueError, match="has no noise inputs"):
         prior.decode(z, noise=torch.zeros(2, 16))
     with pytest.raises(ValueError, match="has no noise inputs"):
-        prior.map(z, source=next(iter(prior.spaces)), target="z", noise=torch.zeros(2, 16))
+        prior.map(z, source=prior.first_space, target="z", noise=torch.zeros(2, 16))
     with pytest.raises(ValueError, match="has no space 'noise'"):
         prior.sample(2, torch.Generator().manual_seed(0), "noise")
     assert torch.equal(prior.decode(z, noise="random"), prior.decode(z))

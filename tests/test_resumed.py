@@ -21,7 +21,7 @@ def features(prior: Prior) -> list[str]:
 @pytest.mark.parametrize("name", STYLED)
 def test_features_go_on_with_the_styles_of_any_space(name: str) -> None:
     prior = made(name)
-    first = next(iter(prior.spaces))
+    first = prior.first_space
     start = drawn(prior)
     whole = prior.decode(start)
     for space in ("w", "w+", *({"w++"} & prior.spaces.keys()), "s", first):
@@ -78,7 +78,7 @@ def test_every_row_goes_on_with_its_own_styles(name: str) -> None:
 @pytest.mark.parametrize("name", CHAINS)
 def test_the_features_of_a_chain_carry_everything(name: str) -> None:
     prior = made(name)
-    assert prior.resumed(drawn(prior), next(iter(prior.spaces))) is prior
+    assert prior.resumed(drawn(prior), prior.first_space) is prior
     with pytest.raises(ValueError, match="expected codes of shape"):
         prior.resumed(torch.zeros(2, 1), "z")
 
@@ -86,7 +86,7 @@ def test_the_features_of_a_chain_carry_everything(name: str) -> None:
 @pytest.mark.parametrize("name", [*STYLED, *CHAINS])
 def test_the_centre_of_every_space_draws_one_picture(name: str) -> None:
     prior = made(name)
-    first = next(iter(prior.spaces))
+    first = prior.first_space
     centres = {space: prior.centre(space) for space in prior.spaces}
     for space, centre in centres.items():
         assert centre.shape == (1, *prior.spaces[space])

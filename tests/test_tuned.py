@@ -116,7 +116,7 @@ def test_batches_equal_singles_the_fit_gets_better_and_the_prior_stays(name: str
 @pytest.mark.parametrize("name", [*CHAINS, *STYLED])
 def test_pictures_of_copied_weights_are_the_priors_own_in_every_space(name: str) -> None:
     prior = made(name)
-    first = next(iter(prior.spaces))
+    first = prior.first_space
     start = prior.sample(2, torch.Generator().manual_seed(1))
     for space in prior.spaces:
         if space == "noise" or (space == "z" and name in CLASSES):

@@ -61,6 +61,11 @@ class Prior(nn.Module, ABC):
         """The spaces a code may live in and a code's shape there; the first is where sampling starts."""
 
     @property
+    def first_space(self) -> str:
+        """Where sampling starts."""
+        return next(iter(self.spaces))
+
+    @property
     @abstractmethod
     def blocks(self) -> Sequence[nn.Module]:
         """The layers, in order, from code to picture."""
@@ -147,12 +152,11 @@ class Prior(nn.Module, ABC):
         if not isinstance(rng, torch.Generator) or rng.device.type != "cpu":
             given = f"on {rng.device}" if isinstance(rng, torch.Generator) else repr(rng)
             raise ValueError(f"{self}: rng is {given}; give one of the CPU, torch.Generator().manual_seed(0)")
-        first = next(iter(self.spaces))
         parameter = next(self.parameters())
         if space == "noise" and self.noise_size:
             return torch.randn(n, self.noise_size, generator=rng, device="cpu", dtype=torch.float32).to(parameter)
         codes = self._sample(n, rng).to(parameter)
-        return self.map(codes, source=first, target=space or first)
+        return self.map(codes, source=self.first_space, target=space or self.first_space)
 
     @torch.no_grad()
     def centre(self, space: str) -> Codes:
@@ -164,7 +168,7 @@ class Prior(nn.Module, ABC):
         return self.noise_maps() if space == "noise" else self._centre(space)
 
     def _centre(self, space: str) -> Codes:
-        first = next(iter(self.spaces))
+        first = self.first_space
         return self.map(next(self.parameters()).new_zeros(1, *self.spaces[first]), source=first, target=space)
 
     @torch.no_grad()
@@ -192,7 +196,7 @@ class Prior(nn.Module, ABC):
         Raises:
             ValueError: no such space, no such noise, codes or noise of another shape, or a label or noise for a prior that takes none.
         """
-        space = space or next(iter(self.spaces))
+        space = space or self.first_space
         self._check(codes, space)
         self._check_noise(noise, len(codes), space)
         if not len(codes):  # not every network takes none; the sum lets gradients through

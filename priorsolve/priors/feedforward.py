@@ -45,7 +45,7 @@ class FeedForward(Prior, ABC):
         return fused(self)
 
     def _sample(self, n: int, rng: torch.Generator) -> Codes:
-        return torch.randn(n, *next(iter(self._spaces.values())), generator=rng, device="cpu", dtype=torch.float32)
+        return torch.randn(n, *self.spaces[self.first_space], generator=rng, device="cpu", dtype=torch.float32)
 
     def _decode(self, codes: Codes, space: str, label: Tensor | None, noise: Noise) -> Images:
         self._refuse_label(label)

@@ -85,7 +85,7 @@ class Styled(Prior):
         return torch.split(noise, self.noise_sizes, 1)
 
     def _centre(self, space: str) -> Codes:
-        first = next(iter(self.spaces))
+        first = self.first_space
         zeros = self.w_mean.new_zeros(1, *self.spaces[space])
         if space == "z+c":
             size = self.spaces["z"][0]

@@ -172,3 +172,14 @@ class Solver(ABC):
                 reduced_precision=prior.computes is not None,
             )
             return Loop(settings, task, self.fresh_optimiser(), measured, seeds).solved(on_step)
+
+
+class CodeSolver(Solver):
+    """A solver of codes in one of the prior's spaces."""
+
+    space: str | None
+
+    @property
+    def code_space(self) -> str:
+        """Where its codes live: in `space`, or where that is left out in the prior's first one."""
+        return self.space or self.prior.first_space

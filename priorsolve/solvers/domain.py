@@ -31,7 +31,7 @@ class LinearEncoder:
     def learnt(prior: Prior, space: str, count: int) -> LinearEncoder:
         """From `count` pictures of the prior and their codes in `space`."""
         bank = bank_of(prior, count)
-        codes = prior.map(bank.codes, source=next(iter(prior.spaces)), target=space)
+        codes = prior.map(bank.codes, source=prior.first_space, target=space)
         height, width = bank.pictures.shape[2:]
         return LinearEncoder(Ridge.fit(bank.pictures.to(codes).flatten(1), codes.flatten(1)), (height, width), tuple(codes.shape[1:]))
 

@@ -13,7 +13,7 @@ from priorsolve.counter_rng import normal_like
 from priorsolve.losses import Loss, l2
 from priorsolve.penalties import gaussian_penalty
 from priorsolve.priors.base import Prior
-from priorsolve.solvers.base import Keep, Solver
+from priorsolve.solvers.base import CodeSolver, Keep
 from priorsolve.solvers.checks import at_least, known_space, positive
 from priorsolve.solvers.drawing import carried, maps_of, picture
 from priorsolve.solvers.fit import is_out_of_memory
@@ -34,7 +34,7 @@ _ONCE = (
 
 @final
 @dataclass(frozen=True)
-class Langevin(Solver):
+class Langevin(CodeSolver):
     """Unadjusted Langevin sampling of `p(z | y) ∝ exp(−U)`, `U = ‖A(G(z)) − y‖²/2σ² + ‖z‖²/2`: `z ← z − η·∇U + √(2ηT)·ξ`.
 
     The last state is the sample; another seed gives another one. It starts at a solution, which saves the way to the posterior's bulk, or
@@ -68,9 +68,9 @@ class Langevin(Solver):
         super().__post_init__()
         at_least(self, steps=0, lr=0, temperature=0, candidates=1)
         positive(self, "noise")
-        known_space(self.prior, self._space)
-        if self._space not in _NORMAL:
-            raise ValueError(f"space is {self._space!r}; langevin needs one of standard normal codes: {', '.join(_NORMAL)}")
+        known_space(self.prior, self.code_space)
+        if self.code_space not in _NORMAL:
+            raise ValueError(f"space is {self.code_space!r}; langevin needs one of standard normal codes: {', '.join(_NORMAL)}")
 
     @property
     def schedule(self) -> Schedule:
@@ -84,7 +84,7 @@ class Langevin(Solver):
         return Descent()
 
     def begin(self, prior: Prior, measured: Measured, seeds: Sequence[int], start: Solution | None) -> Task:
-        space = self._space
+        space = self.code_space
         if start is not None:
             begun = carried(prior, start.codes, space)
             codes, maps = begun[space].to(measured.y, copy=True), {name: value.to(measured.y) for name, value in maps_of(begun).items()}
@@ -106,10 +106,6 @@ class Langevin(Solver):
             steepest = largest_curvature(lambda z: everyone.estimate(picture(prior, {space: z, **maps})) * everyone.where, codes)
         search.variables |= {"eta": self.lr / (1 + steepest / search.variance), "m": measured.where.flatten(1).sum(1)}
         return search
-
-    @property
-    def _space(self) -> str:
-        return self.space or next(iter(self.prior.spaces))
 
 
 @dataclass(kw_only=True)

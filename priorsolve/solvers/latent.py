@@ -13,7 +13,7 @@ from priorsolve.latents import stochastic_clip, to_sphere
 from priorsolve.losses import Loss, l2
 from priorsolve.penalties import Penalty, check_penalties, penalties_of
 from priorsolve.priors.base import Prior
-from priorsolve.solvers.base import Keep, Solver
+from priorsolve.solvers.base import CodeSolver, Keep
 from priorsolve.solvers.checks import at_least, decay_rate, known_class, known_space, one_of, positive, shares
 from priorsolve.solvers.domain import LinearEncoder
 from priorsolve.solvers.drawing import carried, picture, repeated
@@ -33,7 +33,7 @@ _LEARNT = ("regressed", "likely")
 
 
 @dataclass(frozen=True)
-class Latent(Solver):
+class Latent(CodeSolver):
     """Compressed sensing using generative models, and what the field added since: `min_z loss(A(G(z)), y) + Σ λ·penalty(z)`.
 
     Starts from the best of sampled codes, judged where it counts: in the measurement. Restarts run side by side as rows of one batch.
@@ -110,15 +110,15 @@ class Latent(Solver):
         one_of(self, keep=Keep, decay=Decay, unit=Unit, begin_at=Begin, optimiser=OptimiserName)
         shares(self, "warmup", "decay_share")
         decay_rate(self, "beta1")
-        if self.begin_at in _LEARNT and self._space == "noise":
+        if self.begin_at in _LEARNT and self.code_space == "noise":
             raise ValueError(f"begin_at is {self.begin_at!r} in 'noise'; a measurement predicts no noise maps, so begin in another space")
-        if self.in_domain and self._space == "noise":
+        if self.in_domain and self.code_space == "noise":
             raise ValueError(f"in_domain is {self.in_domain} in 'noise'; a picture tells of no noise maps, so use it in another space")
-        known_class(self.prior, self._space, self.label)
-        check_penalties(self.prior, self._space, self.penalties or {})
-        if self.sphere and self.begin_at == "centre" and not bool(self.prior.centre(self._space).any()):
+        known_class(self.prior, self.code_space, self.label)
+        check_penalties(self.prior, self.code_space, self.penalties or {})
+        if self.sphere and self.begin_at == "centre" and not bool(self.prior.centre(self.code_space).any()):
             raise ValueError(
-                f"begin_at is 'centre', which is 0 in {self._space!r}, and from 0 no way leads to a sphere; "
+                f"begin_at is 'centre', which is 0 in {self.code_space!r}, and from 0 no way leads to a sphere; "
                 "begin at sampled, or leave sphere out"
             )
 
@@ -147,7 +147,7 @@ class Latent(Solver):
         return replace(self, begin_at=others.get(self.begin_at, self.begin_at))
 
     def begin(self, prior: Prior, measured: Measured, seeds: Sequence[int], start: Solution | None) -> Task:
-        space = self._space
+        space = self.code_space
         scale = prior.spread(space).clamp_min(1e-12)
         penalties = penalties_of(prior, space, self.penalties or {})
         unit = scale if self.unit == "spread" else scale.new_ones(())
@@ -171,10 +171,6 @@ class Latent(Solver):
             search.variables, search.restarts = {space: codes}, self.restarts
         search.held = frozenset(search.variables) - {space}
         return search
-
-    @property
-    def _space(self) -> str:
-        return self.space or next(iter(self.prior.spaces))
 
 
 @final

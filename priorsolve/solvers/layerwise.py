@@ -153,8 +153,8 @@ class Layerwise:
             history.append(target.misfit(target.estimate(images), l2).where(here, torch.inf))
             if on_step is not None:
                 on_step(Step(self.steps - k, self.steps, history[-1], here & (k > 0)))
-        space, shape = next(iter(self.prior.spaces.items()))
-        codes = features.reshape(-1, *shape).to(like)
+        space = self.prior.first_space
+        codes = features.reshape(-1, *self.prior.spaces[space]).to(like)
         images = self.prior.decode(codes, space)
         estimate = target.estimate(images)
         residual = target.residual(estimate)

@@ -12,7 +12,7 @@ from torch import Tensor
 from priorsolve.losses import Loss, l2
 from priorsolve.penalties import Penalty, check_penalties, penalties_of
 from priorsolve.priors.base import Noise, Prior
-from priorsolve.solvers.base import Keep, Solver
+from priorsolve.solvers.base import CodeSolver, Keep
 from priorsolve.solvers.checks import Block, at_least, features_at, known_space, one_of, positive, shares
 from priorsolve.solvers.drawing import carried, maps_of, needs_style, picture
 from priorsolve.solvers.mixing import mixed
@@ -32,7 +32,7 @@ _CROWD = 16
 
 @final
 @dataclass(frozen=True)
-class Multicode(Solver):
+class Multicode(CodeSolver):
     """mGANprior: `x = G₂(Σ_n α_n ⊙ G₁(z_n))`, the generator cut before block k, one weight α for each code and channel.
 
     On generators with styles the later blocks follow the mean of the codes' styles, or after another solver the style of the code found
@@ -90,9 +90,9 @@ class Multicode(Solver):
         positive(self, "noise", "plateau")
         shares(self, "warmup")
         one_of(self, keep=Keep, decay=Decay, optimiser=OptimiserName)
-        known_space(self.prior, self._space)
+        known_space(self.prior, self.code_space)
         _ = self._deep
-        check_penalties(self.prior, self._space, self.penalties or {})
+        check_penalties(self.prior, self.code_space, self.penalties or {})
 
     @property
     def schedule(self) -> Schedule:
@@ -110,7 +110,7 @@ class Multicode(Solver):
         return make_optimiser(self.optimiser)
 
     def begin(self, prior: Prior, measured: Measured, seeds: Sequence[int], start: Solution | None) -> Task:
-        n, space, deep, maps = self.codes, self._space, self._deep, {} if start is None else maps_of(start.codes)
+        n, space, deep, maps = self.codes, self.code_space, self._deep, {} if start is None else maps_of(start.codes)
         unit = prior.spread(space).clamp_min(1e-12)
         drawn = best_sampled(prior, space, measured, seeds, self.loss, candidates=self.candidates, best=n)
         drawn = drawn.view(measured.count, n, *prior.spaces[space])
@@ -133,10 +133,6 @@ class Multicode(Solver):
             penalties=penalties_of(prior, space, self.penalties or {}),
             divisor=n if self.divide_again else 1,
         )
-
-    @property
-    def _space(self) -> str:
-        return self.space or next(iter(self.prior.spaces))
 
     @property
     def _deep(self) -> str:

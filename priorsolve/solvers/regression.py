@@ -70,8 +70,7 @@ def regressed(prior: Prior, space: str, measured: Measured, count: int, seeds: S
     Drawing the pictures is done once for all images; a regression is fitted once for all images that are measured alike.
     """
     bank = bank_of(prior, count)
-    first = next(iter(prior.spaces))
-    codes = prior.map(bank.codes, source=first, target=space)
+    codes = prior.map(bank.codes, source=prior.first_space, target=space)
     ridge: Ridge | None = None
     predicted = []
     for place in range(measured.count):

@@ -11,7 +11,7 @@ from torch import Tensor
 from priorsolve.losses import Loss, l2
 from priorsolve.penalties import Penalty, check_penalties, penalties_of
 from priorsolve.priors.base import Prior
-from priorsolve.solvers.base import Keep, Solver
+from priorsolve.solvers.base import CodeSolver, Keep
 from priorsolve.solvers.carried_adam import CarriedAdam, forgotten
 from priorsolve.solvers.checks import at_least, decay_rate, known_class, known_space, one_of, positive, shares
 from priorsolve.solvers.drawing import carried
@@ -32,7 +32,7 @@ _NORMAL = ("z", "z+c")
 
 @final
 @dataclass(frozen=True)
-class Tuned(Solver):
+class Tuned(CodeSolver):
     """Deep generative prior: `min loss(A(G_θ(z)), y)` over the code z and the weights θ of G's leading blocks, for each photo its own.
 
     One stage of it; a list of them unfreezes the blocks front to back, each stage going on where the one before ended: weights that
@@ -116,18 +116,18 @@ class Tuned(Solver):
         one_of(self, keep=Keep, decay=Decay, optimiser=Mover)
         shares(self, "warmup", "decay_share")
         decay_rate(self, "beta1")
-        known_class(self.prior, self._space, self.label)
-        check_penalties(self.prior, self._space, self.penalties or {})
+        known_class(self.prior, self.code_space, self.label)
+        check_penalties(self.prior, self.code_space, self.penalties or {})
         if self.blocks is not None and not 1 <= self.blocks <= len(self.prior.blocks):
             raise ValueError(f"blocks is {self.blocks}; {self.prior} has {len(self.prior.blocks)}: give 1 to {len(self.prior.blocks)}")
         if not self.weights_lr and not self.lr:
             raise ValueError("weights_lr and lr are both 0, so nothing would move; raise one of them")
         for name, value, neutral in (("nll", self.nll, 0.0), ("sample_std", self.sample_std, 1.0)):
-            if value != neutral and self._space not in _NORMAL:
-                raise ValueError(f"{name} is {value}, which is for codes of z and z+c; leave it out in {self._space!r}")
+            if value != neutral and self.code_space not in _NORMAL:
+                raise ValueError(f"{name} is {value}, which is for codes of z and z+c; leave it out in {self.code_space!r}")
         for name in ("tune_class", "tune_embedding"):
-            if getattr(self, name) and self._space != "z+c":
-                raise ValueError(f"{name}: codes of {self._space!r} have no class; leave it out, or use the space 'z+c'")
+            if getattr(self, name) and self.code_space != "z+c":
+                raise ValueError(f"{name}: codes of {self.code_space!r} have no class; leave it out, or use the space 'z+c'")
         if self.tune_class and self.tune_embedding:
             raise ValueError("tune_class and tune_embedding both move the class, at the code's rate and at the weights'; leave one out")
         if self.tune_embedding and not self.weights_lr:
@@ -165,31 +165,31 @@ class Tuned(Solver):
         moved = tunable(drawing, codes, self.blocks, self.block_ratio) if self.weights_lr else {}
         if self.carry_moments and self.blocks is not None:
             moved = dict.fromkeys(tunable(drawing, codes, len(prior.blocks)), 0.0) | moved
-        weights = copies(prior, moved, len(codes[self._space])) | earlier
-        like = codes[self._space]
+        weights = copies(prior, moved, len(codes[self.code_space])) | earlier
+        like = codes[self.code_space]
         units = {PREFIX + name: like.new_full((), self.weights_lr * share) for name, share in moved.items()}
         variables = codes | weights
-        moving = set(units) | ({self._space} if self.lr or self.tune_embedding else set())
+        moving = set(units) | ({self.code_space} if self.lr or self.tune_embedding else set())
         if self.carry_moments:
             variables |= CarriedAdam(self.beta1).remembered(variables, sorted(moving), {} if start is None else start.codes)
         return TunedSearch(
             variables=variables,
-            spread=units | {self._space: self._code_unit(like)},
+            spread=units | {self.code_space: self._code_unit(like)},
             restarts=restarts,
             held=frozenset(set(variables) - moving),
             prior=drawing,
-            space=self._space,
+            space=self.code_space,
             nll=self.nll,
-            penalties=penalties_of(prior, self._space, self.penalties or {}),
+            penalties=penalties_of(prior, self.code_space, self.penalties or {}),
         )
 
     def _codes(self, prior: Prior, measured: Measured, seeds: Sequence[int], start: Solution | None) -> tuple[Variables, int]:
         """Where the codes begin, (rows, ...) by space, and how many rows an image has."""
         like = next(prior.parameters())
         if start is not None:
-            return {name: code.to(like, copy=True) for name, code in carried(prior, parted(start.codes)[0], self._space).items()}, 1
+            return {name: code.to(like, copy=True) for name, code in carried(prior, parted(start.codes)[0], self.code_space).items()}, 1
         judge = self.loss if self.start_loss is None else self.start_loss
-        folded, space = prior.folded(), self._space
+        folded, space = prior.folded(), self.code_space
         codes = best_sampled(folded, space, measured, seeds, judge, candidates=self.candidates, best=self.restarts, kept=self._narrowed)
         return {space: codes}, self.restarts
 
@@ -199,7 +199,7 @@ class Tuned(Solver):
         return codes if self.sample_std == 1 else codes * self._z(codes, inside=self.sample_std, outside=1.0)
 
     def _code_unit(self, like: Tensor) -> Tensor:
-        if self._space == "z+c" and not self.tune_class:
+        if self.code_space == "z+c" and not self.tune_class:
             return self._z(like, inside=self.lr, outside=self.weights_lr if self.tune_embedding else 0.0)
         return like.new_full((), self.lr)
 
@@ -208,10 +208,6 @@ class Tuned(Solver):
         factor = like.new_full(like.shape[1:], outside)
         factor[: self.prior.spaces["z"][0]] = inside
         return factor
-
-    @property
-    def _space(self) -> str:
-        return self.space or next(iter(self.prior.spaces))
 
 
 @dataclass(kw_only=True)
