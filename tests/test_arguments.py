@@ -233,6 +233,21 @@ def test_stages_that_are_no_solvers_are_told(stages: Any, message: str) -> None:
         Staged(stages)
 
 
+ANSWERED = ("prior", "steps", "seed", "loss", "samples", "descends", "amplifies", "prepare", "varied")
+
+
+@pytest.mark.parametrize("missing", [None, *ANSWERED, "__call__"])
+def test_a_stage_answers_all_that_a_solver_is_asked(missing: str | None) -> None:
+    solver = Latent(linear())
+    answers = {name: getattr(solver, name) for name in ANSWERED} | {"__call__": lambda self, y, operator: solver(y, operator)}
+    stage = type("Stage", (), {name: answer for name, answer in answers.items() if name != missing})()
+    if missing is None:
+        assert Staged([stage]).seed == solver.seed
+        return
+    with pytest.raises(ValueError, match=r"^a stage is .*Stage.*; it must be a solver, such as Latent"):
+        Staged([stage])
+
+
 # -- what operators and losses give ----------------------------------------------------------------------------------------------------
 
 

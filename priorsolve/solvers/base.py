@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 
@@ -26,6 +26,7 @@ Keep = Literal["best", "last"]
 __all__ = ["Keep", "OnStep", "Solution", "Solver", "Solves", "Step"]
 
 
+@runtime_checkable
 class Solves(Protocol):
     """What may be asked of whatever solves: of a `Solver`, of `Staged` ones and of `Layerwise`. Each is told at `Solver`."""
 

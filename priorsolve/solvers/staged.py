@@ -16,9 +16,6 @@ from priorsolve.solvers.base import OnStep, Solution, Solves, Step
 from priorsolve.solvers.checks import must_be_told
 from priorsolve.types import HasA, Images, Measurements, Progress
 
-_ASKED = ("prior", "steps", "loss", "samples", "descends", "amplifies", "prepare", "varied")
-"""What every solver answers."""
-
 
 @final
 @dataclass(frozen=True)
@@ -45,7 +42,7 @@ class Staged:
         if not self.stages:
             raise ValueError("a staged solver needs at least one stage")
         for stage in self.stages:
-            if isinstance(stage, type) or not callable(stage) or not all(hasattr(stage, name) for name in _ASKED):
+            if isinstance(stage, type) or not isinstance(stage, Solves):
                 raise ValueError(f"a stage is {shown(stage)}; it must be a solver, such as Latent(prior)")
         must_be_switch(self.mean, "mean")
 
