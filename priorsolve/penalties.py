@@ -93,7 +93,7 @@ def penalties_of(prior: Prior, space: str, weights: Mapping[str, float]) -> list
 
 
 def check_penalties(prior: Prior, space: str, weights: Mapping[str, float]) -> None:
-    """Raises ValueError for an unknown name, a negative weight, or a penalty of layers or noise maps where codes are none."""
+    """Raises ValueError for an unknown name, a negative weight, or a penalty of layers or of noise maps for other codes."""
     if not isinstance(weights, Mapping):
         raise ValueError(f"penalties is {weights!r}; give each its weight by name, such as {{'gaussian': 0.01}}")
     for name, weight in weights.items():
@@ -107,7 +107,7 @@ def check_penalties(prior: Prior, space: str, weights: Mapping[str, float]) -> N
         if name == _OF_MAPS and not prior.noise_size:
             raise ValueError(f"penalties.{name} is of noise maps, and {prior} has none; leave it out")
         if name == _OF_MAPS and space != "noise":
-            raise ValueError(f"penalties.{name} is of noise maps, and codes of {space!r} are none; use it in 'noise'")
+            raise ValueError(f"penalties.{name} applies to noise maps, not to codes of {space!r}; use it in 'noise'")
 
 
 _OF_LAYERS: dict[str, Penalty] = {"geocross": geocross, "colinearity": colinearity, "layer_spread": layer_spread}

@@ -80,7 +80,7 @@ def solve_several(
             solver's are.
 
     Raises:
-        ValueError: the second solution is the first one again, `k` is below 1, or `noise` is none.
+        ValueError: the second solution is the first one again, `k` is below 1, or `noise` is not a noise.
     """
     if not isinstance(k, Integral) or k < 1:
         raise ValueError(f"k is {shown(k)}; give a whole number of solutions, at least 1")

@@ -210,7 +210,7 @@ def test_wrong_penalties_are_refused() -> None:
     check_penalties(prior, "w+", dict.fromkeys(set(PENALTIES) - {maps}, 1.0))
     check_penalties(prior, "noise", {"gaussian": 1.0, "mahalanobis": 1.0, maps: 1.0})
     for space in ("z", "w+", "features@2"):
-        with pytest.raises(ValueError, match=rf"^penalties\.{maps} is of noise maps, and codes of '.*' are none; use it in 'noise'$"):
+        with pytest.raises(ValueError, match=rf"^penalties\.{maps} applies to noise maps, not to codes of '.*'; use it in 'noise'$"):
             check_penalties(prior, space, {maps: 1.0})
     for solver in (Latent, Multicode, Tuned):
         with pytest.raises(ValueError, match=rf"^penalties\.{maps} is of noise maps, and DCGAN.* has none; leave it out$"):

@@ -52,7 +52,7 @@ def to_physics(operator: Operator, noise: Noise | None = None, *, img_size: Shap
         seed: of the noise's random numbers, which go on from call to call; `physics(x, seed=1)` begins them anew.
 
     Raises:
-        ValueError: the operator is none of ours, or cannot measure images of `img_size`.
+        ValueError: the operator is not one of ours, or cannot measure images of `img_size`.
     """
     if not isinstance(operator, Operator):
         raise ValueError(

@@ -30,7 +30,7 @@ class MultiResolution:
         coarsest: only the last level counts.
 
     Raises:
-        ValueError: a loss that is none, levels below 1; when called, measurements that are no pictures.
+        ValueError: `loss` is not a loss, or `levels` is below 1; when called, measurements that are no pictures.
     """
 
     loss: Loss = l1
