@@ -11,7 +11,7 @@ import torch
 from priorsolve.losses import Loss
 from priorsolve.priors.bank import bank_of
 from priorsolve.priors.base import Prior, singly
-from priorsolve.solvers.checks import checked_seeds, checked_start, must_be_told, sound
+from priorsolve.solvers.checks import checked_seeds, checked_start, must_be_as_annotated, must_be_callback, settle_mappings
 from priorsolve.solvers.loop import Loop, LoopSettings
 from priorsolve.solvers.optimisers import Adam, Optimiser
 from priorsolve.solvers.solution import OnStep, Solution, Step
@@ -71,7 +71,8 @@ class Solver(ABC):
 
     def __post_init__(self) -> None:
         """What all solvers check alike; a leaf with checks of its own calls this first."""
-        sound(self)
+        must_be_as_annotated(self)
+        settle_mappings(self)
 
     @property
     @abstractmethod
@@ -154,7 +155,7 @@ class Solver(ABC):
         Raises:
             ValueError: the measurements do not fit the operator and the prior, or the seeds or the start do not fit the measurements.
         """
-        must_be_told(on_step)
+        must_be_callback(on_step)
         like = next(self.prior.parameters())
         # what the caller has around it is not meant for the search: `computing` says in what a network computes
         with torch.inference_mode(False), torch.no_grad(), torch.autocast(like.device.type, enabled=False), singly(self.amplifies):

@@ -26,22 +26,25 @@ _OF_BATCHES = (_BatchNorm, _DropoutNd)
 _OPERATOR = "expected an operator with a method A, or a function of images"
 
 
-def sound(solver: Any) -> None:
-    """Raises ValueError where a field of a solver is not what its annotation says: its prior, losses and numbers, whichever it has.
-
-    A mapping is kept as it is now, whatever its owner does with it later.
-    """
+def settle_mappings(solver: Any) -> None:
+    """Keep the mappings among a solver's fields as they are now, whatever their owner does with them later."""
     for field in fields(solver):
-        value, kinds = getattr(solver, field.name), _kinds(field.type)
+        value = getattr(solver, field.name)
         if isinstance(value, Mapping):
             object.__setattr__(solver, field.name, Settled(value))
+
+
+def must_be_as_annotated(solver: Any) -> None:
+    """Raises ValueError where a field of a solver is not what its annotation says: its prior, losses and numbers, whichever it has."""
+    for field in fields(solver):
+        value, kinds = getattr(solver, field.name), _kinds(field.type)
         if value is None and "None" in kinds:
             continue
         if "Prior" in kinds and not isinstance(value, Prior):
             how = f"; load it first: load_prior({value!r})" if isinstance(value, str) else ", such as load_prior gives"
             raise ValueError(f"{field.name} is {shown(value)}; it must be a Prior{how}")
         if "Prior" in kinds:
-            _check_prior(value)
+            _must_be_searchable(value)
         if "Loss" in kinds:
             must_compare(value, field.name)
         if "float" in kinds:
@@ -52,7 +55,7 @@ def sound(solver: Any) -> None:
             must_be_switch(value, field.name)
 
 
-def _check_prior(prior: Prior) -> None:
+def _must_be_searchable(prior: Prior) -> None:
     """Raises ValueError for a prior that cannot be searched: a picture must be its code's alone, and small steps must be told apart."""
     like = next(prior.parameters(), None)
     if like is None:
@@ -110,7 +113,7 @@ def must_be_operator(operator: Any) -> None:
             )
 
 
-def must_be_told(on_step: Any) -> None:
+def must_be_callback(on_step: Any) -> None:
     """Raises ValueError unless `on_step` is a function, or None."""
     if on_step is not None and not callable(on_step):
         raise ValueError(f"on_step is {shown(on_step)}; give a function of a Step, or None")
@@ -146,41 +149,41 @@ def _kinds(annotation: Any) -> list[str]:
     return (annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))).split(" | ")
 
 
-def at_least(solver: object, **least: float) -> None:
+def must_be_at_least(solver: object, **least: float) -> None:
     """Raises ValueError where an attribute is below its least value, or not a number."""
     for name, low in least.items():
         if not getattr(solver, name) >= low:
             raise ValueError(f"{name} is {getattr(solver, name)}; it must be at least {low:g}")
 
 
-def positive(solver: object, *names: str) -> None:
+def must_be_positive(solver: object, *names: str) -> None:
     """Raises ValueError where an attribute that is given is not above 0."""
     for name in names:
         if getattr(solver, name) is not None and not getattr(solver, name) > 0:
             raise ValueError(f"{name} is {getattr(solver, name)}; it must be above 0")
 
 
-def shares(solver: object, *names: str) -> None:
+def must_be_shares(solver: object, *names: str) -> None:
     """Raises ValueError where an attribute is not within 0 to 1."""
     for name in names:
         if not 0 <= getattr(solver, name) <= 1:
             raise ValueError(f"{name} is {getattr(solver, name)}; it is a share of the steps, from 0 to 1")
 
 
-def decay_rate(solver: object, name: str) -> None:
+def must_be_decay_rate(solver: object, name: str) -> None:
     """Raises ValueError where an attribute is not at least 0 and below 1."""
     if not 0 <= getattr(solver, name) < 1:
         raise ValueError(f"{name} is {getattr(solver, name)}; it must be at least 0 and below 1")
 
 
-def one_of(solver: object, **choices: Any) -> None:
+def must_be_one_of(solver: object, **choices: Any) -> None:
     """Raises ValueError where an attribute is none of its Literal's values."""
     for name, literal in choices.items():
         if getattr(solver, name) not in get_args(literal):
             raise ValueError(f"{name} is {getattr(solver, name)!r}; it must be one of {', '.join(get_args(literal))}")
 
 
-def known_space(prior: Any, space: str) -> None:
+def must_be_space(prior: Any, space: str) -> None:
     """Raises ValueError for a space that the prior does not have."""
     if space not in prior.spaces:
         raise ValueError(
@@ -188,7 +191,7 @@ def known_space(prior: Any, space: str) -> None:
         )
 
 
-def known_class(prior: Prior, space: str, label: int | None) -> None:
+def must_be_class(prior: Prior, space: str, label: int | None) -> None:
     """Raises ValueError for a label that codes of the space cannot have."""
     if label is None:
         return
@@ -203,7 +206,7 @@ def known_class(prior: Prior, space: str, label: int | None) -> None:
 def features_at(prior: Prior, block: Block) -> str:
     """The space of what enters the block, `features@k`. Raises ValueError for features that the prior does not have."""
     if isinstance(block, Integral) and not isinstance(block, bool):
-        known_space(prior, f"features@{block}")
+        must_be_space(prior, f"features@{block}")
         return f"features@{block}"
     if not isinstance(block, Mapping) or set(block) != {"side"} or not isinstance(block["side"], Integral):
         given = repr(dict(block)) if isinstance(block, Mapping) else shown(block)

@@ -14,7 +14,7 @@ from priorsolve.losses import Loss, l2
 from priorsolve.penalties import gaussian_penalty
 from priorsolve.priors.base import Prior
 from priorsolve.solvers.base import CodeSolver, Keep
-from priorsolve.solvers.checks import at_least, known_space, positive
+from priorsolve.solvers.checks import must_be_at_least, must_be_positive, must_be_space
 from priorsolve.solvers.drawing import carried, maps_of, picture
 from priorsolve.solvers.fit import is_out_of_memory
 from priorsolve.solvers.optimisers import Descent, Optimiser
@@ -66,9 +66,9 @@ class Langevin(CodeSolver):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least(self, steps=0, lr=0, temperature=0, candidates=1)
-        positive(self, "noise")
-        known_space(self.prior, self.code_space)
+        must_be_at_least(self, steps=0, lr=0, temperature=0, candidates=1)
+        must_be_positive(self, "noise")
+        must_be_space(self.prior, self.code_space)
         if self.code_space not in _NORMAL:
             raise ValueError(f"space is {self.code_space!r}; langevin needs one of standard normal codes: {', '.join(_NORMAL)}")
 

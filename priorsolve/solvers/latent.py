@@ -14,7 +14,15 @@ from priorsolve.losses import Loss, l2
 from priorsolve.penalties import Penalty, check_penalties, penalties_of
 from priorsolve.priors.base import Prior
 from priorsolve.solvers.base import CodeSolver, Keep
-from priorsolve.solvers.checks import at_least, decay_rate, known_class, known_space, one_of, positive, shares
+from priorsolve.solvers.checks import (
+    must_be_at_least,
+    must_be_class,
+    must_be_decay_rate,
+    must_be_one_of,
+    must_be_positive,
+    must_be_shares,
+    must_be_space,
+)
 from priorsolve.solvers.domain import LinearEncoder
 from priorsolve.solvers.drawing import carried, picture, repeated
 from priorsolve.solvers.optimisers import Optimiser, OptimiserName, make_optimiser
@@ -104,17 +112,17 @@ class Latent(CodeSolver):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.space is not None:
-            known_space(self.prior, self.space)
-        at_least(self, steps=0, restarts=1, candidates=1, bank=2, lr=0, jitter=0, in_domain=0)
-        positive(self, "clip", "noise", "plateau")
-        one_of(self, keep=Keep, decay=Decay, unit=Unit, begin_at=Begin, optimiser=OptimiserName)
-        shares(self, "warmup", "decay_share")
-        decay_rate(self, "beta1")
+            must_be_space(self.prior, self.space)
+        must_be_at_least(self, steps=0, restarts=1, candidates=1, bank=2, lr=0, jitter=0, in_domain=0)
+        must_be_positive(self, "clip", "noise", "plateau")
+        must_be_one_of(self, keep=Keep, decay=Decay, unit=Unit, begin_at=Begin, optimiser=OptimiserName)
+        must_be_shares(self, "warmup", "decay_share")
+        must_be_decay_rate(self, "beta1")
         if self.begin_at in _LEARNT and self.code_space == "noise":
             raise ValueError(f"begin_at is {self.begin_at!r} in 'noise'; a measurement predicts no noise maps, so begin in another space")
         if self.in_domain and self.code_space == "noise":
             raise ValueError(f"in_domain is {self.in_domain} in 'noise'; a picture tells of no noise maps, so use it in another space")
-        known_class(self.prior, self.code_space, self.label)
+        must_be_class(self.prior, self.code_space, self.label)
         check_penalties(self.prior, self.code_space, self.penalties or {})
         if self.sphere and self.begin_at == "centre" and not bool(self.prior.centre(self.code_space).any()):
             raise ValueError(

@@ -14,7 +14,7 @@ from priorsolve.losses import Loss, l2
 from priorsolve.penalties import geocross
 from priorsolve.priors.base import Prior
 from priorsolve.solvers.base import Keep, Solver
-from priorsolve.solvers.checks import Block, at_least, features_at, one_of, positive, shares
+from priorsolve.solvers.checks import Block, features_at, must_be_at_least, must_be_one_of, must_be_positive, must_be_shares
 from priorsolve.solvers.drawing import carried, needs_style, picture, repeated, style_of
 from priorsolve.solvers.latent import Unit
 from priorsolve.solvers.optimisers import Optimiser, OptimiserName, make_optimiser
@@ -89,10 +89,10 @@ class Layered(Solver):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least(self, steps=0, lr=0, style_lr=0, geocross=0, moving_maps=0)
-        positive(self, "radius", "noise", "plateau")
-        shares(self, "warmup", "decay_share")
-        one_of(self, keep=Keep, decay=Decay, optimiser=OptimiserName, unit=Unit)
+        must_be_at_least(self, steps=0, lr=0, style_lr=0, geocross=0, moving_maps=0)
+        must_be_positive(self, "radius", "noise", "plateau")
+        must_be_shares(self, "warmup", "decay_share")
+        must_be_one_of(self, keep=Keep, decay=Decay, optimiser=OptimiserName, unit=Unit)
         features_at(self.prior, self.block)
         if self.geocross and not needs_style(self.prior):
             raise ValueError(f"geocross compares layers' styles, and {self.prior} has none; leave it out")

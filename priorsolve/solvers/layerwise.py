@@ -16,7 +16,7 @@ from priorsolve.operators.mask import Masking
 from priorsolve.priors.bank import Written, written
 from priorsolve.priors.base import Prior
 from priorsolve.solvers.chain import Chain
-from priorsolve.solvers.checks import checked_seeds, must_be_told, one_of, positive, sound
+from priorsolve.solvers.checks import checked_seeds, must_be_as_annotated, must_be_callback, must_be_one_of, must_be_positive
 from priorsolve.solvers.programs import Norm, inverted, value_range
 from priorsolve.solvers.solution import OnStep, Solution, Step
 from priorsolve.solvers.stopping import Stop
@@ -58,9 +58,9 @@ class Layerwise:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        sound(self)
-        one_of(self, norm=Norm)
-        positive(self, "noise", "largest")
+        must_be_as_annotated(self)
+        must_be_one_of(self, norm=Norm)
+        must_be_positive(self, "noise", "largest")
         facts = [
             (layer, f"layerwise: block {layer.block} of {self.prior} makes {layer.outputs} numbers of {layer.inputs}")
             for layer in self._chain.layers
@@ -121,7 +121,7 @@ class Layerwise:
             ValueError: the operator is neither the identity nor a mask, too little is left to see, or there is a start.
             ArithmeticError: a linear program failed for numerical reasons.
         """
-        must_be_told(on_step)
+        must_be_callback(on_step)
         like = next(self.prior.parameters())
         with torch.autocast(like.device.type, enabled=False):  # in whose types nothing is exact
             return self._solved(y, operator, like, seeds, start, on_step)

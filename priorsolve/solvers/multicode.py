@@ -13,7 +13,7 @@ from priorsolve.losses import Loss, l2
 from priorsolve.penalties import Penalty, check_penalties, penalties_of
 from priorsolve.priors.base import Noise, Prior
 from priorsolve.solvers.base import CodeSolver, Keep
-from priorsolve.solvers.checks import Block, at_least, features_at, known_space, one_of, positive, shares
+from priorsolve.solvers.checks import Block, features_at, must_be_at_least, must_be_one_of, must_be_positive, must_be_shares, must_be_space
 from priorsolve.solvers.drawing import carried, maps_of, needs_style, picture
 from priorsolve.solvers.mixing import mixed
 from priorsolve.solvers.optimisers import Optimiser, OptimiserName, make_optimiser
@@ -84,13 +84,13 @@ class Multicode(CodeSolver):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least(self, steps=0, codes=1, candidates=1, lr=0, mix_lr=0)
+        must_be_at_least(self, steps=0, codes=1, candidates=1, lr=0, mix_lr=0)
         if not self.lr and not self.mix_lr:
             raise ValueError("lr and mix_lr are both 0, so nothing would move; raise one of them")
-        positive(self, "noise", "plateau")
-        shares(self, "warmup")
-        one_of(self, keep=Keep, decay=Decay, optimiser=OptimiserName)
-        known_space(self.prior, self.code_space)
+        must_be_positive(self, "noise", "plateau")
+        must_be_shares(self, "warmup")
+        must_be_one_of(self, keep=Keep, decay=Decay, optimiser=OptimiserName)
+        must_be_space(self.prior, self.code_space)
         _ = self._deep
         check_penalties(self.prior, self.code_space, self.penalties or {})
 

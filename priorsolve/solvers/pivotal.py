@@ -14,7 +14,7 @@ from priorsolve.losses import Loss, l2
 from priorsolve.losses.base import one_each
 from priorsolve.priors.base import Prior
 from priorsolve.solvers.base import Keep, Solver
-from priorsolve.solvers.checks import at_least, decay_rate, one_of, positive
+from priorsolve.solvers.checks import must_be_at_least, must_be_decay_rate, must_be_one_of, must_be_positive
 from priorsolve.solvers.drawing import style_of
 from priorsolve.solvers.instance import instance_normed, twin
 from priorsolve.solvers.optimisers import Optimiser
@@ -73,10 +73,10 @@ class Pivotal(Solver):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least(self, steps=0, locality=0)
-        positive(self, "lr", "stop_at", "distance", "noise", "plateau")
-        decay_rate(self, "beta1")
-        one_of(self, keep=Keep)
+        must_be_at_least(self, steps=0, locality=0)
+        must_be_positive(self, "lr", "stop_at", "distance", "noise", "plateau")
+        must_be_decay_rate(self, "beta1")
+        must_be_one_of(self, keep=Keep)
 
     @property
     def schedule(self) -> Schedule:

@@ -14,7 +14,7 @@ from priorsolve.losses import Loss, l2
 from priorsolve.penalties import noise_autocorrelation
 from priorsolve.priors.base import Prior
 from priorsolve.solvers.base import Keep, Solver
-from priorsolve.solvers.checks import at_least, known_space, one_of, shares
+from priorsolve.solvers.checks import must_be_at_least, must_be_one_of, must_be_shares, must_be_space
 from priorsolve.solvers.drawing import carried, picture, repeated
 from priorsolve.solvers.solution import Solution
 from priorsolve.solvers.steps import Schedule, Variables
@@ -60,10 +60,10 @@ class Projector(Solver):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least(self, steps=0, lr=0, jitter=0, whiteness=0)
-        one_of(self, keep=Keep)
-        shares(self, "warmup", "decay_share")
-        known_space(self.prior, self.space)
+        must_be_at_least(self, steps=0, lr=0, jitter=0, whiteness=0)
+        must_be_one_of(self, keep=Keep)
+        must_be_shares(self, "warmup", "decay_share")
+        must_be_space(self.prior, self.space)
         if self.space not in _STYLES:
             raise ValueError(f"space is {self.space!r}; it must be one of {', '.join(_STYLES)}")
         if not self.prior.noise_size:

@@ -13,7 +13,7 @@ from priorsolve.losses import Loss, l2
 from priorsolve.penalties import geocross
 from priorsolve.priors.base import Prior
 from priorsolve.solvers.base import Keep, Solver
-from priorsolve.solvers.checks import at_least, one_of, positive, shares
+from priorsolve.solvers.checks import must_be_at_least, must_be_one_of, must_be_positive, must_be_shares
 from priorsolve.solvers.drawing import carried, picture
 from priorsolve.solvers.proxy import Proxy
 from priorsolve.solvers.solution import Solution
@@ -68,10 +68,10 @@ class Pulse(Solver):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least(self, steps=0, lr=0, geocross=0, moving_maps=0)
-        positive(self, "noise")
-        shares(self, "warmup", "decay_share")
-        one_of(self, keep=Keep, decay=Decay, cross_on=Crossed)
+        must_be_at_least(self, steps=0, lr=0, geocross=0, moving_maps=0)
+        must_be_positive(self, "noise")
+        must_be_shares(self, "warmup", "decay_share")
+        must_be_one_of(self, keep=Keep, decay=Decay, cross_on=Crossed)
         if "w+" not in self.prior.spaces:
             raise ValueError(f"{self.prior}: has no styles w+, only {', '.join(self.prior.spaces)}; use latent with sphere: true")
 

@@ -13,7 +13,7 @@ from priorsolve.priors.base import Prior, singly
 from priorsolve.showing import must_be_switch, shown
 from priorsolve.solvers.averaged import with_images
 from priorsolve.solvers.base import OnStep, Solution, Solves, Step
-from priorsolve.solvers.checks import must_be_told
+from priorsolve.solvers.checks import must_be_callback
 from priorsolve.types import HasA, Images, Measurements, Progress
 
 
@@ -101,7 +101,7 @@ class Staged:
         on_step: OnStep | None = None,
     ) -> Solution:
         """As a solver's own call."""
-        must_be_told(on_step)
+        must_be_callback(on_step)
         solutions: list[Solution] = []
         before = 0
         # up to here starts must be the same to the last bit, whatever the batch

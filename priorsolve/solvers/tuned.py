@@ -13,7 +13,15 @@ from priorsolve.penalties import Penalty, check_penalties, penalties_of
 from priorsolve.priors.base import Prior
 from priorsolve.solvers.base import CodeSolver, Keep
 from priorsolve.solvers.carried_adam import CarriedAdam, forgotten
-from priorsolve.solvers.checks import at_least, decay_rate, known_class, known_space, one_of, positive, shares
+from priorsolve.solvers.checks import (
+    must_be_at_least,
+    must_be_class,
+    must_be_decay_rate,
+    must_be_one_of,
+    must_be_positive,
+    must_be_shares,
+    must_be_space,
+)
 from priorsolve.solvers.drawing import carried
 from priorsolve.solvers.instance import batch_norms, instance_normed, twin
 from priorsolve.solvers.optimisers import Optimiser, make_optimiser
@@ -110,13 +118,13 @@ class Tuned(CodeSolver):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.space is not None:
-            known_space(self.prior, self.space)
-        at_least(self, steps=0, restarts=1, candidates=1, weights_lr=0, lr=0, block_ratio=0, nll=0)
-        positive(self, "noise", "plateau", "stop_at", "sample_std")
-        one_of(self, keep=Keep, decay=Decay, optimiser=Mover)
-        shares(self, "warmup", "decay_share")
-        decay_rate(self, "beta1")
-        known_class(self.prior, self.code_space, self.label)
+            must_be_space(self.prior, self.space)
+        must_be_at_least(self, steps=0, restarts=1, candidates=1, weights_lr=0, lr=0, block_ratio=0, nll=0)
+        must_be_positive(self, "noise", "plateau", "stop_at", "sample_std")
+        must_be_one_of(self, keep=Keep, decay=Decay, optimiser=Mover)
+        must_be_shares(self, "warmup", "decay_share")
+        must_be_decay_rate(self, "beta1")
+        must_be_class(self.prior, self.code_space, self.label)
         check_penalties(self.prior, self.code_space, self.penalties or {})
         if self.blocks is not None and not 1 <= self.blocks <= len(self.prior.blocks):
             raise ValueError(f"blocks is {self.blocks}; {self.prior} has {len(self.prior.blocks)}: give 1 to {len(self.prior.blocks)}")
