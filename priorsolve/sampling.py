@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from numbers import Integral
 from operator import attrgetter
 
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from priorsolve.operators.base import Operator, fewest
 from priorsolve.operators.noise import Noise, must_be_noise
-from priorsolve.showing import shown
+from priorsolve.showing import is_whole, shown
 from priorsolve.solvers import OnStep, Solution, Solves, Step
 from priorsolve.solvers.averaged import with_images
 from priorsolve.solvers.fit import solve_fitting
@@ -82,7 +81,7 @@ def solve_several(
     Raises:
         ValueError: the second solution is the first one again, `k` is below 1, or `noise` is not a noise.
     """
-    if not isinstance(k, Integral) or k < 1:
+    if not is_whole(k) or k < 1:
         raise ValueError(f"k is {shown(k)}; give a whole number of solutions, at least 1")
     must_be_noise(noise, "solve_several")
     first, batch = solve_fitting(solver, y, operator, seeds=seeds, on_step=_part(on_step, 0, k), batch=batch)

@@ -63,8 +63,9 @@ def test_a_report_may_be_asked_for_by_name_as_text(tmp_path: Path) -> None:
 
 def test_one_image_of_a_solution_has_a_whole_number(tmp_path: Path) -> None:
     solution = Tuned(linear(), steps=1, candidates=1)(pictures(1), Identity())
-    with pytest.raises(ValueError, match=r"^index is 0.5; give the whole number of one image$"):
-        save_delta(linear(), solution, 0.5, tmp_path / "one.safetensors")  # type: ignore[arg-type]
+    for index in (0.5, False):
+        with pytest.raises(ValueError, match=rf"^index is {index}; give the whole number of one image$"):
+            save_delta(linear(), solution, index, tmp_path / "one.safetensors")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,7 @@ def test_what_no_solver_can_search_is_told_at_once() -> None:
         (2, 0, r"^Own\(3×8×8\): rng is 0; give one of the CPU, torch.Generator\(\).manual_seed\(0\)$"),
         (2, None, "rng is None; give one of the CPU"),
         (2.0, torch.Generator(), "cannot sample 2.0 codes; give a whole number$"),
+        (True, torch.Generator(), "cannot sample True codes; give a whole number$"),
         (-1, torch.Generator(), "cannot sample -1 codes"),
     ],
 )

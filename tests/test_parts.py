@@ -111,5 +111,6 @@ def test_several_solutions_by_a_name_of_the_library() -> None:
         return mask.A(x)
 
     assert ps.solve_several(solver, y, measure, 2, noise=ps.noise.Gaussian(0.05))[1] is not None
-    with pytest.raises(ValueError, match=r"^k is 0; give a whole number of solutions, at least 1$"):
-        ps.solve_several(solver, y, mask, 0)
+    for k in (0, True):
+        with pytest.raises(ValueError, match=rf"^k is {k}; give a whole number of solutions, at least 1$"):
+            ps.solve_several(solver, y, mask, k)

@@ -52,7 +52,7 @@ def test_solvers_with_equal_settings_are_equal() -> None:
     assert hash(Layered(features, block={"side": side})) == hash(Layered(features, block={"side": side}))
 
 
-@pytest.mark.parametrize("block", ["2", 2.0, None, True, [2], {"side": [8]}, {"side": "8"}, {"sides": 8}])
+@pytest.mark.parametrize("block", ["2", 2.0, None, True, [2], {"side": [8]}, {"side": "8"}, {"side": True}, {"sides": 8}])
 @pytest.mark.parametrize("solver", [Layered, Multicode])
 def test_a_block_that_is_none_is_told(solver: Callable[..., Any], block: Any) -> None:
     if solver is Multicode and block is None:
@@ -107,6 +107,7 @@ def test_switches_may_be_numpys() -> None:
         (lambda: ps.losses.DeadZone(None), "^width is None; it must be a number$"),  # type: ignore[arg-type]
         (lambda: ps.losses.Mixture(l2), r"^a mixture's parts are L2\(\); give pairs"),  # type: ignore[arg-type]
         (lambda: MultiResolution(levels=1.5), "^levels is 1.5; it must be a whole number$"),  # type: ignore[arg-type]
+        (lambda: MultiResolution(levels=True), "^levels is True; it must be a whole number$"),
         (lambda: MultiResolution(coarsest="no"), "^coarsest is 'no'; it must be True or False$"),  # type: ignore[arg-type]
     ],
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -12,7 +11,7 @@ from torch.nn import functional as F
 
 from priorsolve.losses.base import Loss, mean_where, must_be_pictures, must_compare
 from priorsolve.losses.pixel import l1
-from priorsolve.showing import must_be_switch, shown
+from priorsolve.showing import is_whole, must_be_switch, shown
 from priorsolve.types import Measurements, PerImage
 
 
@@ -109,7 +108,7 @@ def _blurred(pictures: Tensor) -> Tensor:
 
 
 def _at_least_one(levels: int) -> None:
-    if not isinstance(levels, Integral) or isinstance(levels, bool):
+    if not is_whole(levels):
         raise ValueError(f"levels is {shown(levels)}; it must be a whole number")
     if levels < 1:
         raise ValueError(f"levels is {levels}; it must be at least 1")

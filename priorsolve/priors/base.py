@@ -7,13 +7,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from copy import copy
-from numbers import Integral
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
-from priorsolve.showing import shown
+from priorsolve.showing import is_whole, shown
 from priorsolve.types import Codes, Images, Shape
 
 if TYPE_CHECKING:
@@ -147,7 +146,7 @@ class Prior(nn.Module, ABC):
         Raises:
             ValueError: `n` is no whole number, `rng` no generator of the CPU's, or the prior has no such space.
         """
-        if not isinstance(n, Integral) or n < 0:
+        if not is_whole(n) or n < 0:
             raise ValueError(f"{self}: cannot sample {n!r} codes; give a whole number")
         if not isinstance(rng, torch.Generator) or rng.device.type != "cpu":
             given = f"on {rng.device}" if isinstance(rng, torch.Generator) else repr(rng)

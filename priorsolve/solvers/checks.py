@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Sized
 from dataclasses import fields, replace
-from numbers import Integral
 from operator import index
 from typing import Any, TypeAlias, get_args
 
@@ -15,7 +14,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from priorsolve.losses.base import must_compare
 from priorsolve.priors.base import Prior
-from priorsolve.showing import must_be_number, must_be_switch, shown
+from priorsolve.showing import is_whole, must_be_number, must_be_switch, shown
 from priorsolve.solvers.settled import Settled
 from priorsolve.solvers.solution import Solution
 from priorsolve.types import HasA
@@ -49,7 +48,7 @@ def must_be_as_annotated(solver: Any) -> None:
             must_compare(value, field.name)
         if "float" in kinds:
             must_be_number(value, field.name)
-        if kinds[0] == "int" and (not isinstance(value, Integral) or isinstance(value, bool)):
+        if kinds[0] == "int" and not is_whole(value):
             raise ValueError(f"{field.name} is {shown(value)}; it must be a whole number")
         if kinds[0] == "bool":
             must_be_switch(value, field.name)
@@ -205,10 +204,10 @@ def must_be_class(prior: Prior, space: str, label: int | None) -> None:
 
 def features_at(prior: Prior, block: Block) -> str:
     """The space of what enters the block, `features@k`. Raises ValueError for features that the prior does not have."""
-    if isinstance(block, Integral) and not isinstance(block, bool):
+    if is_whole(block):
         must_be_space(prior, f"features@{block}")
         return f"features@{block}"
-    if not isinstance(block, Mapping) or set(block) != {"side"} or not isinstance(block["side"], Integral):
+    if not isinstance(block, Mapping) or set(block) != {"side"} or not is_whole(block["side"]):
         given = repr(dict(block)) if isinstance(block, Mapping) else shown(block)
         raise ValueError(f"block is {given}; give its number, or the side of the features that enter it, as {{side: 16}}")
     sides = {min(shape[1:]): name for name, shape in prior.spaces.items() if name.startswith("features@") and len(shape) == 3}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from numbers import Integral
 from pathlib import Path
 
 import torch
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 from priorsolve.files import write_atomically
 from priorsolve.priors.base import Prior
 from priorsolve.priors.errors import CheckpointError
-from priorsolve.showing import shown
+from priorsolve.showing import is_whole, shown
 from priorsolve.solvers.carried_adam import forgotten
 from priorsolve.solvers.instance import instance_normed
 from priorsolve.solvers.solution import Solution
@@ -36,7 +35,7 @@ def save_delta(prior: Prior, solution: Solution, index: int, path: str | Path) -
         ValueError: nothing was tuned, or there is no such image.
         OSError: the folder cannot be written.
     """
-    if not isinstance(index, Integral):
+    if not is_whole(index):
         raise ValueError(f"index is {shown(index)}; give the whole number of one image")
     if not 0 <= index < len(solution.images):
         raise ValueError(f"there is no image {index} in a solution of {len(solution.images)}; count from 0")
