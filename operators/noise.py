@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from numbers import Real
 from typing import TypeAlias, final
 
 import torch
 from torch import Generator, Tensor
 
-from priorsolve.showing import shown
+from priorsolve.showing import is_number, shown
 from priorsolve.types import Measurements, PerImage
 
 Generators: TypeAlias = Generator | Sequence[Generator]
+
+_SHARE = "give a number such as 0.05, which is 5 of 100"
 
 
 class Noise(ABC):
@@ -70,7 +71,7 @@ class Gaussian(Noise):
     """`y + sigma·n` with n from a standard normal. `sigma` ≥ 0 is in units of the measurement: 0.02 is 5 of 255 grey levels."""
 
     def __init__(self, sigma: float) -> None:
-        if not isinstance(sigma, Real) or not 0 <= sigma < float("inf"):
+        if not is_number(sigma) or not 0 <= sigma < float("inf"):
             raise ValueError(
                 f"Gaussian: sigma must be at least 0, got {shown(sigma)}; pictures run from 0 to 1, so divide grey levels by 255"
             )
@@ -91,8 +92,7 @@ class Poisson(Noise):
     """`Poisson(peak·max(y, 0)) / peak`: light counted photon by photon, `peak` > 0 of them at value 1. Its variance is y / peak."""
 
     def __init__(self, peak: float) -> None:
-        if not isinstance(peak, Real) or not 0 < peak < float("inf"):
-            raise ValueError(f"Poisson: peak, the photons at value 1, must be above 0, got {shown(peak)}")
+        check_photons("Poisson", peak)
         self.peak: float = peak
 
     def _noisy(self, y: Tensor, rng: Generator) -> Tensor:
@@ -111,8 +111,8 @@ class SaltPepper(Noise):
     """Each value is lost with probability `amount` (0 to 1) and reads 0 or 1, as likely either way."""
 
     def __init__(self, amount: float) -> None:
-        if not isinstance(amount, Real) or not 0 <= amount <= 1:
-            raise ValueError(f"SaltPepper: amount is the fraction of values lost, 0 to 1, got {shown(amount)}")
+        if not is_number(amount) or not 0 <= amount <= 1:
+            raise ValueError(f"SaltPepper: amount is the fraction of values lost, 0 to 1, got {shown(amount)}; {_SHARE}")
         self.amount: float = amount
 
     def _noisy(self, y: Tensor, rng: Generator) -> Tensor:
@@ -177,12 +177,12 @@ class Chain(Noise):
         return f"Chain({', '.join(map(repr, self.noises))})"
 
 
-def check_photons(name: str, peak: float, dead: float) -> None:
+def check_photons(name: str, peak: float, dead: float = 0.0) -> None:
     """Raises ValueError for a number of photons or a share of dead pixels that cannot be."""
-    if not 0 < peak < float("inf"):
-        raise ValueError(f"{name}: peak, the photons at value 1, must be above 0, got {peak}")
-    if not 0 <= dead < 1:
-        raise ValueError(f"{name}: dead is the share of pixels lost, at least 0 and below 1, got {dead}")
+    if not is_number(peak) or not 0 < peak < float("inf"):
+        raise ValueError(f"{name}: peak, the photons at value 1, must be above 0, got {shown(peak)}; give a number such as 100")
+    if not is_number(dead) or not 0 <= dead < 1:
+        raise ValueError(f"{name}: dead is the share of pixels lost, at least 0 and below 1, got {shown(dead)}; {_SHARE}")
 
 
 def _mean(y: Measurements, where: Tensor | None) -> PerImage:

@@ -92,8 +92,11 @@ def test_the_stand_in_is_as_noisy_and_can_be_looked_through() -> None:
         (lambda: Lines(0), "^Lines: count is how many strokes there are, 1 to 1000, got 0$"),
         (lambda: Lines(10**9), "^Lines: count is how many strokes there are, 1 to 1000, got 1000000000$"),
         (lambda: Lines(1, width=1.0), "^Lines: width is a fraction of the picture's side, between 0 and 1, got 1.0$"),
-        (lambda: Photons(0), "^Photons: peak, the photons at value 1, must be above 0, got 0$"),
-        (lambda: FixedPhotons(5, 1.0), "^FixedPhotons: dead is the share of pixels lost, at least 0 and below 1, got 1.0$"),
+        (lambda: Photons(0), "^Photons: peak, the photons at value 1, must be above 0, got 0; give a number such as 100$"),
+        (
+            lambda: FixedPhotons(5, 1.0),
+            "^FixedPhotons: dead is the share of pixels lost, at least 0 and below 1, got 1.0; give a number such as",
+        ),
         (lambda: Lines(1).A(torch.zeros(1, 4)), "^Lines.*expected images of shape"),
         (lambda: FixedPhotons(1).A(torch.zeros(1, 4)), "^FixedPhotons.*expected images of shape"),
     ],

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from priorsolve.operators.noise import Chain, Gaussian, Noise, Poisson, SaltPepper
+from priorsolve.operators.noise import Chain, Gaussian, Noise, Photons, Poisson, SaltPepper
 
 NOISES = [Gaussian(0.1), Poisson(30), SaltPepper(0.3), Chain([Poisson(100), Gaussian(0.02), SaltPepper(0.01)])]
 every = pytest.mark.parametrize("noise", NOISES, ids=repr)
@@ -100,8 +100,15 @@ def test_no_noise_is_no_noise() -> None:
     [
         (lambda: Gaussian(-1), "^Gaussian: sigma must be at least 0, got -1"),
         (lambda: Gaussian(float("nan")), "^Gaussian: sigma must be at least 0, got nan"),
-        (lambda: Poisson(0), "^Poisson: peak, the photons at value 1, must be above 0, got 0$"),
-        (lambda: SaltPepper(2), "^SaltPepper: amount is the fraction of values lost, 0 to 1, got 2$"),
+        (lambda: Poisson(0), "^Poisson: peak, the photons at value 1, must be above 0, got 0; give a number such as 100$"),
+        (lambda: SaltPepper(2), "^SaltPepper: amount is the fraction of values lost, 0 to 1, got 2; give a number such as 0.05"),
+        (lambda: Gaussian(True), "^Gaussian: sigma must be at least 0, got True; .*, so divide grey levels by 255$"),
+        (lambda: Poisson(True), "^Poisson: peak, the photons at value 1, must be above 0, got True; give a number such as 100$"),
+        (lambda: SaltPepper(True), "^SaltPepper: amount is the fraction of values lost, 0 to 1, got True; give a number such as 0.05"),
+        (lambda: Photons(True), "^Photons: peak, the photons at value 1, must be above 0, got True; give a number such as 100$"),
+        (lambda: Photons("x"), "^Photons: peak, the photons at value 1, must be above 0, got 'x'; give"),  # type: ignore[arg-type]
+        (lambda: Photons(5, "x"), "^Photons: dead is the share of pixels lost, .* got 'x'; give"),  # type: ignore[arg-type]
+        (lambda: Photons(5, False), "^Photons: dead is the share of pixels lost, at least 0 and below 1, got False; give"),
         (lambda: Gaussian(0.1)(ramp(3), rng=[rng()]), r"^Gaussian\(sigma=0.1\): expected one generator per image, 3, got 1$"),
         (lambda: Gaussian(0.1)(ramp(3), rng=0), r"^Gaussian\(sigma=0.1\): rng is 0; give torch.Generator"),  # type: ignore[arg-type]
         (lambda: Gaussian(0.1)(ramp(2), rng=[1, 2]), r"rng is \[1, 2\]; give torch.Generator"),  # type: ignore[list-item]
