@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from priorsolve.solvers.optimisers import LBFGS, Adam, Descent, NormalisedDescent, Optimiser, OptimiserName, RMSProp, make_optimiser
-from priorsolve.solvers.steps import Schedule, Variables
+from priorsolve.solvers.schedule import Schedule
+from priorsolve.solvers.variables import Variables
 
 ROWS = 3
 

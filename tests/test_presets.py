@@ -25,7 +25,7 @@ from priorsolve.recipe.recipe import Recipe, builtin_recipes, find_recipe
 from priorsolve.solvers import Solution, Solver
 from priorsolve.solvers.layered import Layered
 from priorsolve.solvers.pulse import Pulse
-from priorsolve.solvers.steps import Schedule
+from priorsolve.solvers.schedule import Schedule
 from priorsolve.solvers.target import Measured
 from priorsolve.solvers.task import At, Task
 

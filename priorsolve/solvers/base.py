@@ -14,8 +14,8 @@ from priorsolve.priors.base import Prior, singly
 from priorsolve.solvers.checks import checked_seeds, checked_start, must_be_as_annotated, must_be_callback, settle_mappings
 from priorsolve.solvers.loop import Loop, LoopSettings
 from priorsolve.solvers.optimisers import Adam, Optimiser
+from priorsolve.solvers.schedule import Schedule
 from priorsolve.solvers.solution import OnStep, Solution, Step
-from priorsolve.solvers.steps import Schedule
 from priorsolve.solvers.stopping import Rules
 from priorsolve.solvers.target import Measured
 from priorsolve.solvers.task import Task

@@ -9,10 +9,7 @@ import torch
 from torch import Tensor
 
 from priorsolve.solvers.optimisers import Optimiser
-from priorsolve.solvers.steps import Variables
-
-REMEMBERED = "adam:"
-"""What a variable's name begins with that Adam remembers."""
+from priorsolve.solvers.variables import REMEMBERED, Variables, is_remembered
 
 _FIRST, _SECOND, _STEPS = f"{REMEMBERED}first:", f"{REMEMBERED}second:", f"{REMEMBERED}steps"
 
@@ -54,4 +51,4 @@ class CarriedAdam(Optimiser):
 
 def forgotten(variables: Mapping[str, Tensor]) -> Variables:
     """The variables without what Adam remembers."""
-    return {name: value for name, value in variables.items() if not name.startswith(REMEMBERED)}
+    return {name: value for name, value in variables.items() if not is_remembered(name)}

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from priorsolve.priors.base import Noise, Prior
-from priorsolve.solvers.steps import Variables
+from priorsolve.solvers.variables import Variables, is_weight
 from priorsolve.types import Codes, Images
 
 
 def picture(prior: Prior, codes: Mapping[str, Tensor]) -> Images:
     """The pictures of codes by space: one code, with `noise` maps beside it, or features with the style for the later blocks."""
-    if any(name.startswith("weights:") for name in codes):
+    if any(is_weight(name) for name in codes):
         raise ValueError("these codes are drawn with weights of their own; use priorsolve.solvers.weights.tuned_picture")
     deep, style = _deepest(codes), style_of(prior, codes)
     maps = maps_of(codes)
@@ -35,7 +35,7 @@ def carried(prior: Prior, codes: Mapping[str, Tensor], space: str) -> Variables:
     Raises:
         ValueError: no map leads there.
     """
-    if any(name.startswith("weights:") for name in codes):
+    if any(is_weight(name) for name in codes):
         raise ValueError("the start has tuned weights, which only `tuned` and `pivotal` go on with; put other solvers before them")
     codes = {name: value for name, value in codes.items() if name in prior.spaces}
     if space in codes:

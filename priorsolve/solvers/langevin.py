@@ -18,11 +18,12 @@ from priorsolve.solvers.checks import must_be_at_least, must_be_positive, must_b
 from priorsolve.solvers.drawing import carried, maps_of, picture
 from priorsolve.solvers.fit import is_out_of_memory
 from priorsolve.solvers.optimisers import Descent, Optimiser
+from priorsolve.solvers.schedule import Schedule
 from priorsolve.solvers.solution import Solution
 from priorsolve.solvers.starts import best_sampled
-from priorsolve.solvers.steps import Schedule, Variables
 from priorsolve.solvers.target import Measured
 from priorsolve.solvers.task import At, Task
+from priorsolve.solvers.variables import Variables
 from priorsolve.types import Images, PerImage
 
 _NORMAL = ("z", "p_n", "p_n+")

@@ -27,12 +27,13 @@ from priorsolve.solvers.domain import LinearEncoder
 from priorsolve.solvers.drawing import carried, picture, repeated
 from priorsolve.solvers.optimisers import Optimiser, OptimiserName, make_optimiser
 from priorsolve.solvers.regression import regressed
+from priorsolve.solvers.schedule import Decay, Schedule
 from priorsolve.solvers.solution import Solution
 from priorsolve.solvers.starts import best_sampled, of_class
-from priorsolve.solvers.steps import Decay, Schedule, Variables
 from priorsolve.solvers.stopping import Rules
 from priorsolve.solvers.target import Measured
 from priorsolve.solvers.task import At, Task, faded
+from priorsolve.solvers.variables import Variables
 from priorsolve.types import Codes, Images, PerImage
 
 Unit = Literal["spread", "raw"]

@@ -20,11 +20,12 @@ from priorsolve.solvers.latent import Unit
 from priorsolve.solvers.optimisers import Optimiser, OptimiserName, make_optimiser
 from priorsolve.solvers.proxy import Proxy
 from priorsolve.solvers.pulse import sized
+from priorsolve.solvers.schedule import Decay, Schedule
 from priorsolve.solvers.solution import Solution
-from priorsolve.solvers.steps import Decay, Schedule, Variables
 from priorsolve.solvers.stopping import Rules
 from priorsolve.solvers.target import Measured
 from priorsolve.solvers.task import At, Task
+from priorsolve.solvers.variables import Variables
 from priorsolve.types import Images, PerImage
 
 

@@ -12,11 +12,12 @@ from torch import Tensor
 from priorsolve.counter_rng import row_seeds
 from priorsolve.losses import Loss
 from priorsolve.solvers.optimisers import Optimiser
+from priorsolve.solvers.schedule import Schedule
 from priorsolve.solvers.solution import OnStep, Solution, Step
-from priorsolve.solvers.steps import Schedule, Variables
 from priorsolve.solvers.stopping import RUNNING, STOPS, Rules, Stop, Watch
 from priorsolve.solvers.target import Measured
 from priorsolve.solvers.task import At, Task
+from priorsolve.solvers.variables import Variables
 
 CHECK_EVERY = 10
 """Steps between two looks at the device: verdicts are read back, finished images leave, `on_step` is called."""

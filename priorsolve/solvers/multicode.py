@@ -17,12 +17,13 @@ from priorsolve.solvers.checks import Block, features_at, must_be_at_least, must
 from priorsolve.solvers.drawing import carried, maps_of, needs_style, picture
 from priorsolve.solvers.mixing import mixed
 from priorsolve.solvers.optimisers import Optimiser, OptimiserName, make_optimiser
+from priorsolve.solvers.schedule import Decay, Schedule
 from priorsolve.solvers.solution import Solution
 from priorsolve.solvers.starts import best_sampled
-from priorsolve.solvers.steps import Decay, Schedule, Variables
 from priorsolve.solvers.stopping import Rules
 from priorsolve.solvers.target import Measured
 from priorsolve.solvers.task import At, Task
+from priorsolve.solvers.variables import Variables
 from priorsolve.types import Codes, Images, PerImage
 
 _NAMES = ("codes", "mix", "share")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from priorsolve.operators.pairs import in_pairs
-from priorsolve.solvers.steps import Variables
+from priorsolve.solvers.variables import Variables
 
 OptimiserName = Literal["adam", "sgd", "momentum", "rmsprop", "normalised", "lbfgs"]
 

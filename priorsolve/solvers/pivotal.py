@@ -18,13 +18,14 @@ from priorsolve.solvers.checks import must_be_at_least, must_be_decay_rate, must
 from priorsolve.solvers.drawing import style_of
 from priorsolve.solvers.instance import instance_normed, twin
 from priorsolve.solvers.optimisers import Optimiser
+from priorsolve.solvers.schedule import Schedule
 from priorsolve.solvers.solution import Solution
-from priorsolve.solvers.steps import Schedule, Variables
 from priorsolve.solvers.stopping import Rules
 from priorsolve.solvers.target import Measured
 from priorsolve.solvers.task import At, Task
 from priorsolve.solvers.tuned import TunedSearch
-from priorsolve.solvers.weights import PREFIX, LeanAdam, carried_weights, copies, parted, tunable, tuned_picture
+from priorsolve.solvers.variables import WEIGHTS, Variables, is_weight
+from priorsolve.solvers.weights import LeanAdam, carried_weights, copies, parted, tunable, tuned_picture
 from priorsolve.types import Codes, PerImage
 
 _POOL = 256
@@ -113,8 +114,8 @@ class Pivotal(Solver):
             nearby = Nearby(self, prior, space, torch.lerp(prior.centre(space), sampled, _HALF))
         return PivotalSearch(
             variables=codes | weights,
-            spread={PREFIX + name: unit for name in moved},
-            held=frozenset({*codes, *weights} - {PREFIX + name for name in moved}),
+            spread={WEIGHTS + name: unit for name in moved},
+            held=frozenset({*codes, *weights} - {WEIGHTS + name for name in moved}),
             prior=drawing,
             space=space,
             nearby=nearby,
@@ -141,8 +142,8 @@ class Nearby:
         codes = {self.space: there}
         if self.prior.noise_size:
             codes["noise"] = pivot.new_zeros(len(pivot), self.prior.noise_size)
-        weights = {name: value for name, value in variables.items() if name.startswith(PREFIX)}
-        own = [name for name, _ in self.prior.named_parameters() if PREFIX + name in weights]
+        weights = {name: value for name, value in variables.items() if is_weight(name)}
+        own = [name for name, _ in self.prior.named_parameters() if WEIGHTS + name in weights]
         # drawn in the same way, so that weights that have not moved differ by nothing: Adam makes whole steps of what is only rounding
         before = tuned_picture(self.prior, codes | copies(self.prior, own, len(pivot))).detach()
         after = tuned_picture(self.prior, codes | weights)

@@ -16,10 +16,11 @@ from priorsolve.priors.base import Prior
 from priorsolve.solvers.base import Keep, Solver
 from priorsolve.solvers.checks import must_be_at_least, must_be_one_of, must_be_shares, must_be_space
 from priorsolve.solvers.drawing import carried, picture, repeated
+from priorsolve.solvers.schedule import Schedule
 from priorsolve.solvers.solution import Solution
-from priorsolve.solvers.steps import Schedule, Variables
 from priorsolve.solvers.target import Measured
 from priorsolve.solvers.task import At, Task, faded
+from priorsolve.solvers.variables import Variables
 from priorsolve.types import Images, PerImage
 
 _STYLES = ("w", "w+", "w++")

@@ -16,11 +16,12 @@ from priorsolve.solvers.base import Keep, Solver
 from priorsolve.solvers.checks import must_be_at_least, must_be_one_of, must_be_positive, must_be_shares
 from priorsolve.solvers.drawing import carried, picture
 from priorsolve.solvers.proxy import Proxy
+from priorsolve.solvers.schedule import Decay, Schedule
 from priorsolve.solvers.solution import Solution
-from priorsolve.solvers.steps import Decay, Schedule, Variables
 from priorsolve.solvers.stopping import Rules
 from priorsolve.solvers.target import Measured
 from priorsolve.solvers.task import At, Task
+from priorsolve.solvers.variables import Variables
 from priorsolve.types import Images, PerImage
 
 Crossed = Literal["w", "z"]

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from priorsolve.showing import shown
 from priorsolve.solvers.stopping import Stop
+from priorsolve.solvers.variables import is_remembered, is_weight
 from priorsolve.types import Images, PerImage
 
 
@@ -80,10 +81,10 @@ class Solution:
 
     def __repr__(self) -> str:
         count, *shape = self.images.shape
-        tuned = sum(name.startswith("weights:") for name in self.codes)
-        codes = [f"{name} {tuple(code.shape[1:])}" for name, code in self.codes.items() if not name.startswith(("weights:", "adam:"))]
+        tuned = sum(is_weight(name) for name in self.codes)
+        codes = [f"{name} {tuple(code.shape[1:])}" for name, code in self.codes.items() if not is_weight(name) and not is_remembered(name)]
         codes += [f"{tuned} tuned weights"] if tuned else []
-        codes += ["Adam's moments"] if any(name.startswith("adam:") for name in self.codes) else []
+        codes += ["Adam's moments"] if any(map(is_remembered, self.codes)) else []
         stops = ", ".join(f"{self.stopped.count(stop)} {stop.name}" for stop in dict.fromkeys(self.stopped))
         return f"Solution({count} × {'×'.join(map(str, shape))}; codes: {', '.join(codes)}; stopped: {stops or 'none'})"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from priorsolve.solvers.steps import Variables
+from priorsolve.solvers.variables import Variables
 from priorsolve.types import Images, PerImage
 
 

@@ -25,13 +25,14 @@ from priorsolve.solvers.checks import (
 from priorsolve.solvers.drawing import carried
 from priorsolve.solvers.instance import batch_norms, instance_normed, twin
 from priorsolve.solvers.optimisers import Optimiser, make_optimiser
+from priorsolve.solvers.schedule import Decay, Schedule
 from priorsolve.solvers.solution import Solution
 from priorsolve.solvers.starts import best_sampled, of_class
-from priorsolve.solvers.steps import Decay, Schedule, Variables
 from priorsolve.solvers.stopping import Rules
 from priorsolve.solvers.target import Measured
 from priorsolve.solvers.task import At, Task
-from priorsolve.solvers.weights import PREFIX, LeanAdam, beginning_norms, carried_weights, copies, parted, tunable, tuned_picture
+from priorsolve.solvers.variables import WEIGHTS, Variables
+from priorsolve.solvers.weights import LeanAdam, beginning_norms, carried_weights, copies, parted, tunable, tuned_picture
 from priorsolve.types import Codes, Images, PerImage
 
 Mover = Literal["adam", "sgd", "momentum", "rmsprop"]
@@ -175,7 +176,7 @@ class Tuned(CodeSolver):
             moved = dict.fromkeys(tunable(drawing, codes, len(prior.blocks)), 0.0) | moved
         weights = copies(prior, moved, len(codes[self.code_space])) | earlier
         like = codes[self.code_space]
-        units = {PREFIX + name: like.new_full((), self.weights_lr * share) for name, share in moved.items()}
+        units = {WEIGHTS + name: like.new_full((), self.weights_lr * share) for name, share in moved.items()}
         variables = codes | weights
         moving = set(units) | ({self.code_space} if self.lr or self.tune_embedding else set())
         if self.carry_moments:

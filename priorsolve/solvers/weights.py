@@ -15,11 +15,8 @@ from priorsolve.solvers.drawing import picture
 from priorsolve.solvers.instance import NAME, Beginning, instance_normed
 from priorsolve.solvers.optimisers import Adam, Optimiser
 from priorsolve.solvers.products import Products
-from priorsolve.solvers.steps import Variables
+from priorsolve.solvers.variables import WEIGHTS, Variables, is_weight
 from priorsolve.types import Images
-
-PREFIX = "weights:"
-"""What a variable's name begins with that is a tensor of the network; the tensor's own name there follows."""
 
 
 def tunable(prior: Prior, codes: Mapping[str, Tensor], blocks: int | None = None, ratio: float = 1.0) -> dict[str, float]:
@@ -58,7 +55,7 @@ def _rowed(value: Tensor) -> Tensor:
 def copies(prior: Prior, names: Iterable[str], rows: int) -> Variables:
     """The parameters as the prior has them, once for every row: (rows, *shape)."""
     parameters = {name: prior.get_parameter(name).detach() for name in names}
-    return {PREFIX + name: parameter.expand(rows, *parameter.shape).clone() for name, parameter in parameters.items()}
+    return {WEIGHTS + name: parameter.expand(rows, *parameter.shape).clone() for name, parameter in parameters.items()}
 
 
 def carried_weights(prior: Prior, variables: Mapping[str, Tensor]) -> Variables:
@@ -75,7 +72,7 @@ def carried_weights(prior: Prior, variables: Mapping[str, Tensor]) -> Variables:
             raise ValueError(
                 f"{prior}: was given tuned weights {name} of shape {tuple(value.shape[1:])} and has {own}; use the prior they were tuned of"
             )
-    return {PREFIX + name: value.to(known[name], copy=True) for name, value in weights.items()}
+    return {WEIGHTS + name: value.to(known[name], copy=True) for name, value in weights.items()}
 
 
 def beginning_norms(prior: Prior, variables: Mapping[str, Tensor], unsigned: bool = False) -> Variables:
@@ -96,7 +93,7 @@ def beginning_norms(prior: Prior, variables: Mapping[str, Tensor], unsigned: boo
     with torch.no_grad():
         noted: Variables = vmap(row)(*({name: _rowed(value) for name, value in group.items()} for group in (codes, weights)))
     rows = len(next(iter(codes.values())))
-    return {PREFIX + name: value[:rows] for name, value in noted.items()}
+    return {WEIGHTS + name: value[:rows] for name, value in noted.items()}
 
 
 def named(prior: Prior) -> dict[str, Tensor]:
@@ -130,8 +127,8 @@ def tuned_picture(prior: Prior, variables: Mapping[str, Tensor]) -> Images:
 
 def parted(variables: Mapping[str, Tensor]) -> tuple[Variables, Variables]:
     """The codes by space, and the weights by their names in the network."""
-    codes = {name: value for name, value in variables.items() if not name.startswith(PREFIX)}
-    weights = {name.removeprefix(PREFIX): value for name, value in variables.items() if name.startswith(PREFIX)}
+    codes = {name: value for name, value in variables.items() if not is_weight(name)}
+    weights = {name.removeprefix(WEIGHTS): value for name, value in variables.items() if is_weight(name)}
     return codes, weights
 
 
@@ -153,7 +150,7 @@ class LeanAdam(Optimiser):
         self.second = {name: value[rows] for name, value in self.second.items()}
 
     def move(self, variables: Variables, gradients: Variables, step: int, lr: float, scale: Variables) -> Variables:
-        codes = {name: gradient for name, gradient in gradients.items() if not name.startswith(PREFIX)}
+        codes = {name: gradient for name, gradient in gradients.items() if not is_weight(name)}
         moved = self.plain.move(variables, codes, step, lr, scale)
         for name in gradients.keys() - codes.keys():
             # the kernel goes through memory and looks at no strides, and a matrix's gradient may lie transposed

@@ -1,15 +1,10 @@
-"""What moves, and learning rates over time."""
+"""Learning rates over time."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
-
-from torch import Tensor
-
-Variables: TypeAlias = dict[str, Tensor]
-"""What a solver moves: tensors by name, one row per image and restart."""
+from typing import Literal
 
 Decay = Literal["cosine", "linear", "cycle", "none"]
 
