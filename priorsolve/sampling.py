@@ -12,9 +12,11 @@ from torch import Tensor
 from priorsolve.operators.base import Operator, fewest
 from priorsolve.operators.noise import Noise, must_be_noise
 from priorsolve.showing import is_whole, shown
-from priorsolve.solvers import OnStep, Solution, Solves, Step
+from priorsolve.solvers import OnStep, Solution, Solves
 from priorsolve.solvers.averaged import with_images
+from priorsolve.solvers.checks import must_be_callback
 from priorsolve.solvers.fit import solve_fitting
+from priorsolve.solvers.solution import shifted
 from priorsolve.types import HasA, Images, Measurements, PerImage
 
 
@@ -84,7 +86,8 @@ def solve_several(
     if not is_whole(k) or k < 1:
         raise ValueError(f"k is {shown(k)}; give a whole number of solutions, at least 1")
     must_be_noise(noise, "solve_several")
-    first, batch = solve_fitting(solver, y, operator, seeds=seeds, on_step=_part(on_step, 0, k), batch=batch)
+    must_be_callback(on_step)
+    first, batch = solve_fitting(solver, y, operator, seeds=seeds, on_step=shifted(on_step, 0, k * solver.steps), batch=batch)
     if k == 1:
         return first, None, batch
     drawn, pictures = first.images.clone(), [finish(first)]
@@ -93,7 +96,9 @@ def solve_several(
     for i in range(1, k):
         own = [(seed + i * _STRIDE) % 2**48 for seed in ([solver.seed] * len(y) if seeds is None else seeds)]
         again = y if noise is None else noise(y, rng=[torch.Generator().manual_seed(seed) for seed in own], where=where)
-        solution, batch = solve_fitting(solver, again, operator, seeds=own, on_step=_part(on_step, i, k), batch=batch)
+        solution, batch = solve_fitting(
+            solver, again, operator, seeds=own, on_step=shifted(on_step, i * solver.steps, k * solver.steps), batch=batch
+        )
         if len(y) and torch.equal(solution.images, first.images):
             raise ValueError(_ALIKE)
         drawn += solution.images
@@ -106,13 +111,6 @@ def _measured(solver: Solves, y: Measurements, operator: HasA | Callable[[Images
     if not isinstance(operator, Operator):
         return torch.ones_like(y)
     return operator.support(y.new_ones(fewest(operator), *solver.prior.image_shape)).expand_as(y)
-
-
-def _part(on_step: OnStep | None, i: int, k: int) -> OnStep | None:
-    if on_step is None or k == 1:
-        return on_step
-    tell = on_step
-    return lambda step: tell(Step(i * step.steps + step.index, k * step.steps, step.misfit, step.active))
 
 
 _STRIDE = 0x9E3779B97F4A

@@ -114,3 +114,5 @@ def test_several_solutions_by_a_name_of_the_library() -> None:
     for k in (0, True):
         with pytest.raises(ValueError, match=rf"^k is {k}; give a whole number of solutions, at least 1$"):
             ps.solve_several(solver, y, mask, k)
+    with pytest.raises(ValueError, match=r"^on_step is 'x'; give a function of a Step, or None$"):
+        ps.solve_several(solver, y, mask, 2, on_step="x")  # type: ignore[arg-type]

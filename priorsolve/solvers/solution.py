@@ -92,6 +92,14 @@ class Solution:
 OnStep: TypeAlias = Callable[[Step], None]
 
 
+def shifted(on_step: OnStep | None, before: int, steps: int) -> OnStep | None:
+    """What tells `on_step` of one search among several: `before` steps were taken by those before it, and all take `steps`."""
+    if on_step is None:
+        return None
+    tell = on_step
+    return lambda step: tell(Step(step.index + before, steps, step.misfit, step.active))
+
+
 def _places(index: int | slice | Sequence[int] | Tensor, count: int) -> Tensor:
     """Which of `count` images these are, (k,). Raises IndexError for one that is not there, ValueError for what tells of none."""
     everyone = torch.arange(count, device="cpu")

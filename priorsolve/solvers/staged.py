@@ -12,8 +12,9 @@ from priorsolve.losses import Loss
 from priorsolve.priors.base import Prior, singly
 from priorsolve.showing import must_be_switch, shown
 from priorsolve.solvers.averaged import with_images
-from priorsolve.solvers.base import OnStep, Solution, Solves, Step
+from priorsolve.solvers.base import Solves
 from priorsolve.solvers.checks import must_be_callback
+from priorsolve.solvers.solution import OnStep, Solution, shifted
 from priorsolve.types import HasA, Images, Measurements, Progress
 
 
@@ -108,7 +109,7 @@ class Staged:
         delicate = max((i for i, stage in enumerate(self.stages) if stage.amplifies), default=0)
         for i, stage in enumerate(self.stages):
             with singly(i < delicate):
-                start = stage(y, operator, seeds=seeds, start=start, on_step=_shifted(on_step, before, self.steps))
+                start = stage(y, operator, seeds=seeds, start=start, on_step=shifted(on_step, before, self.steps))
             solutions.append(start)
             before += stage.steps
         steps = torch.stack([solution.steps for solution in solutions]).sum(0)
@@ -116,10 +117,3 @@ class Staged:
         if not self.mean or len(solutions) == 1:
             return whole
         return with_images(whole, torch.stack([solution.images for solution in solutions]).mean(0), y, operator, self.loss)
-
-
-def _shifted(on_step: OnStep | None, before: int, steps: int) -> OnStep | None:
-    if on_step is None:
-        return None
-    tell = on_step
-    return lambda step: tell(Step(step.index + before, steps, step.misfit, step.active))
