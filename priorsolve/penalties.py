@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
@@ -13,6 +12,7 @@ from torch.nn import functional as F
 from priorsolve.priors.base import Prior
 from priorsolve.showing import must_be_number
 from priorsolve.types import Codes, PerImage
+from priorsolve.typicality import typical_spread
 
 Penalty = Callable[[Codes], PerImage]
 
@@ -75,10 +75,7 @@ def mahalanobis(prior: Prior, space: str) -> Penalty:
     styles: halfway to w̄, where faces are most typical, few of its numbers are small.
     """
     space = "w" if space in ("w+", "w++") else space
-    count = min(1024, max(16, 8_000_000 // math.prod(prior.spaces[space])))
-    samples = prior.sample(count, torch.Generator().manual_seed(0), space)
-    centre, spread = samples.mean(0), samples.std(0)
-    spread = spread.clamp_min(1e-2 * float(samples.std()))  # a number that never changes has none
+    centre, spread, _ = typical_spread(prior, space, 1024)
     return lambda codes: ((codes - centre) / spread).square().flatten(1).mean(1)
 
 

@@ -15,7 +15,6 @@ from style_support import style2_state
 from torch import nn
 
 import priorsolve as ps
-from priorsolve.bulk import Bulk, Distance
 from priorsolve.operators.base import Identity, Operator
 from priorsolve.operators.noise import Gaussian
 from priorsolve.photos.images import write_image
@@ -26,6 +25,7 @@ from priorsolve.recipe.recipe import Recipe
 from priorsolve.run.diagnosis import Limits, bottleneck, diagnose, fit, known_noise
 from priorsolve.run.restoration import Options, restore
 from priorsolve.solvers import Latent
+from priorsolve.typicality import Distance, Typicality
 
 
 def bent() -> Prior:
@@ -43,12 +43,12 @@ def test_the_three_fits_are_told_from_a_solve() -> None:
     prior, noise = linear(), 0.05
     y = Gaussian(noise)(prior.decode(prior.sample(1, torch.Generator().manual_seed(3))), rng=torch.Generator().manual_seed(4))
     solution = Latent(prior, steps=200, restarts=1, lr=0.3)(y, Identity())
-    assert diagnose(solution, 0, Bulk(prior), noise=noise)[0].startswith("fits to the noise (residual 0.0")
-    assert diagnose(solution, 0, Bulk(prior), noise=noise / 3)[0].startswith("fits worse than the noise")
-    assert "set noise: 0.15 in the solver" in diagnose(solution, 0, Bulk(prior), noise=noise * 3)[0]
-    assert "no noise level is known" in diagnose(solution, 0, Bulk(prior))[0]
-    assert len(diagnose(solution, 0, Bulk(prior), noise=noise)) == 2
-    assert len(diagnose(solution, 0, Bulk(prior), noise=noise, limit=1e-3)) == 3
+    assert diagnose(solution, 0, Typicality(prior), noise=noise)[0].startswith("fits to the noise (residual 0.0")
+    assert diagnose(solution, 0, Typicality(prior), noise=noise / 3)[0].startswith("fits worse than the noise")
+    assert "set noise: 0.15 in the solver" in diagnose(solution, 0, Typicality(prior), noise=noise * 3)[0]
+    assert "no noise level is known" in diagnose(solution, 0, Typicality(prior))[0]
+    assert len(diagnose(solution, 0, Typicality(prior), noise=noise)) == 2
+    assert len(diagnose(solution, 0, Typicality(prior), noise=noise, limit=1e-3)) == 3
 
 
 @pytest.mark.parametrize(
@@ -93,20 +93,20 @@ def test_the_limit_is_what_a_solve_of_its_own_picture_reaches() -> None:
     assert Limits(few, prior, 0, shared=False).of(heavy, [5, 6, 7], 3) == Limits(few, prior, 0, shared=False).of(mask, [5, 6, 7])
     assert {2, 3} <= set(heavy.tried), "three did not fit, two did"
     far = good(pictures(1) + 0.3 * torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0)), Identity())
-    assert "the prior is the limit" in diagnose(far, 0, Bulk(prior), limit=limit_of(good, Identity()))[1]
+    assert "the prior is the limit" in diagnose(far, 0, Typicality(prior), limit=limit_of(good, Identity()))[1]
     blind = Latent(prior, steps=0, candidates=1, restarts=1)
     stuck = blind(pictures(1), Identity())
-    assert "the solver is the limit" in diagnose(stuck, 0, Bulk(prior), limit=limit_of(blind, Identity()))[1]
+    assert "the solver is the limit" in diagnose(stuck, 0, Typicality(prior), limit=limit_of(blind, Identity()))[1]
 
 
 def test_a_normal_code_has_chi_square_quantiles() -> None:
     prior = bent()
     lengths = torch.randn(20_000, 20, generator=torch.Generator().manual_seed(0)).norm(dim=1) / math.sqrt(20)
-    found = Bulk(prior).distance(torch.ones(1, 20), "z")
+    found = Typicality(prior).distance(torch.ones(1, 20), "z")
     assert found.value == pytest.approx(1)
     assert float((lengths > found.typical).double().mean()) == pytest.approx(0.01, abs=0.003)
     assert found.typical < found.far < 2
-    verdicts = [Bulk(prior).distance(scale * torch.ones(1, 20), "z").sentence("z").split(":")[0] for scale in (0.01, 1.3, 1.45, 3)]
+    verdicts = [Typicality(prior).distance(scale * torch.ones(1, 20), "z").sentence("z").split(":")[0] for scale in (0.01, 1.3, 1.45, 3)]
     assert verdicts == ["typical", "typical", "unusual", "far outside what the prior was trained on"]
 
 
@@ -114,10 +114,10 @@ def test_a_normal_code_has_chi_square_quantiles() -> None:
 def test_other_codes_are_compared_with_samples(space: str) -> None:
     prior = StyleGAN2.from_state(style2_state())
     middle, sample = prior.centre(space), prior.sample(1, torch.Generator().manual_seed(5), space)
-    assert Bulk(prior).distance(sample, space).sentence(space).startswith(f"typical: {space} is ")
-    far = Bulk(prior).distance(middle + 20 * (sample - middle), space)
+    assert Typicality(prior).distance(sample, space).sentence(space).startswith(f"typical: {space} is ")
+    far = Typicality(prior).distance(middle + 20 * (sample - middle), space)
     assert far.sentence(space).endswith("details may be invented")
-    assert Bulk(prior).distance(middle + 10 * (sample - middle), space).value < far.value
+    assert Typicality(prior).distance(middle + 10 * (sample - middle), space).value < far.value
 
 
 def test_features_are_judged_in_units_of_their_channels_spread() -> None:
@@ -126,13 +126,13 @@ def test_features_are_judged_in_units_of_their_channels_spread() -> None:
     middle, spread = samples.mean((0, 2, 3), keepdim=True), samples.std((0, 2, 3), keepdim=True)
     code = torch.randn(1, *prior.spaces[space], generator=torch.Generator().manual_seed(3))
     expected = ((code - middle) / spread).square().mean().sqrt()
-    assert Bulk(prior).distance(code, space).value == pytest.approx(float(expected), rel=1e-4)
+    assert Typicality(prior).distance(code, space).value == pytest.approx(float(expected), rel=1e-4)
 
 
 def test_a_channel_that_is_always_the_same_does_no_harm() -> None:
     prior = bent()
     samples = prior.sample(200, torch.Generator().manual_seed(5), "features@1")
-    near = [Bulk(prior).distance(sample[None], "features@1") for sample in samples[:100]]
+    near = [Typicality(prior).distance(sample[None], "features@1") for sample in samples[:100]]
     assert sum(each.value <= each.typical for each in near) > 90
     assert sum(each.value <= each.far for each in near) == 100
 
@@ -140,16 +140,16 @@ def test_a_channel_that_is_always_the_same_does_no_harm() -> None:
 def test_a_z_that_is_normalised_is_always_typical() -> None:
     prior = StyleGAN2.from_state(style2_state())
     z = prior.sample(1, torch.Generator().manual_seed(5))
-    assert Bulk(prior).distance(100 * z, "z") == Distance(0, 0, math.inf)
-    assert Bulk(prior).distance(100 * z, "z").sentence("z") == "typical: only the direction of z counts"
-    assert Bulk(linear()).distance(torch.full((1, 4), 1e-9).double(), "z").typical > 1
+    assert Typicality(prior).distance(100 * z, "z") == Distance(0, 0, math.inf)
+    assert Typicality(prior).distance(100 * z, "z").sentence("z") == "typical: only the direction of z counts"
+    assert Typicality(linear()).distance(torch.full((1, 4), 1e-9).double(), "z").typical > 1
 
 
 def test_only_codes_are_judged_and_each_by_itself() -> None:
     prior = linear()
     solution = Latent(prior, steps=2)(pictures(2), Identity())
     codes = {"z": torch.stack([torch.ones(4), torch.full((4,), 9.0)]).double(), "noise": torch.zeros(2, 3), "weights": torch.zeros(2, 3)}
-    first, second = (diagnose(replace(solution, codes=codes), index, Bulk(prior)) for index in (0, 1))
+    first, second = (diagnose(replace(solution, codes=codes), index, Typicality(prior)) for index in (0, 1))
     assert [len(first), len(second)] == [2, 2]
     assert first[1].startswith("typical: z is 1.00")
     assert second[1].startswith("far outside")

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from priorsolve.bulk import Bulk
 from priorsolve.consistency import put_back, surrogate_notes
 from priorsolve.operators.base import LinearOperator
 from priorsolve.operators.noise import Noise
@@ -21,6 +20,7 @@ from priorsolve.run.measuring import measured_where
 from priorsolve.run.records import thinned
 from priorsolve.sampling import Samples, solve_several
 from priorsolve.solvers import OnStep, Solution, Solves
+from priorsolve.typicality import Typicality
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Tools:
     operators: Operators
     solving: Operators
     noise: Noise | None
-    bulk: Bulk
+    typicality: Typicality
     limits: Limits | None
 
 
@@ -97,7 +97,7 @@ def solve_jobs(tools: Tools, jobs: Sequence[Job], on_step: OnStep | None, *, bat
             history=thinned(solution.history[:, index].tolist()),
             steps=int(solution.steps[index]),
             stopped=solution.stopped[index].value,
-            diagnosis=diagnose(solution, index, tools.bulk, noise=noise, limit=limits[index]),
+            diagnosis=diagnose(solution, index, tools.typicality, noise=noise, limit=limits[index]),
             note=notes[index],
             spread=None if samples is None else samples.spread[index],
             calibration=calibration[index],

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import torch
 
-from priorsolve.bulk import Bulk
 from priorsolve.operators.base import Operator
 from priorsolve.priors.base import Prior
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.solvers import Solution, Solves
 from priorsolve.solvers.fit import solve_fitting
+from priorsolve.typicality import Typicality
 
 WITHIN = 0.1
 """A residual this near to the noise, relative to it, is the noise."""
@@ -21,12 +21,14 @@ NEAR = 2.0
 _OTHER = 0x9E3779B97F4A7C15
 
 
-def diagnose(solution: Solution, index: int, bulk: Bulk, *, noise: float | None = None, limit: float | None = None) -> tuple[str, ...]:
+def diagnose(
+    solution: Solution, index: int, typicality: Typicality, *, noise: float | None = None, limit: float | None = None
+) -> tuple[str, ...]:
     """One sentence each: fit, what limits it (where `limit` is given), and how far each code is from what the prior draws.
 
     Args:
         index: which of the solution's images.
-        bulk: the prior's.
+        typicality: the prior's.
         noise: known standard deviation of the measurement's noise, in its units; `known_noise` of the recipe.
         limit: what the same solver reaches on a picture that the prior can draw: `Limits`.
     """
@@ -35,8 +37,8 @@ def diagnose(solution: Solution, index: int, bulk: Bulk, *, noise: float | None 
     if limit is not None:
         sentences.append(bottleneck(residual, limit, noise))
     for space, codes in solution.codes.items():
-        if bulk.knows(space):
-            sentences.append(bulk.distance(codes[index : index + 1], space).sentence(space))
+        if typicality.knows(space):
+            sentences.append(typicality.distance(codes[index : index + 1], space).sentence(space))
     return tuple(sentences)
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import torch
 
-from priorsolve.bulk import Bulk
 from priorsolve.files import WriteError
 from priorsolve.metrics import METRICS
 from priorsolve.photos.names import Photo, output_names
@@ -40,6 +39,7 @@ from priorsolve.run.records import Record, pending
 from priorsolve.run.workbench import Stop, Workbench
 from priorsolve.solvers import OnStep
 from priorsolve.types import Progress
+from priorsolve.typicality import Typicality
 
 
 @dataclass(frozen=True)
@@ -239,7 +239,7 @@ def equip(
         solving.check_followed()
     solver.prepare(on_learning)
     limits = Limits(solver, prior, recipe.seed, shared=not solving.vary) if recipe.output.limit else None
-    tools = Tools(recipe, solver, operators, solving, noise, Bulk(prior), limits)
+    tools = Tools(recipe, solver, operators, solving, noise, Typicality(prior), limits)
     reader = Reader(recipe, operators, solving, noise, options.degrade, device, dtype)
     fingerprint = Fingerprint(recipe, options)
     keeper = Keeper(out, recipe.output.format, recipe.metrics, fingerprint, chosen, fingerprint.of_all, recipe.heading)

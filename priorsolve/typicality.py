@@ -1,4 +1,4 @@
-"""Where most of a prior's codes lie, and how far from there a code is."""
+"""Where most of a prior's codes lie, how far they spread, and how far from there a code is."""
 
 from __future__ import annotations
 
@@ -14,6 +14,17 @@ from torch import Tensor
 from priorsolve.priors.base import Prior
 
 _NUMBERS, _FEWEST, _MOST = 8_000_000, 16, 512
+
+
+def typical_spread(prior: Prior, space: str, most: int, axes: Any = 0) -> tuple[Tensor, Tensor, Tensor]:
+    """The mean and the spread of each number of the prior's codes, (1, *spaces[space]) or 1 along `axes`, and the samples that say so.
+
+    The samples are of a fixed seed, `most` or as many as fit in a few megabytes.
+    """
+    count = min(max(_NUMBERS // math.prod(prior.spaces[space]), _FEWEST), most)
+    samples = prior.sample(count, torch.Generator().manual_seed(0), space)
+    middle, spread = samples.mean(axes, keepdim=True), samples.std(axes, keepdim=True)
+    return middle, spread.clamp_min(1e-2 * float(samples.std())), samples  # a number that never changes has no spread
 
 
 @dataclass(frozen=True)
@@ -33,8 +44,8 @@ class Distance:
         return f"far outside what the prior was trained on: {facts}; details may be invented"
 
 
-class Bulk:
-    """Measured on samples of the prior, once for each space.
+class Typicality:
+    """How typical a code is of the prior, measured on the prior's own samples, once for each space.
 
     A code's distance is |z|/√n in z, with the chi-square quantiles; elsewhere each number counts in units of its standard deviation (in
     features, its channel's). The whitening behind p_n is no measure for w: halfway to w̄, where faces are most typical, its distance is
@@ -58,18 +69,15 @@ class Bulk:
                 return Distance(0, 0, math.inf)
             quantiles = (math.sqrt(float(special.chdtri(n, tail)) / n) for tail in (1e-2, 1e-6))
             return Distance(float(code.norm()) / math.sqrt(n), *quantiles)
-        middle, spread, typical = self._cloud(space, code.numel())
+        middle, spread, typical = self._cloud(space)
         own = ((code.to(middle) - middle) / spread).square().mean().sqrt()
         return Distance(float(own), typical, 1.5 * typical)
 
-    def _cloud(self, space: str, size: int) -> tuple[Tensor, Tensor, float]:
+    def _cloud(self, space: str) -> tuple[Tensor, Tensor, float]:
         """The middle, the spread of each number, and the distance within which 99 of 100 samples are."""
         if space not in self._clouds:
-            count = min(max(_NUMBERS // size, _FEWEST), _MOST)
-            samples = self._prior.sample(count, torch.Generator().manual_seed(0), space)
-            pooled: Any = (0, 2, 3) if samples.ndim == 4 else 0
-            middle, spread = samples.mean(pooled, keepdim=True), samples.std(pooled, keepdim=True)
-            spread = spread.clamp_min(1e-2 * float(samples.std()))  # a number that never changes has none
+            of_maps = len(self._prior.spaces[space]) == 3
+            middle, spread, samples = typical_spread(self._prior, space, _MOST, (0, 2, 3) if of_maps else 0)
             theirs = ((samples - middle) / spread).flatten(1).square().mean(1).sqrt()
             self._clouds[space] = middle, spread, float(theirs.cpu().quantile(0.99))
         return self._clouds[space]
