@@ -18,7 +18,6 @@ from scipy import stats
 from priorsolve.baselines import BASELINES
 from priorsolve.cli import main
 from priorsolve.comparison.benchmark import Benchmark
-from priorsolve.comparison.effort import passes
 from priorsolve.comparison.summary import Mean, Score, interval, summarised
 from priorsolve.comparison.variants import read_variants
 from priorsolve.metrics import METRICS
@@ -222,12 +221,12 @@ def test_passes_are_counted_pictures(digiface64: Prior, monkeypatch: pytest.Monk
     y = Downsample(4).A(digiface64.decode(digiface64.sample(1, torch.Generator().manual_seed(0))))
     monkeypatch.setattr(Prior, "decode", counting)
     assert solver(y, Downsample(4)).steps.tolist() == [8]
-    assert passes(solver, 8) == counted[True] + 10 == 10 + 3 * 4 + 3 * 2 + 2  # halved after steps 2 and 5
+    assert solver.passes(8) == counted[True] + 10 == 10 + 3 * 4 + 3 * 2 + 2  # halved after steps 2 and 5
     assert counted[False] == 10 + 1 + 1  # the candidates, a look at the last step's picture, and the answer: the latter two do not count
     second = Latent(digiface64, steps=5, restarts=4, candidates=10)
-    assert passes(Staged([solver, second]), 8 + 5) == passes(solver, 8) + 5
-    assert passes(Staged([solver, second]), 8 + 2) == passes(solver, 8) + 2
-    assert passes(Latent(digiface64, steps=0, restarts=4, candidates=1), 0) == 4
+    assert Staged([solver, second]).passes(8 + 5) == solver.passes(8) + 5
+    assert Staged([solver, second]).passes(8 + 2) == solver.passes(8) + 2
+    assert Latent(digiface64, steps=0, restarts=4, candidates=1).passes(0) == 4
 
 
 @pytest.mark.usefixtures("digiface64")

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from priorsolve.baselines import BASELINES, Baseline, Problem
 from priorsolve.comparison.contest import Contest, Entry, Place, contests
-from priorsolve.comparison.effort import passes
 from priorsolve.comparison.summary import Score
 from priorsolve.comparison.variants import Variant
 from priorsolve.metrics import METRICS
@@ -163,7 +162,7 @@ class Benchmark:
         values["misfit"] = float((square.sum() / where.expand_as(square).sum().clamp_min(1)).sqrt())
         values["seconds"] = record.seconds
         entry = place.entry  # a record has the first sample's steps; the others are taken to need as many
-        values["passes"] = 0.0 if entry is None else float(entry.recipe.samples * passes(entry.run.prepare().solver, record.steps))
+        values["passes"] = 0.0 if entry is None else float(entry.recipe.samples * entry.run.prepare().solver.passes(record.steps))
         return values
 
     def _row(self, contest: Contest, photo: Photo) -> Row:

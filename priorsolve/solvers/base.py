@@ -46,6 +46,7 @@ class Solves(Protocol):
     def amplifies(self) -> bool: ...
     def prepare(self, on_progress: Progress | None = None) -> None: ...
     def varied(self) -> Solves: ...
+    def passes(self, steps: int, *, started: bool = False) -> int: ...
     def __call__(
         self,
         y: Measurements,
@@ -129,6 +130,16 @@ class Solver(ABC):
         """The solver for one more solution of the same photo: where this one begins at one code whatever the seed, it draws one."""
         return self
 
+    def passes(self, steps: int, *, started: bool = False) -> int:
+        """Generator passes for one photo that took `steps` steps; `started`, where it went on from another's solution.
+
+        One for each restart still followed at each step, forward and backward, and one for each sampled candidate, forward only: so that
+        what a search costs does not depend on the machine. A pass is a picture: the several codes that multicode mixes into one count as
+        one, though each goes through the layers before the mixing by itself. The pictures from which `begin_at: regressed` predicts are
+        drawn once for a prior and serve every photo ever after, so they are no photo's own and not counted.
+        """
+        return steps
+
     def ready(self) -> Prior:
         """The prior as it is run: folded, since its weights stay as they are."""
         return self.prior.folded().computing(self.prior.computes)
@@ -177,9 +188,13 @@ class Solver(ABC):
 
 
 class CodeSolver(Solver):
-    """A solver of codes in one of the prior's spaces."""
+    """A solver of codes in one of the prior's spaces, which begins at the best of sampled candidates."""
 
     space: str | None
+    candidates: int
+
+    def passes(self, steps: int, *, started: bool = False) -> int:
+        return steps if started else max(self.candidates, 1) + steps
 
     @property
     def code_space(self) -> str:

@@ -151,6 +151,15 @@ class Latent(CodeSolver):
     def learns_from(self) -> int:
         return self.bank if self.begin_at in _LEARNT or self.in_domain else 0
 
+    def passes(self, steps: int, *, started: bool = False) -> int:
+        if started or self.begin_at != "sampled":
+            return steps
+        total, rows, halvings = max(self.candidates, self.restarts), self.restarts, frozenset(self.halve_at)
+        for step in range(steps):
+            total += rows
+            rows = (rows + 1) // 2 if step in halvings else rows
+        return total
+
     def varied(self) -> Latent:
         others: dict[Begin, Begin] = {"centre": "sampled", "regressed": "likely"}
         return replace(self, begin_at=others.get(self.begin_at, self.begin_at))

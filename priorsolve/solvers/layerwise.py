@@ -100,6 +100,10 @@ class Layerwise:
     def prepare(self, on_progress: Progress | None = None) -> None:
         """As a solver's own: nothing is drawn ahead."""
 
+    def passes(self, steps: int, *, started: bool = False) -> int:
+        """As a solver's own: a step draws one picture, to be compared."""
+        return steps
+
     def varied(self) -> Layerwise:
         """As a solver's own: nothing varies."""
         return self

@@ -87,6 +87,15 @@ class Staged:
         """The last stage's."""
         return self.stages[-1].samples
 
+    def passes(self, steps: int, *, started: bool = False) -> int:
+        """Of all stages, taken to have spent their steps in order: one that stopped before its budget lends what it left to the next."""
+        total, left = 0, steps
+        for place, stage in enumerate(self.stages):
+            spent = min(left, stage.steps) if place < len(self.stages) - 1 else left
+            left -= spent
+            total += stage.passes(spent, started=started or place > 0)
+        return total
+
     def varied(self) -> Staged:
         """With a first stage that is."""
         return replace(self, stages=(self.stages[0].varied(), *self.stages[1:]))
