@@ -118,7 +118,7 @@ class LinearOperator(Operator, ABC):
 
     def _trials(self, like: Images) -> list[Tensor]:
         zeros, *_, drawn = super()._trials(like)
-        return [zeros, drawn]  # one tells of a row, as good as surely
+        return [zeros, drawn]  # one random picture will do: a row that is not 0 almost never makes 0 of it
 
     def _A_dagger(self, y: Measurements) -> Images:
         """The pseudo-inverse: the shortest least-squares solution, by conjugate gradients unless a leaf knows better."""

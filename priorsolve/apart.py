@@ -1,4 +1,4 @@
-"""What a caller has set for tensors of its own, kept out of those that all share."""
+"""Tensors that all callers share, made as if the caller had set nothing for its own."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import torch
 
 @contextmanager
 def apart() -> Iterator[None]:
-    """As if nothing had been set. Also a decorator: `@apart()`.
+    """Within it neither `torch.inference_mode` nor `torch.set_default_device` is in force. Also a decorator: `@apart()`.
 
-    Neither `torch.inference_mode`, whose tensors let no gradient through for as long as they live, nor `torch.set_default_device`, for what
-    is read from files lies on the CPU.
+    Tensors made under the first let no gradient through for as long as they live, and what is read from files lies on the CPU.
     """
     with torch.inference_mode(False), torch.device("cpu"):
         yield

@@ -76,13 +76,13 @@ def test_only_what_leads_to_lbfgs_is_drawn_singly(monkeypatch: pytest.MonkeyPatc
     prior, seen = made("pggan"), list[bool]()
     y = prior.decode(prior.sample(2, torch.Generator().manual_seed(3)))
     stages = [Latent(prior, steps=2), Latent(prior, steps=2, **FULL), Latent(prior, steps=2)]
-    told = type(prior)._parted
+    told = type(prior)._goes_by_row
 
-    def parted(self: Prior, *given: Any) -> bool:
+    def goes_by_row(self: Prior, *given: Any) -> bool:
         seen.append(self.row_by_row)
         return told(self, *given)
 
-    monkeypatch.setattr(type(prior), "_parted", parted)
+    monkeypatch.setattr(type(prior), "_goes_by_row", goes_by_row)
     for solver, expected in ((Staged(stages), {True, False}), (stages[0], {False}), (stages[1], {True})):
         seen.clear()
         solver(y, Identity())

@@ -58,7 +58,7 @@ class VGGFeatures:
             raise ValueError("layers is empty; name at least one, such as relu3_3")
         if self.power not in (1, 2):
             raise ValueError(f"power is {self.power}; it must be 1 or 2")
-        _ = self._view
+        self._view.check()
 
     def against(self, measured: Measurements, where: Tensor) -> Distance:
         network = backbone("vgg", measured.device, measured.dtype)
@@ -115,7 +115,7 @@ class DiscriminatorFeatures:
     def __post_init__(self) -> None:
         if not self.last >= 1:
             raise ValueError(f"last is {self.last}; it must be at least 1")
-        _ = self._view
+        self._view.check()
 
     def against(self, measured: Measurements, where: Tensor) -> Distance:
         network = self._on(measured.device, measured.dtype)

@@ -53,7 +53,7 @@ class LPIPS:
     def __post_init__(self) -> None:
         if self.net not in get_args(Net):
             raise ValueError(f"net is {self.net!r}; it must be one of {', '.join(get_args(Net))}")
-        _ = self._view
+        self._view.check()
 
     def against(self, measured: Measurements, where: Tensor) -> Distance:
         lens = self._view.through(where)

@@ -44,7 +44,8 @@ class View:
     resize: Resize = "smooth"
     fill: float | None = None
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Raises ValueError for numbers with which nothing can be looked at."""
         if not self.resolutions >= 1:
             raise ValueError(f"resolutions is {self.resolutions}; it must be at least 1")
         if self.size is not None and not self.size >= self.least:

@@ -33,7 +33,10 @@ class Huber:
     """`mean h(e − y)`, h(r) = r²/2 below δ and δ·(|r| − δ/2) above (Huber 1964): smooth at zero, forgiving far out.
 
     Args:
-        delta: where the square turns into the straight line, in the measurement's units. Raises ValueError unless above 0.
+        delta: where the square turns into the straight line, in the measurement's units.
+
+    Raises:
+        ValueError: `delta` is not above 0.
     """
 
     delta: float = 0.1
@@ -52,7 +55,10 @@ class DeadZone:
     """`mean max(|e − y| − width, 0)`: differences within the width, such as known noise, cost nothing (ILO, Daras et al. 2021).
 
     Args:
-        width: half the width of the zone, in the measurement's units; ILO's 0.1 on [−1, 1] is 0.05. Raises ValueError below 0.
+        width: half the width of the zone, in the measurement's units; ILO's 0.1 on [−1, 1] is 0.05.
+
+    Raises:
+        ValueError: `width` is below 0.
     """
 
     width: float = 0.05

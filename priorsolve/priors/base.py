@@ -201,7 +201,7 @@ class Prior(nn.Module, ABC):
         if not len(codes):  # not every network takes none; the sum lets gradients through
             return codes.sum().expand(0, *self.image_shape)
         with self._precision():
-            if self._parted(codes, label):
+            if self._goes_by_row(codes, label):
                 own = self._by_row(codes, label, noise)
                 images = torch.cat([prior._decode(code, space, of, maps) for prior, code, of, maps in own])
             else:
@@ -233,7 +233,7 @@ class Prior(nn.Module, ABC):
         if not len(codes):
             return codes.sum().expand(0, *self.spaces[target])
         with self._precision():
-            if self._parted(codes, label) and (_SINGLY.get() or target.startswith("features@")):
+            if self._goes_by_row(codes, label) and (_SINGLY.get() or target.startswith("features@")):
                 own = self._by_row(codes, label, noise)
                 mapped = torch.cat([prior._map(code, source, target, of, truncation, maps) for prior, code, of, maps in own])
             else:
@@ -246,8 +246,9 @@ class Prior(nn.Module, ABC):
         """Whether pictures of a batch are drawn one after another, so that each is to the last bit what it is alone."""
         return _SINGLY.get() and next(self.parameters()).device.type == "cpu"
 
-    def _parted(self, codes: Codes, label: Tensor | None) -> bool:
-        return self.row_by_row and len(codes) > 0 and (label is None or len(label) == len(codes))
+    def _goes_by_row(self, codes: Codes, label: Tensor | None) -> bool:
+        """Whether these codes, at least one, are to be taken one after another; a label of another length is told by the family."""
+        return self.row_by_row and (label is None or len(label) == len(codes))
 
     def _by_row(self, codes: Codes, label: Tensor | None, noise: Noise) -> Iterator[tuple[Prior, Codes, Any, Any]]:
         """For each row the prior, and what is its own of codes, label and noise."""

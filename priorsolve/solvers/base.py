@@ -69,6 +69,8 @@ class Solver(ABC):
     steps: int
     loss: Loss
     seed: int
+    keep: Keep = "best"
+    """Which state is the answer: the best of all, or the last."""
 
     def __post_init__(self) -> None:
         """What all solvers check alike; a leaf with checks of its own calls this first."""
@@ -93,9 +95,6 @@ class Solver(ABC):
     def halve_at(self) -> Sequence[int]:
         """Steps at which the worse half of each image's restarts is dropped."""
         return ()
-
-    keep: Keep = "best"
-    """Which state is the answer: the best of all, or the last."""
 
     @property
     def samples(self) -> bool:

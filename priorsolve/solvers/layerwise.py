@@ -40,7 +40,7 @@ class Layerwise:
     Args:
         prior: a chain of Linear, Conv2d, ConvTranspose2d and BatchNorm layers with ReLU, LeakyReLU, Tanh, Sigmoid or Softplus.
         norm: of the residual at each ReLU. linf: everywhere a little noise; l1: a few numbers that are quite wrong, pixels included.
-        noise: known standard deviation of the measurement's noise: says which misfits are no worse than it.
+        noise: known standard deviation of the measurement's noise: an image whose residual is no larger is told as stopped by the noise.
         largest: refuse layers with more unknowns × equations than this. A program of 4 million takes seconds to minutes, and with noise
             about ten are solved for a layer.
         seed: as every solver has one; nothing is drawn.

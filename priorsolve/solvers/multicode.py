@@ -92,7 +92,7 @@ class Multicode(CodeSolver):
         must_be_shares(self, "warmup")
         must_be_one_of(self, keep=Keep, decay=Decay, optimiser=OptimiserName)
         must_be_space(self.prior, self.code_space)
-        _ = self._deep
+        self._check_block()
         check_penalties(self.prior, self.code_space, self.penalties or {})
 
     @property
@@ -135,11 +135,17 @@ class Multicode(CodeSolver):
             divisor=n if self.divide_again else 1,
         )
 
+    def _check_block(self) -> None:
+        """Raises ValueError where the prior has no features inside, or none that enter the block."""
+        if not any(name.startswith("features@") for name in self.prior.spaces):
+            raise ValueError(f"{self.prior}: has no features inside, so codes cannot be mixed there; use latent")
+        if self.block is not None:
+            features_at(self.prior, self.block)
+
     @property
     def _deep(self) -> str:
+        """The space where the codes are mixed."""
         deep = [name for name in self.prior.spaces if name.startswith("features@")]
-        if not deep:
-            raise ValueError(f"{self.prior}: has no features inside, so codes cannot be mixed there; use latent")
         return deep[len(deep) // 2] if self.block is None else features_at(self.prior, self.block)
 
 

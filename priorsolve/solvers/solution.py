@@ -46,6 +46,7 @@ class Solution:
     steps: Tensor
     """(B,) how many steps each image took before it stopped."""
     stopped: tuple[Stop, ...]
+    """Why each of the B images stopped."""
     history: Tensor
     """(k, B) best misfit at the start, after every 10 steps and at the end; its last value goes on once an image has stopped."""
 

@@ -1,4 +1,4 @@
-"""Where a search begins: the sampled codes whose pictures explain the measurement best, or the middle of the prior."""
+"""Where a search begins: at the sampled codes whose pictures explain the measurement best, or at codes from elsewhere."""
 
 from __future__ import annotations
 

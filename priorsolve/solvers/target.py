@@ -47,9 +47,8 @@ class Target:
 
     def misfit(self, estimate: Measurements, loss: Loss) -> PerImage:
         """The loss of each row. What a loss can do with the measurement alone is done the first time."""
-        if (
-            id(loss) not in self._distances
-        ):  # by identity, since not every loss has a hash; kept beside it, so that no other takes its place
+        # by identity, since not every loss has a hash; kept beside its distance, so that no other takes its place
+        if id(loss) not in self._distances:
             with torch.no_grad():
                 self._distances[id(loss)] = (loss, prepared(loss, self.y, self.where, self.repeats))
         return self._distances[id(loss)][1](estimate)
