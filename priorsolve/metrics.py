@@ -15,44 +15,38 @@ from priorsolve.types import Images, PerImage
 class Metric:
     """A measure of images (B, C, H, W), called as `metric(images, reference)`; gives (B,) float32 on the images' device.
 
-    Both are clamped to [0, 1] first, since that is what is written. `range` is (lowest, highest). Raises ValueError when the
-    reference is missing or of another shape.
+    Both are clamped to [0, 1] first, since that is what is written. `range` is (lowest, highest). Raises ValueError for a reference of
+    another shape.
     """
 
     name: str
     higher_is_better: bool
     range: tuple[float, float]
-    needs_reference: bool
-    function: Callable[[Images, Images | None], PerImage]
+    function: Callable[[Images, Images], PerImage]
     fetch: Callable[[], None] = lambda: None
     """Have the files that it needs on this machine, before a run and not after it. Raises FetchError."""
 
-    def __call__(self, images: Images, reference: Images | None = None) -> PerImage:
+    def __call__(self, images: Images, reference: Images) -> PerImage:
         if images.ndim != 4:
             raise ValueError(f"{self.name} takes images (B, C, H, W), not {tuple(images.shape)}")
-        if reference is None:
-            if self.needs_reference:
-                raise ValueError(f"{self.name} compares with a reference, and none was given")
-        elif reference.shape != images.shape:
+        if reference.shape != images.shape:
             raise ValueError(f"{self.name}: images are {tuple(images.shape)}, the reference is {tuple(reference.shape)}")
         with torch.no_grad():
-            clamped = None if reference is None else reference.clamp(0, 1).to(images.device)
-            return self.function(images.clamp(0, 1), clamped).to(images.device, torch.float32)
+            scores = self.function(images.clamp(0, 1), reference.clamp(0, 1).to(images.device))
+        return scores.to(images.device, torch.float32)
 
 
-def psnr(images: Images, reference: Images | None) -> PerImage:
+def psnr(images: Images, reference: Images) -> PerImage:
     """Peak signal-to-noise ratio in dB: -10 log₁₀ of the mean squared difference, infinite for equal images."""
-    assert reference is not None
     difference = images.cpu().double() - reference.cpu().double()  # not every device has float64
     return -10 * difference.square().flatten(1).mean(1).log10()
 
 
-def ssim(images: Images, reference: Images | None) -> PerImage:
+def ssim(images: Images, reference: Images) -> PerImage:
     """Structural similarity as in Wang et al. (2004): Gaussian window of σ = 1.5 (11×11), averaged over pixels and channels.
 
     Raises ValueError for images below 11×11, the window's size.
     """
-    assert reference is not None
     from skimage.metrics import structural_similarity  # slow to import, and needed by nothing else here
 
     compare: Callable[..., float] = structural_similarity
@@ -74,12 +68,11 @@ def ssim(images: Images, reference: Images | None) -> PerImage:
     return torch.tensor(scores, dtype=torch.float64)
 
 
-def lpips(images: Images, reference: Images | None) -> PerImage:
+def lpips(images: Images, reference: Images) -> PerImage:
     """How different two pictures look to people: LPIPS v0.1 of AlexNet's features (Zhang et al. 2018), 0 for equal images.
 
     Pictures below 64 pixels are enlarged to 64. Raises ValueError for pictures of other than 1 or 3 channels, FetchError without weights.
     """
-    assert reference is not None
     from priorsolve.losses.lpips import LPIPS  # needs weights, which few runs ask for
 
     return LPIPS("alex")(images.float(), reference.float(), torch.ones_like(images, dtype=torch.float32))
@@ -94,9 +87,9 @@ def _fetch_lpips() -> None:
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
-        Metric("psnr", higher_is_better=True, range=(0.0, math.inf), needs_reference=True, function=psnr),
-        Metric("ssim", higher_is_better=True, range=(-1.0, 1.0), needs_reference=True, function=ssim),
-        Metric("lpips", higher_is_better=False, range=(0.0, math.inf), needs_reference=True, function=lpips, fetch=_fetch_lpips),
+        Metric("psnr", higher_is_better=True, range=(0.0, math.inf), function=psnr),
+        Metric("ssim", higher_is_better=True, range=(-1.0, 1.0), function=ssim),
+        Metric("lpips", higher_is_better=False, range=(0.0, math.inf), function=lpips, fetch=_fetch_lpips),
     )
 }
 """The metrics by name."""
