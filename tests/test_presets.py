@@ -21,7 +21,8 @@ from priorsolve.operators.base import Identity
 from priorsolve.penalties import geocross
 from priorsolve.priors import Prior, load_prior
 from priorsolve.recipe.build import build_noise, build_operators, build_solver
-from priorsolve.recipe.recipe import Recipe, builtin_recipes, find_recipe
+from priorsolve.recipe.recipe import Recipe
+from priorsolve.recipe.sources import builtin_recipes, find_recipe
 from priorsolve.solvers import Solution, Solver
 from priorsolve.solvers.layered import Layered
 from priorsolve.solvers.pulse import Pulse

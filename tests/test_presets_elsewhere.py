@@ -17,7 +17,8 @@ from priorsolve.losses.lpips import LPIPS
 from priorsolve.priors import PGGAN, LinearPrior, Prior, StyleGAN2, load_prior
 from priorsolve.recipe.build import build_solver
 from priorsolve.recipe.components import RecipeError
-from priorsolve.recipe.recipe import Recipe, builtin_recipes
+from priorsolve.recipe.recipe import Recipe
+from priorsolve.recipe.sources import builtin_recipes
 from priorsolve.solvers import Staged
 from priorsolve.solvers.checks import features_at
 from priorsolve.solvers.layered import Layered

@@ -9,8 +9,9 @@ import pytest
 import run_support as run
 
 from priorsolve.recipe.components import RecipeError
-from priorsolve.recipe.recipe import Recipe, builtin_recipes
+from priorsolve.recipe.recipe import Recipe
 from priorsolve.recipe.schema import recipe_schema
+from priorsolve.recipe.sources import builtin_recipes
 from priorsolve.recipe.yamlfile import parse
 
 GOOD = {"operator": "gray", "prior": "digiface64", "solver": "latent"}

@@ -10,7 +10,8 @@ from PIL import Image
 
 from priorsolve.command.checks import check_recipe
 from priorsolve.data import samples
-from priorsolve.recipe.recipe import Recipe, builtin_recipes
+from priorsolve.recipe.recipe import Recipe
+from priorsolve.recipe.sources import builtin_recipes
 from priorsolve.run.restoration import Options, restore
 
 TASKS = sorted(name for name in builtin_recipes() if "/" not in name)  # presets name priors of their own: see test_presets.py

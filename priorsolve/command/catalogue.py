@@ -7,8 +7,8 @@ import inspect
 from priorsolve.metrics import METRICS
 from priorsolve.priors import ZOO
 from priorsolve.recipe.components import arguments
-from priorsolve.recipe.recipe import builtin_recipes
 from priorsolve.recipe.registry import Kind, component, did_you_mean, names
+from priorsolve.recipe.sources import builtin_recipes
 from priorsolve.recipe.yamlfile import parse
 
 KINDS: tuple[Kind, ...] = ("operators", "noises", "solvers", "losses")

@@ -14,7 +14,8 @@ from priorsolve.priors import ZOO, Prior, cached_path, fetch, load_prior
 from priorsolve.priors.checkpoint import FOLDER
 from priorsolve.priors.load import load_file
 from priorsolve.recipe.build import build_noise, build_operators, build_solver, image_shape_of
-from priorsolve.recipe.recipe import Recipe, builtin_recipes
+from priorsolve.recipe.recipe import Recipe
+from priorsolve.recipe.sources import builtin_recipes
 from priorsolve.run.measuring import photo_seed
 from priorsolve.types import Shape
 

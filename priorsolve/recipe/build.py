@@ -18,8 +18,9 @@ from priorsolve.operators.sensing import Sensing
 from priorsolve.photos.images import PhotoError
 from priorsolve.priors import ZOO, Prior, load_prior
 from priorsolve.recipe.components import RecipeError, build
-from priorsolve.recipe.recipe import OPERATORS, Recipe, is_per_photo, rendered
+from priorsolve.recipe.recipe import OPERATORS, Recipe
 from priorsolve.recipe.registry import component
+from priorsolve.recipe.templates import is_per_photo, rendered
 from priorsolve.solvers import Solves, Staged
 from priorsolve.types import Progress, Shape
 

@@ -14,7 +14,8 @@ from priorsolve.operators.mask import Masking, join_masks
 from priorsolve.photos.images import PhotoError, read_photo, write_image
 from priorsolve.photos.names import Photo
 from priorsolve.recipe.components import RecipeError, build
-from priorsolve.recipe.recipe import Recipe, rendered
+from priorsolve.recipe.recipe import Recipe
+from priorsolve.recipe.templates import rendered
 from priorsolve.run.earlier import PREVIEWS, mark_previews
 from priorsolve.run.intake import take_in
 from priorsolve.run.measuring import photo_seed, stem

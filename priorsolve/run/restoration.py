@@ -14,7 +14,8 @@ from priorsolve.files import WriteError
 from priorsolve.metrics import METRICS
 from priorsolve.photos.names import Photo, output_names
 from priorsolve.recipe.build import DTYPES, build_noise, build_operators, build_prior, build_solver, device_called, dtype_of, refuse_marks
-from priorsolve.recipe.recipe import Recipe, is_per_photo
+from priorsolve.recipe.recipe import Recipe
+from priorsolve.recipe.templates import is_per_photo
 from priorsolve.run.album import grey_of, share_colours, unshared
 from priorsolve.run.answers import Tools
 from priorsolve.run.claims import refuse_where_busy
