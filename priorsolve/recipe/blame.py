@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from priorsolve.recipe.components import RecipeError, explain, first_of, known_arguments
 from priorsolve.recipe.hints import in_braces
-from priorsolve.recipe.overrides import KINDS, placed
+from priorsolve.recipe.overrides import KIND_OF, placed
 from priorsolve.recipe.yamlfile import Place
 
 
@@ -25,8 +25,8 @@ def misplaced(error: ValidationError, model: type[BaseModel]) -> Misplaced:
     first = first_of(error)
     place = tuple(part for part in first["loc"] if isinstance(part, str | int))
     told = explain(error, "", model).lstrip(".")
-    if first["type"] == "dict_type" and len(place) == 3 and (key := str(place[0])) in KINDS:
-        fields = known_arguments(KINDS[key], str(place[2]))
+    if first["type"] == "dict_type" and len(place) == 3 and (key := str(place[0])) in KIND_OF:
+        fields = known_arguments(KIND_OF[key], str(place[2]))
         told = f"{key}[{place[1]}].{place[2]}: {in_braces(fields, first['input'])}, got {first['input']!r}"
     return Misplaced(RecipeError(told), place)
 

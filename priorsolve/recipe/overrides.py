@@ -14,9 +14,8 @@ from priorsolve.recipe import yamlfile
 from priorsolve.recipe.components import RecipeError, arguments
 from priorsolve.recipe.registry import BUILTIN, Kind
 
-KINDS: dict[str, Kind] = {"operator": "operators", "surrogate": "operators", "noise": "noises", "solver": "solvers"}
-"""The keys that hold lists of components."""
-
+KIND_OF: dict[str, Kind] = {"operator": "operators", "surrogate": "operators", "noise": "noises", "solver": "solvers"}
+"""The keys that hold lists of components, and what kind each holds."""
 
 Placed = list[tuple[str, list[yamlfile.Place]]]
 """Overrides with the places that each of them set."""
@@ -99,7 +98,7 @@ def _set(data: dict[Any, Any], path: list[str], value: Any, text: str, *, top: b
     if not rest:
         data[part] = value
         return [(part,)]
-    if (top and part in KINDS) or isinstance(known, list):
+    if (top and part in KIND_OF) or isinstance(known, list):
         components = known if isinstance(known, list) else [] if known is None else [known]
         data[part] = components = [{one: {}} if isinstance(one, str) else one for one in components]
         if rest[0] == "*":
@@ -122,7 +121,7 @@ def _set(data: dict[Any, Any], path: list[str], value: Any, text: str, *, top: b
 
 def _first(part: str, path: list[str], value: str) -> str:
     """How to write the first component of a list, of which `path` names an argument."""
-    kind = KINDS[part]
+    kind = KIND_OF[part]
     if path[0] not in BUILTIN[kind]:
         path = [*[name for name in BUILTIN[kind] if path[0] in arguments(kind, name).model_fields][:1], *path]
     if path[0] not in BUILTIN[kind]:

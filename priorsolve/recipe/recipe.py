@@ -17,7 +17,7 @@ from priorsolve.recipe.components import RecipeError, arguments, check
 from priorsolve.recipe.contents import content, files_in, fingerprint_of, with_content
 from priorsolve.recipe.elsewhere import Elsewhere, overridden
 from priorsolve.recipe.framings import Framings, Plain
-from priorsolve.recipe.overrides import KINDS, absolute, anchored
+from priorsolve.recipe.overrides import KIND_OF, absolute, anchored
 from priorsolve.recipe.registry import did_you_mean
 from priorsolve.recipe.sources import find_recipe
 from priorsolve.recipe.templates import STEM, is_per_photo, is_template, rendered, unknown_template
@@ -182,7 +182,7 @@ class Recipe(BaseModel):
     def dump(self) -> str:
         """The resolved recipe as YAML: overrides applied, defaults written out, but for those that mean nothing (null)."""
         given = {key: value for key, value in self.model_dump().items() if value or key not in ("elsewhere", "exchanged")}
-        for key, kind in KINDS.items():
+        for key, kind in KIND_OF.items():
             for spec in given[key]:
                 for name, settings in spec.items():
                     fields = arguments(kind, name).model_fields
@@ -192,7 +192,7 @@ class Recipe(BaseModel):
     def _checked(self) -> Recipe:
         """With every component checked and its defaults filled in."""
         filled: dict[str, Any] = {}
-        for key, kind in KINDS.items():
+        for key, kind in KIND_OF.items():
             filled[key] = []
             for index, spec in enumerate(getattr(self, key)):
                 ((name, given),) = spec.items()

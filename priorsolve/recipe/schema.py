@@ -6,7 +6,7 @@ from typing import Any
 
 from priorsolve.recipe.components import arguments
 from priorsolve.recipe.framings import Framings
-from priorsolve.recipe.overrides import KINDS
+from priorsolve.recipe.overrides import KIND_OF
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.recipe.registry import Kind, names
 
@@ -20,7 +20,7 @@ def recipe_schema() -> dict[str, Any]:
     definitions = schema.setdefault("$defs", {})
     one_loss: dict[str, Any] = {"anyOf": _options("losses", definitions)}
     definitions["loss"] = {"anyOf": [*one_loss["anyOf"], {"type": "array", "items": one_loss, "minItems": 1}]}
-    for key, kind in KINDS.items():
+    for key, kind in KIND_OF.items():
         definitions[key] = {"anyOf": _options(kind, definitions)}
         one = {"$ref": f"#/$defs/{key}"}
         described = schema["properties"][key]
