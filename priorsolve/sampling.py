@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,9 +21,9 @@ from priorsolve.solvers.solution import shifted
 from priorsolve.types import HasA, Images, Measurements, PerImage
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Samples:
-    """k pictures of each photo.
+    """k pictures of each photo. Equal to itself only: compare its tensors.
 
     Each solves the measurement with its noise drawn once more, from another start.
 
@@ -39,7 +40,7 @@ class Samples:
         return spread
 
     def calibration(self, clean: Images) -> dict[str, PerImage]:
-        """How honest the spread is against the clean pictures, by name.
+        """How honest the spread is against the `clean` pictures (B, C, H, W): two numbers of each photo, (B,) by name.
 
         `coverage` is the share of values within two standard deviations of the mean: 0.95 where many honest samples were drawn, less
         for few (0.83 of four). `spread_to_error` is the spread's root mean square over that of the mean's error: 1 where honest and
@@ -51,6 +52,17 @@ class Samples:
             "coverage": (error <= 2 * spread).float().flatten(1).mean(1),
             "spread_to_error": spread.square().flatten(1).mean(1).sqrt() / error.square().flatten(1).mean(1).sqrt().clamp_min(1e-12),
         }
+
+
+class Several(NamedTuple):
+    """What `solve_several` finds; a tuple of its fields in their order."""
+
+    answer: Solution
+    """The first solution, which is what k = 1 gives; with `mean` its pictures are the mean of all."""
+    samples: Samples | None
+    """All k pictures; None for k = 1."""
+    batch: int
+    """How many images fitted in memory at once."""
 
 
 def solve_several(
@@ -66,8 +78,8 @@ def solve_several(
     on_step: OnStep | None = None,
     batch: int | None = None,
     mean: bool = False,
-) -> tuple[Solution, Samples | None, int]:
-    """The answer, all k pictures (None for k = 1), and the batch that fits. The answer is the first solution, which is what k = 1 gives.
+) -> Several:
+    """k solutions of the same measurements.
 
     Args:
         solver, y, operator, seeds, batch: as in `solve_fitting`.
@@ -89,7 +101,7 @@ def solve_several(
     must_be_callback(on_step)
     first, batch = solve_fitting(solver, y, operator, seeds=seeds, on_step=shifted(on_step, 0, k * solver.steps), batch=batch)
     if k == 1:
-        return first, None, batch
+        return Several(first, None, batch)
     drawn, pictures = first.images.clone(), [finish(first)]
     solver, noise = solver.varied(), None if solver.samples else noise
     where = _measured(solver, y, operator) if where is None and noise is not None else where
@@ -104,7 +116,7 @@ def solve_several(
         drawn += solution.images
         pictures.append(finish(solution))
     answer = with_images(first, drawn / k, y, operator, solver.loss) if mean else first
-    return answer, Samples(torch.stack(pictures, 1)), batch
+    return Several(answer, Samples(torch.stack(pictures, 1)), batch)
 
 
 def _measured(solver: Solves, y: Measurements, operator: HasA | Callable[[Images], Measurements]) -> Tensor:

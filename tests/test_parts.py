@@ -97,20 +97,23 @@ def test_a_batch_in_parts_begins_where_it_is_told(limit: int) -> None:
 def test_several_solutions_by_a_name_of_the_library() -> None:
     mask, solver = random_mask(8, 8), Latent(linear(), steps=3, restarts=1)
     y = mask.A(pictures(2))
-    answer, samples, batch = ps.solve_several(solver, y, mask, 3, noise=ps.noise.Gaussian(0.05))
+    several = ps.solve_several(solver, y, mask, 3, noise=ps.noise.Gaussian(0.05))
+    answer, samples, batch = several
+    assert (answer, samples, batch) == (several.answer, several.samples, several.batch)
     assert isinstance(samples, ps.Samples)
     assert samples.images.shape == (2, 3, 3, 8, 8)
     assert samples.spread.shape == (2, 8, 8)
     assert batch == 2
     same(answer, solver(y, mask))
-    other = ps.solve_several(replace(solver, seed=1), y, mask, 3, noise=ps.noise.Gaussian(0.05))[1]
+    other = ps.solve_several(replace(solver, seed=1), y, mask, 3, noise=ps.noise.Gaussian(0.05)).samples
     assert other is not None
+    assert other != samples, "samples are equal to themselves only"
     assert not bool((other.images == samples.images).flatten(2).all(2).any()), "each depends on the solver's seed"
 
     def measure(x: Tensor) -> Tensor:
         return mask.A(x)
 
-    assert ps.solve_several(solver, y, measure, 2, noise=ps.noise.Gaussian(0.05))[1] is not None
+    assert ps.solve_several(solver, y, measure, 2, noise=ps.noise.Gaussian(0.05)).samples is not None
     for k in (0, True):
         with pytest.raises(ValueError, match=rf"^k is {k}; give a whole number of solutions, at least 1$"):
             ps.solve_several(solver, y, mask, k)
