@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from priorsolve.files import sha256_of
 from priorsolve.operators.base import Operator
 from priorsolve.operators.laws import TOLERANCE, laws
 from priorsolve.priors import ZOO, Prior, cached_path, fetch, load_prior
@@ -69,9 +69,11 @@ def check_prior(path: Path) -> tuple[dict[str, Any], bool]:
     if _is_named(path):
         return _check_named(str(path))
     prior, layout = load_file(path)
-    digests = {f"sha256 of {name}": _sha256(path / name) for name in FOLDER} if path.is_dir() else {"sha256": _sha256(path)}
     facts, finite = _facts(prior, layout)
-    return facts | digests, finite
+    for key, part in {f"sha256 of {name}": path / name for name in FOLDER}.items() if path.is_dir() else [("sha256", path)]:
+        with part.open("rb") as file:
+            facts[key] = sha256_of(file)
+    return facts, finite
 
 
 def _check_named(name: str) -> tuple[dict[str, Any], bool]:
@@ -111,15 +113,6 @@ def _resolution(shape: Shape) -> str:
 def _is_named(path: Path) -> bool:
     """Whether the word is a name of the zoo, and neither a file here nor a recipe."""
     return str(path) in ZOO and str(path) not in builtin_recipes() and not path.is_file()
-
-
-def _sha256(path: Path) -> str:
-    """Of the file, a piece at a time, however large it is."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while piece := stream.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
 
 
 def _laws(operator: Operator, shape: Shape) -> dict[str, Any]:
