@@ -15,7 +15,7 @@ import tifffile
 import torch
 from PIL import Image, ImageCms
 
-from priorsolve.photos.images import read_image, read_photo, read_stored, write_image
+from priorsolve.photos.images import read_image, read_photo, read_stored, write_tagged
 from priorsolve.photos.metadata import EXIF, GPS, Tags, read_tags
 from priorsolve.photos.own_colours import in_own_colours
 from priorsolve.photos.pictures import PhotoError, picture_size
@@ -73,7 +73,7 @@ def test_words_and_resolution_survive_upright(tmp_path: Path, name: str) -> None
         kept["xmp"] = XMP
     stored.save(tmp_path / name, **kept)
     tags = read_tags(tmp_path / name)
-    write_image(tmp_path / f"out_{name}", torch.rand(3, 80, 112), tags)
+    write_tagged(tmp_path / f"out_{name}", torch.rand(3, 80, 112), tags)
     with Image.open(tmp_path / f"out_{name}") as made:
         found = made.getexif()
         assert made.size == (112, 80)
@@ -100,14 +100,14 @@ def test_the_size_that_a_mask_is_drawn_for_is_the_upright_photos(tmp_path: Path,
 def test_xmp_that_pillow_does_not_write_and_a_broken_exif(tmp_path: Path) -> None:
     for name in ("a.png", "a.tif"):
         for bits in (8, 16):
-            write_image(tmp_path / name, torch.rand(3, 16, 16), Tags(xmp=XMP, bits=bits))
+            write_tagged(tmp_path / name, torch.rand(3, 16, 16), Tags(xmp=XMP, bits=bits))
             assert read_tags(tmp_path / name) == Tags(xmp=XMP.replace(b'"6"', b'"1"'), bits=bits)
     Image.new("RGB", (16, 16)).save(tmp_path / "b.jpg", exif=b"Exif\0\0II*\0\xff\xff\xff\x7fjunk", dpi=(0, 0))
     assert read_tags(tmp_path / "b.jpg").exif is None
     long = exif()
     long.get_ifd(EXIF)[37500] = b"m" * 60_000
     long[270] = "t" * 10_000
-    write_image(tmp_path / "c.jpg", torch.rand(3, 16, 16), Tags(exif=long.tobytes()))
+    write_tagged(tmp_path / "c.jpg", torch.rand(3, 16, 16), Tags(exif=long.tobytes()))
     found = opened(tmp_path / "c.jpg").getexif()
     assert found[271] == "Lumen"
     assert 37500 not in found.get_ifd(EXIF)
@@ -121,7 +121,7 @@ def test_16_bits_survive_to_the_last(tmp_path: Path, name: str, channels: int) -
     folder.mkdir()
     tags = Tags(profile=WIDE if channels == 3 else None, exif=exif().tobytes(), dpi=(600, 600), bits=16, grey=channels == 1)
     image = torch.from_numpy(values.reshape(*SIZE, channels).astype(np.float32) / 65535).permute(2, 0, 1)
-    write_image(folder / name, image, tags)
+    write_tagged(folder / name, image, tags)
     filled(folder, tmp_path / "out")
     made = tmp_path / "out/images" / name
     again = imagecodecs.png_decode(made.read_bytes()) if name == "a.png" else tifffile.imread(made)
@@ -177,7 +177,7 @@ def test_what_was_changed_is_what_the_profile_says(tmp_path: Path) -> None:
     wanted[0] = 0.8
     for same_size in (True, False):
         own = in_own_colours(wanted, tags, tmp_path / "a.png", same_size=same_size)
-        write_image(tmp_path / "b.png", own, tags)
+        write_tagged(tmp_path / "b.png", own, tags)
         changed = (wanted - read_photo(tmp_path / "a.png")[0]).abs().amax(0) > 0.1
         assert (read_photo(tmp_path / "b.png")[0] - wanted)[:, changed].abs().max() < 1.5 / 255
     shifted = in_own_colours(read_photo(tmp_path / "a.png")[0] * 0.999, tags, tmp_path / "a.png", same_size=True)
@@ -288,7 +288,7 @@ def test_alpha_of_16_bits_and_of_larger_pictures_survives(tmp_path: Path) -> Non
     values, folder = pixels(np.uint16, 4), tmp_path / "in"
     folder.mkdir()
     for name in ("a.png", "a.tif"):
-        write_image(folder / name, torch.from_numpy(values.astype(np.float32) / 65535).permute(2, 0, 1), Tags(bits=16))
+        write_tagged(folder / name, torch.from_numpy(values.astype(np.float32) / 65535).permute(2, 0, 1), Tags(bits=16))
     for record in restore(run.quick(operator={"mask": {"boxes": [[50, 36, 60, 44]]}}, frame="aligned"), folder, tmp_path / "out"):
         assert record.status == "done", record.reason
         made = tmp_path / "out/images" / record.name
@@ -352,7 +352,7 @@ def test_what_a_program_noted_about_the_files_numbers_is_not_kept(tmp_path: Path
     for name, words in (("own.tif", None), ("said.tif", "Lea in May")):
         tifffile.imwrite(tmp_path / name, pixels(np.uint16, 1), description=words, metadata={} if words is None else None)
         tags = replace(read_tags(tmp_path / name), grey=False)
-        write_image(tmp_path / f"new-{name}", read_photo(tmp_path / name, 3)[0], tags)
+        write_tagged(tmp_path / f"new-{name}", read_photo(tmp_path / name, 3)[0], tags)
         with tifffile.TiffFile(tmp_path / f"new-{name}") as made:  # a note of another shape would be a warning
             assert made.series[0].shape == (*SIZE, 3)
             assert made.pages.first.description == (words or "")

@@ -201,15 +201,22 @@ def _tensor(picture: Image.Image, channels: int) -> Tensor:
     return tensor if tensor.shape[0] == channels else tensor.repeat(channels, 1, 1)
 
 
-def write_image(path: str | Path, image: Tensor, tags: Tags | None = None, write: Write = write_atomically) -> None:
+def write_image(path: str | Path, image: Tensor) -> None:
     """Write (1 or 3, H, W), clamped to [0, 1] and rounded, atomically, in the format of the suffix (none: PNG); with alpha, 2 or 4.
 
-    8 bits per channel, or 16 where the tags say so and the format has them (PNG, TIFF). `tags` are written too: the image is in the
-    colours of their profile. Parent folders are made. Raises ValueError for another shape, NaN, or a suffix that is not written.
+    8 bits per channel. Parent folders are made. Raises ValueError for another shape, NaN, or a suffix that is not written.
     """
     path = checked_path(path, "write_image: path")
     if not isinstance(image, Tensor):
         raise ValueError(f"write_image: the image is {shown(image)}; give a float tensor (1 or 3, H, W)")
+    write_tagged(path, image)
+
+
+def write_tagged(path: Path, image: Tensor, tags: Tags | None = None, write: Write = write_atomically) -> None:
+    """As `write_image`, with `tags` in the file: the image is in the colours of their profile.
+
+    16 bits per channel where the tags say so and the format has them (PNG, TIFF).
+    """
     if image.ndim != 3 or not 1 <= image.shape[0] <= 4:
         raise ValueError(f"an image has shape (1 or 3, H, W), with alpha (2 or 4, H, W), not {tuple(image.shape)}")
     if image.isnan().any():
@@ -246,7 +253,7 @@ def write_measurement(path: Path, y: Tensor, write: Write = write_atomically) ->
     A picture holds 8 bits in [0, 1]: a measurement that reaches beyond, or must be exact, belongs in a `.npy`.
     """
     if path.suffix.lower() != ".npy":
-        write_image(path, y, write=write)
+        write_tagged(path, y, write=write)
         return
     data = io.BytesIO()
     np.save(data, y.detach().float().cpu().numpy(), allow_pickle=False)

@@ -17,7 +17,7 @@ from priorsolve.files import Write, WriteError, together
 from priorsolve.metrics import METRICS
 from priorsolve.operators.gray import Gray
 from priorsolve.photos.identity import Identity
-from priorsolve.photos.images import WRITTEN, PhotoError, measurement_suffix, write_image, write_measurement
+from priorsolve.photos.images import WRITTEN, PhotoError, measurement_suffix, write_measurement, write_tagged
 from priorsolve.photos.names import KNOWN, Photo
 from priorsolve.photos.own_colours import in_own_colours
 from priorsolve.recipe.components import RecipeError
@@ -78,9 +78,9 @@ class Keeper:
             self._write(work, made, self.out / places.restored, write)
         write_measurement(self.out / measured, made.measured, write)
         if made.clean is not None:
-            write_image(self.out / places.clean, made.clean, write=write)
+            write_tagged(self.out / places.clean, made.clean, write=write)
         if made.spread is not None:
-            write_image(self.out / places.spread, 4 * made.spread, write=write)
+            write_tagged(self.out / places.spread, 4 * made.spread, write=write)
         worst = max(answers, key=lambda answer: answer.misfit, default=None)
         record = Record(
             name=work.photo.name,
@@ -115,7 +115,7 @@ class Keeper:
         parts = work.scene.source.damage.parts if work.scene is not None else work.jobs[0].parts
         tags = work.tags.fitting(grey=work.tags.grey and not any(isinstance(part, Gray) for part in parts))
         own = in_own_colours(made.restored, tags, work.photo.path, same_size=work.scene is not None, alpha=made.alpha)
-        write_image(path, own, tags, write)
+        write_tagged(path, own, tags, write)
 
     def fail(self, photo: Photo, error: Exception, file: Identity | None = None) -> Record:
         """The record of a failure, without what an earlier recipe made of the photo, or of another file of that name.
