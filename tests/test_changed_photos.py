@@ -16,7 +16,7 @@ from priorsolve.comparison.benchmark import Benchmark
 from priorsolve.comparison.variants import Variant
 from priorsolve.photos import identity
 from priorsolve.photos.identity import Identity, identify
-from priorsolve.photos.images import PhotoError
+from priorsolve.photos.pictures import PhotoError
 from priorsolve.run.records import Record, read_record, record_path, write_record
 from priorsolve.run.restoration import Options, restore
 

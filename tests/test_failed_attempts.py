@@ -14,7 +14,7 @@ import run_support as run
 
 from priorsolve.cli import main
 from priorsolve.files import WriteError, together, write_atomically
-from priorsolve.photos.images import PhotoError
+from priorsolve.photos.pictures import PhotoError
 from priorsolve.recipe.components import RecipeError
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.run import workbench

@@ -12,7 +12,6 @@ import torch
 from PIL import Image, ImageCms
 
 from priorsolve.photos.images import (
-    PhotoError,
     measurement_suffix,
     read_clear,
     read_framed,
@@ -22,6 +21,7 @@ from priorsolve.photos.images import (
     write_image,
     write_measurement,
 )
+from priorsolve.photos.pictures import PhotoError
 
 
 def pixels(height: int = 16, width: int = 16, channels: int = 3, seed: int = 0) -> Any:

@@ -21,8 +21,9 @@ from priorsolve.comparison.summary import Score
 from priorsolve.comparison.variants import Variant
 from priorsolve.metrics import METRICS
 from priorsolve.photos.identity import identify
-from priorsolve.photos.images import PhotoError, measurement_suffix, read_measurement, write_image
+from priorsolve.photos.images import measurement_suffix, read_measurement, write_image
 from priorsolve.photos.names import Photo
+from priorsolve.photos.pictures import PhotoError
 from priorsolve.recipe.components import RecipeError
 from priorsolve.recipe.registry import did_you_mean
 from priorsolve.run.intake import take_in

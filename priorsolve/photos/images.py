@@ -22,20 +22,6 @@ from priorsolve.photos.profiles import is_own, to_srgb
 from priorsolve.showing import checked_path, shown
 from priorsolve.types import Floats, Shape
 
-__all__ = [
-    "Framing",
-    "PhotoError",
-    "measurement_suffix",
-    "read_clear",
-    "read_framed",
-    "read_image",
-    "read_measurement",
-    "read_photo",
-    "read_stored",
-    "write_image",
-    "write_measurement",
-]
-
 WRITTEN: dict[str, tuple[str, dict[str, Any]]] = {
     ".png": ("PNG", {}),
     ".jpg": ("JPEG", {"quality": 95, "subsampling": 0}),

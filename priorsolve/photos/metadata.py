@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image, PngImagePlugin
 
-from priorsolve.photos.pictures import PhotoError, is_deep_colour, opened, orientation
+from priorsolve.photos.pictures import is_deep_colour, opened, orientation
 from priorsolve.photos.profiles import space_of, srgb
 
 EXIF, GPS, MAKER_NOTE = 0x8769, 0x8825, 37500
@@ -139,6 +139,3 @@ def png_head(tags: Tags, size: tuple[int, int]) -> bytes:
     data = io.BytesIO()
     Image.new("RGB", (1, 1)).save(data, "PNG", **tags.settings("PNG", size))
     return data.getvalue()
-
-
-__all__ = ["PhotoError", "Tags", "png_head", "read_tags"]

@@ -15,7 +15,7 @@ from priorsolve.operators.holes import Holes
 from priorsolve.operators.mask import Masking, join_masks
 from priorsolve.operators.noise import Chain, Noise
 from priorsolve.operators.sensing import Sensing
-from priorsolve.photos.images import PhotoError
+from priorsolve.photos.pictures import PhotoError
 from priorsolve.priors import ZOO, Prior, load_prior
 from priorsolve.recipe.components import RecipeError, build
 from priorsolve.recipe.recipe import OPERATORS, Recipe

@@ -10,8 +10,9 @@ from pathlib import Path
 import torch
 
 from priorsolve.operators.noise import Noise
-from priorsolve.photos.images import PhotoError, measurement_suffix, write_measurement
+from priorsolve.photos.images import measurement_suffix, write_measurement
 from priorsolve.photos.names import Photo, output_names
+from priorsolve.photos.pictures import PhotoError
 from priorsolve.recipe.build import Operators, build_noise, build_operators, image_shape_of, refuse_marks
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.run.damage import Damage

@@ -16,9 +16,10 @@ from priorsolve.operators.mask import Mask, Masking, join_masks
 from priorsolve.operators.noise import Noise
 from priorsolve.operators.photo_holes import PhotoHoles
 from priorsolve.photos.identity import Identity
-from priorsolve.photos.images import Framing, PhotoError
+from priorsolve.photos.images import Framing
 from priorsolve.photos.metadata import Tags, read_tags
 from priorsolve.photos.names import Photo
+from priorsolve.photos.pictures import PhotoError
 from priorsolve.recipe.build import Operators
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.run.damage import Damage

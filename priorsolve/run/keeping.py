@@ -17,9 +17,10 @@ from priorsolve.files import Write, WriteError, together
 from priorsolve.metrics import METRICS
 from priorsolve.operators.gray import Gray
 from priorsolve.photos.identity import Identity
-from priorsolve.photos.images import WRITTEN, PhotoError, measurement_suffix, write_measurement, write_tagged
+from priorsolve.photos.images import WRITTEN, measurement_suffix, write_measurement, write_tagged
 from priorsolve.photos.names import KNOWN, Photo
 from priorsolve.photos.own_colours import in_own_colours
+from priorsolve.photos.pictures import PhotoError
 from priorsolve.recipe.components import RecipeError
 from priorsolve.run.answers import Answer
 from priorsolve.run.composing import Pictures, pictures_of

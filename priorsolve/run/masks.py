@@ -11,8 +11,9 @@ from torch import Tensor
 
 from priorsolve.operators.holes import Holes
 from priorsolve.operators.mask import Masking, join_masks
-from priorsolve.photos.images import PhotoError, read_photo, write_image
+from priorsolve.photos.images import read_photo, write_image
 from priorsolve.photos.names import Photo
+from priorsolve.photos.pictures import PhotoError
 from priorsolve.recipe.components import RecipeError, build
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.recipe.templates import rendered

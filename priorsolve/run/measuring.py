@@ -15,8 +15,9 @@ from torch import Tensor
 from priorsolve.operators.base import Operator, factors
 from priorsolve.operators.mask import Masking
 from priorsolve.operators.noise import Noise
-from priorsolve.photos.images import Framing, PhotoError, measurement_suffix, read_framed, read_measurement
+from priorsolve.photos.images import Framing, measurement_suffix, read_framed, read_measurement
 from priorsolve.photos.names import KNOWN
+from priorsolve.photos.pictures import PhotoError
 from priorsolve.types import Images, Measurements, Shape
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from priorsolve.framing import Frame, Patch, Rounded, Whole, covered, filled, find_faces, tile_frames
-from priorsolve.photos.images import PhotoError
+from priorsolve.photos.pictures import PhotoError
 from priorsolve.recipe.framings import Faces, Framings, Tiles
 from priorsolve.run.shots import Shot, Source
 

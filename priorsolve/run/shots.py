@@ -11,8 +11,8 @@ from PIL import Image
 from torch import Tensor
 
 from priorsolve.operators.noise import Noise
-from priorsolve.photos.images import PhotoError, read_photo
-from priorsolve.photos.pictures import ON_WHITE
+from priorsolve.photos.images import read_photo
+from priorsolve.photos.pictures import ON_WHITE, PhotoError
 from priorsolve.run.damage import Damage
 
 
