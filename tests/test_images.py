@@ -13,11 +13,11 @@ from PIL import Image, ImageCms
 
 from priorsolve.photos.images import (
     measurement_suffix,
-    read_clear,
     read_framed,
     read_image,
     read_measurement,
     read_photo,
+    read_transparent,
     write_image,
     write_measurement,
 )
@@ -92,12 +92,12 @@ def test_16_bit_colour_keeps_its_precision(tmp_path: Path) -> None:
 def test_alpha_that_16_bit_colours_were_multiplied_by_is_divided_out(tmp_path: Path, settings: dict[str, Any]) -> None:
     straight = np.random.default_rng(0).integers(0, 65536, (16, 16, 4)).astype(np.uint16)
     straight[..., 3] = np.linspace(20_000, 65_535, 256).reshape(16, 16)
-    straight[:4, :4] = 0  # of what is wholly clear no colour is known
+    straight[:4, :4] = 0  # of what is wholly transparent no colour is known
     multiplied = straight.copy()
     multiplied[..., :3] = np.rint(straight[..., :3] * (straight[..., 3:] / 65535))
     for name, values, kind in (("straight", straight, "unassalpha"), ("multiplied", multiplied, "assocalpha")):
         tifffile.imwrite(tmp_path / f"{name}.tif", values, photometric="rgb", extrasamples=[kind], **settings)
-    first, second = (read_clear(tmp_path / f"{name}.tif") for name in ("straight", "multiplied"))
+    first, second = (read_transparent(tmp_path / f"{name}.tif") for name in ("straight", "multiplied"))
     assert first is not None
     assert second is not None
     assert np.array_equal(first[..., 3], second[..., 3])

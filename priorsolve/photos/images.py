@@ -143,8 +143,9 @@ def read_stored(path: Path, picture: Image.Image | None = None) -> Floats | None
     return None
 
 
-def read_clear(path: Path) -> Floats | None:
-    """A photo with transparent parts as its file holds it, upright: (H, W, 2 or 4) in [0, 1], alpha last. None where nothing is clear.
+def read_transparent(path: Path) -> Floats | None:
+    """A photo with transparent parts as its file holds it, upright: (H, W, 2 or 4) in [0, 1], alpha last. None where nothing
+    is transparent.
 
     Raises PhotoError.
     """

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from priorsolve.photos.images import LUMA, read_clear, read_photo, read_stored
+from priorsolve.photos.images import LUMA, read_photo, read_stored, read_transparent
 from priorsolve.photos.metadata import Tags
 from priorsolve.photos.profiles import from_srgb, is_own
 from priorsolve.types import Floats
@@ -19,7 +19,7 @@ CHANGED = 0.1
 """Pixels that differ so much from the photo's have nothing of it left."""
 SAME = 1e-6
 """And those that differ by less are the photo's."""
-CLEAR = 1e-4
+INVISIBLE = 1e-4
 """Alpha below which a pixel shows no colour."""
 
 
@@ -38,30 +38,30 @@ def in_own_colours(made: Tensor, tags: Tags, path: Path, *, same_size: bool, alp
     if profile is None and alpha is None:
         return made
     image, count = made.detach().float().cpu(), len(made)
-    stored = (read_stored(path) if alpha is None else read_clear(path)) if same_size else None
+    stored = (read_stored(path) if alpha is None else read_transparent(path)) if same_size else None
     shown = None if stored is None else read_photo(path, 1 if count == 1 else 3)[0]
     moved = []
     for top in range(0, image.shape[1], ROWS):
         rows = slice(top, top + ROWS)
-        strip, clear = _pixels(image[:, rows].clamp(0, 1)), None if alpha is None else _pixels(alpha[:, rows])
+        strip, opacity = _pixels(image[:, rows].clamp(0, 1)), None if alpha is None else _pixels(alpha[:, rows])
         if stored is None or shown is None or shown.shape != image.shape:
-            own = _own(strip, clear, profile)
+            own = _own(strip, opacity, profile)
         else:
-            before, there = _pixels(shown[:, rows]), None if clear is None else stored[rows, :, -1:]
+            before, there = _pixels(shown[:, rows]), None if opacity is None else stored[rows, :, -1:]
             off = np.abs(strip - before).max(-1, keepdims=True)
-            colours = stored[rows] if clear is None else stored[rows, :, :-1]  # one where a grey photo was given colours
+            colours = stored[rows] if opacity is None else stored[rows, :, :-1]  # one where a grey photo was given colours
             lost = colours[..., :count] - _own(before, there, profile)
-            kept = (1 - off / CHANGED).clip(0, 1) * (1 if clear is None else clear == there)  # what was transparent may be filled
-            own = _own(np.where(off < SAME, before, strip), clear, profile) + lost * kept
-        own = own if clear is None else np.concatenate([own, clear], -1)
+            kept = (1 - off / CHANGED).clip(0, 1) * (1 if opacity is None else opacity == there)  # what was transparent may be filled
+            own = _own(np.where(off < SAME, before, strip), opacity, profile) + lost * kept
+        own = own if opacity is None else np.concatenate([own, opacity], -1)
         moved.append(torch.from_numpy(np.ascontiguousarray(own.transpose(2, 0, 1))))
     return torch.cat(moved, 1)
 
 
-def _own(strip: Floats, clear: Floats | None, profile: bytes | None) -> Floats:
+def _own(strip: Floats, opacity: Floats | None, profile: bytes | None) -> Floats:
     """(H, W, C) of sRGB as the file has it: not on white, in its profile."""
-    if clear is not None:
-        strip = ((strip - (1 - clear)) / np.maximum(clear, CLEAR)).clip(0, 1)
+    if opacity is not None:
+        strip = ((strip - (1 - opacity)) / np.maximum(opacity, INVISIBLE)).clip(0, 1)
     return strip if profile is None else from_srgb(strip, profile)
 
 

@@ -178,8 +178,7 @@ def _plain(path: Path, picture: Image.Image, *, negative: bool) -> Image.Image:
         values = _unit(path, np.asarray(picture))
         return Image.fromarray(1 - values if negative else values)
     if picture.mode in ("P", "PA", "RGBa", "La") or "transparency" in picture.info:
-        clear = picture.has_transparency_data
-        return picture.convert("RGBA" if clear else "RGB")
+        return picture.convert("RGBA" if picture.has_transparency_data else "RGB")
     if picture.mode in ("L", "LA", "RGB", "RGBA", "CMYK"):
         return picture
     return picture.convert("RGB")

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from priorsolve.files import write_atomically
 from priorsolve.operators.gray import Gray
-from priorsolve.photos.images import read_clear, read_photo, write_tagged
+from priorsolve.photos.images import read_photo, read_transparent, write_tagged
 from priorsolve.photos.metadata import read_tags
 from priorsolve.photos.own_colours import in_own_colours
 from priorsolve.recipe.components import RecipeError, build
@@ -81,8 +81,8 @@ def share_colours(out: Path, grey: Gray, recipe: str) -> int:
             continue
         path, tags = new[name], read_tags(new[name])
         made = recoloured(read_photo(path)[0], chroma, album, grey)
-        clear = read_clear(path)
-        alpha = None if clear is None else torch.from_numpy(clear[..., -1].copy())[None]
+        stored = read_transparent(path)
+        alpha = None if stored is None else torch.from_numpy(stored[..., -1].copy())[None]
         write_tagged(path, in_own_colours(made, tags, path, same_size=True, alpha=alpha), tags, journalled)
     return len(brought)
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from priorsolve.framing import covered
-from priorsolve.photos.images import read_clear
+from priorsolve.photos.images import read_transparent
 from priorsolve.run.answers import Answer
 from priorsolve.run.blending import compose, compose_spread
 from priorsolve.run.jobs import Work
@@ -62,11 +62,11 @@ def _composed(scene: Scene, answers: Sequence[Answer]) -> Pictures:
 
 def _alpha(scene: Scene) -> Tensor | None:
     """The photo's, (1, H, W): opaque where transparent parts were filled. None where nothing is transparent."""
-    if (stored := read_clear(scene.source.path)) is None:
+    if (stored := read_transparent(scene.source.path)) is None:
         return None
     damage = scene.source.damage
     alpha = enlarged(torch.from_numpy(np.ascontiguousarray(stored[..., -1]))[None], damage.factor).clamp(0, 1)
-    if not damage.clear:
+    if not damage.transparent_is_hole:
         return alpha
     if scene.fills:
         return None

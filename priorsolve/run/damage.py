@@ -55,7 +55,7 @@ class Damage:
         return self.factor > 1 and all(isinstance(part, Downsample | Identity) for part in self.parts)
 
     @property
-    def clear(self) -> bool:
+    def transparent_is_hole(self) -> bool:
         """Whether what is transparent in the photo is a hole."""
         return any(isinstance(part, PhotoHoles) and part.clear for part in self.parts)
 
