@@ -11,15 +11,18 @@ from typing import Any
 import imagecodecs
 import numpy as np
 import numpy.typing as npt
-from PIL.TiffImagePlugin import ImageFileDirectory_v2
+from PIL import TiffImagePlugin
 
 from priorsolve.photos.pictures import PhotoError, opened, orientation
 from priorsolve.types import Floats
 
 Deep = npt.NDArray[np.uint16]
 """(H, W), (H, W, 3) or, with alpha, one channel more."""
-_MULTIPLIED = 1
-"""TIFF's word for alpha that colours were multiplied by (associated); 2 is for that they were not."""
+_MULTIPLIED, _NOT_MULTIPLIED = 1, 2
+"""TIFF's words for alpha that colours were multiplied by (associated), and for alpha that they were not."""
+_BLACK_IS_0, _RGB = 1, 2
+_DEFLATE, _DIFFERENCES = 8, 2
+"""And for what the numbers are, and how they are packed."""
 
 
 def read_deep(path: Path) -> Floats:
@@ -92,18 +95,21 @@ def tiff(values: Deep | npt.NDArray[np.uint8], tags: dict[int, Any]) -> bytes:
         offsets.append(data.tell())
         sizes.append(len(packed))
         data.write(packed + b"\0" * (len(packed) % 2))
-    ifd, file = ImageFileDirectory_v2(b"II*\0\0\0\0\0"), io.BytesIO()
+    ifd, file = TiffImagePlugin.ImageFileDirectory_v2(b"II*\0\0\0\0\0"), io.BytesIO()
     own = {
-        256: width,
-        257: height,
-        258: (8 * values.itemsize,) * count,
-        259: 8,
-        262: 2 if count >= 3 else 1,
-        273: tuple(offsets),
-        277: count,
-        **({} if count % 2 else {338: 2}),  # alpha, not multiplied in
+        TiffImagePlugin.IMAGEWIDTH: width,
+        TiffImagePlugin.IMAGELENGTH: height,
+        TiffImagePlugin.BITSPERSAMPLE: (8 * values.itemsize,) * count,
+        TiffImagePlugin.COMPRESSION: _DEFLATE,
+        TiffImagePlugin.PHOTOMETRIC_INTERPRETATION: _RGB if count >= 3 else _BLACK_IS_0,
+        TiffImagePlugin.STRIPOFFSETS: tuple(offsets),
+        TiffImagePlugin.SAMPLESPERPIXEL: count,
+        **({} if count % 2 else {TiffImagePlugin.EXTRASAMPLES: _NOT_MULTIPLIED}),
+        TiffImagePlugin.ROWSPERSTRIP: rows,
+        TiffImagePlugin.STRIPBYTECOUNTS: tuple(sizes),
+        TiffImagePlugin.PREDICTOR: _DIFFERENCES,
     }
-    for tag, value in {**tags, **own, 278: rows, 279: tuple(sizes), 317: 2}.items():
+    for tag, value in {**tags, **own}.items():
         ifd[tag] = value
     ifd.save(file)  # it takes offsets as counted from its own end, where the strips follow
     return file.getvalue() + data.getvalue()

@@ -9,13 +9,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, PngImagePlugin
+from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from priorsolve.photos.pictures import is_deep_colour, opened, orientation
 from priorsolve.photos.profiles import space_of, srgb
 
 EXIF, GPS, MAKER_NOTE = 0x8769, 0x8825, 37500
 WIDTH, HEIGHT = 40962, 40963
+INCH = 2
+"""TIFF's unit of resolutions."""
 DESCRIBING = (270, 271, 272, 305, 306, 315, 316, 33432, 40091, 40092, 40093, 40094, 40095)
 """Tags that speak of the photo: title, camera, program, date, artist, host, copyright, and Windows' title to subject. Others, such as
 those of TIFF's strips or of a thumbnail, speak of the file."""
@@ -65,10 +67,13 @@ class Tags:
         tags: dict[int, Any] = {tag: value for tag, value in exif.items() if tag in DESCRIBING}
         tags |= {tag: dict(exif.get_ifd(tag)) for tag in (EXIF, GPS) if tag in exif}
         if self.dpi is not None:
-            tags |= {282: self.dpi[0], 283: self.dpi[1], 296: 2}
+            across, down = self.dpi
+            tags |= {TiffImagePlugin.X_RESOLUTION: across, TiffImagePlugin.Y_RESOLUTION: down, TiffImagePlugin.RESOLUTION_UNIT: INCH}
         if self.profile is not None:
-            tags[34675] = self.profile
-        return tags | ({700: self.xmp} if self.xmp is not None else {})
+            tags[TiffImagePlugin.ICCPROFILE] = self.profile
+        if self.xmp is not None:
+            tags[TiffImagePlugin.XMP] = self.xmp
+        return tags
 
 
 def read_tags(path: Path) -> Tags:

@@ -37,7 +37,6 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 ORIENTATION = 274
-_PHOTOMETRIC = 262
 _BIG = 43
 """What tells a BigTIFF, whose head is longer."""
 # Pillow warns through `warnings`, whose filters are shared by all threads: one thread at a time may silence them.
@@ -141,7 +140,7 @@ def _decode(path: Path, picture: Image.Image, hint: Hint | None, smallest: int) 
     if picture.format not in ("JPEG", "MPO"):
         full = (upright.height, upright.width)
     # Pillow turns a TIFF of 8 bits in which 0 is white, and none of 16
-    negative = getattr(picture, "tag_v2", {}).get(_PHOTOMETRIC) == 0
+    negative = getattr(picture, "tag_v2", {}).get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0
     return _plain(path, upright, negative=negative), full, notes
 
 
