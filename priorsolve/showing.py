@@ -44,5 +44,5 @@ def must_be_switch(value: object, name: str) -> None:
 def checked_path(path: object, name: str) -> Path:
     """A path, given as text or as one. Raises ValueError for anything else."""
     if not isinstance(path, str | os.PathLike):
-        raise ValueError(f"{name} is {shown(path)}; give a file's or a folder's, as text or as a Path")
+        raise ValueError(f"{name} is {shown(path)}; give the path of a file or folder, as a str or a Path")
     return Path(path)

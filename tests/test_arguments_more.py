@@ -33,7 +33,10 @@ def test_pictures_are_read_and_written_by_name_as_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: ps.write_image(torch.rand(3, 8, 8), "one.png"), r"^write_image: path is a Tensor; give a file's or a folder's, as text"),  # type: ignore[arg-type]
+        (
+            lambda: ps.write_image(torch.rand(3, 8, 8), "one.png"),
+            "^write_image: path is a Tensor; give the path of a file or folder",
+        ),  # type: ignore[arg-type]
         (lambda: ps.write_image("one.png", [0.5]), r"^write_image: the image is \[0.5\]; give a float tensor \(1 or 3, H, W\)$"),  # type: ignore[arg-type]
         (lambda: ps.read_image("one.png", 128), r"^read_image: size is 128; give \(height, width\), such as \(128, 128\)$"),  # type: ignore[arg-type]
         (lambda: ps.read_image((128, 128), "one.png"), r"^read_image: path is \(128, 128\); give"),  # type: ignore[arg-type]
@@ -150,7 +153,7 @@ ours: Any = ps.operators  # what follows gives its classes what their types do n
         (lambda: ours.disk_blur(None), "^disk_kernel: radius must be above 0 pixels, got None$"),
         (lambda: ours.motion_blur(3, "a"), "^motion_kernel: angle must be a number of degrees, got 'a'$"),
         (lambda: ours.gaussian_blur(1, []), r"^Blur: padding must be one of .*, got \[\]$"),
-        (lambda: ours.file_blur(3), "^file_blur: file is 3; give a file's"),
+        (lambda: ours.file_blur(3), "^file_blur: file is 3; give the path"),
         (lambda: ours.Blur([[1.0]]), r"^Blur: expected a kernel as a real tensor \(h, w\), got a list; torch.as_tensor\(...\) makes one$"),
         (lambda: ours.Blur(torch.ones(3, 3) * 1j), r"^Blur: expected a kernel as a real tensor \(h, w\), got complex numbers"),
         (lambda: ours.GaussianSensing(m=3.5), "^GaussianSensing: m must be a whole number of 1 or more, got 3.5$"),

@@ -90,7 +90,7 @@ def test_bad_input_is_one_line(
 def test_cuda_without_a_gpu(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     run.photos(tmp_path / "in", 1)
     assert main(restore(tmp_path, "--device", "cuda")) == 2
-    assert capfd.readouterr().err == "priorsolve: device 'cuda': this machine has no usable CUDA GPU; use --device cpu\n"
+    assert capfd.readouterr().err == "priorsolve: device 'cuda': this machine has no usable CUDA GPU; use device cpu (--device cpu)\n"
 
 
 @pytest.mark.usefixtures("digiface64")

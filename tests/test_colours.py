@@ -118,7 +118,7 @@ def test_a_run_shares_its_colours_once(tmp_path: Path, digiface64: object) -> No
     run.picture(8).save(photos / "later.png")
     assert len(list(restore(recipe, photos, tmp_path / "album"))) == 1
     assert "images/later.png" in (tmp_path / "album" / FILE).read_text(), "a damaged file is none"
-    with pytest.raises(ValueError, match=r"output\.album brings all photos together.*leave --shard out"):
+    with pytest.raises(ValueError, match=r"output\.album brings all photos together.*leave shard out"):
         restore(recipe, photos, tmp_path / "shards", Options(shard=(0, 2)))
 
 

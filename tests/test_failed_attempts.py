@@ -63,7 +63,7 @@ def test_files_that_grow_too_large_end_the_run_and_lose_nothing(tmp_path: Path, 
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     said = capfd.readouterr().err
-    assert said == f"priorsolve: output folder {tmp_path / 'out'} cannot be written: File too large; choose another with --out\n"
+    assert said == f"priorsolve: output folder {tmp_path / 'out'} cannot be written: File too large; choose another output folder (--out)\n"
     assert all_files(tmp_path / "out") == before
     assert main(command(tmp_path)) == 0
 

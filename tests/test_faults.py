@@ -90,7 +90,7 @@ def test_a_disk_that_becomes_read_only_ends_the_run_and_one_that_is_so_begins_no
     records = restore(run.quick(), run.photos(tmp_path / "in", 9), disk / "out", Options(batch_size=1))
     next(records)
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
-    with pytest.raises(ValueError, match=r"cannot be written: Read-only file system; choose another with --out"):
+    with pytest.raises(ValueError, match=r"cannot be written: Read-only file system; choose another output folder \(--out\)"):
         list(records)
     run.recipe_file(tmp_path)
     before = sorted(disk.rglob("*"))

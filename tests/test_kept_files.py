@@ -27,7 +27,7 @@ def test_a_folder_with_files_of_somebody_s_own_is_refused(tmp_path: Path, place:
     own = tmp_path / "out" / place.replace("0.png", name)
     own.parent.mkdir(parents=True)
     own.write_text("mine")
-    with pytest.raises(ValueError, match=r"is there, and no run made it.*choose another folder with --out"):
+    with pytest.raises(ValueError, match=r"is there, and no run made it.*choose another output folder \(--out\)"):
         restore(run.quick(), photos, tmp_path / "out", Options())
     assert own.read_text() == "mine"
     assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == [own]

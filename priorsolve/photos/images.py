@@ -65,7 +65,7 @@ class Framing:
 def read_image(path: str | Path, size: tuple[int, int], channels: Literal[1, 3] = 3) -> Tensor:
     """The photo as (channels, *size), float32 in [0, 1]; `read_framed` also tells what was done to it.
 
-    Raises PhotoError for a file that cannot be used, and ValueError where `path` is none or `size` is not (height, width).
+    Raises PhotoError for a file that cannot be used, and ValueError where `path` is not a path or `size` is not (height, width).
     """
     path = checked_path(path, "read_image: path")
     if not isinstance(size, Sequence) or len(size) != 2 or not all(isinstance(side, Integral) and side > 0 for side in size):

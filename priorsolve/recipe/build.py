@@ -37,7 +37,7 @@ def device_called(name: str) -> torch.device:
     except RuntimeError:
         raise ValueError(f"device {name!r} is unknown; use auto, cpu, cuda or cuda:1") from None
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device {name!r}: this machine has no usable CUDA GPU; use --device cpu")
+        raise ValueError(f"device {name!r}: this machine has no usable CUDA GPU; use device cpu (--device cpu)")
     try:
         torch.zeros(1, device=device).item()  # not to be had from `meta`, which has no numbers
     except Exception as error:  # noqa: BLE001 (each back end has errors of its own)

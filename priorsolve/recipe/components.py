@@ -174,7 +174,7 @@ def _hints(kind: Kind, name: str) -> dict[str, Any]:
 
 
 def _losses(kind: Kind, name: str, given: dict[str, Any]) -> list[str]:
-    """The arguments that are losses; one that may be left out is none where it was."""
+    """The arguments that are losses; an optional loss that was left out is skipped."""
     hints = _hints(kind, name)
     return [k for k, v in given.items() if v is not None and (hints.get(k) == Loss or Loss in typing.get_args(hints.get(k)))]
 

@@ -96,7 +96,7 @@ class Damage:
         """
         for part in self.parts:
             if not isinstance(part, ANY_SIZE):
-                raise RecipeError(f"operator: {part} is for the prior's size, not a whole photo's; --degrade it with frame: center")
+                raise RecipeError(f"operator: {part} is for the prior's size, not a whole photo's; degrade it with frame: center")
         operator = compose(list(self.parts)).to(photo.device, photo.dtype)
         with torch.no_grad():
             y = operator.A(photo[None])

@@ -21,7 +21,7 @@ from priorsolve.run.measuring import measure, photo_seed, photograph, stem
 from priorsolve.run.outfolder import check_writable, refuse_overwriting
 from priorsolve.run.shots import Source
 
-KEPT = "the measurement that was there; --overwrite has it made anew"
+KEPT = "the measurement that was there; overwrite (--overwrite) makes it anew"
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def degrade(
     """
     check_writable(out)
     if any(path.is_dir() and path.resolve() == out.resolve() for path in photos):
-        raise ValueError(f"{out} holds the photos themselves; choose another folder with --out")
+        raise ValueError(f"{out} holds the photos themselves; choose another output folder (--out)")
     intake = take_in(photos, [out], [recipe])
     found = intake.photos
     refuse_marks(recipe)

@@ -31,7 +31,7 @@ NO_LARGER = "the result is no larger than the photo, which was made smaller firs
 HIDES_NOTHING = "the mask hides nothing (no hole lies in what was restored)"
 MADE_UP = (
     "the recipe's mask is one to demonstrate with, and would hide what this photo shows; say where its own holes are, as "
-    "operator.mask={file: hole.png} (white = hole) or {scratches: {kind: both}}, or give --degrade where the photo is clean"
+    "operator.mask={file: hole.png} (white = hole) or {scratches: {kind: both}}, or degrade the photo first (--degrade) where it is clean"
 )
 DARK, SHOWN = 0.15, 0.2
 """Up to which level what is hidden is taken for black, and what share of it may be lighter: noise and a JPEG file bring some light in."""

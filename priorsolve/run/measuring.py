@@ -48,7 +48,7 @@ def observe(path: Path, shape: Shape) -> tuple[Tensor, Framing | None]:
 def photograph(path: Path, shape: Shape) -> tuple[Tensor, Framing]:
     """The clean image (`shape`) that the file is, and how it was cropped and resized to that shape. Raises PhotoError."""
     if path.suffix.lower() == ".npy":
-        raise PhotoError(path, "an array is a measurement, not a photo to degrade; restore it without --degrade")
+        raise PhotoError(path, "an array is a measurement, not a photo to degrade; restore it without degrade (--degrade)")
     return read_framed(path, (shape[1], shape[2]), _channels(shape))
 
 

@@ -58,7 +58,7 @@ def check_writable(out: Path) -> None:
 
 def unwritable(out: Path, reason: object) -> ValueError:
     """The error for a folder that refuses to be written."""
-    return ValueError(f"output folder {out} cannot be written: {reason}; choose another with --out")
+    return ValueError(f"output folder {out} cannot be written: {reason}; choose another output folder (--out)")
 
 
 def refuse_foreign(out: Path, targets: Iterable[str], recipe: str) -> None:
@@ -75,7 +75,7 @@ def refuse_foreign(out: Path, targets: Iterable[str], recipe: str) -> None:
     for target in [*(["recipe.yaml"] if other else []), *_BESIDE, *targets]:
         if os.path.lexists(f"{out}{os.sep}{target}"):
             raise ValueError(
-                f"{out / target} is there, and no run made it, but this one would overwrite it; choose another folder with --out"
+                f"{out / target} is there, and no run made it, but this one would overwrite it; choose another output folder (--out)"
             )
 
 
@@ -121,7 +121,7 @@ def refuse_overwriting(photos: Iterable[Photo], out: Path, targets: Iterable[str
     for target in targets if own else ():
         for place in places(f"{out}{os.sep}{target}"):
             if place in own:
-                raise ValueError(f"{own[place]} would be overwritten by its own result; choose another folder with --out")
+                raise ValueError(f"{own[place]} would be overwritten by its own result; choose another output folder (--out)")
 
 
 @contextlib.contextmanager

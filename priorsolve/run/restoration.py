@@ -114,7 +114,9 @@ class Run:
         self.recipe, self.out, self.options = recipe, out, options
         self.noise = build_noise(recipe)
         if recipe.output.album and options.shard is not None:
-            raise ValueError("output.album brings all photos together, which a shard has not; leave --shard out, or use --engine ray")
+            raise ValueError(
+                "output.album brings all photos together, which a shard has not; leave shard out (--shard), or use Ray (--engine ray)"
+            )
         check_writable(out)
         intake = take_in(photos, [*(out / folder for folder in FOLDERS), out / "sheet.png"], [recipe])
         found, self.left_out = intake.photos, intake.sentences()
