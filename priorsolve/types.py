@@ -33,7 +33,7 @@ Floats: TypeAlias = npt.NDArray[np.float32]
 """A picture as files hold it, (H, W, C) or (H, W), values in [0, 1]."""
 
 Progress: TypeAlias = Callable[[int, int], None]
-"""Hears how much of how much is done."""
+"""Called as `progress(done, total)`."""
 
 
 @runtime_checkable

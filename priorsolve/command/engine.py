@@ -22,7 +22,7 @@ def cluster_of(engine: str, **given: Any) -> Any:
 
 
 def records_of(run: Any, cluster: Any, held: contextlib.ExitStack, quiet: bool) -> Any:
-    """What yields the records, given what hears of steps and what tells when to stop; all that it needs is loaded."""
+    """A function of `(on_step, stop)` that yields the records; prior and workers are loaded first."""
     from priorsolve.command import console
 
     if cluster is not None and run.todo:

@@ -25,7 +25,7 @@ from priorsolve.solvers import Solves, Staged
 from priorsolve.types import Progress, Shape
 
 DTYPES = {"auto": torch.float32, "float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
-"""What codes, measurements and losses are in."""
+"""The dtype of codes, measurements and losses for each `--dtype`; with bfloat16 only the network computes in it."""
 
 
 def device_called(name: str) -> torch.device:

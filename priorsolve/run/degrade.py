@@ -46,7 +46,7 @@ def degrade(
 
     Pictures are written as PNG (8 bits, in [0, 1]); with `exact`, and where a measurement is no picture, as `.npy` (float32).
     A mask's soft edges come back exactly from a `.npy` alone: a picture is taken for what lies below the mask.
-    A file that is there stays as it is, whoever wrote it; not so with `overwrite`. `say` hears how many files are left out.
+    An existing file is kept, whoever wrote it, unless `overwrite`. `say` is called with a line on the files left out.
 
     Raises:
         RecipeError, ValueError: the recipe or the photos cannot be used; nothing was written.

@@ -43,8 +43,8 @@ def write_masks(
 ) -> Iterator[Masked]:
     """Write each photo's mask into `out`, as `a.png` for `a.jpg`, white in its holes, and `previews/a.jpg` with the holes in red.
 
-    A mask that is there stays as it is, for somebody may have corrected it, and the preview is of that one; not so with `overwrite`.
-    `say` hears how many files are left out.
+    An existing mask is kept, since somebody may have corrected it, and the preview is of that one, unless `overwrite`. `say` is called
+    with a line on the files left out.
 
     Raises:
         RecipeError, ValueError: the recipe has no mask, the photos cannot be used, or two of them have one name; nothing was written.
