@@ -105,7 +105,7 @@ def restore(
         }
         parts = [f"{count} {what}" for what, count in counts.items() if count or what == "restored"]
         console.say(f"{', '.join(parts)} in {time.perf_counter() - start:.0f} s; see {out}")
-        for line in [*display.beside(), told_of_metrics(out, run.names if run.before["done"] and options.degrade else (), loaded.metrics)]:
+        for line in [*display.summary(), told_of_metrics(out, run.names if run.before["done"] and options.degrade else (), loaded.metrics)]:
             if line:
                 console.say(line)
     raise typer.Exit(stop.exit_code or (1 if failed or run.before["failed"] else 0))
@@ -130,7 +130,7 @@ def degrade(
 
     say = console.unless(quiet or as_json)
     outcomes = degrade_photos(_recipe(recipe, set_, seed), photos or samples(), out, exact=exact, overwrite=overwrite, say=say)
-    raise typer.Exit(1 if console.failures("degrading", outcomes, out, quiet, as_json) else 0)
+    raise typer.Exit(1 if console.show_outcomes("degrading", outcomes, out, quiet, as_json) else 0)
 
 
 @app.command()
@@ -152,7 +152,7 @@ def masks(
     from priorsolve.run.masks import write_masks
 
     outcomes = write_masks(_recipe(recipe, set_, seed), photos, out, overwrite=overwrite, say=console.unless(quiet or as_json))
-    raise typer.Exit(1 if console.failures("masking", outcomes, out, quiet, as_json) else 0)
+    raise typer.Exit(1 if console.show_outcomes("masking", outcomes, out, quiet, as_json) else 0)
 
 
 @app.command()
@@ -208,11 +208,11 @@ def benchmark(
     for record in track(bench.baseline_records(), "baselines", total=len(work), console=console.err, disable=quiet or not work):
         if record.status == "failed":
             console.say(f"failed: {record.name}: {record.reason}")
-    judged = track(bench.scores(), "judging", total=bench.expected, console=console.err, disable=quiet)
+    judged = track(bench.scores(), "judging", total=bench.expected(), console=console.err, disable=quiet)
     scores = list(judged)
     lines = write_tables(out, scores, CAPTION)
     bench.write_sheets()
-    missing = bench.expected - len(scores)
+    missing = bench.expected() - len(scores)
     if not quiet:
         head, rows = cells(lines)
         table = Table(*head)

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from priorsolve.run.records import Record
     from priorsolve.solvers import Step
 
-BESIDE = ("beside the faces ", "no face was found", "written for the prior ", "the mask hides ", "the result is no larger ")
-"""How notes begin that the summary repeats."""
+SUMMARISED = ("beside the faces ", "no face was found", "written for the prior ", "the mask hides ", "the result is no larger ")
+"""How notes begin that the summary repeats, with the number of photos."""
 err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
@@ -72,8 +72,8 @@ def _appearing(bar: Bar) -> Iterator[Progress]:
             bar.stop()
 
 
-def failures(doing: str, outcomes: Iterable[Degraded | Masked], out: Path, quiet: bool, as_json: bool) -> int:
-    """Show each photo's outcome as it comes, and at the end where they are; tell how many failed: those without a path."""
+def show_outcomes(doing: str, outcomes: Iterable[Degraded | Masked], out: Path, quiet: bool, as_json: bool) -> int:
+    """Show each photo's outcome as it comes, and at the end where they are. Returns how many failed: those without a path."""
     counts = {"written": 0, "kept": 0, "failed": 0}
     for outcome in track(outcomes, doing, console=err, disable=quiet or as_json):
         counts["failed" if outcome.path is None else "kept" if outcome.reason else "written"] += 1
@@ -108,7 +108,7 @@ class RunDisplay:
             disable=quiet or as_json or not total,
         )
         self._total = total
-        self._beside: Counter[str] = Counter()
+        self._summarised: Counter[str] = Counter()
         self._task = self._bar.add_task("", total=total, photos=f"0/{total} photos", misfit="")
 
     def __enter__(self) -> RunDisplay:
@@ -134,11 +134,11 @@ class RunDisplay:
             sys.stdout.flush()
         elif record.status == "failed":
             say(f"failed: {record.name}: {record.reason}")
-        self._beside.update(note.partition(" (")[0] for note in record.notes if note.startswith(BESIDE))
+        self._summarised.update(note.partition(" (")[0] for note in record.notes if note.startswith(SUMMARISED))
 
-    def beside(self) -> list[str]:
-        """What became of photos beside what was restored of them, and of how many."""
-        return [f"{sentence}: {count} photo{'s' * (count > 1)}" for sentence, count in self._beside.items()]
+    def summary(self) -> list[str]:
+        """A line for each thing that was noted of photos, and of how many."""
+        return [f"{sentence}: {count} photo{'s' * (count > 1)}" for sentence, count in self._summarised.items()]
 
 
 def _spelled(value: Any) -> Any:

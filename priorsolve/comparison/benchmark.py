@@ -31,6 +31,7 @@ from priorsolve.run.measuring import measured_where
 from priorsolve.run.records import Record, pending, write_record
 from priorsolve.run.restoration import Options, Run
 from priorsolve.run.sheet import Row, write_sheet
+from priorsolve.types import Shape
 
 SHOWN = 8
 """Photos on a sheet."""
@@ -85,28 +86,27 @@ class Benchmark:
             self.entries.append(Entry(variant.name, recipe, run))
         self._contests: list[Contest] | None = None
 
-    @property
     def contests(self) -> list[Contest]:
-        """The problems posed. Raises as `Run.prepare`; ValueError for a metric or a baseline that lacks what it needs."""
+        """The problems posed; the first time the priors are loaded.
+
+        Raises as `Run.prepare`, and ValueError for a metric or a baseline that lacks what it needs.
+        """
         if self._contests is None:
             found = contests(self.entries, self.photos, with_baselines=self._baselines)
-            for contest in found:
-                flat = torch.full((1, *contest.operators.image_shape), 0.5)
-                for name in self.metrics:  # now, not after hours, is the time to find a metric's weights missing
-                    METRICS[name](flat, flat)
-                _ = contest.baselines
+            for contest in found:  # now, not after hours, is the time to find something missing
+                self._check_metrics(contest.operators.image_shape)
+                contest.check_baselines()
             self._contests = found
         return self._contests
 
-    @property
     def expected(self) -> int:
-        """How many scores there are when nothing failed."""
-        return len(self.photos) * sum(len(contest.places) for contest in self.contests)
+        """How many scores there are when nothing failed. Raises as `contests`."""
+        return len(self.photos) * sum(len(contest.places) for contest in self.contests())
 
     def baseline_work(self) -> list[tuple[Contest, Baseline, Photo]]:
         """What the baselines have still to do."""
         work = []
-        for contest in self.contests:
+        for contest in self.contests():
             for baseline, place in zip(contest.baselines, contest.places[len(contest.entries) :], strict=True):
                 todo, _ = pending(self.photos, place.folder, contest.fingerprint, retry_failed=True)
                 work += [(contest, baseline, photo) for photo in todo]
@@ -134,7 +134,7 @@ class Benchmark:
 
     def scores(self) -> Iterator[Score]:
         """One for each photo and method that succeeded."""
-        for contest in self.contests:
+        for contest in self.contests():
             for photo in self.photos:
                 records = [(place, record) for place in contest.places if (record := place.done(photo)) is not None]
                 if records:
@@ -145,12 +145,18 @@ class Benchmark:
     def write_sheets(self) -> list[Path]:
         """`sheet-<recipe>.png` for each problem: the first photos' original, measurement and every method's picture, with its PSNR."""
         written = []
-        for contest in self.contests:
+        for contest in self.contests():
             done = [photo for photo in self.photos if any(place.done(photo) for place in contest.places)]
             if done:
                 written.append(self.out / f"sheet-{contest.name}.png")
                 write_sheet(written[-1], [self._row(contest, photo) for photo in done[:SHOWN]], total=len(done))
         return written
+
+    def _check_metrics(self, image_shape: Shape) -> None:
+        """Raise what a metric raises that lacks its weights, or cannot judge pictures of this shape."""
+        flat = torch.full((1, *image_shape), 0.5)
+        for name in self.metrics:
+            METRICS[name](flat, flat)
 
     def _judged(self, place: Place, record: Record, clean: Tensor, problem: Problem) -> Mapping[str, float]:
         image = _picture(place, record, problem)[None]

@@ -102,16 +102,18 @@ class Contest:
 
     @cached_property
     def baselines(self) -> tuple[Baseline, ...]:
-        """Those that apply. Raises ValueError where one needs a package that is not installed."""
+        """Those that apply."""
         operator = next(self._operators(), None) if self.with_baselines else None
-        found = tuple(each for each in BASELINES.values() if operator is not None and each.applies(operator))
-        for baseline in found:
+        return tuple(each for each in BASELINES.values() if operator is not None and each.applies(operator))
+
+    def check_baselines(self) -> None:
+        """Raise ValueError where a baseline needs a package that is not installed."""
+        for baseline in self.baselines:
             if baseline.needs and find_spec(baseline.needs) is None:
                 raise ValueError(
                     f"baseline {baseline.name} needs {baseline.needs}, which is not installed; "
                     "run pip install '.[benchmark]' in the checkout, or leave the baselines out with --no-baselines"
                 )
-        return found
 
     @property
     def places(self) -> list[Place]:

@@ -18,6 +18,7 @@ from priorsolve.operators.sensing import Sensing
 from priorsolve.photos.pictures import PhotoError
 from priorsolve.priors import ZOO, Prior, load_prior
 from priorsolve.recipe.components import RecipeError, build
+from priorsolve.recipe.framings import FrameKind
 from priorsolve.recipe.recipe import OPERATORS, Recipe
 from priorsolve.recipe.registry import component
 from priorsolve.recipe.templates import is_per_photo, rendered
@@ -107,7 +108,7 @@ def build_operators(
     return true, solving
 
 
-def check_frames(kind: str, image_shape: Shape, out_shape: Shape) -> None:
+def check_frames(kind: FrameKind, image_shape: Shape, out_shape: Shape) -> None:
     """Raise RecipeError where a photo's frames cannot be what the operators measure, or no faces can be found."""
     if len(out_shape) != 3 or out_shape[0] not in (1, 3) or out_shape[1] * image_shape[2] != out_shape[2] * image_shape[1]:
         raise RecipeError(f"frame: {kind} is for operators that measure pictures, and these measure {tuple(out_shape)}; use center")

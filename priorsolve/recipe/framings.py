@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_valid
 
 from priorsolve.recipe.registry import did_you_mean
 
-Kind: TypeAlias = Literal["center", "aligned", "faces", "tiles"]
+FrameKind: TypeAlias = Literal["center", "aligned", "faces", "tiles"]
 
 
 class _Settings(BaseModel):
@@ -64,7 +64,7 @@ class Framings(_Settings):
         return {self.kind: settings} if settings else self.kind
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> FrameKind:
         """Its name."""
         return next(kind for kind in _KINDS if getattr(self, kind) is not None)
 
@@ -75,4 +75,4 @@ class Framings(_Settings):
         return settings
 
 
-_KINDS: tuple[Kind, ...] = ("center", "aligned", "faces", "tiles")
+_KINDS: tuple[FrameKind, ...] = ("center", "aligned", "faces", "tiles")
