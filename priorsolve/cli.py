@@ -128,7 +128,7 @@ def degrade(
     from priorsolve.data import samples
     from priorsolve.run.degrade import degrade as degrade_photos
 
-    say = console.unless(quiet or as_json)
+    say = console.say_unless(quiet or as_json)
     outcomes = degrade_photos(_recipe(recipe, set_, seed), photos or samples(), out, exact=exact, overwrite=overwrite, say=say)
     raise typer.Exit(1 if console.show_outcomes("degrading", outcomes, out, quiet, as_json) else 0)
 
@@ -151,7 +151,7 @@ def masks(
     from priorsolve.command import console
     from priorsolve.run.masks import write_masks
 
-    outcomes = write_masks(_recipe(recipe, set_, seed), photos, out, overwrite=overwrite, say=console.unless(quiet or as_json))
+    outcomes = write_masks(_recipe(recipe, set_, seed), photos, out, overwrite=overwrite, say=console.say_unless(quiet or as_json))
     raise typer.Exit(1 if console.show_outcomes("masking", outcomes, out, quiet, as_json) else 0)
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from priorsolve.files import write_atomically
 from priorsolve.photos.names import Photo
-from priorsolve.run.records import _KINDS, HISTORY, Record, pending, read_record, read_records, record_path, thinned, write_record
+from priorsolve.run.records import _READERS, HISTORY, Record, pending, read_record, read_records, record_path, thinned, write_record
 
 text = st.text(st.characters(exclude_categories=[]), max_size=20)  # lone surrogates too: what an undecodable file name becomes
 number = st.floats(allow_nan=False)
@@ -51,7 +51,7 @@ def test_a_record_comes_back_as_it_was(tmp_path: Path, record: Record) -> None:
 
 
 def test_every_field_is_read() -> None:
-    assert set(_KINDS) == {each.name for each in fields(Record)}
+    assert set(_READERS) == {each.name for each in fields(Record)}
 
 
 def test_nan_comes_back_and_unknown_fields_are_skipped(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def say(message: str, style: str | None = None) -> None:
     err.print(legible(" ".join(message.split())), markup=False, style=style)
 
 
-def unless(quiet: bool) -> Callable[[str], None]:
+def say_unless(quiet: bool) -> Callable[[str], None]:
     """What says a line, unless it is to be quiet."""
     return (lambda line: None) if quiet else say
 

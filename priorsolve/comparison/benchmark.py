@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from priorsolve.baselines import BASELINES, Baseline, Problem
-from priorsolve.comparison.contest import Contest, Entry, Place, contests
+from priorsolve.comparison.contest import Contest, Entry, Place, contests_of
 from priorsolve.comparison.summary import Score
 from priorsolve.comparison.variants import Variant
 from priorsolve.metrics import METRICS
@@ -92,7 +92,7 @@ class Benchmark:
         Raises as `Run.prepare`, and ValueError for a metric or a baseline that lacks what it needs.
         """
         if self._contests is None:
-            found = contests(self.entries, self.photos, with_baselines=self._baselines)
+            found = contests_of(self.entries, self.photos, with_baselines=self._baselines)
             for contest in found:  # now, not after hours, is the time to find something missing
                 self._check_metrics(contest.operators.image_shape)
                 contest.check_baselines()
@@ -136,7 +136,7 @@ class Benchmark:
         """One for each photo and method that succeeded."""
         for contest in self.contests():
             for photo in self.photos:
-                records = [(place, record) for place in contest.places if (record := place.done(photo)) is not None]
+                records = [(place, record) for place in contest.places if (record := place.record_of(photo)) is not None]
                 if records:
                     clean, problem = contest.pose(photo)
                     for place, record in records:
@@ -146,7 +146,7 @@ class Benchmark:
         """`sheet-<recipe>.png` for each problem: the first photos' original, measurement and every method's picture, with its PSNR."""
         written = []
         for contest in self.contests():
-            done = [photo for photo in self.photos if any(place.done(photo) for place in contest.places)]
+            done = [photo for photo in self.photos if any(place.record_of(photo) for place in contest.places)]
             if done:
                 written.append(self.out / f"sheet-{contest.name}.png")
                 write_sheet(written[-1], [self._row(contest, photo) for photo in done[:SHOWN]], total=len(done))
@@ -178,7 +178,7 @@ class Benchmark:
         if measurement_suffix(tuple(problem.y.shape)) == ".png":
             pictures["measurement"] = problem.y
         for place in contest.places:
-            if (record := place.done(photo)) is not None:
+            if (record := place.record_of(photo)) is not None:
                 picture = pictures[place.label] = _picture(place, record, problem)
                 words[place.label] = f"{float(METRICS['psnr'](picture[None], clean[None])):.1f} dB"
         return Row(photo.name, pictures, under=words)

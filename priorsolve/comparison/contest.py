@@ -52,7 +52,7 @@ class Place:
         """What tells it from the others of its contest."""
         return self.method if self.entry is None else self.recipe
 
-    def done(self, photo: Photo) -> Record | None:
+    def record_of(self, photo: Photo) -> Record | None:
         """The photo's record, unless it failed, is not there, or is of another file of that name."""
         record = read_record(record_path(self.folder, photo.name))
         if record is None or record.status != "done" or record.image is None:
@@ -131,7 +131,7 @@ class Contest:
                 yield self._operator(photo)
 
 
-def contests(entries: Sequence[Entry], photos: Sequence[Photo], *, with_baselines: bool) -> list[Contest]:
+def contests_of(entries: Sequence[Entry], photos: Sequence[Photo], *, with_baselines: bool) -> list[Contest]:
     """The recipes by the problem that they pose, in the order met. Raises what `Run.prepare` raises."""
     groups: dict[tuple[str, Shape], list[Entry]] = {}
     for entry in entries:

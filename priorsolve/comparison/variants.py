@@ -38,7 +38,7 @@ def read_variants(texts: Sequence[str], overrides: Sequence[str] = ()) -> list[V
 
 def _read(text: str, overrides: Sequence[str]) -> Variant:
     if os.path.isfile(text):  # noqa: PTH113 (Path's own raises for a text too long to be a name)
-        return Variant(_folder(Path(text).stem, text), Recipe.load(text, overrides))
+        return Variant(_folder_name(Path(text).stem, text), Recipe.load(text, overrides))
     head, changed, changes = text.partition("?")
     name, named, source = head.partition("=")
     if not named:
@@ -46,7 +46,7 @@ def _read(text: str, overrides: Sequence[str]) -> Variant:
         if changed:
             raise RecipeError(f"{text}: a recipe with changes needs a name of its own, such as mine={text}")
     own = [change for change in changes.split("&") if change]
-    folder = _folder(name, text)
+    folder = _folder_name(name, text)
     try:
         return Variant(folder, Recipe.load(source, [*overrides, *own]))
     except RecipeError as error:
@@ -56,7 +56,7 @@ def _read(text: str, overrides: Sequence[str]) -> Variant:
         raise RecipeError(told) from None
 
 
-def _folder(name: str, text: str) -> str:
+def _folder_name(name: str, text: str) -> str:
     if not re.fullmatch(r"[\w+-][\w .+-]*", name):
         raise RecipeError(
             f"{text}: {name!r} cannot name a folder; use letters, digits and - _ . + only, such as mine={text.partition('=')[2] or text}"

@@ -70,7 +70,7 @@ def _photos(given: Path, several: bool) -> Iterator[Photo]:
 
 def _below(folder: Path) -> Iterator[str]:
     """The photos' paths below the folder, with forward slashes."""
-    for place, folders, files in os.walk(folder, onerror=_unread):
+    for place, folders, files in os.walk(folder, onerror=_refuse_unreadable):
         folders[:] = [name for name in folders if not is_temporary(name)]
         below = Path(place).relative_to(folder).as_posix()
         prefix = "" if below == "." else f"{below}/"
@@ -79,7 +79,7 @@ def _below(folder: Path) -> Iterator[str]:
                 yield prefix + name
 
 
-def _unread(error: OSError) -> None:
+def _refuse_unreadable(error: OSError) -> None:
     """`os.walk` would pass over the folder, and its photos would be missing without a word."""
     raise ValueError(
         f"cannot look for photos in {error.filename}: {error.strerror}; make it readable, or give the other folders one by one"

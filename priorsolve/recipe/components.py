@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 
 from priorsolve.losses import Loss, Mixture
 from priorsolve.losses.base import Fetches
-from priorsolve.recipe.hints import in_braces, no_number, settings_of, spelled
+from priorsolve.recipe.hints import find_nonfinite, in_braces, settings_of, spelled
 from priorsolve.recipe.registry import BUILTIN, Kind, component, did_you_mean
 
 SUPPLIED: dict[Kind, frozenset[str]] = {
@@ -64,7 +64,7 @@ def check(kind: Kind, name: str, given: dict[str, Any], where: str) -> dict[str,
         model = arguments(kind, name)
     except ValueError as error:
         raise RecipeError(f"{where}: {error}") from None
-    if found := no_number(given):
+    if found := find_nonfinite(given):
         raise RecipeError(f"{where}.{name}{found[0]}: must be a finite number, got {found[1]}")
     try:
         complete = model(**given).model_dump()

@@ -36,11 +36,11 @@ def settings_of(annotation: Any) -> type[BaseModel] | None:
     return next((kind for kind in kinds if inspect.isclass(kind) and issubclass(kind, BaseModel)), None)
 
 
-def no_number(given: Any, place: str = "") -> tuple[str, float] | None:
+def find_nonfinite(given: Any, place: str = "") -> tuple[str, float] | None:
     """The place and the value of a number that is infinite or none, wherever it stands; None where all are finite."""
     if isinstance(given, float):
         return None if math.isfinite(given) else (place, given)
-    return next((found for below, value in _parts(given) if (found := no_number(value, place + below))), None)
+    return next((found for below, value in _parts(given) if (found := find_nonfinite(value, place + below))), None)
 
 
 def _parts(given: Any) -> Iterator[tuple[str, Any]]:

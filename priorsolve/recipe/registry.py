@@ -11,7 +11,7 @@ from importlib.metadata import entry_points
 from typing import Any, Literal
 
 Kind = Literal["operators", "noises", "solvers", "losses"]
-ONE: Mapping[Kind, str] = {"operators": "operator", "noises": "noise", "solvers": "solver", "losses": "loss"}
+SINGULAR: Mapping[Kind, str] = {"operators": "operator", "noises": "noise", "solvers": "solver", "losses": "loss"}
 """What one of a kind is called."""
 
 BUILTIN: Mapping[Kind, Mapping[str, str]] = {
@@ -80,9 +80,9 @@ def component(kind: Kind, name: str) -> Callable[..., Any]:
         try:
             factory = point.load()
         except Exception as error:  # a plugin's module may raise anything
-            raise ValueError(f"the {ONE[kind]} {name!r} comes from a plugin that does not load ({point.value}): {error}") from error
+            raise ValueError(f"the {SINGULAR[kind]} {name!r} comes from a plugin that does not load ({point.value}): {error}") from error
         return factory
-    raise ValueError(f"no {ONE[kind]} is called {name!r}; {did_you_mean(name, names(kind))}")
+    raise ValueError(f"no {SINGULAR[kind]} is called {name!r}; {did_you_mean(name, names(kind))}")
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

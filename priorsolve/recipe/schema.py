@@ -10,8 +10,7 @@ from priorsolve.recipe.overrides import KIND_OF
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.recipe.registry import Kind, names
 
-EMPTY = ("noise", "surrogate")
-"""Lists that may be empty."""
+MAY_BE_EMPTY = ("noise", "surrogate")
 
 
 def recipe_schema() -> dict[str, Any]:
@@ -24,8 +23,8 @@ def recipe_schema() -> dict[str, Any]:
         definitions[key] = {"anyOf": _options(kind, definitions)}
         one = {"$ref": f"#/$defs/{key}"}
         described = schema["properties"][key]
-        choices = [one, {"type": "array", "items": one, **({} if key in EMPTY else {"minItems": 1})}]
-        none = [{"type": "null"}] if key in EMPTY else []
+        choices = [one, {"type": "array", "items": one, **({} if key in MAY_BE_EMPTY else {"minItems": 1})}]
+        none = [{"type": "null"}] if key in MAY_BE_EMPTY else []
         schema["properties"][key] = {"title": described.get("title", key), "anyOf": choices + none}
     definitions["Framings"] |= {"minProperties": 1, "maxProperties": 1}
     named = {"enum": list(Framings.model_fields)}

@@ -32,7 +32,7 @@ class _Dumper(yaml.SafeDumper):
 for _either in (_Loader, _Dumper):
     _either.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"^[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789"))
 
-MOST = 10_000
+MOST_PLACES = 10_000
 """Places in a document; one that grows beyond by its aliases was made to fill the memory."""
 
 
@@ -69,8 +69,8 @@ def problem(error: yaml.YAMLError) -> str:
 
 def _walk(node: yaml.Node, place: Place, lines: dict[Place, int]) -> None:
     lines[place] = node.start_mark.line + 1
-    if len(lines) > MOST:
-        raise yaml.YAMLError(f"it holds more than {MOST} values")
+    if len(lines) > MOST_PLACES:
+        raise yaml.YAMLError(f"it holds more than {MOST_PLACES} values")
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             name = key.value if isinstance(key, yaml.ScalarNode) else str(key.start_mark)

@@ -23,7 +23,7 @@ from priorsolve.photos.pictures import PhotoError
 from priorsolve.recipe.build import Operators
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.run.damage import Damage
-from priorsolve.run.measuring import covered, measure, measured_where, observe, photo_seed, photograph, stem
+from priorsolve.run.measuring import masked, measure, measured_where, observe, photo_seed, photograph, stem
 from priorsolve.run.scenes import Scene, framed
 from priorsolve.run.shots import Source
 
@@ -111,7 +111,7 @@ class Reader:
         return Work(photo, fingerprint, seed, (Job(seed, y, parts, solving, None),), original, notes)
 
     def _measured(self, observed: Tensor, operator: Operator, *, is_picture: bool) -> Tensor:
-        y = covered(observed.to(self.device, self.dtype)[None], operator, is_picture=is_picture)
+        y = masked(observed.to(self.device, self.dtype)[None], operator, is_picture=is_picture)
         return (y * measured_where(operator, y.new_empty(1, *self.operators.image_shape)))[0]
 
     def _read_frames(self, photo: Photo, fingerprint: str, seed: int, parts: list[Operator], solving: list[Operator]) -> Work:

@@ -68,15 +68,15 @@ class Keeper:
         """
         made = pictures_of(work, [answer.checked() for answer in answers])
         with together(instead_of=record_path(self.out, work.photo.name)) as write:
-            return self._written(work, answers, made, seconds, write)
+            return self._write_all(work, answers, made, seconds, write)
 
-    def _written(self, work: Work, answers: Sequence[Answer], made: Pictures, seconds: float, write: Write) -> Record:
+    def _write_all(self, work: Work, answers: Sequence[Answer], made: Pictures, seconds: float, write: Write) -> Record:
         places = self.places(work.photo)
         measured = places.picture if measurement_suffix(tuple(made.measured.shape)) == ".png" else places.array
         if made.copied is not None and made.copied.suffix.lower() == PurePosixPath(places.restored).suffix.lower():
             write(self.out / places.restored, made.copied.read_bytes())
         else:
-            self._write(work, made, self.out / places.restored, write)
+            self._write_restored(work, made, self.out / places.restored, write)
         write_measurement(self.out / measured, made.measured, write)
         if made.clean is not None:
             write_tagged(self.out / places.clean, made.clean, write=write)
@@ -88,8 +88,8 @@ class Keeper:
             status="done",
             fingerprint=work.fingerprint,
             seed=work.seed,
-            misfit=None if worst is None else digits(worst.misfit),
-            history=() if worst is None else tuple(map(digits, worst.history)),
+            misfit=None if worst is None else rounded(worst.misfit),
+            history=() if worst is None else tuple(map(rounded, worst.history)),
             steps=max((answer.steps for answer in answers), default=0),
             stopped="" if worst is None else worst.stopped,
             metrics=_judged(work.jobs, answers, self.metrics),
@@ -111,7 +111,7 @@ class Keeper:
         write_record(self.out, record, write)
         return record
 
-    def _write(self, work: Work, made: Pictures, path: Path, write: Write) -> None:
+    def _write_restored(self, work: Work, made: Pictures, path: Path, write: Write) -> None:
         """The restored picture, with what the photo's file says and in its colours; grey photos stay grey unless they lost colours."""
         parts = work.scene.source.damage.parts if work.scene is not None else work.jobs[0].parts
         tags = work.tags.fitting(grey=work.tags.grey and not any(isinstance(part, Gray) for part in parts))
@@ -167,9 +167,9 @@ def _judged(jobs: Sequence[Job], answers: Sequence[Answer], metrics: Sequence[st
     judged = {}
     clean = [(answer, job.clean) for answer, job in zip(answers, jobs, strict=True) if job.clean is not None]
     for key in metrics if clean else ():
-        judged[key] = digits(mean(float(METRICS[key](answer.image[None], original[None])) for answer, original in clean))
+        judged[key] = rounded(mean(float(METRICS[key](answer.image[None], original[None])) for answer, original in clean))
     for key in answers[0].calibration if answers else ():
-        judged[key] = digits(mean(answer.calibration[key] for answer in answers))
+        judged[key] = rounded(mean(answer.calibration[key] for answer in answers))
     return judged
 
 
@@ -177,7 +177,7 @@ def _said(work: Work, answers: Sequence[Answer]) -> list[str]:
     """Where each frame is and how well it fits, and what there is to note of it."""
     if len(answers) > FEW:
         return []
-    found = [f"{label}: misfit {digits(answer.misfit):g}" for label, answer in zip(work.labels, answers, strict=False) if label]
+    found = [f"{label}: misfit {rounded(answer.misfit):g}" for label, answer in zip(work.labels, answers, strict=False) if label]
     return [*found, *(_labelled(work, index, answer.note) for index, answer in enumerate(answers) if answer.note)]
 
 
@@ -194,8 +194,8 @@ def _renamed(photo: Photo, restored: str) -> list[str]:
     return [f"the result is a {PurePosixPath(restored).suffix[1:].upper()}: {suffix[1:].upper()} is not written"]
 
 
-def digits(value: float) -> float:
-    """Four digits: more would depend on which photos were solved side by side."""
+def rounded(value: float) -> float:
+    """To four digits: more would depend on which photos were solved side by side."""
     return float(f"{value:.4g}")
 
 

@@ -52,7 +52,7 @@ def photograph(path: Path, shape: Shape) -> tuple[Tensor, Framing]:
     return read_framed(path, (shape[1], shape[2]), _channels(shape))
 
 
-def covered(y: Measurements, operator: Operator, *, is_picture: bool) -> Measurements:
+def masked(y: Measurements, operator: Operator, *, is_picture: bool) -> Measurements:
     """What was measured of an observed `y`: nothing in the holes.
 
     Where a mask comes last, a picture shows what lies below it, soft edges included, so it is still to be multiplied by the mask.

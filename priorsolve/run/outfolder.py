@@ -18,9 +18,8 @@ from priorsolve.run.records import has_records
 
 FOLDERS = ("images", "measurements", "originals", "spread")
 """Where a run writes pictures."""
-AFTER = ("sheet.png", "report.html", "results.parquet")
-"""What is made of them at its end."""
-_BESIDE = ("run.json", "album.json", *AFTER)
+_OTHERS = ("run.json", "album.json", "sheet.png", "report.html", "results.parquet")
+"""What else it writes under one name, beside `recipe.yaml`."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ def refuse_foreign(out: Path, targets: Iterable[str], recipe: str) -> None:
         return
     own = out / "recipe.yaml"
     other = own.is_file() and own.read_bytes() != recipe.encode()
-    for target in [*(["recipe.yaml"] if other else []), *_BESIDE, *targets]:
+    for target in [*(["recipe.yaml"] if other else []), *_OTHERS, *targets]:
         if os.path.lexists(f"{out}{os.sep}{target}"):
             raise ValueError(
                 f"{out / target} is there, and no run made it, but this one would overwrite it; choose another output folder (--out)"
@@ -90,7 +89,7 @@ def write_recipe(out: Path, text: str) -> None:
 def without_results(photos: Sequence[Photo], inputs: Sequence[Path], results: Iterable[Path]) -> list[Photo]:
     """The photos but for those in `results`, folders that a run writes, found because they lie below the photos' own folder.
 
-    What was asked for by name stays: a file, or a folder within the results.
+    What was asked for by name stays: a file, or a folder within the results. Raises ValueError where no photo is left.
     """
     asked = [os.path.realpath(path) for path in inputs]
     hidden = [place for place in map(os.path.realpath, results) if any(_within(place, path) and place != path for path in asked)]

@@ -81,7 +81,7 @@ def read_record(path: Path) -> Record | None:
     """The record at `path`, or None when it is missing or damaged, which count as the same. Fields not known here are skipped."""
     try:
         given = json.loads(path.read_bytes())
-        return Record(**{key: _KINDS[key](value) for key, value in given.items() if key in _KINDS})
+        return Record(**{key: _READERS[key](value) for key, value in given.items() if key in _READERS})
     except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return None
 
@@ -211,7 +211,7 @@ def _maybe(kind: Any) -> Any:
     return lambda value: None if value is None else kind(value)
 
 
-_KINDS: dict[str, Any] = {
+_READERS: dict[str, Any] = {
     **dict.fromkeys(("name", "fingerprint", "recipe", "task", "reason", "stopped", "dtype"), _text),
     **dict.fromkeys(("image", "spread", "measurement", "original"), _maybe(_text)),
     **dict.fromkeys(("input_size", "output_size"), _maybe(_size)),
