@@ -153,10 +153,8 @@ def orientation(picture: Image.Image) -> int:
 
 
 def _losses(picture: Image.Image) -> list[str]:
-    notes = []
-    if getattr(picture, "n_frames", 1) > 1 and picture.format != "MPO":
-        notes.append("several pictures in one file: the first was used")
-    return notes
+    several = getattr(picture, "n_frames", 1) > 1 and picture.format != "MPO"
+    return ["several pictures in one file: the first was used"] if several else []
 
 
 def is_deep_colour(picture: Image.Image) -> bool:

@@ -85,7 +85,7 @@ class Damage:
                 for own in parts:
                     own.append(part)
                 scale *= part.factor if isinstance(part, Downsample) else 1
-            shape = part.out_shape(shape) if not isinstance(part, Masking) else shape
+                shape = part.out_shape(shape)
         return parts
 
     def measure(self, photo: Tensor, noise: Noise | None, seed: int) -> Tensor:

@@ -137,33 +137,38 @@ class Run:
 
     def prepare(self, on_download: Progress | None = None, on_learning: Progress | None = None) -> Tools:
         """Load the prior, fetching it if need be, and build what the recipe names, so that its errors come before any work."""
-        if self._equipment is None:
-            self._equipment = equip(self.recipe, self.out, self.options, on_download, on_learning)
-        return self._equipment.tools
+        return self._equipped(on_download, on_learning).tools
 
     def records(self, on_step: OnStep | None = None, on_download: Progress | None = None, stop: Stop = lambda: False) -> Iterator[Record]:
         """Do what is left, until `stop` says so, and finish the album. Raises FolderBusyError when another run began on it meanwhile."""
         if self.todo:
-            self.prepare(on_download)
-            assert self._equipment is not None
+            workbench = self._equipped(on_download).workbench
             with self.at_work():
-                yield from self._equipment.workbench.records(self.todo, on_step, stop)
+                yield from workbench.records(self.todo, on_step, stop)
         elif self.recipe.output.album and unshared(self.out, self._of_all):  # a run was killed when only this was left
             with self.at_work():
                 pass
 
     @contextlib.contextmanager
     def at_work(self) -> Iterator[None]:
-        """Hold the folder against other runs, with this run's recipe in it."""
+        """Hold the folder against other runs, with this run's recipe in it; where the work ends well the album is finished."""
         with working_in(self.out, self.options.shard):
             write_recipe(self.out, self.recipe.dump())
             write_plan(self.out, Plan(len(self.todo), self.before["done"], self.before["failed"]), self.options.shard)
             yield
             if self.recipe.output.album:
-                try:
-                    share_colours(self.out, grey_of(self.recipe), self._of_all)
-                except WriteError as error:
-                    raise unwritable(self.out, error.strerror) from None
+                self._finish_album()
+
+    def _finish_album(self) -> None:
+        try:
+            share_colours(self.out, grey_of(self.recipe), self._of_all)
+        except WriteError as error:
+            raise unwritable(self.out, error.strerror) from None
+
+    def _equipped(self, on_download: Progress | None = None, on_learning: Progress | None = None) -> Equipment:
+        if self._equipment is None:
+            self._equipment = equip(self.recipe, self.out, self.options, on_download, on_learning)
+        return self._equipment
 
     def _places(self) -> Iterator[str]:
         """All that may be written, by its path below the folder."""
@@ -218,8 +223,7 @@ def equip(
 ) -> Equipment:
     """Load the prior, fetching it if need be, and build what the recipe names, for photos that are kept below `out`.
 
-    What takes long the first time tells how much of how much is done: `on_download` of the weights, in bytes, `on_learning` of what
-    solvers make once for a prior.
+    `on_download` is called while the weights are fetched, with bytes, `on_learning` while a solver makes what it needs once for a prior.
 
     Raises RecipeError, ValueError, CheckpointError or FetchError.
     """
