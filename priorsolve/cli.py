@@ -74,19 +74,20 @@ def restore(
         retry_failed=retry_failed,
         overwrite=overwrite,
     )
+    silent = quiet or as_json
+    say = console.say_unless(silent)
     cluster = cluster_of(engine, workers=workers, address=ray_address, gpus_per_worker=gpus_per_worker, threads=threads)
     loaded = _recipe(recipe, set_, seed)
     run = Run(loaded, photos or samples(), out, options)
     for line in [*run.left_out, *([told_of_strangers(out, run.strangers)] if run.strangers else [])]:
-        if not quiet and not as_json:
-            console.say(line)
+        say(line)
     start, restored, failed = time.perf_counter(), 0, 0
     with contextlib.ExitStack() as held:
-        records = records_of(run, cluster, held, quiet or as_json)
-        if run.todo and not photos and not quiet and not as_json:
-            console.say("No photos given: the sample photos are degraded, then restored.")
+        records = records_of(run, cluster, held, silent)
+        if run.todo and not photos:
+            say("No photos given: the sample photos are degraded, then restored.")
         display = held.enter_context(console.RunDisplay(len(run.todo), quiet, as_json))
-        stop = held.enter_context(Stopping(lambda line: None if quiet or as_json else console.say(line)))
+        stop = held.enter_context(Stopping(say))
         for record in records(display.step, stop):
             display.record(record)
             failed += record.status == "failed"
@@ -96,15 +97,14 @@ def restore(
             write_report(out, sheet=loaded.output.sheet)
         except OSError as error:
             raise unwritable(out, error.strerror or error) from None
-    if not quiet and not as_json:
+    if not silent:
         counts = {
             "restored": restored,
             "failed": failed,
             "done before": run.before["done"],
             "failed before (--retry-failed tries again)": run.before["failed"],
         }
-        parts = [f"{count} {what}" for what, count in counts.items() if count or what == "restored"]
-        console.say(f"{', '.join(parts)} in {time.perf_counter() - start:.0f} s; see {out}")
+        console.say(f"{console.counted(counts)} in {time.perf_counter() - start:.0f} s; see {out}")
         for line in [*display.summary(), told_of_metrics(out, run.names if run.before["done"] and options.degrade else (), loaded.metrics)]:
             if line:
                 console.say(line)

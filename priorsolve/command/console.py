@@ -6,7 +6,7 @@ import json
 import math
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -43,6 +43,12 @@ def say(message: str, style: str | None = None) -> None:
 def say_unless(quiet: bool) -> Callable[[str], None]:
     """What says a line, unless it is to be quiet."""
     return (lambda line: None) if quiet else say
+
+
+def counted(counts: Mapping[str, int]) -> str:
+    """`3 written, 1 kept`: the first count, and of the others those that are not 0."""
+    first = next(iter(counts))
+    return ", ".join(f"{count} {what}" for what, count in counts.items() if count or what == first)
 
 
 def downloading(name: str, quiet: bool) -> AbstractContextManager[Progress]:
@@ -85,8 +91,7 @@ def show_outcomes(doing: str, outcomes: Iterable[Degraded | Masked], out: Path, 
         elif (share := told.get("share")) is not None and not quiet:
             say(f"{outcome.name}: {100 * share:.2g}% is a hole" + (f" ({outcome.reason})" if outcome.reason else ""))
     if not quiet and not as_json:
-        parts = [f"{count} {what}" for what, count in counts.items() if count or what == "written"]
-        say(f"{', '.join(parts)}{' (--overwrite makes them anew)' if counts['kept'] else ''}; see {out}")
+        say(f"{counted(counts)}{' (--overwrite makes them anew)' if counts['kept'] else ''}; see {out}")
     return counts["failed"]
 
 

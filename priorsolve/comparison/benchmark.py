@@ -107,15 +107,15 @@ class Benchmark:
         """What the baselines have still to do."""
         work = []
         for contest in self.contests():
-            for baseline, place in zip(contest.baselines, contest.places[len(contest.entries) :], strict=True):
-                todo, _ = pending(self.photos, place.folder, contest.fingerprint, retry_failed=True)
+            for baseline in contest.baselines:
+                todo, _ = pending(self.photos, contest.place_of(baseline).folder, contest.fingerprint, retry_failed=True)
                 work += [(contest, baseline, photo) for photo in todo]
         return work
 
     def baseline_records(self) -> Iterator[Record]:
         """Do that, one photo at a time, on the CPU."""
         for contest, baseline, photo in self.baseline_work():
-            folder = contest.first.run.out / "baselines" / baseline.name
+            folder = contest.place_of(baseline).folder
             record = Record(photo.name, "failed", contest.fingerprint(photo), seed=contest.seed(photo))
             try:
                 record = replace(record, file=identify(photo.path))

@@ -119,7 +119,11 @@ class Contest:
     def places(self) -> list[Place]:
         """The recipes, then the baselines."""
         recipes = [Place(entry.name, entry.method, entry.run.out, entry) for entry in self.entries]
-        return recipes + [Place(self.name, each.name, self.first.run.out / "baselines" / each.name) for each in self.baselines]
+        return recipes + [self.place_of(baseline) for baseline in self.baselines]
+
+    def place_of(self, baseline: Baseline) -> Place:
+        """Where the baseline's results lie."""
+        return Place(self.name, baseline.name, self.first.run.out / "baselines" / baseline.name)
 
     def _operator(self, photo: Photo) -> Operator:
         return self.operators.join([self.operators.of(stem(photo.name), self.seed(photo))])

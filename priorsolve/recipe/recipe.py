@@ -191,23 +191,12 @@ class Recipe(BaseModel):
 
     def _checked(self) -> Recipe:
         """With every component checked and its defaults filled in."""
-        filled: dict[str, Any] = {}
-        for key, kind in KIND_OF.items():
-            filled[key] = []
-            for index, spec in enumerate(getattr(self, key)):
-                ((name, given),) = spec.items()
-                where = f"{key}[{index}]"
-                for argument, value in given.items() if key in OPERATORS else ():
-                    if unknown := unknown_template(value):
-                        told = f"{where}.{name}.{argument}: nothing stands for '{unknown}'; {STEM}"
-                        raise Misplaced(RecipeError(told), (key, index, name, argument))
-                varying = key in OPERATORS and is_per_photo(spec)
-                try:
-                    complete = check(kind, name, rendered(spec, "stem", 0)[name] if varying else given, where)
-                except RecipeError as error:
-                    deeper = str(error).removeprefix(f"{where}.{name}.").split(":")[0].split("[")[0]
-                    raise Misplaced(error, (key, index, name, *([deeper] if deeper in given else []))) from None
-                filled[key].append({name: {**complete, **{k: v for k, v in given.items() if varying and is_template(v)}}})
+        filled = {key: [_checked_component(key, index, spec) for index, spec in enumerate(getattr(self, key))] for key in KIND_OF}
+        self._refuse_senseless()
+        return self.model_copy(update=filled)
+
+    def _refuse_senseless(self) -> None:
+        """Raise Misplaced for what no component is to blame for: empty lists, a mean of one sample, metrics that are unknown."""
         if not self.operator:
             empty = "operator: the list is empty; `operator: identity` is for pictures that only noise has harmed"
             raise Misplaced(RecipeError(empty), ("operator",))
@@ -220,7 +209,23 @@ class Recipe(BaseModel):
             if metric not in METRICS:
                 unknown = f"metrics: no metric is called {metric!r}; {did_you_mean(metric, METRICS)}"
                 raise Misplaced(RecipeError(unknown), ("metrics", index))
-        return self.model_copy(update=filled)
+
+
+def _checked_component(key: str, index: int, spec: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The component at its place in the list of `key`, its defaults filled in and what differs from photo to photo left as it is."""
+    ((name, given),) = spec.items()
+    where = f"{key}[{index}]"
+    for argument, value in given.items() if key in OPERATORS else ():
+        if unknown := unknown_template(value):
+            told = f"{where}.{name}.{argument}: nothing stands for '{unknown}'; {STEM}"
+            raise Misplaced(RecipeError(told), (key, index, name, argument))
+    varying = key in OPERATORS and is_per_photo(spec)
+    try:
+        complete = check(KIND_OF[key], name, rendered(spec, "stem", 0)[name] if varying else given, where)
+    except RecipeError as error:
+        deeper = str(error).removeprefix(f"{where}.{name}.").split(":")[0].split("[")[0]
+        raise Misplaced(error, (key, index, name, *([deeper] if deeper in given else []))) from None
+    return {name: {**complete, **{k: v for k, v in given.items() if varying and is_template(v)}}}
 
 
 def _with_prior_file(given: dict[Any, Any], folder: Path) -> dict[Any, Any]:
