@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -15,7 +16,9 @@ import run_support as run
 import torch
 
 from priorsolve.cli import main
+from priorsolve.command.console import RunDisplay
 from priorsolve.priors import load_prior
+from priorsolve.run.records import Record
 
 HERE = Path(__file__).resolve().parent.parent
 
@@ -118,6 +121,9 @@ def test_json_has_no_infinity(tmp_path: Path, capfd: pytest.CaptureFixture[str])
     assert main(restore(tmp_path, "--json", "--degrade", "--set", "operator=identity")) == 0
     (line,) = capfd.readouterr().out.splitlines()
     assert json.loads(line, parse_constant=pytest.fail)["metrics"]["ssim"] > 0.99
+    RunDisplay(1, quiet=True, as_json=True).record(Record("a.png", "done", "f", metrics={"psnr": math.inf}, history=(math.inf, 0.5)))
+    said = json.loads(capfd.readouterr().out, parse_constant=pytest.fail)
+    assert (said["metrics"], said["history"]) == ({"psnr": "inf"}, ["inf", 0.5])
 
 
 def test_check(tmp_path: Path, capfd: pytest.CaptureFixture[str], shared: Path) -> None:

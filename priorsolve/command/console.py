@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn, track
@@ -135,7 +134,9 @@ class RunDisplay:
         self._done, self._in_flight = self._done + 1, 0.0
         self._bar.update(self._task, completed=self._done, photos=f"{self._done}/{self._total} photos")
         if self._as_json:
-            sys.stdout.write(json.dumps(_spelled(asdict(record)), allow_nan=False) + "\n")
+            from priorsolve.run.records import data_of  # there already: the record is one of its
+
+            sys.stdout.write(json.dumps(data_of(record), allow_nan=False) + "\n")
             sys.stdout.flush()
         elif record.status == "failed":
             say(f"failed: {record.name}: {record.reason}")
@@ -144,10 +145,3 @@ class RunDisplay:
     def summary(self) -> list[str]:
         """A line for each thing that was noted of photos, and of how many."""
         return [f"{sentence}: {count} photo{'s' * (count > 1)}" for sentence, count in self._summarised.items()]
-
-
-def _spelled(value: Any) -> Any:
-    """JSON has no infinity: it is written as a word, as in the records on the disk."""
-    if isinstance(value, dict):
-        return {key: _spelled(item) for key, item in value.items()}
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -72,9 +72,15 @@ def record_path(out: Path, name: str) -> Path:
 def write_record(out: Path, record: Record, write: Write = write_atomically) -> Path:
     """Write it atomically and return its path. Write the image first: a record is the promise that it is there."""
     path = record_path(out, record.name)
-    text = json.dumps(_plain(asdict(record)), indent=2, sort_keys=False, allow_nan=False)
+    text = json.dumps(data_of(record), indent=2, sort_keys=False, allow_nan=False)
     write(path, text.encode("ascii") + b"\n")
     return path
+
+
+def data_of(record: Record) -> dict[str, Any]:
+    """The record's fields as JSON has them."""
+    data: dict[str, Any] = _plain(asdict(record))
+    return data
 
 
 def read_record(path: Path) -> Record | None:
