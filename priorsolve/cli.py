@@ -193,15 +193,16 @@ def benchmark(
     options = Options(device=device, dtype=dtype, batch_size=batch_size, limit=limit)
     variants = read_variants(recipes, [*(set_ or []), *([] if seed is None else [f"seed={seed}"])])
     bench = Benchmark(variants, photos or samples(), out, options, baselines=baselines, metrics=metric)
-    for line in bench.left_out if not quiet else ():
-        console.say(line)
+    say = console.say_unless(quiet)
+    for line in bench.left_out:
+        say(line)
     for entry in bench.entries:
         with console.downloading(entry.recipe.prior, quiet) as on_download, console.learning(entry.recipe.prior, quiet) as on_learning:
             entry.run.prepare(on_download, on_learning)
     work = bench.baseline_work()
     for entry in bench.entries:
-        if entry.run.todo and not quiet:
-            console.say(f"{entry.name}: {len(entry.run.todo)} photos")
+        if entry.run.todo:
+            say(f"{entry.name}: {len(entry.run.todo)} photos")
         with console.RunDisplay(len(entry.run.todo), quiet, False) as display:
             for record in entry.run.records(display.step):
                 display.record(record)
@@ -338,7 +339,7 @@ def main(arguments: list[str] | None = None) -> int:
     except Exception as error:
         if not _expected(error):
             raise
-        _say(error)
+        _fail(error)
         return 2
 
 
@@ -358,7 +359,7 @@ def _expected(error: Exception) -> bool:
     return isinstance(error, FetchError | ClusterError)
 
 
-def _say(message: object) -> None:
+def _fail(message: object) -> None:
     from priorsolve.command import console
 
     usage = getattr(message, "format_message", None)

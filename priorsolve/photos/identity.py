@@ -32,7 +32,7 @@ class Identity:
             return False
 
     def may_be_of(self, path: str | Path) -> bool:
-        """The same where `path` cannot be opened, or is better not: unless it is seen to be of another size."""
+        """Whether `path` may hold the same, without opening it: true unless it is seen to be of another size."""
         try:
             return os.stat(path).st_size == self.bytes  # noqa: PTH116 (as above)
         except OSError:
@@ -40,7 +40,7 @@ class Identity:
 
 
 def identify(path: Path) -> Identity:
-    """Of the file as it is. To be asked before the photo is decoded: what is changed in between is then noticed next time.
+    """The file as it is now. Call it before the photo is decoded: what is changed in between is then noticed next time.
 
     Raises PhotoError where it cannot be read.
     """

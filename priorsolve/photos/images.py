@@ -100,12 +100,12 @@ def _framed(picture: Image.Image, original: tuple[int, int], size: tuple[int, in
     """The picture at `size`, the box of the original (height, width) that it shows, and whether it was resampled."""
     (rows, columns), box = size, _crop(original, size)
     if (box[2] - box[0], box[3] - box[1]) == (columns, rows) and (picture.height, picture.width) == original:
-        return _kept(picture, picture.crop((int(box[0]), int(box[1]), int(box[2]), int(box[3])))), box, False
+        return _with_info(picture, picture.crop((int(box[0]), int(box[1]), int(box[2]), int(box[3])))), box, False
     across, down = picture.width / original[1], picture.height / original[0]  # 1, unless decoded at a fraction
     scaled = (box[0] * across, box[1] * down, min(box[2] * across, picture.width), min(box[3] * down, picture.height))
     shrinking = box[2] - box[0] > columns
     how = Image.Resampling.LANCZOS if shrinking else Image.Resampling.BICUBIC
-    return _kept(picture, picture.resize((columns, rows), how, box=scaled, reducing_gap=3.0 if shrinking else None)), box, True
+    return _with_info(picture, picture.resize((columns, rows), how, box=scaled, reducing_gap=3.0 if shrinking else None)), box, True
 
 
 def read_photo(path: Path, channels: Literal[1, 3] = 3) -> tuple[Tensor, tuple[str, ...]]:
@@ -157,11 +157,13 @@ def read_transparent(path: Path) -> Floats | None:
 
 
 def _cover(height: int, width: int, rows: int, columns: int) -> tuple[int, int]:
+    """The smallest (height, width) of the photo's shape that is at least (rows, columns)."""
     scale = max(rows / height, columns / width)
     return -int(-height * scale // 1), -int(-width * scale // 1)
 
 
 def _crop(original: tuple[int, int], size: tuple[int, int]) -> Box:
+    """The largest box around the middle of the original (height, width) with the aspect of `size`."""
     (height, width), (rows, columns) = original, size
     scale = min(height / rows, width / columns)
     crop_height, crop_width = min(scale * rows, height), min(scale * columns, width)
@@ -171,7 +173,7 @@ def _crop(original: tuple[int, int], size: tuple[int, int]) -> Box:
     return left, top, left + crop_width, top + crop_height
 
 
-def _kept(source: Image.Image, made: Image.Image) -> Image.Image:
+def _with_info(source: Image.Image, made: Image.Image) -> Image.Image:
     made.info = dict(source.info)  # the colour profile is still to be used
     return made
 

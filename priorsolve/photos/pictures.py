@@ -54,6 +54,11 @@ class PhotoError(ValueError):
         return f"{self.args[0]}: {self.reason}"
 
 
+def reason_of(error: Exception) -> str:
+    """Why, in one line. It does not begin with the photo's name: whoever tells of a photo names it."""
+    return " ".join(str(error.reason if isinstance(error, PhotoError) else error).split())
+
+
 def open_picture(path: Path, hint: Hint | None = None, smallest: int = SMALLEST) -> tuple[Image.Image, tuple[int, int], list[str]]:
     """Decode the file's first picture, upright: (picture, (height, width) as stored in the file but upright, notes).
 

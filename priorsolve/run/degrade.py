@@ -12,7 +12,7 @@ import torch
 from priorsolve.operators.noise import Noise
 from priorsolve.photos.images import measurement_suffix, write_measurement
 from priorsolve.photos.names import Photo, output_names
-from priorsolve.photos.pictures import PhotoError
+from priorsolve.photos.pictures import reason_of
 from priorsolve.recipe.build import Operators, build_noise, build_operators, image_shape_of, refuse_marks
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.run.damage import Damage
@@ -83,5 +83,5 @@ def _degrade(photo: Photo, path: Path, recipe: Recipe, operators: Operators, noi
             y = Source(photo.path, operators.out_shape[0], Damage(parts, operators.image_shape), noise, seed, degrade=True).shoot().measured
         write_measurement(path, y)
     except Exception as error:  # noqa: BLE001 (whatever it is, it must not stop the other photos)
-        return Degraded(photo.name, None, error.reason if isinstance(error, PhotoError) else " ".join(str(error).split()))
+        return Degraded(photo.name, None, reason_of(error))
     return Degraded(photo.name, path)

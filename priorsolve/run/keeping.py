@@ -20,7 +20,7 @@ from priorsolve.photos.identity import Identity
 from priorsolve.photos.images import WRITTEN, measurement_suffix, write_measurement, write_tagged
 from priorsolve.photos.names import KNOWN, Photo
 from priorsolve.photos.own_colours import in_own_colours
-from priorsolve.photos.pictures import PhotoError
+from priorsolve.photos.pictures import PhotoError, reason_of
 from priorsolve.recipe.components import RecipeError
 from priorsolve.run.answers import Answer
 from priorsolve.run.composing import Pictures, pictures_of
@@ -31,7 +31,7 @@ from priorsolve.run.records import Record, read_record, record_path, write_recor
 FEW = 32
 """Frames of one photo that are told of one by one."""
 OF_THE_NAME = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.EISDIR, errno.ENOTDIR, errno.EEXIST)
-"""What a file system has against one photo's name. Whatever else it refuses, it refuses of all photos."""
+"""Errors of a file system that are about one photo's name; all others are about every photo."""
 STAYS = "what was made of it before stays"
 
 
@@ -203,7 +203,7 @@ def _reason(error: Exception) -> str:
     """One line. An error that nobody foresaw keeps its type, so that it can be reported."""
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.strerror}: {error.filename}"
-    text = " ".join(str(error.reason if isinstance(error, PhotoError) else error).split())
+    text = reason_of(error)
     return text if isinstance(error, PhotoError | RecipeError | MemoryError) and text else f"{type(error).__name__}: {text}"
 
 

@@ -13,7 +13,7 @@ from priorsolve.operators.holes import Holes
 from priorsolve.operators.mask import Masking, join_masks
 from priorsolve.photos.images import read_photo, write_image
 from priorsolve.photos.names import Photo
-from priorsolve.photos.pictures import PhotoError
+from priorsolve.photos.pictures import PhotoError, reason_of
 from priorsolve.recipe.components import RecipeError, build
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.recipe.templates import rendered
@@ -83,7 +83,7 @@ def _written(photo: Photo, recipe: Recipe, out: Path, overwrite: bool) -> Masked
         mark_previews(out)
         write_image(out / PREVIEWS / f"{name}.jpg", image + SHARE * holes * (tint - image))
     except Exception as error:  # noqa: BLE001 (whatever it is, it must not stop the other photos)
-        return Masked(photo.name, None, reason=error.reason if isinstance(error, PhotoError) else " ".join(str(error).split()))
+        return Masked(photo.name, None, reason=reason_of(error))
     return Masked(photo.name, path, float(holes.double().mean()), kept)
 
 

@@ -12,7 +12,7 @@ from priorsolve.run.claims import Shard
 
 @dataclass(frozen=True)
 class Plan:
-    """`todo` photos to do, and of how many others the record stood, done or failed."""
+    """How many photos were to do when the run began, and how many of the others were done or had failed."""
 
     todo: int
     done: int = 0

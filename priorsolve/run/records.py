@@ -113,7 +113,7 @@ def pending(
     retry_failed: bool = False,
     overwrite: bool = False,
 ) -> tuple[list[Photo], Counter[str]]:
-    """The photos still to do, in order, and of how many others the status stands.
+    """The photos still to do, in order, and how many of the others are done and how many failed.
 
     To do are those with no record, another recipe's, or one of another file, or whose image is gone; all of them with `overwrite`.
     `fingerprint` tells a photo's present one. A photo that failed stays failed unless `retry_failed`.

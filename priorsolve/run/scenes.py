@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from priorsolve.framing import Frame, Patch, Rounded, Whole, covered, filled, find_faces, tile_frames
 from priorsolve.photos.pictures import PhotoError
@@ -36,8 +37,19 @@ class Scene:
     heads: bool = False
 
 
-def framed(source: Source, how: Framings, *, keeps: bool) -> tuple[Scene, Shot, tuple[str, ...], tuple[str, ...]]:
-    """The photo's scene, the shot that it was found in, what is to be said of the photo, and where each frame is.
+class Framed(NamedTuple):
+    """A photo's scene, and the shot that it was found in."""
+
+    scene: Scene
+    shot: Shot
+    notes: tuple[str, ...]
+    """What is to be said of the photo."""
+    labels: tuple[str, ...]
+    """Where each frame is, in words."""
+
+
+def framed(source: Source, how: Framings, *, keeps: bool) -> Framed:
+    """Find the frames in a photo.
 
     Raises:
         PhotoError: the photo cannot be read, or has no face and `missing` is `fail`, or another shape than the prior's pictures, or would
@@ -63,7 +75,8 @@ def framed(source: Source, how: Framings, *, keeps: bool) -> tuple[Scene, Shot, 
     else:
         _check_shape(source.path, size, tile)
         patches, labels = [Patch(Frame.of_box(0, 0, size[1], size[0]), Whole())], [""]
-    return Scene(source, tuple(patches), size, tile, keeps, fills, isinstance(how.settings, Faces)), shot, tuple(notes), tuple(labels)
+    scene = Scene(source, tuple(patches), size, tile, keeps, fills, heads=isinstance(how.settings, Faces))
+    return Framed(scene, shot, tuple(notes), tuple(labels))
 
 
 def _faces(source: Source, shot: Shot, how: Faces, size: tuple[int, int]) -> list[Patch]:
