@@ -14,7 +14,8 @@ from priorsolve.losses import Loss, l2
 from priorsolve.penalties import gaussian_penalty
 from priorsolve.priors.base import Prior
 from priorsolve.solvers.base import CodeSolver, Keep
-from priorsolve.solvers.checks import must_be_at_least, must_be_positive, must_be_space
+from priorsolve.solvers.checks import must_be_at_least, must_be_positive, must_be_shares, must_be_space
+from priorsolve.solvers.curvature import curvatures
 from priorsolve.solvers.drawing import carried, maps_of, picture
 from priorsolve.solvers.fit import is_out_of_memory
 from priorsolve.solvers.optimisers import Descent, Optimiser
@@ -24,9 +25,10 @@ from priorsolve.solvers.starts import best_sampled
 from priorsolve.solvers.target import Measured
 from priorsolve.solvers.task import At, Task
 from priorsolve.solvers.variables import Variables
-from priorsolve.types import Images, PerImage
+from priorsolve.types import Codes, Images, PerImage
 
 _NORMAL = ("z", "p_n", "p_n+")
+_BEGUN, _WHERE, _ALONG, _ACROSS, _COUNT = "begun", "directions", "along", "across", "count"
 _ONCE = (
     "langevin: finds its step by gradients of gradients, and the operator (or the prior) has none ({}); "
     "write it with torch functions that can be differentiated twice, or use the solver latent"
@@ -36,22 +38,29 @@ _ONCE = (
 @final
 @dataclass(frozen=True)
 class Langevin(CodeSolver):
-    """Unadjusted Langevin sampling of `p(z | y) ∝ exp(−U)`, `U = ‖A(G(z)) − y‖²/2σ² + ‖z‖²/2`: `z ← z − η·∇U + √(2ηT)·ξ`.
+    """Unadjusted Langevin sampling of `p(z | y) ∝ exp(−U)`, `U = ‖A(G(z)) − y‖²/2σ² + ‖z‖²/2`: `z ← z − η·P∇U + √(2ηT)·P^½ξ`.
 
     The last state is the sample; another seed gives another one. It starts at a solution, which saves the way to the posterior's bulk, or
-    at the best of sampled codes. The step η must be small against the posterior's narrowest direction; too large a one diverges.
+    at the best of sampled codes. P is the inverse of U's curvature there, `I + JᵀJ/σ²`, to which a share of its largest is added: by one
+    step for all directions, which the steepest allows, those that the measurement hardly tells of would hardly move. Too large a step
+    diverges.
 
     Args:
         prior: the generator.
         noise: σ, the known standard deviation of the measurement's noise, in the measurement's units.
         space: one of standard normal codes: z or p_n; the prior's first if left out.
         steps: moves.
-        lr: η in units of 1/λ, λ being the largest curvature of U at the start, found by power iteration; below 2 is stable near there.
+        lr: η; below 2 is stable near the start. A variance comes out 1 / (1 − η/2) times too large in the steepest directions.
+        directions: how many steps of Lanczos' iteration find the curvature: as many directions have steps of their own. Each costs two
+            to three passes, once.
+        flattest: the share of the largest curvature that is added. With less of it flat directions move further; where the prior
+            bends, too little of it diverges.
         temperature: T; 1 is the posterior's own, less is more certain.
         candidates: sampled codes of which the best is the start.
         seed: for images that are given none.
 
-    Source: Welling & Teh, "Bayesian Learning via Stochastic Gradient Langevin Dynamics", ICML 2011, eq. 4 with full gradients.
+    Source: Welling & Teh, "Bayesian Learning via Stochastic Gradient Langevin Dynamics", ICML 2011, eq. 4 with full gradients; Girolami
+    & Calderhead, "Riemann Manifold Langevin and Hamiltonian Monte Carlo Methods", JRSS B 2011, §5, with the metric of the start.
     """
 
     prior: Prior
@@ -59,6 +68,8 @@ class Langevin(CodeSolver):
     space: str | None = None
     steps: int = 300
     lr: float = 0.3
+    directions: int = 32
+    flattest: float = 0.01
     temperature: float = 1.0
     candidates: int = 64
     seed: int = 0
@@ -67,8 +78,9 @@ class Langevin(CodeSolver):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        must_be_at_least(self, steps=0, lr=0, temperature=0, candidates=1)
+        must_be_at_least(self, steps=0, lr=0, temperature=0, candidates=1, directions=1)
         must_be_positive(self, "noise")
+        must_be_shares(self, "flattest")
         must_be_space(self.prior, self.code_space)
         if self.code_space not in _NORMAL:
             raise ValueError(f"space is {self.code_space!r}; langevin needs one of standard normal codes: {', '.join(_NORMAL)}")
@@ -93,70 +105,70 @@ class Langevin(CodeSolver):
             maps = {}
             codes = best_sampled(prior, space, measured, seeds, self.loss, candidates=self.candidates)
         search = _LangevinSearch(
-            variables={space: codes, **maps},
+            variables={space: torch.zeros_like(codes), _BEGUN: codes, **maps},
             spread={space: codes.new_ones(())},
-            held=frozenset({"eta", "m", *maps}),
+            held=frozenset({_BEGUN, _WHERE, _ALONG, _ACROSS, _COUNT, *maps}),
             prior=prior,
             space=space,
             variance=self.noise**2,
             temperature=self.temperature,
+            lr=self.lr,
         )
-        steepest = codes.new_zeros(len(codes))
+        search.variables |= {_COUNT: measured.where.flatten(1).sum(1)}
         if self.steps:  # without any, no gradient is asked of the operator
             everyone = measured.target(torch.arange(measured.count, device=codes.device), 1)
-            steepest = largest_curvature(lambda z: everyone.estimate(picture(prior, {space: z, **maps})) * everyone.where, codes)
-        search.variables |= {"eta": self.lr / (1 + steepest / search.variance), "m": measured.where.flatten(1).sum(1)}
+            search.variables |= self._steps(lambda z: everyone.estimate(picture(prior, {space: z, **maps})) * everyone.where, codes)
         return search
+
+    def _steps(self, function: Callable[[Tensor], Tensor], codes: Codes) -> Variables:
+        """P^½ by its eigenvectors, and its eigenvalues along them and across."""
+        try:
+            found, where = curvatures(function, codes, self.directions)
+        except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise
+            raise ValueError(_ONCE.format(str(error).partition("\n")[0])) from error
+        found = found / self.noise**2
+        added = 1 + self.flattest * found[:, -1:]
+        # what was not looked at may be as steep as the flattest that was
+        across = added if where.shape[1] == where.shape[2] else torch.maximum(added, 1 + found[:, :1])
+        return {_WHERE: where, _ALONG: (found + added).rsqrt(), _ACROSS: across.rsqrt()}
 
 
 @dataclass(kw_only=True)
 class _LangevinSearch(Task):
-    """A code, noise maps that an earlier solver moved, and beside them each row's step `eta` and its count of measured numbers `m`."""
+    """The way `u` from where a code began, in the units of P^½: plain Langevin moves of u are the code's with P.
+
+    Beside it noise maps that an earlier solver moved, and each row's P^½ and count of measured numbers.
+    """
 
     prior: Prior
     space: str
     variance: float
     temperature: float
+    lr: float
 
     def draw(self, variables: Variables, at: At) -> Images:
         return picture(self.prior, self.codes(variables))
 
     def objective(self, misfit: PerImage, variables: Variables, at: At) -> PerImage:
-        """η·U, so that a plain descent moves each row by its own η."""
-        energy = misfit * variables["m"] / (2 * self.variance) + gaussian_penalty(variables[self.space]) / 2
-        return variables["eta"] * energy
+        """η·U, for a plain descent."""
+        energy = misfit * variables[_COUNT] / (2 * self.variance) + gaussian_penalty(self._code(variables)) / 2
+        return self.lr * energy
 
     def project(self, variables: Variables, at: At) -> Variables:
-        codes = variables[self.space]
-        shake = normal_like(codes, at.seeds, at.step)
-        size = (2 * self.temperature * variables["eta"]).sqrt().view(-1, *[1] * (codes.ndim - 1))
-        return {**variables, self.space: codes + size * shake}
+        moved = variables[self.space]
+        return {**variables, self.space: moved + (2 * self.lr * self.temperature) ** 0.5 * normal_like(moved, at.seeds, at.step)}
 
     def codes(self, variables: Variables) -> Variables:
-        return {self.space: variables[self.space], **maps_of(variables)}
+        return {self.space: self._code(variables), **maps_of(variables)}
 
-
-def largest_curvature(function: Callable[[Tensor], Tensor], codes: Tensor, iterations: int = 12) -> PerImage:
-    """The largest eigenvalue of JᵀJ for each row, J being the derivative of `function` there: power iteration, from below.
-
-    J·vector is the derivative of Jᵀ·probe by the probe. Raises ValueError where a gradient has none.
-    """
-    with torch.enable_grad():
-        leaf = codes.detach().requires_grad_()
-        made = function(leaf)
-        probe = torch.zeros_like(made, requires_grad=True)
-        (pulled,) = torch.autograd.grad(made, leaf, probe, create_graph=True)  # Jᵀ·probe, linear in the probe
-    vector = torch.ones_like(codes)
-    size = vector.flatten(1).norm(dim=1)
-    for _ in range(iterations):
-        vector = vector / size.clamp_min(1e-30).view(-1, *[1] * (codes.ndim - 1))
-        try:
-            (pushed,) = torch.autograd.grad(pulled, probe, vector, retain_graph=True)
-        except RuntimeError as error:
-            if is_out_of_memory(error):
-                raise
-            raise ValueError(_ONCE.format(str(error).partition("\n")[0])) from error
-        (vector,) = torch.autograd.grad(made, leaf, pushed, retain_graph=True)
-        size = vector.flatten(1).norm(dim=1)
-    largest: PerImage = size
-    return largest
+    def _code(self, variables: Variables) -> Codes:
+        """`z = z₀ + P^½ u`."""
+        begun = variables[_BEGUN]
+        if _WHERE not in variables:
+            return begun
+        moved, where, along, across = (variables[name] for name in (self.space, _WHERE, _ALONG, _ACROSS))
+        flat = moved.flatten(1)
+        steps = across * flat + (where @ ((along - across) * (where.mT @ flat[:, :, None])[:, :, 0])[:, :, None])[:, :, 0]
+        return begun + steps.view_as(begun)

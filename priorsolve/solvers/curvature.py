@@ -1,0 +1,69 @@
+"""How strongly a function depends on each direction of a code, found by gradients alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+_NOTHING_NEW = 1e-4
+"""A product of which no more than this share is outside the directions so far is rounding."""
+
+
+def curvatures(function: Callable[[Tensor], Tensor], codes: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Eigenvalues of JᵀJ for each row, J being the derivative of `function` there, and their directions: Lanczos' iteration.
+
+    With as many steps as a code has numbers these are all; with fewer the largest come out closely, the rest roughly, from below.
+
+    Args:
+        function: (B, ...) → (B, ...), each row by itself.
+        codes: (B, ...), n numbers each.
+        count: steps, each a gradient and a gradient of one.
+
+    Returns:
+        (B, k) the eigenvalues, rising, and (B, n, k) their directions, orthonormal columns; k is the smaller of `count` and n.
+
+    Raises:
+        RuntimeError: a gradient has none itself.
+    """
+    product = _gram(function, codes)
+    n = codes[0].numel() if len(codes) else codes.shape[1:].numel()
+    k = min(count, n)
+    spare = torch.randn(k, n, generator=torch.Generator().manual_seed(0)).to(codes)  # the same for every row
+    directions = codes.new_zeros(len(codes), n, k)
+    products = torch.zeros_like(directions)
+    vector = spare[0].expand(len(codes), n)
+    for i in range(k):
+        new, length = _outside(vector, directions), vector.norm(dim=1, keepdim=True)
+        other = _outside(spare[i].expand_as(vector), directions)  # for a row whose products lead nowhere else
+        new = torch.where(new.norm(dim=1, keepdim=True) > _NOTHING_NEW * length, new, other)
+        directions[:, :, i] = new / new.norm(dim=1, keepdim=True)
+        vector = product(directions[:, :, i])
+        products[:, :, i] = vector
+    small = directions.mT @ products
+    values, mixtures = torch.linalg.eigh((small + small.mT) / 2)
+    return values.clamp_min(0), directions @ mixtures
+
+
+def _gram(function: Callable[[Tensor], Tensor], codes: Tensor) -> Callable[[Tensor], Tensor]:
+    """(B, n) → JᵀJ times it. J·vector is the derivative of Jᵀ·probe by the probe."""
+    with torch.enable_grad():
+        leaf = codes.detach().requires_grad_()
+        made = function(leaf)
+        probe = torch.zeros_like(made, requires_grad=True)
+        (pulled,) = torch.autograd.grad(made, leaf, probe, create_graph=True)  # Jᵀ·probe, linear in the probe
+
+    def product(vector: Tensor) -> Tensor:
+        (pushed,) = torch.autograd.grad(pulled, probe, vector.view_as(leaf), retain_graph=True)
+        (back,) = torch.autograd.grad(made, leaf, pushed, retain_graph=True)
+        return back.flatten(1)
+
+    return product
+
+
+def _outside(vector: Tensor, directions: Tensor) -> Tensor:
+    """What of (B, n) is orthogonal to the columns of (B, n, k); twice, since once leaves rounding."""
+    for _ in range(2):
+        vector = vector - (directions @ (directions.mT @ vector[:, :, None]))[:, :, 0]
+    return vector
