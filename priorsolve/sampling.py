@@ -21,6 +21,10 @@ from priorsolve.solvers.solution import shifted
 from priorsolve.types import HasA, Images, Measurements, PerImage
 
 
+_ROUNDING = 1e-4
+"""Values that are no further apart are one value: what was put back is the same in all pictures but for rounding."""
+
+
 @dataclass(frozen=True, eq=False)
 class Samples:
     """k pictures of each photo. Equal to itself only: compare its tensors.
@@ -32,26 +36,38 @@ class Samples:
 
     images: Tensor
     """(B, k, C, H, W)"""
+    around_first: bool = False
+    """Whether the first is the answer, without noise drawn, that the others scatter around, and not one sample of many alike."""
 
     @property
     def spread(self) -> Tensor:
         """(B, H, W) the standard deviation of each pixel over the k pictures, root mean square of the channels."""
-        spread: Tensor = self.images.var(1).mean(1).sqrt()
+        spread: Tensor = self._variance.mean(1).sqrt()
         return spread
+
+    @property
+    def _variance(self) -> Tensor:
+        """(B, C, H, W) without bias."""
+        return (self.images[:, 1:] - self.images[:, :1]).square().mean(1) if self.around_first else self.images.var(1)
 
     def calibration(self, clean: Images) -> dict[str, PerImage]:
         """How honest the spread is against the `clean` pictures (B, C, H, W): two numbers of each photo, (B,) by name.
 
-        `coverage` is the share of values within two standard deviations of the mean: 0.95 where many honest samples were drawn, less
-        for few (0.83 of four). `spread_to_error` is the spread's root mean square over that of the mean's error: 1 where honest and
-        many (√(k / (k + 1)) of k), below where the samples agree on something false.
+        `coverage` is the share of values that are within two standard deviations of the answer (the first picture, or the mean of
+        pictures that are all alike): where honest 0.95 for many pictures, less for few (0.82 of three, 0.86 of four, 0.91 of eight:
+        Student's t with k − 1 degrees of freedom). `spread_to_error` is the spread's root mean square over that of the answer's error:
+        1 where honest, below where the pictures agree on something false. The mean of k errs by √(1 + 1/k) standard deviations, which
+        is allowed for. Only guessed values count: not those that are the clean picture's in all k, such as what was measured and put
+        back. Both are NaN where nothing was guessed.
         """
-        mean, spread = self.images.mean(1), self.images.std(1)
-        error = (clean - mean).abs()
-        return {
-            "coverage": (error <= 2 * spread).float().flatten(1).mean(1),
-            "spread_to_error": spread.square().flatten(1).mean(1).sqrt() / error.square().flatten(1).mean(1).sqrt().clamp_min(1e-12),
-        }
+        k = self.images.shape[1]
+        centre = self.images[:, 0] if self.around_first else self.images.mean(1)
+        spread = self._variance.sqrt()
+        guessed = (self.images - clean[:, None]).abs().amax(1) > _ROUNDING
+        error = (clean - centre).abs() * (1 if self.around_first else (k / (k + 1)) ** 0.5)
+        within = ((error <= 2 * spread) & guessed).flatten(1).sum(1)
+        squares, errors = ((value.square() * guessed).flatten(1).sum(1) for value in (spread, error))
+        return {"coverage": within / guessed.flatten(1).sum(1), "spread_to_error": (squares / errors).sqrt()}
 
 
 class Several(NamedTuple):
@@ -116,7 +132,7 @@ def solve_several(
         drawn += solution.images
         pictures.append(finish(solution))
     answer = with_images(first, drawn / k, y, operator, solver.loss) if mean else first
-    return Several(answer, Samples(torch.stack(pictures, 1)), batch)
+    return Several(answer, Samples(torch.stack(pictures, 1), around_first=not solver.samples), batch)
 
 
 def _measured(solver: Solves, y: Measurements, operator: HasA | Callable[[Images], Measurements]) -> Tensor:

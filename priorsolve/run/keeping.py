@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -169,7 +170,9 @@ def _judged(jobs: Sequence[Job], answers: Sequence[Answer], metrics: Sequence[st
     for key in metrics if clean else ():
         judged[key] = rounded(mean(float(METRICS[key](answer.image[None], original[None])) for answer, original in clean))
     for key in answers[0].calibration if answers else ():
-        judged[key] = rounded(mean(answer.calibration[key] for answer in answers))
+        guessed = [answer.calibration[key] for answer in answers if not math.isnan(answer.calibration[key])]
+        if guessed:  # in a frame where all is known there is nothing to judge
+            judged[key] = rounded(mean(guessed))
     return judged
 
 

@@ -11,7 +11,7 @@ _NOTHING_NEW = 1e-4
 """A product of which no more than this share is outside the directions so far is rounding."""
 
 
-def curvatures(function: Callable[[Tensor], Tensor], codes: Tensor, count: int) -> tuple[Tensor, Tensor]:
+def curvatures(function: Callable[[Tensor], Tensor], codes: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
     """Eigenvalues of JᵀJ for each row, J being the derivative of `function` there, and their directions: Lanczos' iteration.
 
     With as many steps as a code has numbers these are all; with fewer the largest come out closely, the rest roughly, from below.
@@ -22,7 +22,8 @@ def curvatures(function: Callable[[Tensor], Tensor], codes: Tensor, count: int) 
         count: steps, each a gradient and a gradient of one.
 
     Returns:
-        (B, k) the eigenvalues, rising, and (B, n, k) their directions, orthonormal columns; k is the smaller of `count` and n.
+        (B, k) the eigenvalues, rising; (B, n, k) their directions, orthonormal columns; (B, k) by how much each is none yet, the length of
+        JᵀJ·direction − eigenvalue·direction. k is the smaller of `count` and n.
 
     Raises:
         RuntimeError: a gradient has none itself.
@@ -43,7 +44,8 @@ def curvatures(function: Callable[[Tensor], Tensor], codes: Tensor, count: int) 
         products[:, :, i] = vector
     small = directions.mT @ products
     values, mixtures = torch.linalg.eigh((small + small.mT) / 2)
-    return values.clamp_min(0), directions @ mixtures
+    where = directions @ mixtures
+    return values.clamp_min(0), where, (products @ mixtures - where * values[:, None]).norm(dim=1)
 
 
 def _gram(function: Callable[[Tensor], Tensor], codes: Tensor) -> Callable[[Tensor], Tensor]:

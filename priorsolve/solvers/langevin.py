@@ -123,16 +123,16 @@ class Langevin(CodeSolver):
     def _steps(self, function: Callable[[Tensor], Tensor], codes: Codes) -> Variables:
         """P^½ by its eigenvectors, and its eigenvalues along them and across."""
         try:
-            found, where = curvatures(function, codes, self.directions)
+            found, where, off = curvatures(function, codes, self.directions)
         except RuntimeError as error:
             if is_out_of_memory(error):
                 raise
             raise ValueError(_ONCE.format(str(error).partition("\n")[0])) from error
-        found = found / self.noise**2
+        found, off = found / self.noise**2, off / self.noise**2
         added = 1 + self.flattest * found[:, -1:]
-        # what was not looked at may be as steep as the flattest that was
-        across = added if where.shape[1] == where.shape[2] else torch.maximum(added, 1 + found[:, :1])
-        return {_WHERE: where, _ALONG: (found + added).rsqrt(), _ACROSS: across.rsqrt()}
+        # what is not known closely is taken for steeper; what was not looked at may be as steep as the flattest that was
+        across = added if where.shape[1] == where.shape[2] else torch.maximum(added, 1 + found[:, :1]) + off.amax(1, keepdim=True)
+        return {_WHERE: where, _ALONG: (found + added + off).rsqrt(), _ACROSS: across.rsqrt()}
 
 
 @dataclass(kw_only=True)
