@@ -20,7 +20,6 @@ from priorsolve.solvers.fit import solve_fitting
 from priorsolve.solvers.solution import shifted
 from priorsolve.types import HasA, Images, Measurements, PerImage
 
-
 _ROUNDING = 1e-4
 """Values that are no further apart are one value: what was put back is the same in all pictures but for rounding."""
 
