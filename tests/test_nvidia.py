@@ -15,7 +15,8 @@ from style_support import style2_state
 from torch import nn
 
 from priorsolve.priors import CheckpointError, StyleGAN2, load_prior, read_checkpoint, read_state
-from priorsolve.priors.inert import Array, Dtype, Fixed, Inert
+from priorsolve.priors.errors import told
+from priorsolve.priors.inert import Array, Dtype, Fixed, Inert, Storage, View
 from priorsolve.priors.legacy import packed
 from priorsolve.priors.unpickle import nowhere, unpickle
 
@@ -75,7 +76,7 @@ def test_an_activation_of_another_kind_is_named(tmp_path: Path) -> None:
         ({"mapping": {"_modules": {"fc0": 3}}}, r"mapping\.fc0 is neither tensor nor module"),
         ({"mapping": {"_modules": {f"m{i}": None for i in range(9)}}}, r"mapping\.fc0\.weight is missing"),
         ({"synthesis.b4": {"architecture": ["skip"]}, "synthesis.b4.conv1": {}}, "architecture"),
-        ({"synthesis.b4.conv1": {"conv_clamp": "much"}}, "conv_clamp = much"),
+        ({"synthesis.b4.conv1": {"conv_clamp": "much"}}, "conv_clamp = 'much'"),
         ({"mapping.fc0": {"bias_gain": -3}}, "lr_multiplier = -3"),
     ],
 )
@@ -127,6 +128,48 @@ def test_tuples_that_take_for_ever_to_hash_are_refused(tmp_path: Path) -> None:
     sizes = b"\x80\x04})\x94" + b"".join(b"0ctorch\nSize\n]h%ca\x85R\x94" % i for i in range(3)) + b"K\x01s."
     with pytest.raises(CheckpointError):
         read_state(write(tmp_path / "f", sizes))
+
+
+def doubled(use: bytes) -> bytes:
+    """A pickle in which `use`, given as the opcode that fetches it, is a list of 2⁶⁰ empty ones: each holds the one before twice."""
+    lists = b"".join(b"]q%c(h%ch%ce" % (i + 1, i, i) for i in range(60))
+    return b"\x80\x02]q\x00" + lists + b"0" * 61 + use.replace(b"?", b"h\x3c") + b"."
+
+
+@pytest.mark.parametrize(
+    ("use", "words"),
+    [
+        (b"}U\x01Gctorch_utils.persistence\n_reconstruct_persistent_obj\n}(U\nclass_name?U\x05state}u\x85Rs", "no known generator layout"),
+        (b"cnumpy\ndtype\n?\x85R", "numpy array of a list"),
+        (b"cnumpy\ndtype\nU\x02f4\x85RK\x03?K\x00\x87b", "byte order a list"),
+        (b"]ctorch.storage\n_load_from_bytes\n?\x85Ra", "without its bytes"),
+        (b"cdnnlib.tflib.network\nNetwork\n)R}U\x07version?sbq\x4dh\x4dh\x4d\x87", "version a list"),
+        (
+            b"cdnnlib.tflib.network\nNetwork\n)R}(U\x07versionK\x04U\tvariables]?cnumpy\nndarray\n)R\x86aubq\x4dh\x4dh\x4d\x87",
+            "without a name",
+        ),
+    ],
+)
+def test_a_list_that_would_take_for_ever_to_write_out_is_not(use: bytes, words: str, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=words):
+        load_prior(write(tmp_path / "f", doubled(use)))
+
+
+def test_what_a_file_says_is_told_in_a_few_words() -> None:
+    plain: tuple[object, ...] = ("x" * 50, 3, 0.5, None, True)
+    assert [told(value) for value in plain] == [repr("x" * 40), "3", "0.5", "None", "True"]
+    rows: tuple[object, ...] = ((2, 3), (2,), [], {}, 1 << 20_000)
+    assert [told(value) for value in rows] == ["(2, 3)", "(2,)", "[]", "a dict", "a number of 20001 bits"]
+    assert [told(value) for value in ([[1]], (1,) * 9)] == ["a list", "a tuple"]
+
+
+def test_shapes_that_would_take_for_ever_to_multiply_are_refused() -> None:
+    four, long = Dtype("f4"), 1 << 2_000_000
+    for shape in ((long,) * 60, (1 << 61,) * 100_000):
+        with pytest.raises(CheckpointError, match="impossible shape"):
+            Array().__setstate__((1, shape, four, False, b""))
+        with pytest.raises(CheckpointError, match="a tensor has shape a tuple"):
+            View(Storage(torch.float32, 0, bytes), 0, shape, shape)
 
 
 def test_pickles_of_millions_of_steps_are_not_read(tmp_path: Path) -> None:

@@ -81,6 +81,8 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         return _read_pickles(path, size, select)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {' '.join(str(error).split())}") from None  # one line, whatever the names inside
+    except FAILURES as error:  # what a pickle may hold has no end; what is foreseen is told better
+        raise CheckpointError(f"{path}: is damaged ({_line(error)}); download or copy it again") from None
 
 
 def _read_settings(path: Path) -> Settings:

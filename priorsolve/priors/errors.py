@@ -13,3 +13,18 @@ FAILURES = (
     *(TypeError, ValueError, Warning, pickle.PickleError, struct.error),
 )
 """Whatever a damaged or hostile file can raise in a reader; a file is no reason for a traceback."""
+
+
+def told(value: object) -> str:
+    """A value out of a file as an error names it: words, numbers and short rows of them, anything else by its kind.
+
+    Never the repr of a container: a list that holds another twice, and that one a third twice, writes for ever.
+    """
+    if isinstance(value, str):
+        return repr(value[:40])
+    if type(value) is int and value.bit_length() > 128:
+        return f"a number of {value.bit_length()} bits"
+    if isinstance(value, (tuple, list)) and len(value) <= 8 and not any(isinstance(item, (tuple, list, dict)) for item in value):
+        inside = ", ".join(map(told, value))
+        return f"({inside}{',' * (len(value) == 1)})" if isinstance(value, tuple) else f"[{inside}]"
+    return str(value) if value is None or isinstance(value, (bool, int, float)) else f"a {type(value).__name__}"

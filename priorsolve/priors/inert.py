@@ -11,10 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from priorsolve.priors.errors import CheckpointError
+from priorsolve.priors.errors import CheckpointError, told
 
 Bytes = Callable[[], Any]
 """Gives the raw little-endian bytes of a storage, as anything that has the buffer interface."""
+
+
+_AXES = 64
 
 
 class Fixed(ABC):  # noqa: B024 - there is nothing to fill in; it is only never made itself
@@ -54,15 +57,13 @@ class View(Fixed):
 
     def __init__(self, storage: Storage, offset: int, shape: tuple[int, ...], stride: tuple[int, ...]) -> None:
         numbers = (offset, *shape, *stride)
-        if len(shape) != len(stride) or not all(type(n) is int and n >= 0 for n in numbers):
-            raise CheckpointError(
-                f"is damaged: a tensor has shape {str(shape)[:80]} and stride {str(stride)[:80]}; download or copy it again"
-            )
+        if len(shape) != len(stride) or not _are_sizes(numbers):
+            raise CheckpointError(f"is damaged: a tensor has shape {told(shape)} and stride {told(stride)}; download or copy it again")
         count = math.prod(shape)
         reach = offset + sum((n - 1) * step for n, step in zip(shape, stride, strict=True)) + 1 if count else 0
         if max(count, reach) > storage.items:
             raise CheckpointError(
-                f"has a tensor of shape {str(shape)[:80]} over a storage of {storage.items} numbers; it is damaged or made to fill memory"
+                f"has a tensor of shape {told(shape)} over a storage of {storage.items} numbers; it is damaged or made to fill memory"
             )
         self._storage, self._offset, self._shape, self._stride = storage, offset, tuple(shape), tuple(stride)
         self.nbytes = count * storage.dtype.itemsize
@@ -80,13 +81,13 @@ class Dtype:
 
     def __init__(self, code: object, *_: object) -> None:
         if not isinstance(code, str) or code.lstrip("<|=") not in self._PLAIN:
-            raise CheckpointError(f"has a numpy array of {str(code)[:40]!r}, not of plain numbers; save the weights as safetensors")
+            raise CheckpointError(f"has a numpy array of {told(code)}, not of plain numbers; save the weights as safetensors")
         self.numpy: np.dtype[Any] = np.dtype(code.lstrip("<|="))
 
     def __setstate__(self, state: object) -> None:
         order = state[1] if isinstance(state, tuple) and len(state) > 1 else None
         if order not in ("<", "|", "="):
-            raise CheckpointError(f"has a numpy array of byte order {str(order)[:10]!r}; write the file again on a little-endian machine")
+            raise CheckpointError(f"has a numpy array of byte order {told(order)}; write the file again on a little-endian machine")
 
 
 @final
@@ -101,10 +102,10 @@ class Array:
         if not isinstance(state, tuple) or len(state) != 5 or not isinstance(state[2], Dtype) or not isinstance(state[1], tuple):
             raise CheckpointError("is damaged: a numpy array has no numbers; download or copy it again")
         _, shape, dtype, fortran, raw = state
-        if not all(type(n) is int and n >= 0 for n in shape) or not isinstance(raw, bytes):
+        if not _are_sizes(shape) or not isinstance(raw, bytes):
             raise CheckpointError("is damaged: a numpy array has an impossible shape; download or copy it again")
         if math.prod(shape) * dtype.numpy.itemsize != len(raw):
-            raise CheckpointError(f"has a numpy array of shape {str(shape)[:80]} over {len(raw)} bytes; download or copy it again")
+            raise CheckpointError(f"has a numpy array of shape {told(shape)} over {len(raw)} bytes; download or copy it again")
         self._array = np.frombuffer(raw, dtype.numpy).reshape(shape, order="F" if fortran else "C")
         self.nbytes = len(raw)
 
@@ -117,6 +118,11 @@ class Array:
     def numbers(self) -> Any:
         """The numbers as Python writes them: nested lists, or one number."""
         return None if self._array is None or self._array.size > 1024 else self._array.tolist()
+
+
+def _are_sizes(numbers: tuple[object, ...]) -> bool:
+    """Whether these are whole numbers as a computer holds them; longer ones, or thousands, would take for ever to multiply."""
+    return len(numbers) <= 2 * _AXES + 1 and all(type(n) is int and 0 <= n < 1 << 62 for n in numbers)
 
 
 @final

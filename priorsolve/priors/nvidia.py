@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from priorsolve.priors.errors import CheckpointError
+from priorsolve.priors.errors import CheckpointError, told
 from priorsolve.priors.inert import Array, Record, View
 
 _ENTRY_LIMIT = 20_000
@@ -40,7 +40,7 @@ def _settings(modules: Mapping[str, Record]) -> dict[str, Any]:
     for name, module in modules.items():
         used = _plain(module, "activation")
         if used not in (None, "linear" if name.endswith((".affine", ".embed")) else "lrelu"):
-            raise CheckpointError(f"{name} has activation {str(used)[:40]!r}, a variant of the network not known here")
+            raise CheckpointError(f"{name} has activation {told(used)}, a variant of the network not known here")
     first = modules.get("mapping.fc0")
     shared = {"lr_multiplier": _plain(first, "bias_gain")} if first else {}
     if "synthesis.input" in modules:
@@ -76,6 +76,8 @@ def _walk(record: Record, prefix: str, depth: int) -> Iterator[tuple[str, View |
         if not isinstance(members, Mapping):
             raise CheckpointError(f"is damaged: {group} of {prefix or 'the network'} is no dict; download or copy it again")
         for name, value in members.items():
+            if not isinstance(name, str):
+                raise CheckpointError(f"is damaged: {group} holds a part called {told(name)}; download or copy it again")
             if isinstance(value, Record) and group == "_modules":
                 yield from _walk(value, f"{prefix}{name}.", depth + 1)
             elif isinstance(value, View):

@@ -7,9 +7,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from priorsolve.priors.errors import CheckpointError
+from priorsolve.priors.errors import CheckpointError, told
 from priorsolve.priors.style import positive
 from priorsolve.priors.synthesis3 import Plan
+from priorsolve.showing import is_number
 
 _NAME = re.compile(r"L(\d{1,2})_(\d{1,4})_(\d{1,4})")
 _FIRST_CUTOFF, _FIRST_STOPBAND, _LAST_STOPBAND = 2.0, 2**2.1, 2**0.3
@@ -39,7 +40,7 @@ def plan_of(names: Sequence[str], settings: Mapping[str, Any]) -> tuple[Mapping[
         raise CheckpointError("has sampling rates in no known form; load the original pickle")
     plans = [
         Plan(
-            name=str(layer.get("name")),
+            name=_word(layer, "name"),
             in_size=_whole(layer, "in_size"),
             out_size=_whole(layer, "out_size"),
             up=_whole(layer, "up_factor"),
@@ -62,14 +63,19 @@ def plan_of(names: Sequence[str], settings: Mapping[str, Any]) -> tuple[Mapping[
     return {"size": size, "sampling_rate": rate, "bandwidth": bandwidth}, plans
 
 
+def _word(values: Mapping[str, Any], key: str) -> str:
+    value = values.get(key)
+    return value if isinstance(value, str) else ""
+
+
 def _whole(values: Mapping[str, Any], key: str) -> int:
     """A number of pixels, or a factor; a square's two sides are one number."""
     value = values.get(key)
-    if isinstance(value, list) and len(value) == 2 and value[0] == value[1]:
+    if isinstance(value, list) and len(value) == 2 and is_number(value[0]) and is_number(value[1]) and value[0] == value[1]:
         value = value[0]
     limit = 16 if key.endswith("factor") else _SIZE_LIMIT
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != round(value) or not 1 <= value <= limit:
-        raise CheckpointError(f"has {key} = {str(value)[:40]}; expected a whole number from 1 to {limit}")
+    if not is_number(value) or not 1 <= value <= limit or value != round(value):
+        raise CheckpointError(f"has {key} = {told(value)}; expected a whole number from 1 to {limit}")
     return int(value)
 
 

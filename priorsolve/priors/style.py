@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from priorsolve.priors.base import Noise
-from priorsolve.priors.errors import CheckpointError
+from priorsolve.priors.errors import CheckpointError, told
 from priorsolve.priors.layout import fill
 from priorsolve.priors.mapping import MEAN, MappingNetwork
 from priorsolve.priors.styled import Styled
@@ -201,7 +201,7 @@ def positive(settings: Mapping[str, object], key: str, default: float | None) ->
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1e9:
-        raise CheckpointError(f"has {key} = {str(value)[:40]}; expected a positive number, so use another snapshot")
+        raise CheckpointError(f"has {key} = {told(value)}; expected a positive number, so use another snapshot")
     return value
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from priorsolve.priors.base import Noise
-from priorsolve.priors.errors import CheckpointError
+from priorsolve.priors.errors import CheckpointError, told
 from priorsolve.priors.fir import binomial
 from priorsolve.priors.mapping import MappingNetwork
 from priorsolve.priors.style import StylePrior, finish, positive
@@ -65,7 +65,7 @@ class StyleGAN2(StylePrior):
         sides = _sides(state)
         architecture = settings.get("architecture") or _architecture(state)
         if architecture not in _ARCHITECTURES:
-            raise CheckpointError(f"has architecture {str(architecture)[:40]!r}; known are {', '.join(_ARCHITECTURES)}")
+            raise CheckpointError(f"has architecture {told(architecture)}; known are {', '.join(_ARCHITECTURES)}")
         clamp, multiplier = positive(settings, "conv_clamp", None), positive(settings, "lr_multiplier", 0.01) or 0.01
         state = {key: value for key, value in state.items() if not _UNUSED.fullmatch(key)}
         mapping = MappingNetwork(state, multiplier)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from priorsolve.priors.errors import CheckpointError
+from priorsolve.priors.errors import CheckpointError, told
 from priorsolve.priors.inert import Array, Inert
 
 _ENTRY_LIMIT = 5000
@@ -36,7 +36,7 @@ def network_of(averaged: Inert) -> tuple[dict[str, Array], dict[str, Any]]:
     state = averaged.state
     version = state.get("version") if isinstance(state, dict) else None
     if not isinstance(state, dict) or not isinstance(version, int) or version < 4:
-        raise CheckpointError(f"holds TensorFlow networks of version {str(version)[:20]}; only those of StyleGAN2, 4 and later, are known")
+        raise CheckpointError(f"holds TensorFlow networks of version {told(version)}; only those of StyleGAN2, 4 and later, are known")
     variables: dict[str, Array] = {}
     for name, value in _walk(averaged, "", 0):
         variables[name] = value
@@ -53,11 +53,13 @@ def _walk(network: object, prefix: str, depth: int) -> Iterator[tuple[str, Array
     if not isinstance(variables, list) or not isinstance(parts, dict) or depth > _DEPTH_LIMIT:
         raise CheckpointError(f"is damaged: {prefix or 'its network'} holds no list of variables; download or copy it again")
     for pair in variables:
-        if not isinstance(pair, tuple) or len(pair) != 2:
+        if not isinstance(pair, tuple) or len(pair) != 2 or not isinstance(pair[0], str):
             raise CheckpointError(f"is damaged: {prefix or 'its network'} holds a variable without a name; download or copy it again")
         if isinstance(pair[1], Array):
             yield f"{prefix}{pair[0]}", pair[1]
     for name, part in parts.items():
+        if not isinstance(name, str):
+            raise CheckpointError(f"is damaged: {prefix or 'its network'} holds a part called {told(name)}; download or copy it again")
         yield from _walk(part, f"{prefix}{name}/", depth + 1)
 
 

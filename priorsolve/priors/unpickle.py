@@ -124,7 +124,8 @@ def _encoded(text: object, encoding: object = "latin1") -> bytes:
 def _record(meta: object, *_: object) -> Record:
     if not isinstance(meta, dict) or not isinstance(meta.get("state"), dict):
         raise CheckpointError("is damaged: an object of NVIDIA's networks without its state; download or copy it again")
-    return Record(str(meta.get("class_name"))[:80], meta["state"])
+    kind = meta.get("class_name")
+    return Record(kind[:80] if isinstance(kind, str) else "", meta["state"])
 
 
 def _array(*_: object) -> Array:

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from torch import Tensor
 
 from priorsolve.priors import nvidia, tensorflow
-from priorsolve.priors.errors import CheckpointError
+from priorsolve.priors.errors import CheckpointError, told
 from priorsolve.priors.inert import Array, Record, View
 from priorsolve.priors.tensorflow import is_snapshot
 
@@ -51,7 +51,7 @@ def _unwrapped(content: Any) -> dict[str, Any]:
         if not isinstance(content, Mapping):
             raise CheckpointError(f"holds a {type(content).__name__}, not a dict of tensors; save the generator's state_dict")
         known = [content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)]
-        tensors = {str(key): value for key, value in content.items() if isinstance(value, _TENSORS)}
+        tensors = {key: value for key, value in content.items() if isinstance(key, str) and isinstance(value, _TENSORS)}
         inside = [value for value in content.values() if isinstance(value, Mapping)]
         if known:
             average |= {_AVERAGE: tensors[_AVERAGE]} if _AVERAGE in tensors else {}
@@ -62,7 +62,7 @@ def _unwrapped(content: Any) -> dict[str, Any]:
             content = inside[0]
         else:
             break
-    keys = ", ".join(str(key)[:40] for key in list(content)[:5])
+    keys = ", ".join(key[:40] if isinstance(key, str) else told(key) for key in list(content)[:5])
     raise CheckpointError(f"holds no state dict under a known name; its keys are {keys or '(none)'}; save the generator's state_dict alone")
 
 
