@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 import torch
 from nvidia_support import nvidia_pickle, records
-from style_support import style2_state
+from style_support import WIDTHS, style2_picture, style2_state
 from torch import nn
 
 from priorsolve.priors import CheckpointError, StyleGAN2, load_prior, read_checkpoint, read_state
 from priorsolve.priors.errors import told
+from priorsolve.priors.fir import binomial
 from priorsolve.priors.inert import Array, Dtype, Fixed, Inert, Storage, View
 from priorsolve.priors.legacy import packed
 from priorsolve.priors.unpickle import nowhere, unpickle
@@ -43,6 +44,26 @@ def test_a_snapshot_gives_its_averaged_generator(protocol: int, tmp_path: Path) 
     prior = load_prior(tmp_path / "f")
     assert isinstance(prior, StyleGAN2)
     assert prior.settings == dict(checkpoint.settings)
+
+
+@pytest.mark.parametrize("architecture", ["skip", "resnet", "orig"])
+def test_snapshots_of_every_architecture_as_nvidia_writes_them(architecture: str, tmp_path: Path) -> None:
+    """Every block has a filter, used or not; activations are those of its constructors."""
+    state = style2_state(architecture)
+    linear, lrelu = ({"activation": word} for word in ("linear", "lrelu"))
+    attributes: dict[str, dict[str, Any]] = {"mapping.fc0": {**lrelu, "bias_gain": 0.01}, "mapping.fc1": dict(lrelu)}
+    filters: dict[str, torch.Tensor] = {}
+    for side in WIDTHS:
+        attributes[f"synthesis.b{side}"] = {"architecture": architecture}
+        filters[f"synthesis.b{side}.resample_filter"] = binomial()
+        for layer in ("conv0", "conv1", "skip"):
+            if f"synthesis.b{side}.{layer}.weight" in state:
+                attributes[f"synthesis.b{side}.{layer}"] = dict(linear if layer == "skip" else lrelu)
+                filters[f"synthesis.b{side}.{layer}.resample_filter"] = binomial()
+    prior = load_prior(write(tmp_path / "f", nvidia_pickle(state | filters, attributes)))
+    w = prior.map(prior.sample(1, torch.Generator().manual_seed(0)), source="z", target="w+")
+    expected = style2_picture(state, w[0], architecture, None)
+    assert torch.allclose(prior.decode(w, "w+") * 2 - 1, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_tensors_of_every_kind_are_read(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from priorsolve.priors.inert import Array, Record, View
 
 _ENTRY_LIMIT = 20_000
 _DEPTH_LIMIT = 12
+_LINEAR = (".affine", ".embed", ".skip", ".torgb")
 _LAYER3 = ("in_size", "out_size", "up_factor", "down_factor", "conv_clamp")
 
 
@@ -39,7 +40,7 @@ def _settings(modules: Mapping[str, Record]) -> dict[str, Any]:
     """What changes the pictures and is not told by the tensors."""
     for name, module in modules.items():
         used = _plain(module, "activation")
-        if used not in (None, "linear" if name.endswith((".affine", ".embed")) else "lrelu"):
+        if used not in (None, "linear" if name.endswith(_LINEAR) else "lrelu"):
             raise CheckpointError(f"{name} has activation {told(used)}, a variant of the network not known here")
     first = modules.get("mapping.fc0")
     shared = {"lr_multiplier": _plain(first, "bias_gain")} if first else {}

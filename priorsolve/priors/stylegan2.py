@@ -23,9 +23,12 @@ from priorsolve.priors.synthesis2 import Block, Convolution
 from priorsolve.types import Shape
 
 _SIDE = re.compile(r"synthesis\.b(\d{1,5})\.")
-_UNUSED = re.compile(r"synthesis\.b\d+\.conv1\.resample_filter|synthesis\.b4\.resample_filter")
+_UNUSED = {
+    "skip": re.compile(r"synthesis\.b\d+\.conv1\.resample_filter|synthesis\.b4\.resample_filter"),
+    **dict.fromkeys(("resnet", "orig"), re.compile(r"synthesis\.b\d+\.(conv1\.)?resample_filter")),
+}
+"""NVIDIA's blocks and layers all have a filter, where nothing is resampled too; without a running picture no block's own is used."""
 _BLOCK_LIMIT = 11
-_ARCHITECTURES = ("skip", "resnet", "orig")
 
 
 def recognises(state: Mapping[str, Tensor]) -> bool:
@@ -64,10 +67,11 @@ class StyleGAN2(StylePrior):
         settings = settings or {}
         sides = _sides(state)
         architecture = settings.get("architecture") or _architecture(state)
-        if architecture not in _ARCHITECTURES:
-            raise CheckpointError(f"has architecture {told(architecture)}; known are {', '.join(_ARCHITECTURES)}")
+        unused = _UNUSED.get(architecture) if isinstance(architecture, str) else None
+        if unused is None:
+            raise CheckpointError(f"has architecture {told(architecture)}; known are {', '.join(_UNUSED)}")
         clamp, multiplier = positive(settings, "conv_clamp", None), positive(settings, "lr_multiplier", 0.01) or 0.01
-        state = {key: value for key, value in state.items() if not _UNUSED.fullmatch(key)}
+        state = {key: value for key, value in state.items() if not unused.fullmatch(key)}
         mapping = MappingNetwork(state, multiplier)
         blocks = {f"b{side}": Block(state, side, str(architecture), clamp, mapping.w_dim, last=side == sides[-1]) for side in sides}
         prior = cls(mapping, blocks, {"architecture": architecture, "conv_clamp": clamp, "lr_multiplier": multiplier})
