@@ -66,7 +66,7 @@ class View(Fixed):
                 f"has a tensor of shape {told(shape)} over a storage of {storage.items} numbers; it is damaged or made to fill memory"
             )
         self._storage, self._offset, self._shape, self._stride = storage, offset, tuple(shape), tuple(stride)
-        self.nbytes = count * storage.dtype.itemsize
+        self.nbytes, self.ndim = count * storage.dtype.itemsize, len(shape)
 
     def tensor(self) -> Tensor:
         """The numbers, over memory shared with the other views of the storage."""
@@ -96,7 +96,7 @@ class Array:
 
     def __init__(self) -> None:
         self._array: Any = None
-        self.nbytes = 0
+        self.nbytes = self.ndim = 0
 
     def __setstate__(self, state: object) -> None:
         if not isinstance(state, tuple) or len(state) != 5 or not isinstance(state[2], Dtype) or not isinstance(state[1], tuple):
@@ -107,7 +107,7 @@ class Array:
         if math.prod(shape) * dtype.numpy.itemsize != len(raw):
             raise CheckpointError(f"has a numpy array of shape {told(shape)} over {len(raw)} bytes; download or copy it again")
         self._array = np.frombuffer(raw, dtype.numpy).reshape(shape, order="F" if fortran else "C")
-        self.nbytes = len(raw)
+        self.nbytes, self.ndim = len(raw), len(shape)
 
     def tensor(self) -> Tensor:
         """A copy of the numbers."""

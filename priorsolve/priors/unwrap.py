@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
 from torch import Tensor
@@ -15,11 +16,13 @@ from priorsolve.priors.tensorflow import is_snapshot
 Settings: TypeAlias = Mapping[str, Any]
 """What a file says of its network beside the tensors: plain numbers, words and lists of them, as JSON holds them."""
 
+_AVERAGED = ("g_ema", "G_ema", "ema", "generator_smooth")
 _WRAPPERS = (
-    *("g_ema", "G_ema", "ema", "generator_smooth", "netG_state_dict", "netG", "generator_state_dict", "generator", "G"),
+    *("netG_state_dict", "netG", "generator_state_dict", "generator", "G"),
     *("state_dict", "model_state_dict", "model", "g"),
 )
 _PREFIXES = ("module.", "_orig_mod.")
+_PREFIX = re.compile(r"(module\.|_orig_mod\.)*")
 _AVERAGE = "latent_avg"
 _TENSORS = (View, Array, Tensor)
 
@@ -30,8 +33,8 @@ def generator_of(content: Any, size: int) -> tuple[dict[str, Tensor], Settings]:
     Raises:
         CheckpointError: there is no generator in it, or its tensors together are much larger than the file.
     """
-    if isinstance(content, Mapping) and (found := [content[key] for key in _WRAPPERS if isinstance(content.get(key), Record)]):
-        content = found[0]
+    if isinstance(content, Mapping) and (chosen := _chosen({key: value for key, value in content.items() if isinstance(value, Record)})):
+        content = content[chosen]
     views: Mapping[str, Any]
     if is_snapshot(content):
         views, settings = tensorflow.network_of(content[2])
@@ -50,20 +53,68 @@ def _unwrapped(content: Any) -> dict[str, Any]:
     for _ in range(4):
         if not isinstance(content, Mapping):
             raise CheckpointError(f"holds a {type(content).__name__}, not a dict of tensors; save the generator's state_dict")
-        known = [content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)]
+        dicts = {key: value for key, value in content.items() if isinstance(value, Mapping)}
+        known = _chosen({key: value for key, value in dicts.items() if _holds(value)}) or _chosen(dicts)
         tensors = {key: value for key, value in content.items() if isinstance(key, str) and isinstance(value, _TENSORS)}
-        inside = [value for value in content.values() if isinstance(value, Mapping)]
         if known:
             average |= {_AVERAGE: tensors[_AVERAGE]} if _AVERAGE in tensors else {}
-            content = known[0]
+            content = dicts[known]
         elif tensors:
             return tensors | average
-        elif len(inside) == 1:
-            content = inside[0]
+        elif len(dicts) == 1:
+            (content,) = dicts.values()
         else:
             break
     keys = ", ".join(key[:40] if isinstance(key, str) else told(key) for key in list(content)[:5])
     raise CheckpointError(f"holds no state dict under a known name; its keys are {keys or '(none)'}; save the generator's state_dict alone")
+
+
+def _chosen(found: Mapping[Any, Any]) -> str | None:
+    """Which of these dicts or records is the generator, the averaged one where there is one under any name; None under no known name.
+
+    Raises:
+        CheckpointError: there are averaged ones beside it, and which is its own is not to be told.
+    """
+    for key in (*_AVERAGED, *_WRAPPERS):
+        if key in found:
+            break
+    else:
+        return None
+    if key in _AVERAGED:
+        return key
+    others = [other for other in found if isinstance(other, str) and other != key and re.search("ema|averag", other, re.IGNORECASE)]
+    own = _names(found[key])
+    shared = {other: len(own & _names(found[other])) for other in others}
+    near = [other for other, count in shared.items() if 2 * count >= len(own)]  # the others are other networks
+    if len(near) > 1 or any(shared[other] < len(own) for other in near):
+        raise CheckpointError(
+            f"holds {key} and averages that may be its own, {', '.join(map(told, near))}; save the one that is meant as a state_dict alone"
+        )
+    return near[0] if near else key
+
+
+def _dicts(content: object) -> Iterator[Mapping[Any, Any]]:
+    """`content` and the dicts in it, three deep, each once however often it is held."""
+    seen: set[int] = set()
+    level = [content]
+    for _ in range(4):
+        fresh = {id(each): each for each in level if isinstance(each, Mapping) and id(each) not in seen}
+        seen |= fresh.keys()
+        yield from fresh.values()
+        level = [value for each in fresh.values() for value in each.values()]
+
+
+def _holds(content: object) -> bool:
+    """Whether a network can be in there: one weight at least that is more than a row. What averaging kept for itself has none."""
+    return any(isinstance(value, _TENSORS) and value.ndim > 1 for each in _dicts(content) for value in each.values())
+
+
+def _names(content: object) -> set[str]:
+    """What the tensors in a dict are called, without prefixes; a record's class."""
+    if isinstance(content, Record):
+        return {content.kind}
+    named = (key for each in _dicts(content) for key, value in each.items() if isinstance(key, str) and isinstance(value, _TENSORS))
+    return {_PREFIX.sub("", key) for key in named}
 
 
 def _stripped(state: dict[str, Any]) -> dict[str, Any]:
