@@ -9,6 +9,9 @@ from torch import Tensor, nn
 
 from priorsolve.priors.errors import CheckpointError
 
+SIDE_LIMIT = 4096
+"""Pixels along a picture's side, beyond which a file asks for more memory than it is worth; no published generator draws more than 1024."""
+
 
 def empty(*shape: int) -> nn.Parameter:
     """A parameter that takes no memory until `fill` gives it its numbers."""

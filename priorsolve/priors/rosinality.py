@@ -9,16 +9,17 @@ import torch
 from torch import Tensor
 
 from priorsolve.priors.errors import CheckpointError
+from priorsolve.priors.layout import SIDE_LIMIT
 
 _LAYER = {
     "conv.weight": "weight",
     "conv.modulation.weight": "affine.weight",
     "conv.modulation.bias": "affine.bias",
     "activate.bias": "bias",
+    "conv.blur.kernel": "resample_filter",
     "noise.weight": "noise_strength",
     "bias": "bias",
 }
-_DERIVED = re.compile(r"(.*\.)?(blur|upsample)\.kernel")
 
 
 def recognises(state: Mapping[str, Tensor]) -> bool:
@@ -29,20 +30,24 @@ def recognises(state: Mapping[str, Tensor]) -> bool:
 def renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The same tensors as `StyleGAN2.from_state` takes them.
 
-    rosinality scales convolutions by 1/√fan_in before demodulation, which undoes it (up to its ε of 1e-8). Files of early versions have
-    no noise maps: they are drawn once, from a fixed seed.
+    rosinality scales convolutions by 1/√fan_in before demodulation, which undoes it (up to its ε of 1e-8), and keeps its filters times 4,
+    as many pixels as one becomes. Files of early versions have no noise maps: they are drawn once, from a fixed seed.
 
     Raises:
         CheckpointError: a tensor has no place in the network; the line names it.
     """
     named: dict[str, Tensor] = {}
     for key, value in state.items():
-        if not _DERIVED.fullmatch(key):
-            name = _name(key)
-            named[name] = _plain(name, value)
+        name = _name(key)
+        named[name] = _plain(name, value)
     rng = torch.Generator().manual_seed(0)
-    for name in sorted(name for name in named if name.endswith("noise_strength")):
+    noisy = {_name(key): key for key in state if key.endswith("noise.weight")}
+    for name in sorted(noisy):
         side = int(name.split(".")[1].removeprefix("b"))
+        if side > SIDE_LIMIT:
+            raise CheckpointError(f"{noisy[name]} is of a side of {side}; no generator known here draws more than {SIDE_LIMIT}")
+        if name.replace("noise_strength", "weight") not in named:
+            continue  # told where the network is built, before any memory is taken
         noise = torch.randn(side, side, generator=rng, device="cpu", dtype=torch.float32)
         named.setdefault(name.replace("noise_strength", "noise_const"), noise)
     return named
@@ -66,6 +71,8 @@ def _name(key: str) -> str:
             return f"synthesis.b{8 << number // 2}.conv{number % 2}.{_LAYER[parts[2]]}"
         if head == "to_rgbs":
             return f"synthesis.b{8 << number}.torgb.{_LAYER[parts[2]]}"
+    if head == "to_rgbs" and number is not None and parts[2] == "upsample.kernel":
+        return f"synthesis.b{8 << number}.resample_filter"
     if noise := re.fullmatch(r"noises\.noise_(\d{1,2})", key):
         n = int(noise.group(1)) + 1
         return f"synthesis.b{4 << n // 2}.conv{n % 2}.noise_const"
@@ -74,6 +81,8 @@ def _name(key: str) -> str:
 
 def _plain(name: str, value: Tensor) -> Tensor:
     """Without the axes of length 1 that rosinality adds; a tensor that is not so is left for the check of shapes."""
+    if name.endswith(".resample_filter"):
+        return value / 4
     if name.endswith((".noise_strength", ".torgb.bias")):
         return value.reshape(()) if name.endswith("strength") and value.numel() == 1 else value.flatten()
     axes = {"noise_const": 2, "const": 3, "weight": 4}.get(name.rsplit(".", 1)[-1], value.ndim)
