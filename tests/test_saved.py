@@ -8,11 +8,15 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from style_support import style2_state
+from test_biggan import generator_state as brock_state
+from test_biggan_deep import CONFIG
+from test_biggan_deep import random_state as deep_state
 from test_conditional_dcgan import random_state as eyes_state
 from test_decoders import mlp, vae
 from test_mobilestylegan import random_state as faces_state
+from test_pggan import random_state as growing
 
-from priorsolve.priors import CheckpointError, LinearPrior, Prior, load_prior
+from priorsolve.priors import BigGANDeep, CheckpointError, LinearPrior, Prior, load_prior
 from priorsolve.priors.checkpoint import FAMILY, SETTINGS, Checkpoint
 from priorsolve.priors.load import FORMATS, build
 from priorsolve.priors.saved import save_prior
@@ -83,8 +87,34 @@ def test_tuned_weights_are_saved(tmp_path: Path) -> None:
     assert torch.equal(load_prior(tmp_path / "tuned.safetensors").decode(codes(prior)), prior.decode(codes(prior)))
 
 
+@pytest.mark.parametrize("config", [{}, CONFIG])
+def test_the_truncation_is_saved(config: dict[str, object], tmp_path: Path) -> None:
+    loaded = build(Checkpoint(deep_state(), config))
+    assert isinstance(loaded, BigGANDeep)
+    for truncation in (0.5, 0.0, 1.0):
+        prior = loaded.with_truncation(truncation)
+        save_prior(prior, tmp_path / "f")
+        again = load_prior(tmp_path / "f")
+        assert isinstance(again, BigGANDeep)
+        assert again.truncation == truncation
+        assert torch.equal(codes(again), codes(prior))
+        assert torch.equal(again.decode(codes(prior)), prior.decode(codes(prior)))
+        assert torch.equal(again.with_truncation(0.3).decode(codes(prior)), prior.with_truncation(0.3).decode(codes(prior)))
+    with safe_open(tmp_path / "f", framework="pt") as file:
+        metadata = file.metadata()
+    for wrong in (2, "much", None, True):
+        settings = {**json.loads(metadata[SETTINGS]), "truncation": wrong}
+        save_file(load_file(tmp_path / "f"), tmp_path / "g", {**metadata, SETTINGS: json.dumps(settings)})
+        if wrong is None:
+            load_prior(tmp_path / "g")
+            continue
+        with pytest.raises(CheckpointError, match=f"truncation = {wrong!r}, expected a number from 0 to 1"):
+            load_prior(tmp_path / "g")
+
+
 def test_priors_without_an_origin_are_refused(tmp_path: Path) -> None:
-    for prior in (LinearPrior.random(3, (1, 4, 4)), small().folded()):
+    folds = [build(Checkpoint(state)).folded() for state in (growing(), brock_state(), deep_state())]
+    for prior in (LinearPrior.random(3, (1, 4, 4)), small().folded(), *folds):
         with pytest.raises(ValueError, match="is not as load_prior gives it"):
             save_prior(prior, tmp_path / "f")
     assert not list(tmp_path.iterdir())

@@ -15,12 +15,15 @@ from torch import Tensor
 
 from priorsolve.files import write_atomically
 from priorsolve.priors.base import Prior
+from priorsolve.priors.biggan_deep import BigGANDeep
 from priorsolve.priors.checkpoint import FAMILY, SETTINGS, Checkpoint
-from priorsolve.priors.errors import CheckpointError
+from priorsolve.priors.errors import CheckpointError, told
 from priorsolve.priors.layout import refuse_nonfinite
+from priorsolve.showing import is_number
 
 _SHAPES = "built_from"
 _ORIGIN = "origin"
+_TRUNCATION = "truncation"
 _WHOLE = ("StyleGAN2", "StyleGAN3", "MobileStyleGAN")
 """Families whose own tensors are what their `from_state` takes; the others fold theirs on loading."""
 
@@ -28,11 +31,15 @@ _WHOLE = ("StyleGAN2", "StyleGAN3", "MobileStyleGAN")
 @final
 @dataclass(frozen=True)
 class Origin:
-    """What a prior was built from: its layout's name and settings, and of every tensor the dtype, the shape, and the value if it is one."""
+    """What a prior was built from: its layout's name and settings, and of every tensor the dtype, the shape, and the value if it is one.
+
+    Beside it the shapes of the tensors that were made of them: a prior folded since has others.
+    """
 
     family: str
     settings: Mapping[str, Any]
     shapes: Mapping[str, tuple[str, list[int], float]]
+    made: Mapping[str, torch.Size]
 
 
 def remember(prior: Prior, family: str, checkpoint: Checkpoint) -> Prior:
@@ -41,7 +48,7 @@ def remember(prior: Prior, family: str, checkpoint: Checkpoint) -> Prior:
         key: (str(value.dtype).removeprefix("torch."), list(value.shape), value.item() if value.numel() == 1 else 1)
         for key, value in checkpoint.state.items()
     }
-    vars(prior)[_ORIGIN] = Origin(family, checkpoint.settings, shapes)
+    vars(prior)[_ORIGIN] = Origin(family, checkpoint.settings, shapes, _shapes(prior))
     return prior
 
 
@@ -55,11 +62,12 @@ def save_prior(prior: Prior, path: str | Path) -> None:
     family, settings = type(prior).__name__, dict(getattr(prior, "settings", {}))
     if family not in _WHOLE:
         origin = vars(prior).get(_ORIGIN)
-        if not isinstance(origin, Origin):
+        if not isinstance(origin, Origin) or origin.made != _shapes(prior):
             raise ValueError(
                 f"{prior}: is not as load_prior gives it, so it cannot be saved; save the prior that was loaded, before folding it"
             )
         family, settings = origin.family, {**origin.settings, _SHAPES: origin.shapes}
+        settings |= {_TRUNCATION: prior.truncation} if isinstance(prior, BigGANDeep) else {}
     tensors = {key: value.detach().cpu().clone(memory_format=torch.contiguous_format) for key, value in prior.state_dict().items()}
     metadata = {"format": "pt", FAMILY: family, SETTINGS: json.dumps(settings, sort_keys=True)}
     write_atomically(Path(path), save(tensors, metadata))
@@ -68,11 +76,15 @@ def save_prior(prior: Prior, path: str | Path) -> None:
 def restored(checkpoint: Checkpoint, build: Callable[[Checkpoint], Prior]) -> Prior:
     """The prior that `save_prior` wrote. Raises CheckpointError where it does not fit together."""
     settings = dict(checkpoint.settings)
-    shapes = settings.pop(_SHAPES, None)
+    shapes, truncation = settings.pop(_SHAPES, None), settings.pop(_TRUNCATION, None)
     if shapes is None:
         return build(Checkpoint(checkpoint.state, settings, checkpoint.family))
     empty = Checkpoint(_placeholders(shapes, checkpoint.state), settings, checkpoint.family)
     prior = remember(build(empty), str(checkpoint.family), empty)
+    if isinstance(prior, BigGANDeep) and truncation is not None:
+        if not is_number(truncation) or not 0 <= truncation <= 1:
+            raise CheckpointError(f"has {SETTINGS}.{_TRUNCATION} = {told(truncation)}, expected a number from 0 to 1; save the prior again")
+        prior = prior.with_truncation(truncation)
     expected = prior.state_dict()
     for key in expected.keys() | checkpoint.state.keys():
         found, wanted = (list(state[key].shape) if key in state else "none" for state in (checkpoint.state, expected))
@@ -81,6 +93,10 @@ def restored(checkpoint: Checkpoint, build: Callable[[Checkpoint], Prior]) -> Pr
     refuse_nonfinite(checkpoint.state, checkpoint.state)
     prior.load_state_dict(checkpoint.state)
     return prior
+
+
+def _shapes(prior: Prior) -> dict[str, torch.Size]:
+    return {key: value.shape for key, value in prior.state_dict().items()}
 
 
 def _placeholders(shapes: object, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
