@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import struct
 from argparse import Namespace
 from collections import OrderedDict
 from pathlib import Path
@@ -204,6 +205,44 @@ def test_storages_hold_no_storages(tmp_path: Path) -> None:
         packed(inner)
     with pytest.raises(CheckpointError, match="inside a storage"):
         packed(b"\x80\x02ctorch.storage\n_load_from_bytes\nC\x00\x85R.")
+
+
+@pytest.mark.parametrize("attribute", ["get", "items", "values", "keys"])
+def test_attributes_of_a_dict_are_left_out(attribute: str, tmp_path: Path) -> None:
+    data = pickle.dumps(STATE["mapping.w_avg"].tolist(), 2)[2:-1]
+    named = b"\x80\x02ccollections\nOrderedDict\n)R(U\x01a" + data + b"u}U%c%sK\x01sb." % (len(attribute), attribute.encode())
+    with pytest.raises(CheckpointError, match="no state dict under a known name; its keys are a"):
+        read_state(write(tmp_path / "f", named))
+
+
+def storage_bytes(filler: int) -> bytes:
+    """A storage as NVIDIA's pickles hold one, and steps without effect."""
+    data = io.BytesIO()
+    storage = torch.storage.TypedStorage(wrap_storage=torch.zeros(1).untyped_storage(), dtype=torch.float32, _internal=True)  # type: ignore[no-untyped-call]
+    torch.save(storage, data, _use_new_zipfile_serialization=False)
+    version = pickle.dumps(1001, 2)
+    return data.getvalue().replace(version, b"\x80\x02" + b"N0" * filler + version[2:])
+
+
+@pytest.mark.parametrize(
+    ("name", "argument"),
+    [
+        (b"torch.storage\n_load_from_bytes", b"B%s" % (struct.pack("<I", len(storage_bytes(400))) + storage_bytes(400)) + b"\x85"),
+        (b"torch\nSize", b"](" + b"N" * 1000 + b"e\x85"),
+        (b"__builtin__\nset", b"](" + b"N" * 1000 + b"e\x85"),
+        (b"collections\nOrderedDict", b"](" + b"]NaNa" * 1000 + b"e\x85"),
+        (b"_codecs\nencode", b"X\xe8\x03\0\0" + b"x" * 1000 + b"\x85"),
+        (
+            b"numpy._core.numeric\n_frombuffer",
+            b"\x96\xe8\x03\0\0\0\0\0\0" + b"x" * 1000 + b"cnumpy\ndtype\nU\x02u1\x85RM\xe8\x03\x85\x87",
+        ),
+    ],
+)
+def test_the_same_numbers_are_not_gone_through_again_and_again(name: bytes, argument: bytes) -> None:
+    start = b"\x80\x05c%s\nq\x00%sq\x0100" % (name, argument)
+    assert unpickle(io.BytesIO(start + b"h\x00h\x01R0N."), nowhere, packed) is None
+    with pytest.raises(CheckpointError, match="again and again"):
+        unpickle(io.BytesIO(start + b"h\x00h\x01R0" * 200 + b"N."), nowhere, packed)
 
 
 @pytest.mark.parametrize("name", [b"cos\nsystem\n.", b"\x80\x04\x82\x01.", b"\x80\x04\x8c\x05torch\x8c\x10serialization.os\x93."])

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 from style_support import WIDTHS, W, Z, style2_picture, style2_state
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from priorsolve.priors import CheckpointError, load_prior, read_state
 from priorsolve.priors.base import NoiseMode
@@ -157,6 +159,31 @@ def test_a_missing_mean_is_measured() -> None:
     w = prior.sample(3000, torch.Generator().manual_seed(9), space="w")
     torch.testing.assert_close(prior.w_mean[0], w.mean(0), atol=0.1, rtol=0.1)
     assert torch.equal(prior.w_mean, StyleGAN2.from_state(state).w_mean)
+
+
+class Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """The most numbers that any tensor made within it has."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        self.numbers = max(self.numbers, made.numel() if isinstance(made, torch.Tensor) else 0)
+        return made
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_a_mean_over_many_classes_takes_no_more_than_the_file(dtype: torch.dtype) -> None:
+    state = {key: value for key, value in style2_state(classes=9000).items() if key != "mapping.w_avg"}
+    usual = StyleGAN2.from_state(state).w_mean
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        with Largest() as largest:  # type: ignore[no-untyped-call]
+            assert torch.equal(StyleGAN2.from_state(state).w_mean, usual)
+    finally:
+        torch.set_default_dtype(before)
+    assert largest.numbers < 100_000
 
 
 def test_classes() -> None:

@@ -16,8 +16,9 @@ from priorsolve.priors.base import Prior
 from priorsolve.priors.checkpoint import Checkpoint, read_checkpoint
 from priorsolve.priors.dcgan import DCGAN
 from priorsolve.priors.download import fetch
-from priorsolve.priors.errors import CheckpointError
+from priorsolve.priors.errors import CheckpointError, told
 from priorsolve.priors.faces import load_faces
+from priorsolve.priors.layout import SIDE_LIMIT
 from priorsolve.priors.mobilestylegan import MobileStyleGAN
 from priorsolve.priors.saved import remember, restored
 from priorsolve.priors.zoo import ZOO
@@ -74,8 +75,13 @@ def build(checkpoint: Checkpoint, nonfinite: Nonfinite = "refuse") -> Prior:
         finite = {key: torch.nan_to_num(t, 0, 0, 0) if t.is_floating_point() else t for key, t in checkpoint.state.items()}
         checkpoint = replace(checkpoint, state=finite)
     if checkpoint.family is not None:
-        return restored(checkpoint, found.build)
-    return remember(found.build(checkpoint), found.family, checkpoint)
+        prior = restored(checkpoint, found.build)
+    else:
+        prior = remember(found.build(checkpoint), found.family, checkpoint)
+    side = max(prior.image_shape[1:])  # nothing of that size has been made so far
+    if side > SIDE_LIMIT:
+        raise CheckpointError(f"draws pictures of a side of {told(side)}, more than {SIDE_LIMIT}; it is damaged or made to fill the memory")
+    return prior
 
 
 def format_of(checkpoint: Checkpoint) -> Format:

@@ -18,7 +18,7 @@ MEAN = "mapping.w_avg"
 
 @final
 class Dense(nn.Module):
-    """y = x (W·g)ᵀ + b·m, g = m/√inputs: weights kept at unit scale, with the learning-rate multiplier m applied as they are used.
+    """y = x (W·g)ᵀ + b·m, g = m/√inputs (`gain`): weights kept at unit scale, with the learning-rate multiplier m applied as they are used.
 
     Args:
         inputs, outputs: numbers in and out.
@@ -29,12 +29,12 @@ class Dense(nn.Module):
     def __init__(self, inputs: int, outputs: int, multiplier: float = 1.0, *, active: bool = False) -> None:
         super().__init__()
         self.weight, self.bias = empty(outputs, inputs), empty(outputs)
-        self._gain, self._multiplier, self._active = multiplier / math.sqrt(inputs), multiplier, active
+        self.gain, self._multiplier, self._active = multiplier / math.sqrt(inputs), multiplier, active
 
     @property
     def matrix(self) -> Tensor:
         """W·g."""
-        return self.weight * self._gain
+        return self.weight * self.gain
 
     def forward(self, x: Tensor) -> Tensor:
         bias = self.bias if self._multiplier == 1 else self.bias * self._multiplier

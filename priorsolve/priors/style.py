@@ -18,6 +18,8 @@ from priorsolve.priors.styled import Styled
 from priorsolve.types import Codes, Images, Shape
 
 _AVERAGED = 4096
+_AT_ONCE = 64
+"""Codes that go through the mapping together: a multiple of 16, of which torch draws the same numbers in parts as at once."""
 
 
 class StylePrior(Styled):
@@ -186,13 +188,17 @@ def finish(prior: StylePrior, state: Mapping[str, Tensor]) -> None:
 
 def _mean_style(mapping: MappingNetwork) -> Tensor:
     """w̄ (w_dim,), estimated from codes of a fixed seed; over all classes evenly."""
-    z = torch.randn(_AVERAGED, mapping.z_dim, generator=torch.Generator().manual_seed(0), device="cpu", dtype=torch.float32)
+    rng = torch.Generator().manual_seed(0)
+    total = torch.zeros(mapping.w_dim, dtype=torch.float64)
     with torch.no_grad():
-        if mapping.n_classes:
-            classes = mapping.embed(torch.eye(mapping.n_classes))
-            z = torch.cat([z, classes[torch.arange(_AVERAGED) % mapping.n_classes]], dim=1)
-        mean: Tensor = mapping(z).mean(dim=0)
-    return mean
+        for start in range(0, _AVERAGED, _AT_ONCE):
+            code = torch.randn(_AT_ONCE, mapping.z_dim, generator=rng, device="cpu", dtype=torch.float32)
+            if mapping.n_classes:
+                # the columns, for a row of weights for each of many classes would be the largest tensor of all
+                label = torch.arange(start, start + _AT_ONCE) % mapping.n_classes
+                code = torch.cat([code, mapping.embed.weight[:, label].T * mapping.embed.gain + mapping.embed.bias], dim=1)
+            total += mapping(code).sum(dim=0, dtype=torch.float64)
+    return (total / _AVERAGED).float()
 
 
 def positive(settings: Mapping[str, object], key: str, default: float | None) -> float | None:

@@ -51,17 +51,33 @@ def nowhere(key: str, declared: int) -> Bytes:
 @final
 class _Unpickler(pickle.Unpickler):
     def __init__(self, stream: BinaryIO, find: Find, packed: Callable[[object], Storage] | None) -> None:
+        start = stream.tell()
+        stream.seek(0, 2)
+        self._left = _COPIES * (stream.tell() - start)
+        stream.seek(start)
         super().__init__(stream, encoding="latin1")
         self._find, self._packed = find, packed
+        self._copying = {key: _Maker(self._paid(make)) for key, make in _COPYING.items()}
+        if packed is not None:
+            self._copying[_PACKED] = _Maker(self._paid(packed))
 
     def find_class(self, module: str, name: str) -> Any:
         key = f"{module}.{name}"
         refuse_names([key])
-        if key == _PACKED:
-            if self._packed is None:
-                raise CheckpointError(f"asks for {_PACKED} inside a storage, which no writer does; ask its maker for another copy")
-            return _Maker(self._packed)
-        return _ALLOWED[key]
+        if key == _PACKED and self._packed is None:
+            raise CheckpointError(f"asks for {_PACKED} inside a storage, which no writer does; ask its maker for another copy")
+        return self._copying.get(key) or _ALLOWED[key]
+
+    def _paid(self, make: Callable[..., object]) -> Callable[..., object]:
+        """`make`, which goes through its first argument from end to end: the file pays for that, not for doing it again and again."""
+
+        def paid(*arguments: Any) -> object:
+            self._left -= len(arguments[0]) if arguments else 0
+            if self._left < 0:
+                raise CheckpointError("goes through the same numbers again and again; it is damaged or made to hang its reader")
+            return make(*arguments)
+
+        return paid
 
     def persistent_load(self, pid: Any) -> Storage:
         if not isinstance(pid, tuple) or len(pid) < 5 or pid[0] != "storage" or not isinstance(pid[1], _Kind):
@@ -128,6 +144,20 @@ def _record(meta: object, *_: object) -> Record:
     return Record(kind[:80] if isinstance(kind, str) else "", meta["state"])
 
 
+class _Ordered(OrderedDict[Any, Any]):
+    """Without attributes: torch keeps versions there, and a file could put its own in the place of `get` or `items`."""
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+
+class _Easy(dict[str, Any]):
+    """Made empty, then filled."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+
 def _array(*_: object) -> Array:
     return Array()
 
@@ -139,6 +169,18 @@ def _array5(raw: object = None, dtype: object = None, shape: object = None, orde
     return array
 
 
+_COPIES = 2
+"""How often the bytes of a file may be gone through while they are made into objects; those that writers write need it twice at most."""
+_COPYING: Mapping[str, Callable[..., object]] = {
+    "collections.OrderedDict": _Ordered,
+    "collections.Counter": _Ordered,
+    "builtins.set": set,
+    "__builtin__.set": set,
+    "torch.Size": _size,
+    "_codecs.encode": _encoded,
+    **{f"numpy.{core}.numeric._frombuffer": _array5 for core in ("core", "_core")},
+}
+"""What takes a copy of what it is given."""
 _PACKED = "torch.storage._load_from_bytes"
 NETWORK = "dnnlib.tflib.network.Network"
 _DTYPES = {
@@ -146,12 +188,8 @@ _DTYPES = {
     **{"Short": torch.int16, "Int": torch.int32, "Float": torch.float32, "Long": torch.int64, "Double": torch.float64},
 }
 _ALLOWED: Mapping[str, Any] = {
-    "collections.OrderedDict": OrderedDict,
-    "collections.Counter": OrderedDict,
-    "builtins.set": set,
-    "__builtin__.set": set,
+    **dict.fromkeys(_COPYING),
     "argparse.Namespace": Inert,
-    "torch.Size": _Maker(_size),
     "torch.device": Inert,
     "torch._utils._rebuild_tensor": _Maker(_view),
     "torch._utils._rebuild_tensor_v2": _Maker(_view),
@@ -161,14 +199,12 @@ _ALLOWED: Mapping[str, Any] = {
     "torch.storage.UntypedStorage": _Kind(torch.uint8),
     **{f"torch.{str(dtype).removeprefix('torch.')}": _Kind(dtype) for dtype in _DTYPES.values()},
     "torch_utils.persistence._reconstruct_persistent_obj": _Maker(_record),
-    "dnnlib.util.EasyDict": dict,
+    "dnnlib.util.EasyDict": _Easy,
     NETWORK: Inert,
     _PACKED: None,
     "numpy.dtype": Dtype,
     "numpy.ndarray": Inert,
-    "_codecs.encode": _Maker(_encoded),
     **{f"numpy.{core}.multiarray.scalar": _Maker(_scalar) for core in ("core", "_core")},
-    **{f"numpy.{core}.numeric._frombuffer": _Maker(_array5) for core in ("core", "_core")},
     **{f"numpy.{core}.multiarray._reconstruct": _Maker(_array) for core in ("core", "_core")},
 }
 """Exact names, never prefixes: a name with dots can reach any module from an innocent one."""
