@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 from prior_support import made
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from solvers_support import difference, random_mask, rows
 from test_tuned import measured
 
@@ -56,6 +57,28 @@ def test_only_what_was_tuned_is_in_the_file(tmp_path: Path) -> None:
     save_delta(prior, solution, 0, tmp_path / "one.safetensors")
     numbers = sum(parameter.numel() for parameter in prior.blocks[0].parameters()) + 7
     assert 4 * numbers < (tmp_path / "one.safetensors").stat().st_size < 4 * numbers + 1500
+
+
+def test_a_file_with_other_tensors_is_refused_in_a_line(tmp_path: Path) -> None:
+    prior, path = made("dcgan"), tmp_path / "one.safetensors"
+    save_delta(prior, Tuned(prior, steps=1, candidates=1)(measured(prior, 1), Identity()), 0, path)
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    tensors = load_file(path)
+    name = next(name for name, value in tensors.items() if name.startswith("weights:") and value.ndim == 4)
+    cases: list[tuple[dict[str, torch.Tensor], str]] = [
+        ({"weights:unheard": torch.zeros(3)}, r"unheard has shape \(3,\), expected none"),
+        ({name: torch.zeros(7)}, r"has shape \(7,\), expected \("),
+        ({name: torch.zeros(1)}, r"has shape \(1,\), expected \("),
+        ({name: torch.full_like(tensors[name], torch.nan)}, "NaN or infinite values in weights:"),
+        ({name: tensors[name].long()}, r"holds torch\.int64, expected floating point"),
+        ({"z": torch.zeros(3)}, r"the code in z has shape \(3,\), expected \(7,\)"),
+        ({"z": torch.full((7,), torch.inf)}, "NaN or infinite values in z"),
+    ]
+    for change, words in cases:
+        save_file({**tensors, **change}, tmp_path / "two", metadata)
+        with pytest.raises(CheckpointError, match=rf"two: .*{words}"):
+            load_delta(prior, tmp_path / "two")
 
 
 def test_a_file_of_another_prior_is_refused_in_a_line(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from test_conditional_dcgan import random_state as eyes_state
 from test_decoders import mlp, vae
 from test_mobilestylegan import random_state as faces_state
 from test_pggan import random_state as growing
+from test_stylegan3 import small as stylegan3
 
 from priorsolve.priors import BigGANDeep, CheckpointError, LinearPrior, Prior, load_prior
 from priorsolve.priors.checkpoint import FAMILY, SETTINGS, Checkpoint
@@ -134,6 +136,12 @@ def test_plain_safetensors_of_nvidia_names_are_read(tmp_path: Path) -> None:
         ('{"built_from": 3}', "in no known form"),
         ('{"built_from": {"a": ["os", [1], 1]}}', "in no known form"),
         ('{"built_from": {"a": ["float32", [1000000, 1000000], 1]}}', "was built from 1000000000000 numbers"),
+        ('{"built_from": {"a": ["quint8", [1], 1]}}', "in no known form"),
+        ('{"built_from": {"a": ["float32", [0, 1e30], 1]}}', "in no known form"),
+        ('{"built_from": {"a": ["float32", [0, 1000000000000000000000], 1]}}', "in no known form"),
+        ('{"built_from": {"a": ["float32", [Infinity], 1]}}', "in no known form"),
+        ('{"built_from": {"a": ["int64", [1], NaN]}}', "in no known form"),
+        ('{"built_from": {"a": ["uint8", [1], 1e300]}}', "(in no known form|with numbers that its types do not hold|no 4-D tensor)"),
         ("{}", "main"),
     ],
 )
@@ -142,6 +150,30 @@ def test_settings_that_make_no_sense(settings: str, words: str, tmp_path: Path) 
     save_file(load_file(tmp_path / "f"), tmp_path / "f", {FAMILY: "DCGAN", SETTINGS: settings})
     with pytest.raises(CheckpointError, match=words):
         load_prior(tmp_path / "f")
+
+
+def test_a_stylegan3_without_its_rates_is_refused(tmp_path: Path) -> None:
+    save_prior(stylegan3(), tmp_path / "f")
+    with safe_open(tmp_path / "f", framework="pt") as file:
+        metadata = file.metadata()
+    settings = json.loads(metadata[SETTINGS])
+    layers = settings["layers"]
+    changes: list[dict[str, object]] = [{"input": None}, {"layers": [{**layers[0], "in_size": math.inf}, *layers[1:]]}]
+    changes += [{"layers": [{**layers[0], "in_size": math.nan}, *layers[1:]]}, {"layers": [{**layers[0], "name": [1]}, *layers[1:]]}]
+    for change in changes:
+        changed = {key: value for key, value in {**settings, **change}.items() if value is not None}
+        save_file(load_file(tmp_path / "f"), tmp_path / "g", {**metadata, SETTINGS: json.dumps(changed)})
+        with pytest.raises(CheckpointError, match=r"in no known form|expected a whole number from 1 to|that are not its tensors'"):
+            load_prior(tmp_path / "g")
+
+
+def test_saved_weights_keep_their_type(tmp_path: Path) -> None:
+    save_prior(small(), tmp_path / "f")
+    with safe_open(tmp_path / "f", framework="pt") as file:
+        metadata = file.metadata()
+    save_file({key: value.to(torch.int32) for key, value in load_file(tmp_path / "f").items()}, tmp_path / "g", metadata)
+    with pytest.raises(CheckpointError, match=r"holds torch\.int32, expected torch\.float32; save the prior again"):
+        load_prior(tmp_path / "g")
 
 
 def test_tensors_that_are_not_those_of_the_settings(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from priorsolve.priors.base import Noise, Prior
 from priorsolve.priors.dcgan_frozen import First, Last
 from priorsolve.priors.errors import CheckpointError
+from priorsolve.priors.layout import refuse_other_types
 from priorsolve.priors.toom import Toom
 from priorsolve.types import Codes, Images, Shape
 
@@ -117,7 +118,7 @@ def _checked(state: Mapping[str, Tensor]) -> Sequence[int]:
     highest = max(int(number) for number in numbers if number.isascii() and number.isdecimal() and len(number) < 5)
     indices = range(0, highest + 1, 3)
     channels = state["main.0.weight"].shape[0]
-    known = set()
+    known: dict[str, None] = {}
     for index in indices:
         last = index == indices[-1]
         for key, shape in _expected(state, index, channels, last):
@@ -125,7 +126,7 @@ def _checked(state: Mapping[str, Tensor]) -> Sequence[int]:
                 raise CheckpointError(f"{key} is missing; a DCGAN generator needs it, so save the whole state_dict again")
             if shape is not None and tuple(state[key].shape) != shape:
                 raise CheckpointError(f"{key} has shape {tuple(state[key].shape)}, expected {shape} from the layer before it")
-            known.add(key)
+            known[key] = None
         channels = state[f"main.{index}.weight"].shape[1]
     for key in state:
         if key not in known and not key.endswith(".num_batches_tracked"):
@@ -134,6 +135,7 @@ def _checked(state: Mapping[str, Tensor]) -> Sequence[int]:
             )
     if channels not in (1, 3):
         raise CheckpointError(f"main.{indices[-1]}.weight draws {channels} channels; a picture has 1 or 3")
+    refuse_other_types(state, known)
     _refuse("NaN or infinite values", [key for key in known if not bool(torch.isfinite(state[key]).all())])
     _refuse("negative variances", [key for key in known if key.endswith("running_var") and bool((state[key] < 0).any())])
     return indices

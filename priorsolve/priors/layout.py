@@ -9,6 +9,9 @@ from torch import Tensor, nn
 
 from priorsolve.priors.errors import CheckpointError
 
+_WEIGHTS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+PLAIN = (*_WEIGHTS, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.bool)
+"""The types that a tensor may have; what counts batches is a whole number."""
 SIDE_LIMIT = 4096
 """Pixels along a picture's side, beyond which a file asks for more memory than it is worth; no published generator draws more than 1024."""
 
@@ -32,7 +35,7 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], unused: Callable[[str]
     """Give every parameter and buffer of `network` a float32 copy of its tensor.
 
     Raises:
-        CheckpointError: a tensor is missing, of another shape, not finite, or unknown and not `unused`; the line names it.
+        CheckpointError: a tensor is missing, of another shape or type, not finite, or unknown and not `unused`; the line names it.
     """
     expected = network.state_dict()
     for key, place in expected.items():
@@ -45,8 +48,16 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], unused: Callable[[str]
     for key in state:
         if key not in expected and not unused(key):
             raise CheckpointError(f"{key} has no place in {type(network).__name__}; save the generator's state_dict alone")
+    refuse_other_types(state, expected)
     refuse_nonfinite(state, expected)
     network.load_state_dict({key: state[key].detach().to(torch.float32, copy=True) for key in expected}, assign=True)
+
+
+def refuse_other_types(state: Mapping[str, Tensor], keys: Iterable[str]) -> None:
+    """Raise CheckpointError, with the name, where a tensor holds whole, complex or quantised numbers, which are no weights."""
+    for key in keys:
+        if state[key].dtype not in _WEIGHTS:
+            raise CheckpointError(f"{key} holds {state[key].dtype}, expected floating point; save the weights unquantised")
 
 
 def refuse_nonfinite(state: Mapping[str, Tensor], keys: Iterable[str]) -> None:

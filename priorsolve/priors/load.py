@@ -18,7 +18,7 @@ from priorsolve.priors.dcgan import DCGAN
 from priorsolve.priors.download import fetch
 from priorsolve.priors.errors import CheckpointError, told
 from priorsolve.priors.faces import load_faces
-from priorsolve.priors.layout import SIDE_LIMIT
+from priorsolve.priors.layout import PLAIN, SIDE_LIMIT
 from priorsolve.priors.mobilestylegan import MobileStyleGAN
 from priorsolve.priors.saved import remember, restored
 from priorsolve.priors.zoo import ZOO
@@ -71,6 +71,9 @@ def load_file(path: Path, nonfinite: Nonfinite = "refuse") -> tuple[Prior, str]:
 def build(checkpoint: Checkpoint, nonfinite: Nonfinite = "refuse") -> Prior:
     """The prior of a checkpoint that was read. Raises CheckpointError, as `load_prior`."""
     found = format_of(checkpoint)
+    for key, tensor in checkpoint.state.items():
+        if tensor.dtype not in PLAIN:
+            raise CheckpointError(f"{key} holds {tensor.dtype}, a type that no generator known here has; save the weights as float32")
     if nonfinite == "zero":
         finite = {key: torch.nan_to_num(t, 0, 0, 0) if t.is_floating_point() else t for key, t in checkpoint.state.items()}
         checkpoint = replace(checkpoint, state=finite)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from priorsolve.priors.base import Noise
 from priorsolve.priors.errors import CheckpointError
+from priorsolve.priors.layout import refuse_other_types
 from priorsolve.priors.mobilestylegan_frozen import Frozen
 from priorsolve.priors.mobilestylegan_layers import Finish, First, Head, Layer, Styles
 from priorsolve.priors.mobilestylegan_layers import Mapping as MappingNetwork
@@ -71,6 +72,7 @@ class MobileStyleGAN(Styled):
         Raises:
             CheckpointError: a tensor is missing, unknown or of a shape that does not fit the others; the line names it.
         """
+        refuse_other_types(state, state)
         state = {key: value.detach().to(torch.float32) for key, value in state.items()}
         bad = [key for key, value in state.items() if not bool(torch.isfinite(value).all())]
         if bad:

@@ -35,7 +35,7 @@ def plan_of(names: Sequence[str], settings: Mapping[str, Any]) -> tuple[Mapping[
     Raises:
         CheckpointError: they make no sense, or disagree with the names.
     """
-    waves, layers = (settings["input"], settings["layers"]) if "layers" in settings else _default(names)
+    waves, layers = (settings.get("input"), settings["layers"]) if "layers" in settings else _default(names)
     if not isinstance(waves, Mapping) or not isinstance(layers, list) or not all(isinstance(layer, Mapping) for layer in layers):
         raise CheckpointError("has sampling rates in no known form; load the original pickle")
     plans = [

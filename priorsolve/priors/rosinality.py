@@ -82,7 +82,7 @@ def _name(key: str) -> str:
 def _plain(name: str, value: Tensor) -> Tensor:
     """Without the axes of length 1 that rosinality adds; a tensor that is not so is left for the check of shapes."""
     if name.endswith(".resample_filter"):
-        return value / 4
+        return value / 4 if value.is_floating_point() else value
     if name.endswith((".noise_strength", ".torgb.bias")):
         return value.reshape(()) if name.endswith("strength") and value.numel() == 1 else value.flatten()
     axes = {"noise_const": 2, "const": 3, "weight": 4}.get(name.rsplit(".", 1)[-1], value.ndim)

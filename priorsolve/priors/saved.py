@@ -17,8 +17,8 @@ from priorsolve.files import write_atomically
 from priorsolve.priors.base import Prior
 from priorsolve.priors.biggan_deep import BigGANDeep
 from priorsolve.priors.checkpoint import FAMILY, SETTINGS, Checkpoint
-from priorsolve.priors.errors import CheckpointError, told
-from priorsolve.priors.layout import refuse_nonfinite
+from priorsolve.priors.errors import FAILURES, CheckpointError, told
+from priorsolve.priors.layout import PLAIN, refuse_nonfinite
 from priorsolve.showing import is_number
 
 _SHAPES = "built_from"
@@ -90,6 +90,8 @@ def restored(checkpoint: Checkpoint, build: Callable[[Checkpoint], Prior]) -> Pr
         found, wanted = (list(state[key].shape) if key in state else "none" for state in (checkpoint.state, expected))
         if found != wanted:
             raise CheckpointError(f"{key} has shape {found}, expected {wanted} from the file's own settings; save the prior again")
+        if checkpoint.state[key].is_floating_point() != expected[key].is_floating_point():
+            raise CheckpointError(f"{key} holds {checkpoint.state[key].dtype}, expected {expected[key].dtype}; save the prior again")
     refuse_nonfinite(checkpoint.state, checkpoint.state)
     prior.load_state_dict(checkpoint.state)
     return prior
@@ -103,11 +105,16 @@ def _placeholders(shapes: object, state: Mapping[str, Tensor]) -> dict[str, Tens
     """Tensors in the shapes of what the prior was first built from, no more of them than the file is good for."""
     try:
         assert isinstance(shapes, dict)
-        known = [(key, getattr(torch, dtype), [int(n) for n in shape], float(value)) for key, (dtype, shape, value) in shapes.items()]
-        assert all(isinstance(dtype, torch.dtype) and min(shape, default=0) >= 0 for _, dtype, shape, _ in known)
-    except (AssertionError, AttributeError, TypeError, ValueError):
+        known = [(key, getattr(torch, dtype), shape, float(value)) for key, (dtype, shape, value) in shapes.items()]
+        assert all(dtype in PLAIN and len(shape) < 9 for _, dtype, shape, _ in known)
+        assert all(type(n) is int and 0 <= n < 1 << 31 for _, _, shape, _ in known for n in shape)
+        assert all(dtype.is_floating_point or math.isfinite(value) for _, dtype, _, value in known)
+    except FAILURES:
         raise CheckpointError(f"has {SETTINGS}.{_SHAPES} in no known form; convert the original again") from None
     total, held = sum(math.prod(shape) for _, _, shape, _ in known), sum(value.numel() for value in state.values())
     if total > 4 * held + 1_000_000:
         raise CheckpointError(f"was built from {total} numbers, it says, and holds {held}; it is damaged or made to fill the memory")
-    return {key: torch.full(shape, value, dtype=dtype) for key, dtype, shape, value in known}
+    try:
+        return {key: torch.full(shape, value, dtype=dtype) for key, dtype, shape, value in known}
+    except (RuntimeError, OverflowError):
+        raise CheckpointError(f"has {SETTINGS}.{_SHAPES} with numbers that its types do not hold; convert the original again") from None

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from priorsolve.priors.errors import CheckpointError
+from priorsolve.priors.layout import refuse_other_types
 from priorsolve.types import Shape
 
 
@@ -46,8 +47,7 @@ class Tensors:
         if any(size not in (None, there) for size, there in zip(shape, found, strict=True)):
             expected = ", ".join("any" if size is None else str(size) for size in shape)
             raise CheckpointError(f"{key} has shape {found}, expected ({expected}) from the layers around it; use the file as it was saved")
-        if not self._state[key].is_floating_point():
-            raise CheckpointError(f"{key} holds {self._state[key].dtype}, expected floating point; save the weights unquantised")
+        refuse_other_types(self._state, [key])
         self._asked.add(key)
         value = self._state[key].detach().to(torch.float32, copy=True)
         if not bool(torch.isfinite(value).all()):

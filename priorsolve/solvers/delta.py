@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from priorsolve.files import write_atomically
 from priorsolve.priors.base import Prior
 from priorsolve.priors.errors import CheckpointError
+from priorsolve.priors.layout import refuse_nonfinite, refuse_other_types
 from priorsolve.showing import is_whole, shown
 from priorsolve.solvers.carried_adam import forgotten
-from priorsolve.solvers.instance import instance_normed
+from priorsolve.solvers.instance import NAME, instance_normed
 from priorsolve.solvers.solution import Solution
 from priorsolve.solvers.weights import named, parted
 
@@ -49,7 +50,7 @@ def load_delta(prior: Prior, path: str | Path) -> tuple[Prior, dict[str, Tensor]
     """A copy of `prior` with the file's tuned weights, and the codes (1, ...) by space: together they draw the photo's picture.
 
     Raises:
-        CheckpointError: no such file, not one of `save_delta`'s, or one of another prior.
+        CheckpointError: no such file, not one of `save_delta`'s, one of another prior, or one with other tensors than such a file has.
     """
     path = Path(path)
     try:
@@ -65,6 +66,20 @@ def load_delta(prior: Prior, path: str | Path) -> tuple[Prior, dict[str, Tensor]
     codes, weights = parted(tensors)
     tuned = copy.deepcopy(instance_normed(prior, {name: value[None] for name, value in weights.items()}))
     own = named(tuned)
+    for name, value in weights.items():
+        wanted = tuple(own[name].shape) if name in own else "none"
+        if tuple(value.shape) != wanted or (name.endswith(f".{NAME}") and (value.ndim != 2 or len(value) != 2)):
+            raise CheckpointError(f"{path}: {name} has shape {tuple(value.shape)}, expected {wanted}; save the tuned weights again")
+    for name, code in codes.items():
+        if name in prior.spaces and tuple(code.shape) != tuple(prior.spaces[name]):
+            raise CheckpointError(
+                f"{path}: the code in {name} has shape {tuple(code.shape)}, expected {tuple(prior.spaces[name])}; save it again"
+            )
+    try:
+        refuse_other_types(tensors, tensors)
+        refuse_nonfinite(tensors, tensors)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from None
     for name, value in weights.items():
         with torch.no_grad():
             own[name].copy_(value)

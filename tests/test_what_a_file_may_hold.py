@@ -1,0 +1,65 @@
+"""What a file may hold in every family: pictures that fit a memory, weights of floating point."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+import test_biggan
+import test_biggan_deep
+import test_conditional_dcgan
+import test_dcgan
+import test_decoders
+import test_mobilestylegan
+import test_pggan
+import test_stylegan3
+import torch
+from style_support import style2_state
+from torch import Tensor
+
+from priorsolve.priors import CheckpointError, load
+from priorsolve.priors.checkpoint import Checkpoint
+from priorsolve.priors.load import build
+
+
+@pytest.mark.parametrize(
+    ("state", "side"),
+    [
+        (test_dcgan.random_state(widths=(5, *[1] * 11, 3)), 8192),
+        (test_dcgan.random_state(widths=(5, *[1] * 300, 3)), "a number of 303 bits"),
+        (test_pggan.random_state((5, *[1] * 12)), 8192),
+        (test_biggan.generator_state(widths=(2,) * 12), 8192),
+    ],
+)
+def test_pictures_too_large_for_any_memory_are_refused(state: Mapping[str, Tensor], side: object) -> None:
+    with pytest.raises(CheckpointError, match=f"draws pictures of a side of {side}, more than 4096"):
+        build(Checkpoint(dict(state)))
+
+
+STATES = [
+    *(style2_state(), test_dcgan.random_state(), test_conditional_dcgan.random_state(), test_mobilestylegan.random_state()),
+    *(test_pggan.random_state(), test_biggan.generator_state(), test_biggan_deep.random_state(), test_decoders.mlp(), test_decoders.vae()),
+]
+FAMILIES = [*map(Checkpoint, STATES), Checkpoint(test_stylegan3.small().to_state(), test_stylegan3.small().settings)]
+
+
+@pytest.mark.parametrize("file", FAMILIES)
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.complex64, torch.uint16, torch.int8, torch.int64, torch.bool])
+def test_weights_of_another_type_are_refused(file: Checkpoint, dtype: torch.dtype) -> None:
+    with pytest.raises(CheckpointError, match=rf"holds {dtype}, .*save the weights (as float32|unquantised)"):
+        build(replace(file, state={key: value.to(dtype) for key, value in file.state.items()}))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_weights_of_other_widths_are_not(dtype: torch.dtype) -> None:
+    for state in (style2_state(), test_dcgan.random_state()):
+        assert next(build(Checkpoint({key: value.to(dtype) for key, value in state.items()})).parameters()).dtype == torch.float32
+
+
+@pytest.mark.parametrize("file", FAMILIES)
+def test_so_they_are_of_every_family(file: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    build(file)
+    monkeypatch.setattr(load, "SIDE_LIMIT", 4)
+    with pytest.raises(CheckpointError, match="more than 4; it is damaged"):
+        build(file)
