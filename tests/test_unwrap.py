@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from priorsolve.priors import CheckpointError
 from priorsolve.priors.inert import Record, Storage, View
@@ -67,3 +69,29 @@ def test_of_nvidias_networks_too() -> None:
     assert read({"G": raw, "D_EMA": judge, "G_EMA": averaged}) == {"a": torch.zeros(1)}
     with pytest.raises(CheckpointError, match="averages"):
         read({"G": raw, "G_EMA": averaged, "G_ema_2": averaged})
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module.", "module.module._orig_mod.module."])
+def test_prefixes_go_in_any_order(prefix: str) -> None:
+    assert [*read({prefix + key: value for key, value in RAW.items()})] == [*RAW]
+    average = {"latent_avg": torch.zeros(2)}
+    assert [*read({"state_dict": {prefix + key: value for key, value in RAW.items()}, **average})] == [*RAW, "latent_avg"]
+    uneven = {"module.module.a": torch.zeros(1, 1), "module._orig_mod.b": torch.zeros(1)}
+    assert {*read(uneven)} == {"module.a", "_orig_mod.b"}
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod."])
+@pytest.mark.parametrize("inner", ["", "module.", "_orig_mod."])
+def test_an_averaged_model_of_torch_is_read(prefix: str, inner: str) -> None:
+    model = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 2))
+    averaged = AveragedModel(model).state_dict()
+    state = {prefix + key.replace("module.", "module." + inner, 1): value for key, value in averaged.items()}
+    assert [*read(state)] == [*model.state_dict()]
+    assert [*read({"netG": model.state_dict(), "netG_ema": state})] == [*model.state_dict()]
+    assert "n_averaged" in read({"n_averaged": torch.zeros(1), "main.0.weight": torch.zeros(1, 1)})
+
+
+def test_thousands_of_prefixes_are_gone_through_once() -> None:
+    begin = time.perf_counter()
+    assert [*read({"module." * 60_000 + "x": torch.zeros(1, 1)})] == ["x"]
+    assert time.perf_counter() - begin < 1

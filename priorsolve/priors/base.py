@@ -119,7 +119,10 @@ class Prior(nn.Module, ABC):
         raise ValueError(f"{self}: has no classes; leave label out")
 
     def folded(self) -> Prior:
-        """An equal prior that is cheaper to run while its weights stay frozen (normalisations folded into convolutions)."""
+        """An equal prior that is cheaper to run while its weights stay frozen (normalisations folded into convolutions).
+
+        Of tensors that let gradients through, also where it is asked for in inference mode.
+        """
         return self
 
     def crowded(self) -> Prior:

@@ -10,6 +10,7 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
+from priorsolve.apart import apart
 from priorsolve.priors.biggan_deep_plan import Plan, plan_of
 from priorsolve.priors.biggan_layers import Attention, ConditionalNorm, Conditioned, modulated, torch_convolution, torch_norm
 from priorsolve.priors.errors import CheckpointError
@@ -91,6 +92,7 @@ class BigGANDeep(Conditioned):
         """How far z is drawn in towards 0, and which statistics normalise."""
         return self._truncation
 
+    @apart()
     def with_truncation(self, truncation: float) -> BigGANDeep:
         """A copy with another truncation. Raises ValueError outside [0, 1]."""
         other = copy.deepcopy(self)

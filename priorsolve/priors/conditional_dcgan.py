@@ -8,6 +8,7 @@ from typing import final
 
 from torch import Tensor
 
+from priorsolve.apart import apart
 from priorsolve.priors.conditional import ClassConditional
 from priorsolve.priors.dcgan import DCGAN, folded_blocks
 from priorsolve.priors.errors import CheckpointError
@@ -56,9 +57,11 @@ class ConditionalDCGAN(ClassConditional):
         spaces = {"z+c": (inputs,), "z": (inputs - n_classes,), **features}
         return cls(inner.blocks, spaces, inner.image_shape, n_classes)
 
+    @apart()
     def folded(self) -> ConditionalDCGAN:
         return type(self)(folded_blocks(self._blocks), self._spaces, self._image_shape, self._n_classes)
 
+    @apart()
     def crowded(self) -> ConditionalDCGAN:
         return type(self)(folded_blocks(self._blocks, crowded=True), self._spaces, self._image_shape, self._n_classes)
 

@@ -8,6 +8,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from priorsolve.apart import apart
 from priorsolve.priors.base import Noise, Prior
 from priorsolve.priors.dcgan_frozen import First, Last
 from priorsolve.priors.errors import CheckpointError
@@ -77,9 +78,11 @@ class DCGAN(Prior):
     def blocks(self) -> Sequence[nn.Module]:
         return list(self._blocks)
 
+    @apart()
     def folded(self) -> DCGAN:
         return type(self)(folded_blocks(self._blocks), self._spaces, self._image_shape)
 
+    @apart()
     def crowded(self) -> DCGAN:
         return type(self)(folded_blocks(self._blocks, crowded=True), self._spaces, self._image_shape)
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn import functional as F
 
+from priorsolve.apart import apart
 from priorsolve.priors.frozen import Product
 
 
@@ -28,10 +29,14 @@ class FrozenLayer(nn.Module, ABC):
             made: Tensor = self.plain(x)
             return made
         if dtype not in self._made:
-            weight = self.plain.weight.detach()
-            bias = weight.new_zeros(self.plain.out_channels) if self.plain.bias is None else self.plain.bias.detach()
-            self._made[dtype] = self._prepared(weight, bias, dtype)
+            with apart():
+                weight = self.plain.weight.detach()
+                bias = weight.new_zeros(self.plain.out_channels) if self.plain.bias is None else self.plain.bias.detach()
+                self._made[dtype] = self._prepared(weight, bias, dtype)
         return self._made[dtype](x.to(dtype))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_made": {}}  # made again, wherever it comes to
 
     @abstractmethod
     def _prepared(self, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:

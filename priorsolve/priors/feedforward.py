@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from priorsolve.apart import apart
 from priorsolve.priors.base import Noise, Prior
 from priorsolve.priors.layers import fused
 from priorsolve.types import Codes, Images, Shape
@@ -41,6 +42,7 @@ class FeedForward(Prior, ABC):
     def blocks(self) -> Sequence[nn.Module]:
         return list(self._blocks)
 
+    @apart()
     def folded(self) -> Prior:
         return fused(self)
 

@@ -9,6 +9,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from priorsolve.apart import apart
 from priorsolve.priors.base import Noise
 from priorsolve.priors.errors import CheckpointError
 from priorsolve.priors.layout import refuse_other_types
@@ -144,6 +145,7 @@ class MobileStyleGAN(Styled):
         layers = [layer for layer in self.layers if isinstance(layer, Layer)][:kept]
         return type(self)(self.mapping, styles, self.first, layers, drawn, self.whitening)
 
+    @apart()
     def folded(self) -> MobileStyleGAN:
         if self.first.weight.device.type != "cpu":
             return self

@@ -13,6 +13,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from priorsolve.apart import apart
 from priorsolve.priors.base import Noise
 from priorsolve.priors.errors import CheckpointError, told
 from priorsolve.priors.fir import binomial
@@ -116,6 +117,7 @@ class StyleGAN2(StylePrior):
         maps = [layer.noise_const.flatten() for layer in self._convolutions if layer.noisy]
         return torch.cat(maps)[None] if maps else super().noise_maps()
 
+    @apart()
     def folded(self) -> StyleGAN2:
         if self.mapping.w_avg.device.type != "cpu":
             return self

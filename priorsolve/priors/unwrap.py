@@ -21,9 +21,9 @@ _WRAPPERS = (
     *("netG_state_dict", "netG", "generator_state_dict", "generator", "G"),
     *("state_dict", "model_state_dict", "model", "g"),
 )
-_PREFIXES = ("module.", "_orig_mod.")
 _PREFIX = re.compile(r"(module\.|_orig_mod\.)*")
-_AVERAGE = "latent_avg"
+_AVERAGE, _COUNT = "latent_avg", "n_averaged"
+_DEEP = 4
 _TENSORS = (View, Array, Tensor)
 
 
@@ -50,7 +50,7 @@ def generator_of(content: Any, size: int) -> tuple[dict[str, Tensor], Settings]:
 def _unwrapped(content: Any) -> dict[str, Any]:
     """The state dict inside `content`, at most four dicts deep, with the mean latent that some files keep beside it."""
     average: dict[str, Any] = {}
-    for _ in range(4):
+    for _ in range(_DEEP):
         if not isinstance(content, Mapping):
             raise CheckpointError(f"holds a {type(content).__name__}, not a dict of tensors; save the generator's state_dict")
         dicts = {key: value for key, value in content.items() if isinstance(value, Mapping)}
@@ -97,7 +97,7 @@ def _dicts(content: object) -> Iterator[Mapping[Any, Any]]:
     """`content` and the dicts in it, three deep, each once however often it is held."""
     seen: set[int] = set()
     level = [content]
-    for _ in range(4):
+    for _ in range(_DEEP):
         fresh = {id(each): each for each in level if isinstance(each, Mapping) and id(each) not in seen}
         seen |= fresh.keys()
         yield from fresh.values()
@@ -114,13 +114,27 @@ def _names(content: object) -> set[str]:
     if isinstance(content, Record):
         return {content.kind}
     named = (key for each in _dicts(content) for key, value in each.items() if isinstance(key, str) and isinstance(value, _TENSORS))
-    return {_PREFIX.sub("", key) for key in named}
+    return {key[len(_prefix(key)) :] for key in named} - {_COUNT}
+
+
+def _prefix(key: str) -> str:
+    """What parallel training and compiling put before a name, as often as they did."""
+    found = _PREFIX.match(key)
+    return found[0] if found else ""
 
 
 def _stripped(state: dict[str, Any]) -> dict[str, Any]:
-    for prefix in _PREFIXES:
-        while state and all(key.startswith(prefix) for key in state if key != _AVERAGE) and set(state) != {_AVERAGE}:
-            state = {key.removeprefix(prefix): value for key, value in state.items()}
+    for _ in range(_DEEP):
+        # what all names begin with; where two prefixes differ they do so in their first letter, so it ends where one of them does
+        prefixes = sorted(_prefix(key) for key in state if key != _AVERAGE) or [""]
+        first, last = prefixes[0], prefixes[-1]
+        length = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
+        state = {key if key == _AVERAGE else key[length:]: value for key, value in state.items()}
+        others = [key for key in state if key != _COUNT]
+        # torch's AveragedModel: how many were averaged, beside the average
+        if len(others) == len(state) or not others or not all(key.startswith("module.") for key in others):
+            break
+        state = {key: state[key] for key in others}
     part = {key.removeprefix("decoder."): value for key, value in state.items() if key.startswith("decoder.") or key == _AVERAGE}
     # a pSp file: an encoder, which plays no part here, around rosinality's generator
     return part if "convs.0.conv.modulation.weight" in part else state
