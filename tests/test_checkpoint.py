@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from priorsolve.priors import CheckpointError, read_state
+from priorsolve.priors import CheckpointError, load_prior, read_state
 from priorsolve.priors.scan import globals_of
 
 STATE = {"main.0.weight": torch.arange(32.0).reshape(2, 1, 4, 4), "main.1.bias": torch.tensor([1.0, 2.0])}
@@ -201,6 +201,32 @@ def test_unreadable_paths_are_one_line(tmp_path: Path) -> None:
     for path in (tmp_path / "absent.pt", tmp_path):
         with pytest.raises(CheckpointError, match="cannot be read"):
             read_state(path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pipes and devices among files there")
+def test_paths_of_every_kind_are_one_line(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.pth"
+    os.mkfifo(pipe)
+    cases: list[tuple[Any, str]] = [
+        (pipe, "pipe or a device"),
+        ("/dev/zero", "pipe or a device"),
+        ("a" * 5000 + ".pth", r"…: cannot be read \(File name too long\)"),
+        ("a" * 300 + ".pth", "cannot be read"),
+        ("~nobody-of-this-name/x.pth", "cannot be read .*give the whole path"),
+        ("a\0b.pth", "cannot be read"),
+    ]
+    for path, words in cases:
+        with pytest.raises(CheckpointError, match=words) as caught:
+            load_prior(path)
+        assert len(str(caught.value)) < 1000
+    with pytest.raises(ValueError, match=r"no prior called 'a+'; known names") as unknown:
+        load_prior("a" * 5000)
+    assert len(str(unknown.value)) < 1000
+    for source in (123, None, b"ffhq64"):
+        with pytest.raises(ValueError, match="give a name of the zoo or a file's path"):
+            load_prior(source)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="nonfinite is 'zeros'; it must be one of refuse, zero"):
+        load_prior("digiface64", nonfinite="zeros")  # type: ignore[arg-type]
 
 
 def zip_of(records: dict[str, bytes], path: Path) -> Path:

@@ -71,3 +71,24 @@ def test_what_makes_no_sense_is_refused_in_a_line(solver: Any) -> None:
     for name, settings, words in refused:
         with pytest.raises(ValueError, match=words):
             solver(made(name), **settings)
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_labels_that_name_no_class_are_told(name: str) -> None:
+    prior, n = made(name), CLASSES[name]
+    z = torch.zeros(2, *prior.spaces["z"])
+    cases: list[tuple[object, str]] = [
+        (torch.tensor([0, -1]), f"no class -1; classes are 0 … {n - 1}"),
+        (torch.tensor([0, n]), f"no class {n}; classes are 0 … {n - 1}"),
+        (torch.tensor([True, False]), "label is of torch.bool; give class indices"),
+        (torch.tensor([0.0, 1.0]), r"a label of shape \(\d,\) and torch.float32, expected class indices \(B,\) or weights"),
+        ([0, 1], r"label is \[0, 1\]; give class indices as a tensor"),
+        (1, "label is 1; give class indices as a tensor"),
+    ]
+    for label, words in cases:
+        with pytest.raises(ValueError, match=words):
+            prior.decode(z, "z", label=label)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match=words):
+            prior.embed(label)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match=words):
+            prior.map(z, source="z", target=[*prior.spaces][-1], label=label)  # type: ignore[arg-type]

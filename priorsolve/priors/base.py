@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from priorsolve.priors.labels import must_be_label
 from priorsolve.showing import is_whole, shown
 from priorsolve.types import Codes, Images, Shape
 
@@ -154,7 +155,9 @@ class Prior(nn.Module, ABC):
         if not isinstance(rng, torch.Generator) or rng.device.type != "cpu":
             given = f"on {rng.device}" if isinstance(rng, torch.Generator) else repr(rng)
             raise ValueError(f"{self}: rng is {given}; give one of the CPU, torch.Generator().manual_seed(0)")
-        parameter = next(self.parameters())
+        parameter = next(self.parameters(), None)
+        if parameter is None:
+            raise ValueError(f"{self}: has no parameter, whose device and type codes have; register one, such as a frozen nn.Parameter")
         if space == "noise" and self.noise_size:
             return torch.randn(n, self.noise_size, generator=rng, device="cpu", dtype=torch.float32).to(parameter)
         codes = self._sample(n, rng).to(parameter)
@@ -200,6 +203,7 @@ class Prior(nn.Module, ABC):
         """
         space = space or self.first_space
         self._check(codes, space)
+        must_be_label(label, self)
         self._check_noise(noise, len(codes), space)
         if not len(codes):  # not every network takes none; the sum lets gradients through
             return codes.sum().expand(0, *self.image_shape)
@@ -227,6 +231,7 @@ class Prior(nn.Module, ABC):
                 takes none.
         """
         self._check(codes, source)
+        must_be_label(label, self)
         self._check_space(target)
         if source != target and "noise" in (source, target):
             raise ValueError(f"{self}: no map from {source!r} to {target!r}; noise maps go beside a code, as decode(…, noise=maps)")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import mmap
+import stat
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -53,21 +55,29 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     Raises:
         CheckpointError: the file cannot be read, is something else, is damaged, or asks for code; one line with file and way out.
     """
-    path = Path(path)
-    if path.is_dir() and (path / FOLDER[0]).is_file():
+    path, folder = Path(path), False
+    with contextlib.suppress(OSError):  # which is told below
+        folder = path.is_dir() and (path / FOLDER[0]).is_file()
+    if folder:
         settings = _read_settings(path / FOLDER[0])
         return replace(read_checkpoint(path / FOLDER[1]), settings=settings)
     try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            head = file.read(512)
+        about = path.stat()
+        size, head, endless = about.st_size, b"", not stat.S_ISREG(about.st_mode) and not stat.S_ISDIR(about.st_mode)
+        if not endless:
+            with path.open("rb") as file:
+                head = file.read(512)
     except FileNotFoundError as error:
         raise CheckpointError(
             f"{path}: cannot be read ({error.strerror}); check the path (docs/formats.md says where published files are), "
             "or take another prior, as --set prior=ffhq128 does for a recipe"
         ) from None
     except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror or error}); check the path") from None
+        raise CheckpointError(f"{_short(path)}: cannot be read ({error.strerror or error}); check the path") from None
+    except ValueError as error:
+        raise CheckpointError(f"{path!r}: cannot be read ({error}); check the path") from None
+    if endless:
+        raise CheckpointError(f"{path}: cannot be read (it is a pipe or a device, no file); copy what it gives into a file")
     try:
         _refuse_pages(head, size)
 
@@ -146,6 +156,11 @@ def _read_pickles(path: Path, size: int, select: Callable[[Any], Checkpoint]) ->
         )
     # the pickle held copies of all numbers: with the mmap closed, the file itself takes no memory beside them
     return select(content)
+
+
+def _short(path: Path) -> str:
+    text = str(path)
+    return text if len(text) < 1000 else f"{text[:100]}…"
 
 
 def _line(error: BaseException) -> str:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from priorsolve.priors.base import Noise
 from priorsolve.priors.feedforward import FeedForward, depth
+from priorsolve.priors.labels import class_weights
 from priorsolve.types import Codes, Images, Shape
 
 
@@ -40,7 +41,7 @@ class ClassConditional(FeedForward, ABC):
         """(B, c) the class as the network sees it, of (B, n_classes) weights."""
 
     def embed(self, label: Tensor) -> Tensor:
-        return self._embed(self._weights(label))
+        return self._embed(class_weights(label, self._n_classes, self).to(next(self.parameters())))
 
     def _draw(self, n: int, rng: torch.Generator) -> Tensor:
         """`n` codes in z, on the CPU."""
@@ -83,14 +84,3 @@ class ClassConditional(FeedForward, ABC):
         if label.shape[:1] != codes.shape[:1]:
             raise ValueError(f"{self}: {codes.shape[0]} codes but a label of shape {tuple(label.shape)}; give each code its class")
         return torch.cat([codes, self.embed(label).to(codes)], 1)
-
-    def _weights(self, label: Tensor) -> Tensor:
-        """(B, n_classes) of a label in either form, like the parameters."""
-        n = self._n_classes
-        if label.ndim == 1 and not label.is_floating_point():
-            if label.numel() and not 0 <= int(label.min()) <= int(label.max()) < n:
-                raise ValueError(f"{self}: no class {int(label.min())} … {int(label.max())}; classes are 0 … {n - 1}")
-            label = nn.functional.one_hot(label.long(), n)
-        elif label.ndim != 2 or label.shape[1] != n:
-            raise ValueError(f"{self}: a label of shape {tuple(label.shape)}, expected class indices (B,) or weights (B, {n})")
-        return label.to(next(self.parameters()))

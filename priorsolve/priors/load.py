@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 
@@ -22,6 +23,7 @@ from priorsolve.priors.layout import PLAIN, SIDE_LIMIT
 from priorsolve.priors.mobilestylegan import MobileStyleGAN
 from priorsolve.priors.saved import remember, restored
 from priorsolve.priors.zoo import ZOO
+from priorsolve.showing import shown
 from priorsolve.types import Progress
 
 Nonfinite = Literal["refuse", "zero"]
@@ -46,16 +48,19 @@ def load_prior(source: str | Path, *, on_progress: Progress | None = None, nonfi
         nonfinite: "zero" puts 0 where weights are NaN or infinite, for a damaged file that is wanted all the same.
 
     Raises:
-        ValueError: neither a known name nor a path.
+        ValueError: neither a known name nor a path, or no such `nonfinite`.
         CheckpointError: the file is not a generator known here.
         FetchError: the weights of a named prior could not be had.
     """
+    _must_be_a_choice(nonfinite)
+    if not isinstance(source, str | os.PathLike):
+        raise ValueError(f"source is {shown(source)}; give a name of the zoo or a file's path, as text or as a Path")
     if isinstance(source, str) and (source in ZOO or not _looks_like_path(source)):
         path = fetch(source, on_progress=on_progress)  # an unknown name raises, with the nearest one
         if path.is_dir():
             return load_faces(source, path)
     else:
-        path = Path(source).expanduser()
+        path = _opened(Path(source))
     return load_file(path, nonfinite)[0]
 
 
@@ -70,6 +75,7 @@ def load_file(path: Path, nonfinite: Nonfinite = "refuse") -> tuple[Prior, str]:
 
 def build(checkpoint: Checkpoint, nonfinite: Nonfinite = "refuse") -> Prior:
     """The prior of a checkpoint that was read. Raises CheckpointError, as `load_prior`."""
+    _must_be_a_choice(nonfinite)
     found = format_of(checkpoint)
     for key, tensor in checkpoint.state.items():
         if tensor.dtype not in PLAIN:
@@ -98,7 +104,24 @@ def format_of(checkpoint: Checkpoint) -> Format:
 
 
 def _looks_like_path(source: str) -> bool:
-    return Path(source).exists() or Path(source).suffix != "" or any(mark in source for mark in ("/", os.sep, "~"))
+    if Path(source).suffix != "" or any(mark in source for mark in ("/", os.sep, "~")):
+        return True
+    with contextlib.suppress(OSError):  # a name too long for a file
+        return Path(source).exists()
+    return False
+
+
+def _opened(path: Path) -> Path:
+    """The path, `~` opened."""
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise CheckpointError(f"{path}: cannot be read ({' '.join(str(error).split())}); give the whole path") from None
+
+
+def _must_be_a_choice(nonfinite: object) -> None:
+    if nonfinite not in get_args(Nonfinite):
+        raise ValueError(f"nonfinite is {shown(nonfinite)}; it must be one of {', '.join(get_args(Nonfinite))}")
 
 
 def _is_dcgan(state: Mapping[str, torch.Tensor]) -> bool:

@@ -8,10 +8,10 @@ from itertools import accumulate
 
 import torch
 from torch import Tensor
-from torch.nn.functional import one_hot
 
 from priorsolve.priors.base import Noise
 from priorsolve.priors.errors import CheckpointError, told
+from priorsolve.priors.labels import class_weights
 from priorsolve.priors.layout import fill
 from priorsolve.priors.mapping import MEAN, MappingNetwork
 from priorsolve.priors.styled import Styled
@@ -106,13 +106,7 @@ class StylePrior(Styled):
         n = self.n_classes
         if not n:
             return super().embed(label)
-        if label.ndim == 2 and label.shape[1] == n:
-            weights = label
-        elif label.ndim == 1 and not label.is_floating_point() and bool(((label >= 0) & (label < n)).all()):
-            weights = one_hot(label.long(), n)
-        else:
-            raise ValueError(f"{self}: label of shape {tuple(label.shape)}; expected class indices (B,) below {n} or weights (B, {n})")
-        embedded: Tensor = self.mapping.embed(weights.to(self.mapping.embed.weight))
+        embedded: Tensor = self.mapping.embed(class_weights(label, n, self).to(self.mapping.embed.weight))
         return embedded
 
     def _sample(self, n: int, rng: torch.Generator) -> Codes:

@@ -120,6 +120,6 @@ def find(name: str) -> Entry:
     """The entry called `name`. Raises ValueError, with the nearest name, where there is none."""
     if name in ZOO:
         return ZOO[name]
-    near = difflib.get_close_matches(name, ZOO, n=1)
+    near = difflib.get_close_matches(name[:60], ZOO, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    raise ValueError(f"no prior called {name!r}; {hint}known names: {', '.join(sorted(ZOO))}; a checkpoint is given by its path")
+    raise ValueError(f"no prior called {name[:60]!r}; {hint}known names: {', '.join(sorted(ZOO))}; a checkpoint is given by its path")

@@ -1,0 +1,31 @@
+"""A class as callers name it: an index, or a weight for each."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from priorsolve.showing import shown
+
+
+def must_be_label(label: object, who: object) -> None:
+    """Raises ValueError unless it is a tensor, or None."""
+    if label is not None and not isinstance(label, Tensor):
+        raise ValueError(f"{who}: label is {shown(label)}; give class indices as a tensor (B,), such as torch.tensor([0]), or weights")
+
+
+def class_weights(label: Tensor, n: int, who: object) -> Tensor:
+    """(B, n) weights of class indices (B,), or the weights that were given. Raises ValueError for anything else."""
+    must_be_label(label, who)
+    if label.ndim == 1 and label.dtype == torch.bool:
+        raise ValueError(f"{who}: label is of torch.bool; give class indices (B,) as whole numbers, 0 … {n - 1}, or weights (B, {n})")
+    if label.ndim == 1 and not label.is_floating_point() and not label.is_complex():
+        wrong = label[(label < 0) | (label >= n)]
+        if len(wrong):
+            raise ValueError(f"{who}: no class {int(wrong[0])}; classes are 0 … {n - 1}")
+        return one_hot(label.long(), n)
+    if label.ndim != 2 or label.shape[1] != n:
+        kind = "" if label.ndim != 1 else f" and {label.dtype}"
+        raise ValueError(f"{who}: a label of shape {tuple(label.shape)}{kind}, expected class indices (B,) or weights (B, {n})")
+    return label
