@@ -255,3 +255,9 @@ def test_the_heads_draw_what_the_whole_network_draws(ffhq1024: MobileStyleGAN, n
     assert float((drawn - whole).mean((0, 2, 3)).abs().max()) < 0.02
     singles = torch.cat([cut.decode(code[None], "w") for code in w])
     torch.testing.assert_close(singles, cut.decode(w, "w"), atol=1e-4, rtol=0)
+
+
+def test_a_mapping_without_a_layer_is_refused() -> None:
+    state = {key: value for key, value in random_state().items() if key != "mapping.layers.1.weight"}
+    with pytest.raises(CheckpointError, match=r"not a MobileStyleGAN: .*layers\.1\.weight"):
+        MobileStyleGAN.from_state(state)

@@ -84,12 +84,12 @@ class MobileStyleGAN(Styled):
             raise CheckpointError(f"{error.args[0]} is missing; it is not a MobileStyleGAN, or only part of one") from None
         except (IndexError, ValueError, RuntimeError) as error:
             raise CheckpointError(f"not a MobileStyleGAN: its tensors' shapes disagree ({str(error)[:120]})") from None
-        if not any(key.startswith("whitening.") for key in state):
-            mapping = {key.removeprefix("mapping."): value for key, value in state.items() if key.startswith("mapping.")}
-            prior.mapping.load_state_dict(mapping, assign=True)
-            measured = Whitening.measured(prior.mapping, prior.styles.weight.shape[1])
-            state |= {f"whitening.{key}": value for key, value in measured.items()}
         try:
+            if not any(key.startswith("whitening.") for key in state):
+                mapping = {key.removeprefix("mapping."): value for key, value in state.items() if key.startswith("mapping.")}
+                prior.mapping.load_state_dict(mapping, assign=True)
+                measured = Whitening.measured(prior.mapping, prior.styles.weight.shape[1])
+                state |= {f"whitening.{key}": value for key, value in measured.items()}
             prior.load_state_dict(state, assign=True)
         except RuntimeError as error:
             raise CheckpointError(f"not a MobileStyleGAN: {' '.join(str(error).split())[:300]}") from None
