@@ -124,9 +124,32 @@ class LinearOperator(Operator, ABC):
         """The pseudo-inverse: the shortest least-squares solution, by conjugate gradients unless a leaf knows better."""
         return least_squares(self._A, self._A_adjoint, y)
 
+    @property
+    def grey(self) -> bool:
+        """Whether one number is left of a pixel's colours, which the same change of them all can explain."""
+        return False
+
     def lift(self, y: Measurements) -> Images:
-        """A picture that `A` maps to `y` and that changes others as little as people would like: `A† y` unless a leaf knows better."""
-        return self.A_dagger(y)
+        """What to add to a picture for `A` to measure `y` more of it: the shortest, `A† y`, so that the picture nearest to it is found.
+
+        Where only `grey` is left it is the shortest of the changes that are the same in all colours, since `A†` would tint; then `A†`
+        of what none of these explains, unless it is rounding. A leaf may know better.
+        """
+        if not self.grey:
+            return self.A_dagger(y)
+        colours = self.in_shape(tuple(y.shape[1:]))[0]
+
+        def of_grey(x: Tensor) -> Tensor:
+            return self.A(x.expand(-1, colours, -1, -1))
+
+        def to_grey(r: Tensor) -> Tensor:
+            return self.A_adjoint(r).sum(1, keepdim=True)
+
+        x = least_squares(of_grey, to_grey, y).expand(-1, colours, -1, -1)
+        rest = y - self.A(x)
+        matters = rest.flatten(1).norm(dim=1) > 100 * torch.finfo(y.dtype).eps * y.flatten(1).norm(dim=1)
+        rounding = torch.where(matters.view(-1, *[1] * (y.ndim - 1)), 0, rest)
+        return x + self.A_dagger(rest - rounding.detach())  # its gradient is of the map, whatever is left for this y
 
     def A_adjoint(self, y: Measurements) -> Images:
         """`Aᵀ y`: images (B, C, H, W) from measurements."""
@@ -238,15 +261,9 @@ class ComposedLinear(_Composition, LinearOperator):
             y = torch.where((known > 0) | y.isfinite(), y, 0)
         return super()._A_dagger(y)
 
-    def lift(self, y: Measurements) -> Images:
-        """Back through the parts, one after another; then `A†` of what that leaves unexplained, unless it is rounding."""
-        x = y
-        for part in reversed(self._linear()):
-            x = part.lift(x)
-        rest = y - self.A(x)
-        matters = rest.flatten(1).norm(dim=1) > 100 * torch.finfo(y.dtype).eps * y.flatten(1).norm(dim=1)
-        rounding = torch.where(matters.view(-1, *[1] * (y.ndim - 1)), 0, rest)
-        return x + self.A_dagger(rest - rounding.detach())  # its gradient is of the map, whatever is left for this y
+    @property
+    def grey(self) -> bool:
+        return any(part.grey for part in self._linear())
 
     def _linear(self) -> list[LinearOperator]:
         return [part for part in factors(self) if isinstance(part, LinearOperator)]

@@ -61,13 +61,17 @@ class Gray(LinearOperator):
         weighty = [inside[:, i : i + 1] for i, weight in enumerate(self.w) if weight]  # slices: a list of places would be uploaded
         return torch.cat(weighty, 1).amax(1, keepdim=True)
 
+    @property
+    def grey(self) -> bool:
+        """Not of weights that cancel out: no change that is the same in all colours is seen by them."""
+        return abs(sum(self.w)) > 1e-3
+
     def lift(self, y: Measurements) -> Images:
         """The same change in all three colours, y / (r + g + b): brightness moves and chroma stays, where `A†` would tint.
 
         It is what exchanging the Y of YCbCr does. Weights that cancel out have no such change; then it is `A†`.
         """
-        total = sum(self.w)
-        return (y / total).expand(-1, 3, -1, -1) if abs(total) > 1e-3 else self.A_dagger(y)
+        return (y / sum(self.w)).expand(-1, 3, -1, -1) if self.grey else self.A_dagger(y)
 
     def extra_repr(self) -> str:
         return f"weights={self._given}"

@@ -17,8 +17,8 @@ from priorsolve.types import Images, Measurements
 def put_back(x: Images, y: Measurements, operator: LinearOperator, *, damping: float = 0.0) -> Images:
     """`x + A†(y − A x)`: the picture nearest to `x` that explains `y` exactly (as far as `A` can), so `A(result) = y`.
 
-    Inpainting keeps the known pixels and the prior fills the hole; upscaling keeps the small picture. Where another picture that explains
-    `y` looks better than the nearest, the operator's `lift` takes the place of `A†`: colorizing keeps the grey values and the chroma.
+    Inpainting keeps the known pixels and the prior fills the hole; upscaling keeps the small picture. Where only grey is measured, it is
+    the nearest of the pictures with the same chroma: `A†` would tint. The operator's `lift` knows which, and may know better.
     What `y` holds where nothing was measured is ignored. Noise in `y` is put back too, and where the operator is not quite what happened
     to the photo, A† makes much of little. With `damping` λ it is `x + e`, with the e of least `‖A e − (y − A x)‖² + λ‖e‖²`
     (Tikhonov): what can only be explained by large changes stays as the prior drew it.

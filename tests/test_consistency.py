@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from priorsolve.consistency import put_back, surrogate_notes
-from priorsolve.operators import JPEG, Downsample, FastSensing, Gray, Holes, Identity, LinearOperator, Operator, gaussian_blur
+from priorsolve.operators import JPEG, Downsample, FastSensing, Gray, Holes, Identity, LinearOperator, Operator, gaussian_blur, motion_blur
 from priorsolve.operators.base import compose, factors
 
 OPERATORS: list[Operator] = [
@@ -49,6 +49,43 @@ def test_what_explains_it_already_stays(operator: Operator) -> None:
     operator = operator.double()
     x = pictures(0)
     torch.testing.assert_close(put_back(x, operator.A(x), operator), x, atol=1e-9, rtol=0)
+
+
+NEAREST: list[Operator] = [
+    Holes(strokes="thin") @ gaussian_blur(0.7),
+    gaussian_blur(0.7) @ Holes(strokes="thin"),
+    Holes(half="left") @ Downsample(2) @ gaussian_blur(0.5),
+    Downsample(2, "area") @ motion_blur(5),
+    FastSensing(ratio=0.3, shape=[3, 16, 16]) @ gaussian_blur(0.7),
+    FastSensing(ratio=0.3, shape=[3, 8, 8]) @ Downsample(2),
+    gaussian_blur(0.7, "zero") @ Downsample(2, "area") @ Holes(boxes=[[0.25, 0.25, 0.75, 0.75]]) @ gaussian_blur(0.5, "circular"),
+    Gray() @ Holes(strokes="thin") @ gaussian_blur(0.7),
+    Holes(strokes="thin") @ gaussian_blur(0.7) @ Gray(),
+    Holes(half="top") @ Gray([0.5, 0.2, 0.1]) @ Downsample(2),
+    Holes(strokes="thin") @ Gray([1.0, -1.0, 0.0]) @ gaussian_blur(0.5),
+]
+
+
+@pytest.mark.parametrize("operator", NEAREST, ids=str)
+def test_of_several_damages_the_result_is_the_nearest_picture(operator: Operator) -> None:
+    """By the dense pseudo-inverse; with grey among them, of the pictures with the same chroma."""
+    assert isinstance(operator, LinearOperator)
+    operator, x, size = operator.double(), pictures(1), math.prod(SHAPE)
+    y = operator.A(pictures(0))
+    matrix = operator.A(torch.eye(size, dtype=torch.float64).view(-1, *SHAPE)).flatten(1).T
+    ways = torch.eye(size, dtype=torch.float64)  # the changes that are allowed, side by side
+    if any(isinstance(part, Gray) and abs(sum(part.w)) > 0.1 for part in factors(operator)):
+        ways = torch.eye(size // 3, dtype=torch.float64).repeat(3, 1)
+    change = ways @ torch.linalg.pinv(matrix @ ways, rtol=1e-9) @ (y - operator.A(x)).flatten(1).T
+    torch.testing.assert_close(put_back(x, y, operator), x + change.T.reshape(x.shape), atol=1e-6, rtol=0)
+
+
+def test_scratches_on_a_soft_photo_leave_it_alone() -> None:
+    """They were taken for black pixels of it, and made sharp: 7 dB where the nearest picture has 33."""
+    truth, A = torch.nn.functional.interpolate(pictures(0).float(), (48, 48), mode="bicubic"), Holes(strokes="thin") @ gaussian_blur(1.0)
+    assert isinstance(A, LinearOperator)
+    guess = truth + 0.05 * torch.randn(truth.shape, generator=torch.Generator().manual_seed(1))
+    assert float((put_back(guess, A.A(truth), A) - truth).norm()) < float((guess - truth).norm())
 
 
 def test_colours_keep_their_chroma() -> None:
@@ -98,8 +135,8 @@ def test_its_gradient_is_that_of_the_result(operator: Operator, damping: float, 
     with torch.no_grad():
         change = result(x + steps[0], y) - made, result(x, y + steps[1]) - made
     # of half a picture some rows are nearly empty, and A† is no sharper there
-    torch.testing.assert_close((to_x * steps[0]).flatten(1).sum(1), change[0], atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close((to_y * steps[1]).flatten(1).sum(1), change[1], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close((to_x * steps[0]).flatten(1).sum(1), change[0], atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close((to_y * steps[1]).flatten(1).sum(1), change[1], atol=1e-4, rtol=1e-3)
     alone = torch.autograd.grad(result(x[:1], y[:1]).sum(), (x, y))
     torch.testing.assert_close(alone[0][:1], to_x[:1], atol=1e-8, rtol=1e-8)
     torch.testing.assert_close(alone[1][:1], to_y[:1], atol=1e-8, rtol=1e-8)
