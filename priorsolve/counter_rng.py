@@ -1,4 +1,7 @@
-"""Random numbers by counting: each depends on its row's seed, the step and its place alone, never on the rest of the batch."""
+"""Random numbers by counting: each depends on its row's seed, the step and its place alone, never on the rest of the batch.
+
+And torch's own generator, for one use of a seed apart from others.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,18 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+
+STARTS = 0xD1B54A32D192ED03
+LIMITS = 0x9E3779B97F4A7C15
+"""Uses of a seed: codes among which a search begins, and pictures that tell what a solver can reach."""
+
+
+def generator_for(use: int, seed: int) -> torch.Generator:
+    """One that draws otherwise than `manual_seed(seed)`, with which people draw the pictures that they test solvers on.
+
+    Else these were among a search's starts, and found at once.
+    """
+    return torch.Generator().manual_seed((seed ^ use) % 2**63)
 
 
 def row_seeds(seeds: Sequence[int], repeats: int, device: torch.device) -> Tensor:

@@ -95,7 +95,7 @@ def test_the_limit_is_what_a_solve_of_its_own_picture_reaches() -> None:
     far = good(pictures(1) + 0.3 * torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0)), Identity())
     assert "the prior is the limit" in diagnose(far, 0, Typicality(prior), limit=limit_of(good, Identity()))[1]
     blind = Latent(prior, steps=0, candidates=1, restarts=1)
-    stuck = blind(pictures(1), Identity())
+    stuck = blind(pictures(1), Identity(), seeds=[1])
     assert "the solver is the limit" in diagnose(stuck, 0, Typicality(prior), limit=limit_of(blind, Identity()))[1]
 
 

@@ -9,6 +9,7 @@ import torch
 from prior_support import CLASSES, made
 from test_tuned import measured
 
+from priorsolve.counter_rng import STARTS, generator_for
 from priorsolve.operators.base import Identity
 from priorsolve.solvers import Latent, Staged
 from priorsolve.solvers.tuned import Tuned
@@ -34,7 +35,7 @@ def test_the_best_of_the_class_begins() -> None:
     """With every candidate drawn by hand."""
     prior = made("biggan")
     y, size = measured(prior, 1), prior.spaces["z"][0]
-    codes = prior.sample(20, torch.Generator().manual_seed(0))
+    codes = prior.sample(20, generator_for(STARTS, 0))
     images = prior.decode(codes[:, :size] * 0.5, "z", label=torch.full((20,), 3))
     best = (images - y).square().flatten(1).mean(1).argmin()
     found = Tuned(prior, steps=0, candidates=20, sample_std=0.5, label=3)(y, Identity())

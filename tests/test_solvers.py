@@ -13,6 +13,7 @@ from solvers_support import SHAPE, least_squares, linear, pictures, random_mask
 from torch import Tensor
 
 from priorsolve.consistency import put_back
+from priorsolve.counter_rng import STARTS, generator_for
 from priorsolve.losses import Loss, huber, l1, l2
 from priorsolve.operators.base import Identity, Operator
 from priorsolve.operators.blur import disk_blur, gaussian_blur, motion_blur
@@ -122,7 +123,7 @@ def test_the_best_seen_comes_out_even_if_the_way_led_off() -> None:
 def test_no_steps_keep_the_best_candidate() -> None:
     prior, y = linear(), pictures(2)
     solution = Latent(prior, steps=0, restarts=3, candidates=50, seed=5)(y, Identity())
-    codes = prior.sample(50, torch.Generator().manual_seed(5))
+    codes = prior.sample(50, generator_for(STARTS, 5))
     misfit = (prior.decode(codes)[None] - y[:, None]).square().flatten(2).mean(2)
     torch.testing.assert_close(solution.codes["z"], codes[misfit.argmin(1)])
     torch.testing.assert_close(solution.misfit, misfit.amin(1))
@@ -192,7 +193,7 @@ def test_foreign_operators_equal_ours(plain: bool) -> None:
     """Of unequal seeds, with restarts, and with one image done long before the other."""
     prior, ours = linear(), random_mask(3, 1, 8, 8)
     physics, y = Physics(ours.known.double()), ours.A(pictures(3))
-    y[1] = (prior.decode(prior.sample(8, torch.Generator().manual_seed(5))[6:7]) * ours.known[1])[0]
+    y[1] = (prior.decode(prior.sample(8, generator_for(STARTS, 5))[6:7]) * ours.known[1])[0]
     # where a foreign operator measured nothing nobody knows, so that the misfit is a mean over all pixels
     rescale = ours.known.double().mean((1, 2, 3))
     solver = Latent(prior, steps=24, restarts=3, candidates=8, noise=1e-6)

@@ -11,6 +11,7 @@ import torch
 from solvers_support import SHAPE, difference, least_squares, linear, pictures, random_mask
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from priorsolve.counter_rng import STARTS, generator_for
 from priorsolve.operators.base import Identity
 from priorsolve.priors import LinearPrior
 from priorsolve.solvers import Latent, Stop
@@ -138,7 +139,7 @@ def test_an_image_that_stopped_stays_where_an_operator_must_see_all() -> None:
 
 def test_a_finished_image_leaves_and_the_others_go_on() -> None:
     prior, operator, y = linear(), Tally(), pictures(2)
-    y[0] = prior.decode(prior.sample(4, torch.Generator().manual_seed(0)))[2]  # one of its own candidates: solved at once
+    y[0] = prior.decode(prior.sample(4, generator_for(STARTS, 0)))[2]  # one of its own candidates: solved at once
     solution = Latent(prior, steps=30, restarts=1, candidates=4, noise=1e-4)(y, operator)
     assert solution.stopped == (Stop.noise, Stop.budget)
     assert solution.steps.tolist() == [0, 30]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
+from priorsolve.counter_rng import LIMITS, generator_for
 from priorsolve.operators.base import Operator
 from priorsolve.priors.base import Prior
 from priorsolve.recipe.recipe import Recipe
@@ -18,7 +19,6 @@ WITHIN = 0.1
 """A residual this near to the noise, relative to it, is the noise."""
 NEAR = 2.0
 """A residual up to this many times the one on the prior's own picture says nothing against the prior."""
-_OTHER = 0x9E3779B97F4A7C15
 
 
 def diagnose(
@@ -90,8 +90,8 @@ class Limits:
         return [self._known] * len(seeds)
 
     def _reached(self, operator: Operator, seeds: Sequence[int], batch: int | None) -> list[float]:
-        """Pictures are drawn with other seeds, since with its own a solver would find the code among its candidates."""
-        codes = [self._prior.sample(1, torch.Generator().manual_seed((seed ^ _OTHER) % 2**63)) for seed in seeds]
+        """Pictures are drawn apart from what the solver draws, or it would find the code among its candidates."""
+        codes = [self._prior.sample(1, generator_for(LIMITS, seed)) for seed in seeds]
         with torch.no_grad():  # one by one, since all may not fit
             y = torch.cat([operator.select(torch.tensor([i])).A(self._prior.decode(code)) for i, code in enumerate(codes)])
         solution, _ = solve_fitting(self._solver, y, operator, seeds=seeds, batch=batch)

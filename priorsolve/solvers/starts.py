@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from priorsolve.counter_rng import STARTS, generator_for
 from priorsolve.losses import Loss
 from priorsolve.priors.base import Prior
 from priorsolve.showing import shown
@@ -94,5 +95,5 @@ def best_sampled(
 
 
 def _sample(prior: Prior, space: str, seed: int, count: int, kept: Kept | None) -> Codes:
-    codes = prior.sample(count, torch.Generator().manual_seed(seed), space)
+    codes = prior.sample(count, generator_for(STARTS, seed), space)
     return codes if kept is None else kept(codes, [seed] * count)
