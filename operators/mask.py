@@ -65,8 +65,9 @@ class Mask(Masking):
         if not bool(((known >= 0) & (known <= 1)).all()):
             low, high = known.min().item(), known.max().item()
             raise ValueError(f"Mask: values must lie in [0, 1], 1 where a pixel is known, got {low:g} to {high:g}; scale or clamp them")
-        known = known.detach().clone() if known.is_floating_point() else known.to(torch.float32)
-        self.register_buffer("known", known.reshape(*[1] * (4 - known.ndim), *known.shape))
+        with torch.inference_mode(False):  # a tensor made in inference mode would break the solve that meets it
+            known = known.detach().clone() if known.is_floating_point() else known.to(torch.float32, copy=True)
+            self.register_buffer("known", known.reshape(*[1] * (4 - known.ndim), *known.shape))
 
     @property
     def batch(self) -> int | None:

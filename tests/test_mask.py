@@ -247,3 +247,14 @@ def test_what_lies_in_a_hole_is_no_part_of_a_composition_s_pseudo_inverse_either
         dirty = torch.where(known > 0, y, hole)
         torch.testing.assert_close(operator.A_dagger(dirty), operator.A_dagger(y))
     assert bool(operator.A_dagger(torch.where(known > 0, torch.nan, y)).isnan().any()), "what was measured counts"
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bool])
+@pytest.mark.parametrize("each", [1, 2])
+def test_a_mask_made_in_inference_mode_serves_a_solve(kind: torch.dtype, each: int) -> None:
+    with torch.inference_mode():
+        given = (torch.arange(64 * each).view(each, 1, 8, 8) % 3 > 0).to(kind)
+        masks = Mask(given), Mask(given).select(torch.tensor([0] * 2)), join_masks([Mask(given[:1]), Holes(half="left")], (3, 8, 8))
+    for mask in masks:
+        x = torch.rand(2, 3, 8, 8, requires_grad=True)
+        assert torch.autograd.grad(mask.A(x).sum(), x)[0].sum() > 0
