@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import final
+from typing import final, overload
 
 import torch
 from torch import Tensor, nn
 
 from priorsolve.operators.krylov import least_squares
+from priorsolve.showing import shown
 from priorsolve.types import Images, Measurements, Shape
 
 _SEED, _TRIALS = 20201128, 6
@@ -165,6 +166,13 @@ class LinearOperator(Operator, ABC):
         self._check_batch(y)
         return self._A_dagger(y) if len(y) else _none(y, shape)
 
+    @overload
+    def __matmul__(self, inner: LinearOperator) -> LinearOperator: ...
+    @overload
+    def __matmul__(self, inner: Operator) -> Operator: ...
+    def __matmul__(self, inner: Operator) -> Operator:
+        return super().__matmul__(inner)
+
 
 class Identity(LinearOperator):
     """Nothing happened to the picture but noise.
@@ -185,13 +193,13 @@ class Identity(LinearOperator):
         return inside
 
     def _A(self, x: Images) -> Measurements:
-        return x
+        return x.clone()  # a caller may add noise in place
 
     def _A_adjoint(self, y: Measurements) -> Images:
-        return y
+        return y.clone()
 
     def _A_dagger(self, y: Measurements) -> Images:
-        return y
+        return y.clone()
 
 
 class _Composition(Operator, ABC):
@@ -269,12 +277,18 @@ class ComposedLinear(_Composition, LinearOperator):
         return [part for part in factors(self) if isinstance(part, LinearOperator)]
 
 
+@overload
+def compose(operators: Sequence[LinearOperator]) -> LinearOperator: ...
+@overload
+def compose(operators: Sequence[Operator]) -> Operator: ...
 def compose(operators: Sequence[Operator]) -> Operator:
     """One operator that applies `operators` in order, first damage first; compositions are flattened.
 
     Raises:
-        ValueError: one of them is not an `Operator`.
+        ValueError: `operators` is no list, or one of them is not an `Operator`.
     """
+    if not isinstance(operators, Sequence) or isinstance(operators, str):
+        raise ValueError(f"compose: operators is {shown(operators)}; give a list of operators, first damage first")
     for operator in operators:
         if not isinstance(operator, Operator):
             kind = f"the class {operator.__name__}" if isinstance(operator, type) else f"a {type(operator).__name__}"

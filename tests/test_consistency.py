@@ -204,3 +204,13 @@ def test_measurements_come_to_the_pictures_type_and_one_may_serve_all() -> None:
     found = put_back(x, A.A(y), A)
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, torch.cat([put_back(row[None], A.A(y).float(), A) for row in x]))
+
+
+def test_a_composition_of_linear_operators_is_linear_for_the_type_checker_too() -> None:
+    A: LinearOperator = Gray() @ Downsample(2)
+    B: LinearOperator = compose([Downsample(2), Gray()])
+    C: Operator = A @ JPEG(50)
+    assert isinstance(B, LinearOperator)
+    assert not isinstance(C, LinearOperator)
+    x, y = pictures(0), A.A(pictures(1))
+    assert put_back(x, y, Gray() @ Downsample(2)).shape == x.shape

@@ -11,9 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from laws_support import check_everywhere, few
 
-from priorsolve.operators.base import Identity, Operator
+from priorsolve.operators.base import Identity, LinearOperator, Operator
 from priorsolve.operators.blur import Blur, Padding, disk_blur, gaussian_blur, motion_blur
 from priorsolve.operators.clip import Clip
+from priorsolve.operators.downsample import Downsample
+from priorsolve.operators.gray import Gray
+from priorsolve.operators.holes import Holes
 from priorsolve.operators.jpeg import JPEG
 from priorsolve.operators.laws import check_laws, pseudo_inverse
 from priorsolve.operators.quantize import Quantize
@@ -104,3 +107,31 @@ def test_linear_compositions(outer: Operator, inner: Operator) -> None:
 def test_compositions_with_nonlinear(first: Operator, then: Operator) -> None:
     check_laws(then @ first, SHAPE, batch=3)
     check_laws(SENSING[0] @ then @ first, SHAPE)
+
+
+@pytest.mark.parametrize(
+    "operator",
+    [
+        Identity(),
+        Downsample(1),
+        Downsample(2, "nearest"),
+        Blur(torch.ones(1, 1)),
+        Holes(half="left"),
+        Clip(-9, 9),
+        Quantize(256),
+        Gray([1.0, 0.0, 0.0]),
+    ],
+    ids=str,
+)
+def test_a_measurement_is_no_window_to_the_picture(operator: Operator) -> None:
+    """`y = A.A(x); y += noise` left its noise in the caller's picture."""
+    x = torch.rand(1, 3, 8, 8)
+    before = x.clone()
+    operator.A(x).fill_(7)
+    assert torch.equal(x, before)
+    if isinstance(operator, LinearOperator):
+        y = operator.A(x)
+        kept = y.clone()
+        operator.A_adjoint(y).add_(7)
+        operator.A_dagger(y).add_(7)
+        assert torch.equal(y, kept)

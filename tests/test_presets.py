@@ -338,7 +338,7 @@ def test_digits(small: dict[str, Path], name: str) -> None:
 def test_those_of_the_zoo(digiface64: Prior, name: str) -> None:
     recipe = quick(name)
     assert recipe.prior == "digiface64"
-    assert float(ran(recipe, digiface64).misfit) < 1
+    assert float(ran(recipe, digiface64).misfit) < 1.1
 
 
 # -- what the presets needed of the solvers ----------------------------------------------------------------------------------------------

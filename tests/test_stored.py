@@ -27,7 +27,7 @@ def solved(count: int = 3, dtype: torch.dtype = torch.float64) -> Solution:
     y = operator.A(pictures(count, dtype))
     if count:
         y[0] = operator.A(linear(dtype).decode(torch.zeros(1, 4, dtype=dtype)))[0]
-    return Latent(linear(dtype), steps=25, restarts=3, plateau=6, noise=0.02)(y, operator)
+    return Latent(linear(dtype), steps=25, restarts=3, plateau=6, noise=0.02, seed=2)(y, operator)
 
 
 def same(a: Solution, b: Solution) -> bool:
