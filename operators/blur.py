@@ -88,6 +88,8 @@ class Blur(LinearOperator):
     def _A_dagger(self, y: Measurements) -> Images:
         if self.padding != "circular":
             return super()._A_dagger(y)
+        if y.dtype not in (torch.float32, torch.float64):  # half precision has no FFT of every length
+            return self._A_dagger(y.float()).to(y)
         size = y.shape[-2:]
         point = torch.zeros(1, 1, *size, dtype=y.dtype, device=y.device)
         point[..., 0, 0] = 1

@@ -45,8 +45,9 @@ def damped_least_squares(A: Map, A_adjoint: Map, y: Tensor, damping: float, *, s
 
 def _solved(solve: _Solve, A: Map, A_adjoint: Map, y: Tensor) -> Tensor:
     apply: Any = _Solved.apply
-    x: Tensor = apply(solve, A, A_adjoint, y)
-    return x
+    wide = y if y.dtype in (torch.float32, torch.float64) else y.float()  # sums of squares overflow or stall in fewer digits
+    x: Tensor = apply(solve, A, A_adjoint, wide)
+    return x.to(y.dtype)
 
 
 @final
