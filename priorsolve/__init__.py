@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from priorsolve.run.restoration import Options, restore
     from priorsolve.sampling import Samples, solve_several
 
+__version__ = "0.1.0"
+
 __all__ = [
     "Options",
     "Recipe",
@@ -70,4 +72,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

@@ -1,16 +1,25 @@
 """How far an estimate is from what was measured: one number per image.
 
-Losses that need weights are in `losses.lpips` and `losses.features`.
+Losses that need weights are in `losses.lpips` and `losses.features`; `LPIPS` is imported when it is asked for.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from priorsolve.losses.base import Distance, Loss, prepared
 from priorsolve.losses.mixture import Mixture
 from priorsolve.losses.pixel import L1, L2, DeadZone, Huber, huber, l1, l2
 from priorsolve.losses.pyramid import LaplacianPyramid, MultiResolution
 
+if TYPE_CHECKING:
+    from priorsolve.losses.lpips import LPIPS
+
 __all__ = [
     "L1",
     "L2",
+    "LPIPS",
     "DeadZone",
     "Distance",
     "Huber",
@@ -23,3 +32,13 @@ __all__ = [
     "l2",
     "prepared",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "LPIPS":
+        raise AttributeError(f"module 'priorsolve.losses' has no attribute {name!r}")
+    return import_module("priorsolve.losses.lpips").LPIPS
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})
