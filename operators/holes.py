@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Literal, TypeAlias, final, get_args
+from typing import Any, Literal, TypeAlias, final, get_args
 
 import numpy
 import torch
@@ -20,6 +21,7 @@ from priorsolve.operators.mask import Masking
 from priorsolve.operators.photo_holes import PhotoHoles
 from priorsolve.operators.scratches import Scratches
 from priorsolve.photos.pictures import picture_size
+from priorsolve.showing import checked_seed, is_number, shown
 from priorsolve.types import Shape
 
 _LOSSLESS = ("PNG", "TIFF", "BMP", "PPM", "GIF")
@@ -69,12 +71,15 @@ class Holes(Masking):
         scratches: Scratches | None = None,
     ) -> None:
         super().__init__()
+        if file is not None and not isinstance(file, str | os.PathLike):
+            raise ValueError(f"Holes: file is {shown(file)}; give the path of an image, or Mask(known) for a mask at hand, 1 where known")
+        seed, boxes = checked_seed(seed, "Holes"), _checked_boxes(boxes)
         self._is_ours = file is not None and Path(file).resolve() in {path.resolve() for path in masks()}
         self._given = {"file": file, "hole": hole, "boxes": boxes, "strokes": strokes, "pixels": pixels, "half": half, "seed": seed}
         self._marks = Marks(alpha, colour, tolerance, grow, None if scratches is None else Scratches.model_validate(scratches))
         if hole not in ("white", "black"):
             raise ValueError(f"Holes: hole is the colour of the holes in the file, white or black, got {hole!r}")
-        self._boxes = _checked_boxes(boxes)
+        self._boxes = boxes or []
         self._picture = None if file is None else _read(Path(file), hole)
         drawings: list[Drawing] = []
         if self._picture is not None:
@@ -86,8 +91,8 @@ class Holes(Masking):
                 raise ValueError(f"Holes: there are no strokes {strokes!r}; choose one of {', '.join(BRUSHES)}")
             drawings.append(partial(draw_strokes, thickness=strokes, seed=seed))
         if pixels is not None:
-            if not 0 < pixels < 1:
-                raise ValueError(f"Holes: pixels is the fraction of pixels lost, between 0 and 1, got {pixels}")
+            if not is_number(pixels) or not 0 < pixels < 1:
+                raise ValueError(f"Holes: pixels is the fraction of pixels lost, between 0 and 1, got {shown(pixels)}")
             drawings.append(partial(draw_pixels, fraction=pixels, seed=seed))
         if half is not None:
             if half not in get_args(Half):
@@ -239,11 +244,20 @@ def _known(drawings: tuple[Drawing, ...], height: int, width: int, dtype: torch.
         return (1 - holes)[None, None].to(device, dtype)
 
 
-def _checked_boxes(boxes: list[list[float]] | None) -> tuple[tuple[float, ...], ...]:
-    for box in boxes or []:
-        if len(box) != 4 or not (0 <= box[0] < box[2] and 0 <= box[1] < box[3]):
-            raise ValueError(f"Holes: a box is [left, top, right, bottom] with 0 ≤ left < right and 0 ≤ top < bottom, got {box}")
-    return tuple(tuple(box) for box in boxes or [])
+def _checked_boxes(boxes: Any) -> list[list[float]] | None:
+    """As a list of lists, which arrays and tensors become."""
+    boxes = boxes.tolist() if hasattr(boxes, "tolist") else boxes
+    if boxes is None:
+        return None
+    if not isinstance(boxes, Sequence) or isinstance(boxes, str):
+        raise ValueError(f"Holes: boxes is {shown(boxes)}; give a list of boxes, [[left, top, right, bottom]]")
+    for box in boxes:
+        if is_number(box):
+            raise ValueError(f"Holes: boxes is {shown(boxes)}; a single box is a list too, [[left, top, right, bottom]]")
+        sized = isinstance(box, Sequence) and len(box) == 4 and all(map(is_number, box))
+        if not sized or not (0 <= box[0] < box[2] and 0 <= box[1] < box[3]):
+            raise ValueError(f"Holes: a box is [left, top, right, bottom] with 0 ≤ left < right and 0 ≤ top < bottom, got {shown(box)}")
+    return [list(box) for box in boxes]
 
 
 def _read(file: Path, hole: Literal["white", "black"]) -> Tensor:

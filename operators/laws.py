@@ -5,14 +5,14 @@ Each law returns how far it is from true, relative to the sizes compared: 0 is e
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from priorsolve.operators.base import OF_EACH, LinearOperator, Operator
-from priorsolve.showing import shown
+from priorsolve.showing import is_whole, shown
 from priorsolve.types import Shape
 
 Law: TypeAlias = Callable[..., float]
@@ -154,6 +154,8 @@ def check_laws(operator: Operator, in_shape: Shape, *, batch: int | None = None,
     _must_be_ours(operator, "check_laws")
     if dtype not in TOLERANCE:
         raise ValueError(f"check_laws: dtype is {dtype}; laws are kept in {' and '.join(map(str, TOLERANCE))}")
+    if not isinstance(in_shape, Sequence) or not all(map(is_whole, in_shape)):
+        raise ValueError(f"check_laws: in_shape is {shown(in_shape)}; give (C, H, W), such as (3, 32, 32)")
     batch = batch or operator.batch or 2
     for name, law in laws(operator).items():
         try:

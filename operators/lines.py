@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from priorsolve.operators.mask import Masking
+from priorsolve.showing import checked_seed, is_number, is_whole, shown
 from priorsolve.types import Shape
 
 _FINE = 4
@@ -41,11 +42,11 @@ class Lines(Masking):
 
     def __init__(self, count: int, width: float = 0.08, seed: int = 0) -> None:
         super().__init__()
-        if not 1 <= count <= _MOST:
-            raise ValueError(f"Lines: count is how many strokes there are, 1 to {_MOST}, got {count}")
-        if not 0 < width < 1:
-            raise ValueError(f"Lines: width is a fraction of the picture's side, between 0 and 1, got {width}")
-        self.count, self.width, self.seed = count, width, seed
+        if not is_whole(count) or not 1 <= count <= _MOST:
+            raise ValueError(f"Lines: count is how many strokes there are, a whole number from 1 to {_MOST}, got {shown(count)}")
+        if not is_number(width) or not 0 < width < 1:
+            raise ValueError(f"Lines: width is a fraction of the picture's side, between 0 and 1, got {shown(width)}")
+        self.count, self.width, self.seed = int(count), width, checked_seed(seed, "Lines")
 
     def extra_repr(self) -> str:
         return f"count={self.count}, width={self.width}, seed={self.seed}"

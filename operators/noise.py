@@ -45,7 +45,8 @@ class Noise(ABC):
         generators = several * len(y) if isinstance(rng, Generator) else several
         if len(generators) != len(y):
             raise ValueError(f"{self}: expected one generator per image, {len(y)}, got {len(generators)}")
-        noisy = torch.stack([self._noisy(image, generator) for image, generator in zip(y, generators, strict=True)]) if len(y) else y
+        known = y if where is None else torch.where((where > 0) | y.isfinite(), y, 0)  # what is no number in a hole is no matter
+        noisy = torch.stack([self._noisy(image, generator) for image, generator in zip(known, generators, strict=True)]) if len(y) else y
         return noisy if where is None else torch.where(where > 0, noisy, y)
 
     @abstractmethod
@@ -96,8 +97,7 @@ class Poisson(Noise):
         self.peak: float = peak
 
     def _noisy(self, y: Tensor, rng: Generator) -> Tensor:
-        photons = self.peak * y.detach().clamp_min(0).to("cpu", torch.float64)
-        return (torch.poisson(photons, generator=rng) / self.peak).to(y)
+        return (_counted(self, y, self.peak, rng) / self.peak).to(y)
 
     def rms(self, y: Measurements, where: Tensor | None = None) -> PerImage:
         return (_mean(y.clamp_min(0), where) / self.peak).sqrt()
@@ -140,8 +140,7 @@ class Photons(Noise):
         self.peak, self.dead = peak, dead
 
     def _noisy(self, y: Tensor, rng: Generator) -> Tensor:
-        photons = self.peak * y.detach().clamp_min(0).to("cpu", torch.float64)
-        counted = torch.poisson(photons, generator=rng) / self.peak
+        counted = _counted(self, y, self.peak, rng) / self.peak
         alive = torch.rand(y.shape[-2:], generator=rng, device="cpu", dtype=torch.float32) >= self.dead
         return (counted * alive).clamp(0, 1).to(y)
 
@@ -157,6 +156,8 @@ class Chain(Noise):
     """Several noises, one after the other: `Chain([Poisson(100), Gaussian(0.01)])` is a camera's. None at all is no noise."""
 
     def __init__(self, noises: Sequence[Noise]) -> None:
+        if not isinstance(noises, Sequence) or not all(isinstance(noise, Noise) for noise in noises):
+            raise ValueError(f"Chain: noises is {shown(noises)}; give a list of noises, such as [Poisson(100), Gaussian(0.01)]")
         self.noises = tuple(noises)
 
     def _noisy(self, y: Tensor, rng: Generator) -> Tensor:
@@ -175,6 +176,14 @@ class Chain(Noise):
 
     def __repr__(self) -> str:
         return f"Chain({', '.join(map(repr, self.noises))})"
+
+
+def _counted(noise: Noise, y: Tensor, peak: float, rng: Generator) -> Tensor:
+    """How many photons arrive, on the CPU. Raises ValueError for light that is no number."""
+    photons = peak * y.detach().clamp_min(0).to("cpu", torch.float64)
+    if not bool(photons.isfinite().all()):
+        raise ValueError(f"{noise}: cannot count NaN or infinite values of the measurement; say by `where` what was measured")
+    return torch.poisson(photons, generator=rng)
 
 
 def check_photons(name: str, peak: float, dead: float = 0.0) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from priorsolve.operators.base import Operator
 from priorsolve.operators.noise import check_photons
+from priorsolve.showing import checked_seed
 from priorsolve.types import Images, Measurements, Shape
 
 _LEAST = 1e-3
@@ -35,7 +36,7 @@ class FixedPhotons(Operator):
     def __init__(self, peak: float, dead: float = 0.0, seed: int = 0) -> None:
         super().__init__()
         check_photons("FixedPhotons", peak, dead)
-        self.peak, self.dead, self.seed = peak, dead, seed
+        self.peak, self.dead, self.seed = peak, dead, checked_seed(seed, "FixedPhotons")
 
     def extra_repr(self) -> str:
         return f"peak={self.peak}, dead={self.dead}, seed={self.seed}"

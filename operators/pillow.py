@@ -66,9 +66,9 @@ class PillowJPEG(Operator):
 
     def __init__(self, quality: int = 50) -> None:
         super().__init__()
-        if not is_number(quality) or not 1 <= quality <= 100:
-            raise ValueError(f"PillowJPEG: quality must be from 1 to 100, got {shown(quality)}")
-        self.quality = quality
+        if not is_number(quality) or not 1 <= quality <= 100 or quality % 1:
+            raise ValueError(f"PillowJPEG: quality must be a whole number from 1 to 100, got {shown(quality)}")
+        self.quality = int(quality)
 
     @property
     def stand_in(self) -> str:

@@ -13,7 +13,7 @@ from torch import Tensor
 from priorsolve.operators.base import LinearOperator, shape_text
 from priorsolve.operators.pairs import in_pairs
 from priorsolve.operators.transforms import TRANSFORMS
-from priorsolve.showing import is_number, is_whole, must_be_number, shown
+from priorsolve.showing import checked_seed, is_number, is_whole, must_be_number, shown
 from priorsolve.types import Images, Measurements, Shape
 
 
@@ -38,12 +38,10 @@ class Sensing(LinearOperator, ABC):
             raise ValueError(f"{name}: m must be a whole number of 1 or more, got {shown(m)}")
         if ratio is not None and not (is_number(ratio) and 0 < ratio < math.inf):
             raise ValueError(f"{name}: ratio must be above 0, got {shown(ratio)}")
-        if not is_whole(seed) or not -(2**63) <= seed < 2**64:
-            raise ValueError(f"{name}: seed must be a whole number of 64 bits, got {shown(seed)}")
         sized = isinstance(shape, Sequence) and len(shape) == 3 and all(is_whole(side) and side >= 1 for side in shape)
         if shape is not None and not sized:
             raise ValueError(f"{name}: shape must be [C, H, W], such as [3, 64, 64], got {shown(shape)}")
-        self.m, self.ratio, self.seed = m, ratio, seed
+        self.m, self.ratio, self.seed = m, ratio, checked_seed(seed, name)
         self.shape = None if shape is None else tuple(shape)
 
     @property
@@ -135,7 +133,7 @@ class GaussianSensing(Sensing):
                 f"use fast_sensing / FastSensing({amount}, seed={seed}), which stores no matrix, or raise limit_gb"
             )
         with torch.inference_mode(False):
-            rng = torch.Generator().manual_seed(seed)
+            rng = torch.Generator().manual_seed(self.seed)
             matrix = torch.randn(self.rows, self.n, generator=rng, dtype=torch.float32, device="cpu")
             self.register_buffer("matrix", matrix.div_(math.sqrt(self.rows)))
 
@@ -184,7 +182,7 @@ class FastSensing(Sensing):
         if self.rows > self.n:
             raise ValueError(f"{self}: can measure at most n = {self.n} numbers of such an image, got m = {self.rows}")
         with torch.inference_mode(False):
-            rng = torch.Generator().manual_seed(seed)
+            rng = torch.Generator().manual_seed(self.seed)
             signs = torch.randint(0, 2, (self.n,), generator=rng, dtype=torch.int8, device="cpu") * 2 - 1
             chosen = torch.randperm(self.n, generator=rng, device="cpu")[: self.rows].sort().values
             self.register_buffer("signs", signs)

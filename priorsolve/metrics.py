@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
+from priorsolve.showing import shown
 from priorsolve.types import Images, PerImage
 
 
@@ -27,17 +29,27 @@ class Metric:
     """Have the files that it needs on this machine, before a run and not after it. Raises FetchError."""
 
     def __call__(self, images: Images, reference: Images) -> PerImage:
-        if images.ndim != 4:
-            raise ValueError(f"{self.name} takes images (B, C, H, W), not {tuple(images.shape)}")
-        if reference.shape != images.shape:
-            raise ValueError(f"{self.name}: images are {tuple(images.shape)}, the reference is {tuple(reference.shape)}")
+        _must_compare(self.name, images, reference)
         with torch.no_grad():
             scores = self.function(images.clamp(0, 1), reference.clamp(0, 1).to(images.device))
         return scores.to(images.device, torch.float32)
 
 
+def _must_compare(name: str, images: Images, reference: Images) -> None:
+    """Raises ValueError where these are not pictures of one shape."""
+    for given in (images, reference):
+        if not isinstance(given, Tensor) or not given.is_floating_point():
+            told = given.dtype if isinstance(given, Tensor) else shown(given)
+            raise ValueError(f"{name} takes images as float tensors (B, C, H, W) in [0, 1], not {told}")
+    if images.ndim != 4:
+        raise ValueError(f"{name} takes images (B, C, H, W), not {tuple(images.shape)}")
+    if reference.shape != images.shape:
+        raise ValueError(f"{name}: images are {tuple(images.shape)}, the reference is {tuple(reference.shape)}")
+
+
 def psnr(images: Images, reference: Images) -> PerImage:
     """Peak signal-to-noise ratio in dB: -10 log₁₀ of the mean squared difference, infinite for equal images."""
+    _must_compare("psnr", images, reference)
     difference = images.cpu().double() - reference.cpu().double()  # not every device has float64
     return -10 * difference.square().flatten(1).mean(1).log10()
 
@@ -47,6 +59,7 @@ def ssim(images: Images, reference: Images) -> PerImage:
 
     Raises ValueError for images below 11×11, the window's size.
     """
+    _must_compare("ssim", images, reference)
     from skimage.metrics import structural_similarity  # slow to import, and needed by nothing else here
 
     compare: Callable[..., float] = structural_similarity
@@ -73,6 +86,7 @@ def lpips(images: Images, reference: Images) -> PerImage:
 
     Pictures below 64 pixels are enlarged to 64. Raises ValueError for pictures of other than 1 or 3 channels, FetchError without weights.
     """
+    _must_compare("lpips", images, reference)
     from priorsolve.losses.lpips import LPIPS  # needs weights, which few runs ask for
 
     return LPIPS("alex")(images.float(), reference.float(), torch.ones_like(images, dtype=torch.float32))

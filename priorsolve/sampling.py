@@ -15,7 +15,7 @@ from priorsolve.operators.noise import Noise, must_be_noise
 from priorsolve.showing import is_whole, shown
 from priorsolve.solvers import OnStep, Solution, Solves
 from priorsolve.solvers.averaged import with_images
-from priorsolve.solvers.checks import must_be_callback
+from priorsolve.solvers.checks import checked_seeds, must_be_callback
 from priorsolve.solvers.fit import solve_fitting
 from priorsolve.solvers.solution import shifted
 from priorsolve.types import HasA, Images, Measurements, PerImage
@@ -120,8 +120,9 @@ def solve_several(
     drawn, pictures = first.images.clone(), [finish(first)]
     solver, noise = solver.varied(), None if solver.samples else noise
     where = _measured(solver, y, operator) if where is None and noise is not None else where
+    seeds = checked_seeds([solver.seed] * len(y) if seeds is None else seeds, len(y))
     for i in range(1, k):
-        own = [(seed + i * _STRIDE) % 2**48 for seed in ([solver.seed] * len(y) if seeds is None else seeds)]
+        own = [(seed + i * _STRIDE) % 2**48 for seed in seeds]
         again = y if noise is None else noise(y, rng=[torch.Generator().manual_seed(seed) for seed in own], where=where)
         solution, batch = solve_fitting(
             solver, again, operator, seeds=own, on_step=shifted(on_step, i * solver.steps, k * solver.steps), batch=batch

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from numbers import Integral, Real
+from operator import index
 from pathlib import Path
 from typing import TypeGuard
 
@@ -25,6 +26,13 @@ def is_number(value: object) -> TypeGuard[float]:
 def is_whole(value: object) -> TypeGuard[int]:
     """Whether it is a whole number, and of a whole number's type."""
     return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def checked_seed(seed: object, who: str) -> int:
+    """As a plain number, which a numpy's becomes. Raises ValueError unless it is a whole one of 64 bits."""
+    if not is_whole(seed) or not -(2**63) <= seed < 2**64:
+        raise ValueError(f"{who}: seed must be a whole number of 64 bits, got {shown(seed)}")
+    return index(seed)
 
 
 def must_be_number(value: object, name: str) -> None:

@@ -141,7 +141,7 @@ ours: Any = ps.operators  # what follows gives its classes what their types do n
         (lambda: ours.Downsample("2"), "^Downsample: factor must be a whole number of at least 1, got '2'$"),
         (lambda: ours.PillowResize("2"), "^PillowResize: factor must be a whole number of at least 1, got '2'$"),
         (lambda: ours.JPEG("a"), "^JPEG: quality must be from 1 to 100, got 'a'$"),
-        (lambda: ours.PillowJPEG("a"), "^PillowJPEG: quality must be from 1 to 100, got 'a'$"),
+        (lambda: ours.PillowJPEG("a"), "^PillowJPEG: quality must be a whole number from 1 to 100, got 'a'$"),
         (lambda: ours.Quantize("a"), "^Quantize: levels must be a whole number of 2 or more, got 'a'$"),
         (lambda: ours.Clip("a", 1), "^Clip: low must be below high, got low='a' and high=1$"),
         (lambda: ours.Gray(["a", 1, 2]), r"^Gray: weights are three finite numbers .*, got \['a', 1, 2\]$"),

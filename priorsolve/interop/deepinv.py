@@ -8,6 +8,7 @@ The third way needs nothing: `solver(y, physics)` takes every deepinv physics. C
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from priorsolve.operators.base import LinearOperator, Operator, fewest, shape_text
 from priorsolve.operators.noise import Noise, must_be_noise
 from priorsolve.priors import Prior
-from priorsolve.showing import shown
+from priorsolve.showing import checked_seed, is_whole, shown
 from priorsolve.solvers import Solves, Staged
 from priorsolve.types import Images, Measurements, Shape
 
@@ -59,8 +60,10 @@ def to_physics(operator: Operator, noise: Noise | None = None, *, img_size: Shap
             f"to_physics needs one of priorsolve's operators, got {shown(operator)}; deepinv's own Physics(A=...) takes functions"
         )
     must_be_noise(noise, "to_physics", "; a noise model of deepinv's is set afterwards, with set_noise_model")
+    if not isinstance(img_size, Sequence) or isinstance(img_size, str) or not all(map(is_whole, img_size)):
+        raise ValueError(f"to_physics: img_size is {shown(img_size)}; give (C, H, W), such as (3, 64, 64)")
     kind = LinearOperatorPhysics if isinstance(operator, LinearOperator) else OperatorPhysics
-    return kind(operator, noise, tuple(img_size), seed)
+    return kind(operator, noise, tuple(img_size), checked_seed(seed, "to_physics"))
 
 
 class SolverReconstructor(Reconstructor):  # type: ignore[misc]

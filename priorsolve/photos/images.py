@@ -198,6 +198,8 @@ def write_image(path: str | Path, image: Tensor) -> None:
     path = checked_path(path, "write_image: path")
     if not isinstance(image, Tensor):
         raise ValueError(f"write_image: the image is {shown(image)}; give a float tensor (1 or 3, H, W)")
+    if not image.is_floating_point():
+        raise ValueError(f"write_image: the image is of {image.dtype}; give floats in [0, 1], 8-bit values divided by 255")
     write_tagged(path, image)
 
 

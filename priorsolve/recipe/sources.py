@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
 
 from priorsolve.recipe.components import RecipeError
+from priorsolve.showing import shown
 
 _GIVEN = "give a built-in name (`priorsolve list recipes` shows them all) or the path of a .yaml file"
 
@@ -20,6 +22,8 @@ def builtin_recipes() -> dict[str, Path]:
 
 def find_recipe(source: str | Path) -> Path:
     """The file of a recipe given by path or by the name of a built-in one. Raises RecipeError."""
+    if not isinstance(source, str | os.PathLike):
+        raise RecipeError(f"the recipe is {shown(source)}; {_GIVEN}")
     path = Path(source)
     if path.is_file():
         return path

@@ -45,6 +45,10 @@ class Staged:
         for stage in self.stages:
             if isinstance(stage, type) or not isinstance(stage, Solves):
                 raise ValueError(f"a stage is {shown(stage)}; it must be a solver, such as Latent(prior)")
+            if repr(stage.prior) != repr(self.prior) or stage.prior.spaces != self.prior.spaces:
+                raise ValueError(
+                    f"the stages have two priors, {self.prior} and {stage.prior}; one goes on with the codes of the one before"
+                )
         must_be_switch(self.mean, "mean")
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from errno import ENOENT
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from priorsolve.files import write_atomically
+from priorsolve.showing import checked_path, shown
 from priorsolve.solvers.solution import Solution
 from priorsolve.solvers.stopping import Stop
 
@@ -27,13 +29,17 @@ def save_solution(solution: Solution, path: str | Path) -> None:
     The tensors are `images`, `misfit`, `residual`, `steps`, `history` and `codes/NAME`; why each image stopped is in the metadata.
 
     Raises:
+        ValueError: that is no solution, or no path.
         OSError: the folder cannot be written.
     """
+    if not isinstance(solution, Solution):
+        raise ValueError(f"save_solution: expected a Solution, got {shown(solution)}; give what a solver returned, and then the path")
+    path = checked_path(path, "save_solution: path")
     tensors = {name: getattr(solution, name) for name in _RANKS} | {_CODES + name: codes for name, codes in solution.codes.items()}
     # copies: a file holds no two tensors that share memory, as parts of one solution may
     plain = {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
     metadata = {KIND: VERSION, "stopped": json.dumps([stop.name for stop in solution.stopped])}
-    write_atomically(Path(path), save(plain, metadata))
+    write_atomically(path, save(plain, metadata))
 
 
 def load_solution(path: str | Path) -> Solution:
@@ -43,8 +49,10 @@ def load_solution(path: str | Path) -> Solution:
         ValueError: the file holds no solution, or one that is damaged.
         OSError: it cannot be read.
     """
-    path = Path(path)
-    with path.open("rb"):  # a missing file and a folder say so in their own words
+    path = checked_path(path, "load_solution: path")
+    if not path.exists():
+        raise FileNotFoundError(ENOENT, "no such file; give one that save_solution wrote", str(path))
+    with path.open("rb"):  # a folder says so in its own words
         pass
     try:
         with safe_open(path, framework="pt") as file:
