@@ -60,7 +60,7 @@ class Latent(CodeSolver):
         label: the photo's class, where it is known: the code begins in it, wherever it begins, and moves from there. In z+c.
         bank: pictures drawn for `regressed`, `likely` and `in_domain`, once for a prior, and kept in the cache.
         halving: drop the worse half of the restarts at equal intervals until one is left (successive halving, Jamieson & Talwalkar 2016).
-        optimiser: adam, sgd, momentum (0.9), rmsprop, normalised (each vector moves by `lr`), or lbfgs.
+        optimiser: adam, sgd, momentum (0.9), rmsprop, normalised (each vector of n numbers moves by √n·`lr`), or lbfgs.
         beta1: Adam's first decay rate.
         lr: the learning rate, in units of the codes' spread under the prior; with `unit: raw` as it stands.
         unit: spread or raw.
