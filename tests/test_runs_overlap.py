@@ -12,11 +12,11 @@ import pytest
 import run_support as run
 
 from priorsolve.photos.names import Photo, find_photos
+from priorsolve.run.advance import OnAdvance
 from priorsolve.run.jobs import Reader, Work
 from priorsolve.run.keeping import Keeper
 from priorsolve.run.restoration import Options, equip
 from priorsolve.run.workbench import Ended, Turn, Workbench
-from priorsolve.solvers import OnStep
 
 pytestmark = pytest.mark.usefixtures("digiface64")
 
@@ -59,7 +59,7 @@ def test_batches_are_whole_whatever_cannot_be_read(tmp_path: Path, monkeypatch: 
     sizes: list[int] = []
     real = Workbench.solve
 
-    def counted(self: Workbench, turns: Sequence[Turn], on_step: OnStep | None = None) -> list[Ended]:
+    def counted(self: Workbench, turns: Sequence[Turn], on_step: OnAdvance | None = None) -> list[Ended]:
         sizes.append(len(turns))
         return real(self, turns, on_step)
 
@@ -96,7 +96,7 @@ def test_photos_of_many_jobs_are_not_read_far_ahead(tmp_path: Path, monkeypatch:
         held.append(50)
         return replace(work, jobs=work.jobs * 50)
 
-    def solved(self: Workbench, turns: Sequence[Turn], on_step: OnStep | None = None) -> list[Ended]:
+    def solved(self: Workbench, turns: Sequence[Turn], on_step: OnAdvance | None = None) -> list[Ended]:
         held.append(-len(turns))
         most.append(sum(held))
         return solve(self, turns, on_step)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn, track
@@ -19,13 +19,17 @@ from priorsolve.files import legible
 from priorsolve.types import Progress
 
 if TYPE_CHECKING:
+    from priorsolve.run.advance import Advance
     from priorsolve.run.degrade import Degraded
     from priorsolve.run.masks import Masked
     from priorsolve.run.records import Record
-    from priorsolve.solvers import Step
 
 SUMMARISED = ("beside the faces ", "no face was found", "written for the prior ", "the mask hides ", "the result is no larger ")
 """How notes begin that the summary repeats, with the number of photos."""
+ALMOST = 0.99
+"""What is shown at most while photos are at work: the last of all are still to be put together and written when they are solved."""
+STEADY = 600
+"""Over how many seconds the time left is told from: some photos take longer than others."""
 err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
@@ -98,7 +102,7 @@ class RunDisplay:
     """Progress of a restoration: photos done, time left, and the misfit of the batch at work."""
 
     def __init__(self, total: int, quiet: bool, as_json: bool) -> None:
-        self._as_json, self._done, self._in_flight = as_json, 0, 0.0
+        self._as_json, self._done, self._shown = as_json, 0, 0.0
         self._bar = Bar(
             TextColumn("restoring"),
             BarColumn(),
@@ -110,6 +114,7 @@ class RunDisplay:
             TextColumn("{task.fields[misfit]}", style="dim"),
             console=err,
             disable=quiet or as_json or not total,
+            speed_estimate_period=STEADY,
         )
         self._total = total
         self._summarised: Counter[str] = Counter()
@@ -122,17 +127,14 @@ class RunDisplay:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def step(self, step: Step) -> None:
+    def step(self, step: Advance) -> None:
         """The batch moved on."""
-        share = step.index / max(step.steps, 1)
-        self._in_flight = max(self._in_flight, share * len(step.misfit))
-        misfit = float(step.misfit.median())
-        self._bar.update(self._task, completed=min(self._done + self._in_flight, self._total), misfit=f"misfit {misfit:.2g}")
+        self._show(min(step.photos, ALMOST * self._total), misfit=f"misfit {float(step.misfit.median()):.2g}")
 
     def record(self, record: Record) -> None:
         """A photo is done, or failed."""
-        self._done, self._in_flight = self._done + 1, 0.0
-        self._bar.update(self._task, completed=self._done, photos=f"{self._done}/{self._total} photos")
+        self._done += 1
+        self._show(self._done, photos=f"{self._done}/{self._total} photos")
         if self._as_json:
             from priorsolve.run.records import data_of  # there already: the record is one of its
 
@@ -141,6 +143,11 @@ class RunDisplay:
         elif record.status == "failed":
             say(f"failed: {record.name}: {record.reason}")
         self._summarised.update(note.partition(" (")[0] for note in record.notes if note.startswith(SUMMARISED))
+
+    def _show(self, completed: float, **words: Any) -> None:
+        """What was shown once is not taken back: photos are solved before their records come."""
+        self._shown = max(self._shown, completed)
+        self._bar.update(self._task, completed=self._shown, **words)
 
     def summary(self) -> list[str]:
         """A line for each thing that was noted of photos, and of how many."""

@@ -16,6 +16,7 @@ from priorsolve.photos.names import Photo, output_names
 from priorsolve.recipe.build import DTYPES, build_noise, build_operators, build_prior, build_solver, device_called, dtype_of, refuse_marks
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.recipe.templates import is_per_photo
+from priorsolve.run.advance import OnAdvance
 from priorsolve.run.album import grey_of, share_colours, unshared
 from priorsolve.run.answers import Tools
 from priorsolve.run.claims import refuse_where_busy
@@ -38,7 +39,6 @@ from priorsolve.run.outfolder import (
 from priorsolve.run.plan import Plan, write_plan
 from priorsolve.run.records import Record, pending
 from priorsolve.run.workbench import Stop, Workbench
-from priorsolve.solvers import OnStep
 from priorsolve.types import Progress
 from priorsolve.typicality import Typicality
 
@@ -87,7 +87,7 @@ def restore(
     out: str | Path,
     options: Options | None = None,
     *,
-    on_step: OnStep | None = None,
+    on_step: OnAdvance | None = None,
     on_download: Progress | None = None,
 ) -> Iterator[Record]:
     """Restore files or folders into `out`, yielding each photo's record as it is done. Photos done before are skipped.
@@ -139,7 +139,9 @@ class Run:
         """Load the prior, fetching it if need be, and build what the recipe names, so that its errors come before any work."""
         return self._equipped(on_download, on_learning).tools
 
-    def records(self, on_step: OnStep | None = None, on_download: Progress | None = None, stop: Stop = lambda: False) -> Iterator[Record]:
+    def records(
+        self, on_step: OnAdvance | None = None, on_download: Progress | None = None, stop: Stop = lambda: False
+    ) -> Iterator[Record]:
         """Do what is left, until `stop` says so, and finish the album. Raises FolderBusyError when another run began on it meanwhile."""
         if self.todo:
             workbench = self._equipped(on_download).workbench

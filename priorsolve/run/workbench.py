@@ -12,11 +12,11 @@ from typing import TypeAlias
 
 from priorsolve.photos.identity import Identity, identify
 from priorsolve.photos.names import Photo
+from priorsolve.run.advance import Odometer, OnAdvance
 from priorsolve.run.answers import Answer, Tools, solve_jobs
 from priorsolve.run.jobs import Job, Reader, Work
 from priorsolve.run.keeping import Keeper
 from priorsolve.run.records import Record
-from priorsolve.solvers import OnStep
 
 Stop: TypeAlias = Callable[[], bool]
 """Asked before each batch whether to end there."""
@@ -38,6 +38,11 @@ class Opened:
     def photo(self) -> Photo:
         return self.work.photo
 
+    @property
+    def worth(self) -> float:
+        """Which part of the photo one of its jobs is."""
+        return 1 / len(self.work.jobs)
+
 
 @dataclass(frozen=True)
 class Failed:
@@ -58,15 +63,17 @@ class Workbench:
 
     def __init__(self, tools: Tools, reader: Reader, keeper: Keeper, fingerprint: Callable[[Photo], str], size: int) -> None:
         self._tools, self._reader, self._keeper, self._fingerprint = tools, reader, keeper, fingerprint
-        self._size, self._fits = size, size
+        self._size, self._fits, self._odometer = size, size, Odometer()
 
-    def records(self, photos: Iterable[Photo], on_step: OnStep | None = None, stop: Stop = lambda: False) -> Iterator[Record]:
+    def records(self, photos: Iterable[Photo], on_step: OnAdvance | None = None, stop: Stop = lambda: False) -> Iterator[Record]:
         """Do the photos, in order. What is solved is written, whatever ends it."""
         reading, writing = ThreadPoolExecutor(1, "reading"), ThreadPoolExecutor(1, "writing")
         written: deque[Future[Record]] = deque()
+        self._odometer = Odometer()
         try:
             for unread, turns in self._batches(photos, reading):
                 written += [writing.submit(self.keep, failed) for failed in unread]
+                self._odometer.add(len(unread))
                 if stop():
                     break
                 start = time.perf_counter()
@@ -89,19 +96,22 @@ class Workbench:
         except Exception as error:  # noqa: BLE001 (whatever it is, it must not stop the other photos)
             return Failed(photo, error, file)
 
-    def solve(self, turns: Sequence[Turn], on_step: OnStep | None = None) -> list[Ended]:
+    def solve(self, turns: Sequence[Turn], on_step: OnAdvance | None = None) -> list[Ended]:
         """Solve together, and tell which photos are ended; where that fails, each by itself, so that the culprit is found and named."""
         turns = [(opened, job) for opened, job in turns if not opened.failed]
         if not turns:
             return []
-        start = time.perf_counter()
+        start, worths = time.perf_counter(), [opened.worth for opened, _ in turns]
+        told = None if on_step is None else self._odometer.during(worths, on_step)
         try:
-            answers, self._fits = solve_jobs(self._tools, [job for _, job in turns], on_step, batch=self._fits)
+            answers, self._fits = solve_jobs(self._tools, [job for _, job in turns], told, batch=self._fits)
         except Exception as error:  # noqa: BLE001 (as above)
             if len(turns) > 1:
                 return [ended for turn in turns for ended in self.solve([turn], on_step)]
             turns[0][0].failed = True
+            self._odometer.add(1 - len(turns[0][0].answers) * worths[0])
             return [Failed(turns[0][0].photo, error, turns[0][0].work.file)]
+        self._odometer.add(sum(worths))
         seconds = (time.perf_counter() - start) / len(turns)
         ended: list[Ended] = []
         for (opened, _), answer in zip(turns, answers, strict=True):
