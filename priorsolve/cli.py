@@ -182,6 +182,7 @@ def benchmark(
     from rich.table import Table
 
     from priorsolve.command import console
+    from priorsolve.command.stopping import Stopping
     from priorsolve.comparison.benchmark import Benchmark
     from priorsolve.comparison.summary import CAPTION, cells, write_tables
     from priorsolve.comparison.variants import read_variants
@@ -200,17 +201,22 @@ def benchmark(
         with console.downloading(entry.recipe.prior, quiet) as on_download, console.learning(entry.recipe.prior, quiet) as on_learning:
             entry.run.prepare(on_download, on_learning)
     work = bench.baseline_work()
-    for entry in bench.entries:
-        if entry.run.todo:
-            say(f"{entry.name}: {len(entry.run.todo)} photos")
-        with console.RunDisplay(len(entry.run.todo), quiet, False) as display:
-            for record in entry.run.records(display.step):
-                display.record(record)
-    for record in track(bench.baseline_records(), "baselines", total=len(work), console=console.err, disable=quiet or not work):
-        if record.status == "failed":
-            console.say(f"failed: {record.name}: {record.reason}")
-    judged = track(bench.scores(), "judging", total=bench.expected(), console=console.err, disable=quiet)
-    scores = list(judged)
+    with Stopping(say) as stop:
+        for entry in bench.entries:
+            if stop():
+                break
+            if entry.run.todo:
+                say(f"{entry.name}: {len(entry.run.todo)} photos")
+            with console.RunDisplay(len(entry.run.todo), quiet, False) as display:
+                for record in entry.run.records(display.step, stop=stop):
+                    display.record(record)
+        silent = quiet or not work or stop()
+        for record in track(bench.baseline_records(stop), "baselines", total=len(work), console=console.err, disable=silent):
+            if record.status == "failed":
+                console.say(f"failed: {record.name}: {record.reason}")
+        scores = list(track(bench.scores(stop), "judging", total=bench.expected(), console=console.err, disable=quiet or stop()))
+    if stop.exit_code is not None:
+        raise typer.Exit(stop.exit_code)
     lines = write_tables(out, scores, CAPTION)
     bench.write_sheets()
     missing = bench.expected() - len(scores)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,8 @@ import run_support as run
 
 from priorsolve.cli import main
 from priorsolve.command.stopping import Stopping
+from priorsolve.comparison.benchmark import Benchmark
+from priorsolve.comparison.variants import read_variants
 from priorsolve.run.restoration import Options, Run
 
 pytestmark = pytest.mark.usefixtures("digiface64")
@@ -37,6 +41,43 @@ def test_once_finishes_the_batch_and_all_that_follows_is_done_by_the_next_run(tm
     assert main([*arguments, "--quiet"]) == 0
     assert len(run.records(tmp_path / "out")) == 12
     assert kept.items() <= run.records(tmp_path / "out").items()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_benchmark_keeps_the_batch_at_work_too(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    photos, out = run.photos(tmp_path / "in", 12), tmp_path / "out"
+    recipe = f"hole={run.recipe_file(tmp_path)}?solver.steps=20"
+    arguments = ["benchmark", recipe, "--photos", str(photos), "--out", str(out), "--metric", "psnr", "--batch-size", "4"]
+    process = run.command(*arguments)
+    run.wait_for(lambda: bool(run.records(out / "hole")))
+    process.send_signal(number)
+    said = process.communicate(timeout=100)[1]
+    assert process.returncode == code
+    assert "finishing the batch at work; once more stops at once\n" in said
+    assert said.endswith(STOPPED)
+    assert len(run.records(out / "hole")) in (4, 8)
+    assert list(out.rglob(".*")) == []
+    assert not list(out.rglob("baselines"))
+    assert not (out / "table.md").exists()
+
+
+def test_a_benchmark_stops_between_baselines_and_in_judging(tmp_path: Path) -> None:
+    bench = Benchmark(
+        read_variants([run.recipe_file(tmp_path)]), [run.photos(tmp_path / "in", 2)], tmp_path / "out", Options(), metrics=["psnr"]
+    )
+    (entry,) = bench.entries
+    assert len(list(entry.run.records())) == 2
+    whole = len(bench.baseline_work())
+    assert len(list(bench.baseline_records(after(3)))) == 3
+    assert len(bench.baseline_work()) == whole - 3
+    assert {score.photo for score in bench.scores(after(1))} == {"00.png"}
+    assert len(list(bench.baseline_records())) == whole - 3
+
+
+def after(times: int) -> Callable[[], bool]:
+    """Says that it is to stop once it was asked so many times."""
+    asked = itertools.count()
+    return lambda: next(asked) >= times
 
 
 def test_twice_stops_at_once(tmp_path: Path) -> None:

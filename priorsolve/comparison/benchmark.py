@@ -31,6 +31,7 @@ from priorsolve.run.measuring import measured_where
 from priorsolve.run.records import Record, pending, write_record
 from priorsolve.run.restoration import Options, Run
 from priorsolve.run.sheet import Row, write_sheet
+from priorsolve.run.workbench import Stop
 from priorsolve.types import Shape
 
 SHOWN = 8
@@ -112,9 +113,11 @@ class Benchmark:
                 work += [(contest, baseline, photo) for photo in todo]
         return work
 
-    def baseline_records(self) -> Iterator[Record]:
-        """Do that, one photo at a time, on the CPU."""
+    def baseline_records(self, stop: Stop = lambda: False) -> Iterator[Record]:
+        """Do that, one photo at a time, on the CPU, until `stop` says so."""
         for contest, baseline, photo in self.baseline_work():
+            if stop():
+                break
             folder = contest.place_of(baseline).folder
             record = Record(photo.name, "failed", contest.fingerprint(photo), seed=contest.seed(photo))
             try:
@@ -132,10 +135,12 @@ class Benchmark:
             write_record(folder, record)
             yield record
 
-    def scores(self) -> Iterator[Score]:
-        """One for each photo and method that succeeded."""
+    def scores(self, stop: Stop = lambda: False) -> Iterator[Score]:
+        """One for each photo and method that succeeded, until `stop` says so."""
         for contest in self.contests():
             for photo in self.photos:
+                if stop():
+                    return
                 records = [(place, record) for place in contest.places if (record := place.record_of(photo)) is not None]
                 if records:
                     clean, problem = contest.pose(photo)
