@@ -41,6 +41,24 @@ def test_small_pictures_are_enlarged_as_squares(tmp_path: Path) -> None:
     assert {sheet.getchannel(0).getpixel(corner) for corner in corners} == {round(small[0, 5, 3].item() * 255)}
 
 
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [
+        ("Übergröße é ñ.png", "Ubergrosse e n.png"),
+        ("a\u0308.png", "a.png"),
+        ("Łódź ×2…", "Lodz x2…"),
+        ("Ж日.png", "??.png"),
+        ("a\u200d😀", "a?"),
+    ],
+)
+def test_names_are_written_in_letters_that_the_font_has(tmp_path: Path, name: str, plain: str) -> None:
+    """It draws the same box for all others."""
+    for each in (name, plain):
+        row = Row(each, {each: picture(16)}, note=each, under={each: each})
+        write_sheet(tmp_path / f"{each == plain}.png", [row], remark=each)
+    assert (tmp_path / "True.png").read_bytes() == (tmp_path / "False.png").read_bytes()
+
+
 def test_many_rows_long_names_and_missing_pictures(tmp_path: Path) -> None:
     rows = [Row("a/very/long/path/" * 20 + f"\udcff{i}\n.png", {"restored": picture(16, i)}) for i in range(9)]
     rows.append(Row("odd", {"original": picture(200)}))

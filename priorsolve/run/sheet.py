@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import io
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +22,10 @@ Picture: TypeAlias = torch.Tensor | Image.Image
 PAPER, INK, FAINT, EMPTY = "#fbfbfa", "#333333", "#8a8a88", "#efefec"
 BOX, GAP, GUTTER, MARGIN = 192, 10, 44, 36  # 192 shows 8, 16, 32 and 64 pixels as whole squares
 CAPTION, UNDER, HEAD, FOOT = 40, 20, 34, 30
+STAND_IN = "?"
+LATIN = str.maketrans({"ß": "ss", "Æ": "AE", "æ": "ae", "Œ": "OE", "œ": "oe", "Ø": "O", "ø": "o", "Ł": "L", "ł": "l", "Đ": "D", "đ": "d",
+                       "ı": "i", "×": "x", "–": "-", "—": "-"})  # fmt: skip
+"""Letters that have no accent to be left out."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,7 @@ def _draw(rows: Sequence[Row], columns: list[str], closing: str) -> Image.Image:
     for stack in range(stacks):
         left = MARGIN + stack * (wide + GUTTER)
         for place, column in enumerate(columns):
-            pen.text((left + place * (BOX + GAP), MARGIN), _fit(pen, legible(column), head_font, BOX), fill=INK, font=head_font)
+            pen.text((left + place * (BOX + GAP), MARGIN), _fit(pen, _letters(column), head_font, BOX), fill=INK, font=head_font)
         for line, row in enumerate(rows[stack * deep : (stack + 1) * deep]):
             top = MARGIN + HEAD + line * high
             for place, column in enumerate(columns):
@@ -71,11 +77,11 @@ def _draw(rows: Sequence[Row], columns: list[str], closing: str) -> Image.Image:
                     sheet.paste(picture, (corner[0] + (BOX - picture.width) // 2, top + (BOX - picture.height) // 2))
                 else:
                     pen.rectangle((*corner, corner[0] + BOX - 1, top + BOX - 1), fill=EMPTY)
-                words = _fit(pen, legible(row.under.get(column, "")), name_font, BOX)
+                words = _fit(pen, _letters(row.under.get(column, "")), name_font, BOX)
                 pen.text((corner[0], top + BOX + 5), words, fill=FAINT, font=name_font)
             _caption(pen, row, (left, top + high - CAPTION + 7), wide, name_font)
     if closing:
-        pen.text((MARGIN, size[1] - MARGIN - 14), legible(closing), fill=FAINT, font=name_font)
+        pen.text((MARGIN, size[1] - MARGIN - 14), _letters(closing), fill=FAINT, font=name_font)
     return sheet
 
 
@@ -88,9 +94,9 @@ def _stacks(rows: int, columns: int) -> int:
 def _caption(
     pen: ImageDraw.ImageDraw, row: Row, corner: tuple[int, int], wide: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont
 ) -> None:
-    note = _fit(pen, legible(row.note), font, wide * 2 // 3) if row.note else ""
+    note = _fit(pen, _letters(row.note), font, wide * 2 // 3) if row.note else ""
     taken = pen.textlength(note, font=font)
-    pen.text(corner, _fit(pen, legible(row.name), font, wide - taken - (12 if note else 0)), fill=INK, font=font)
+    pen.text(corner, _fit(pen, _letters(row.name), font, wide - taken - (12 if note else 0)), fill=INK, font=font)
     pen.text((corner[0] + wide - taken, corner[1]), note, fill=FAINT, font=font)
 
 
@@ -104,6 +110,31 @@ def _fit(pen: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont | Ima
         if pen.textlength(cut, font=font) <= wide:
             return cut
     return "…"
+
+
+def _letters(text: str) -> str:
+    """The text in letters that Pillow's font has: without their accents where it has not, and else `STAND_IN` for each."""
+    return "".join(letter if _has(letter) else _folded(letter) for letter in legible(text))
+
+
+def _folded(letter: str) -> str:
+    parts = unicodedata.normalize("NFKD", letter.translate(LATIN))
+    bare = [part for part in parts if unicodedata.category(part) not in ("Mn", "Me", "Cf")]  # accents, and what is not seen
+    return "".join(part if _has(part) else STAND_IN for part in bare)
+
+
+@functools.cache
+def _has(letter: str) -> bool:
+    """Whether the font has it: what it lacks is drawn as a box, such as a letter that nobody has defined."""
+    if letter.isspace():
+        return True  # one space when it is drawn
+    try:
+        return bytes(_FONT.getmask(letter)) != bytes(_FONT.getmask("\ue000"))
+    except UnicodeEncodeError:  # the font of a Pillow that was built without FreeType
+        return False
+
+
+_FONT = ImageFont.load_default(14)
 
 
 def _boxed(picture: Picture) -> Image.Image:
