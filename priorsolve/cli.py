@@ -214,7 +214,8 @@ def benchmark(
         for record in track(bench.baseline_records(stop), "baselines", total=len(work), console=console.err, disable=silent):
             if record.status == "failed":
                 console.say(f"failed: {record.name}: {record.reason}")
-        scores = list(track(bench.scores(stop), "judging", total=bench.expected(), console=console.err, disable=quiet or stop()))
+        silent, judged = quiet or stop(), bench.scores(stop, console.say)
+        scores = list(track(judged, "judging", total=bench.results(), console=console.err, disable=silent))
     if stop.exit_code is not None:
         raise typer.Exit(stop.exit_code)
     lines = write_tables(out, scores, CAPTION)
@@ -226,7 +227,7 @@ def benchmark(
         for row in rows:
             table.add_row(*row)
         Console(width=None if sys.stdout.isatty() else 200).print(table)
-        console.say(f"{f'{missing} results are missing, of photos that failed; ' if missing else ''}see {out}")
+        console.say(f"{f'{missing} results are missing: they failed, or cannot be read; ' if missing else ''}see {out}")
     raise typer.Exit(1 if missing else 0)
 
 

@@ -133,6 +133,29 @@ def test_failures_limits_and_what_is_missing(tmp_path: Path, capfd: pytest.Captu
 
 
 @pytest.mark.usefixtures("digiface64")
+def test_results_that_cannot_be_read_are_missing_until_they_are_deleted(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    arguments = [*command(tmp_path, count=2), "--quiet"]
+    out = tmp_path / "out"
+    assert main(arguments) == 0
+    table = rows(out)
+    broken = [out / "longer" / "images" / "00.png", out / "hole" / "baselines" / "tv" / "images" / "01.png"]
+    broken[0].write_bytes(b"")
+    broken[1].write_bytes(broken[1].read_bytes()[:100])
+    capfd.readouterr()
+    assert main(arguments) == 1
+    said = capfd.readouterr().err
+    assert [line.split(": ")[:2] for line in said.splitlines()] == [["missing", str(path)] for path in broken]
+    assert "delete it, and the same command makes it again" in said
+    assert rows(out)["longer", "latent"]["n"] == rows(out)["hole", "tv"]["n"] == 1
+    assert rows(out)["hole", "latent"] == table["hole", "latent"]
+    for path in broken:
+        path.unlink()
+    assert main(arguments) == 0
+    again = rows(out)
+    assert {key: row["psnr"] for key, row in again.items()} == {key: row["psnr"] for key, row in table.items()}
+
+
+@pytest.mark.usefixtures("digiface64")
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -135,8 +135,12 @@ class Benchmark:
             write_record(folder, record)
             yield record
 
-    def scores(self, stop: Stop = lambda: False) -> Iterator[Score]:
-        """One for each photo and method that succeeded, until `stop` says so."""
+    def results(self) -> int:
+        """How many scores there are of what is done. Raises as `contests`."""
+        return sum(place.record_of(photo) is not None for contest in self.contests() for place in contest.places for photo in self.photos)
+
+    def scores(self, stop: Stop = lambda: False, say: Callable[[str], object] = lambda line: None) -> Iterator[Score]:
+        """One for each photo and method that succeeded, until `stop` says so. A result that cannot be read is left out, and told of."""
         for contest in self.contests():
             for photo in self.photos:
                 if stop():
@@ -145,7 +149,14 @@ class Benchmark:
                 if records:
                     clean, problem = contest.pose(photo)
                     for place, record in records:
-                        yield Score(place.recipe, place.method, photo.name, self._judged(place, record, clean, problem))
+                        try:
+                            picture = _picture(place, record, problem)
+                        except PhotoError as error:
+                            path = place.folder / str(record.image)
+                            say(f"missing: {path}: {error.reason}; delete it, and the same command makes it again")
+                        else:
+                            values = self._judged(place, record, picture[None], clean, problem)
+                            yield Score(place.recipe, place.method, photo.name, values)
 
     def write_sheets(self) -> list[Path]:
         """`sheet-<recipe>.png` for each problem: the first photos' original, measurement and every method's picture, with its PSNR."""
@@ -163,8 +174,7 @@ class Benchmark:
         for name in self.metrics:
             METRICS[name](flat, flat)
 
-    def _judged(self, place: Place, record: Record, clean: Tensor, problem: Problem) -> Mapping[str, float]:
-        image = _picture(place, record, problem)[None]
+    def _judged(self, place: Place, record: Record, image: Tensor, clean: Tensor, problem: Problem) -> Mapping[str, float]:
         values = {name: float(METRICS[name](image, clean[None])) for name in self.metrics}
         with torch.no_grad():
             where = measured_where(problem.operator, image)
@@ -184,7 +194,10 @@ class Benchmark:
             pictures["measurement"] = problem.y
         for place in contest.places:
             if (record := place.record_of(photo)) is not None:
-                picture = pictures[place.label] = _picture(place, record, problem)
+                try:
+                    picture = pictures[place.label] = _picture(place, record, problem)
+                except PhotoError:  # told of with the scores
+                    continue
                 words[place.label] = f"{float(METRICS['psnr'](picture[None], clean[None])):.1f} dB"
         return Row(photo.name, pictures, under=words)
 
