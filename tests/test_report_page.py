@@ -72,6 +72,27 @@ def test_the_slider_moves_by_mouse_and_by_key(browser: Browser, tmp_path: Path) 
         assert page.get_by_role("img", name="sub/00.png, original").count() == 1
 
 
+def test_names_of_facts_keep_clear_of_their_values(browser: Browser, tmp_path: Path) -> None:
+    metrics = {"spread_to_error": 0.8, "a_metric_of_somebodys_own_with_a_name_that_never_ends": 1.0}
+    write_record(tmp_path, done(tmp_path, "00.png", 0, metrics=metrics))
+    (tmp_path / "recipe.yaml").write_text("task: fill <holes>\nprior: digiface64\n", encoding="utf-8")
+    write_report(tmp_path)
+    clear = """() => [...document.querySelectorAll('footer .facts dt')].map(name => {
+        const range = document.createRange(); range.selectNodeContents(name);
+        const left = name.nextElementSibling.getBoundingClientRect().left;
+        const box = range.getBoundingClientRect();
+        const seen = document.elementFromPoint(box.left + 2, box.top + box.height / 2);  // what sticks while it is scrolled is not over it
+        return [name.textContent, box.right < left && seen === name];
+    })"""
+    for width in (1300, 360):
+        with opened(browser, tmp_path / "report.html", viewport={"width": width, "height": 900}) as page:
+            page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true; })")
+            page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
+            told = dict(page.evaluate(clear))
+            assert metrics.keys() <= told.keys()
+            assert all(told.values()), told
+
+
 def test_the_gallery_filters_sorts_and_says_why_a_photo_failed(browser: Browser, tmp_path: Path) -> None:
     write_report(folder(tmp_path))
     with opened(browser, tmp_path / "report.html") as page:
