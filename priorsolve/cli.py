@@ -200,20 +200,20 @@ def benchmark(
     for entry in bench.entries:
         with console.downloading(entry.recipe.prior, quiet) as on_download, console.learning(entry.recipe.prior, quiet) as on_learning:
             entry.run.prepare(on_download, on_learning)
-    work = bench.baseline_work()
+    work, told = bench.baseline_work(), set[str]()
     with Stopping(say) as stop:
         for entry in bench.entries:
             if stop():
                 break
             if entry.run.todo:
-                say(f"{entry.name}: {len(entry.run.todo)} photos")
-            with console.RunDisplay(len(entry.run.todo), quiet, False) as display:
+                say(f"{entry.name}: {console.photos(len(entry.run.todo))}")
+            with console.RunDisplay(len(entry.run.todo), quiet, False, told) as display:
                 for record in entry.run.records(display.step, stop=stop):
                     display.record(record)
         silent = quiet or not work or stop()
         for record in track(bench.baseline_records(stop), "baselines", total=len(work), console=console.err, disable=silent):
             if record.status == "failed":
-                console.say(f"failed: {record.name}: {record.reason}")
+                console.say_once(f"failed: {record.name}: {record.reason}", told)
         silent, judged = quiet or stop(), bench.scores(stop, console.say)
         scores = list(track(judged, "judging", total=bench.results(), console=console.err, disable=silent))
     if stop.exit_code is not None:

@@ -83,6 +83,8 @@ def test_the_table_is_what_the_images_say(tmp_path: Path, capfd: pytest.CaptureF
             assert line[key] == pytest.approx(np.mean(values), abs=1e-9)
             assert line[f"{key}_ci95"] == pytest.approx(stats.t.interval(0.95, 2, 0, stats.sem(values))[1], rel=1e-9)
         assert line["n"] == 3
+        assert line["seconds"] > 0
+        assert line["seconds_ci95"] is None
         assert (line["passes"] == 0) == (method in BASELINES)
     # the measurement that was written is the one that everything was judged by, but for its 8 bits
     for method in ("latent + latent", "bicubic"):
@@ -123,13 +125,33 @@ def test_failures_limits_and_what_is_missing(tmp_path: Path, capfd: pytest.Captu
     assert main([*arguments, "--limit", "1"]) == 0  # not one more each time
     assert {key[2] for key in rows(out, "per_photo")} == {"00.png"}
     assert rows(out)["hole", "latent"]["psnr_ci95"] is None
-    capfd.readouterr()
+    assert "hole: 1 photo\n" in capfd.readouterr().err
     assert main(arguments) == 1
-    assert "3 results are missing" in capfd.readouterr().err
+    said = capfd.readouterr().err
+    assert "3 results are missing" in said
+    assert said.count("failed: 01.png: ") == 1, "though three recipes met it"
     assert {row["n"] for row in rows(out).values()} == {2}
     assert main([argument for argument in arguments if argument != "--no-baselines"]) == 1
-    assert "failed: 01.png: tv: " in capfd.readouterr().err
+    assert [line for line in capfd.readouterr().err.splitlines() if "01.png" in line] == [
+        "failed: 01.png: not an image: no picture format that is read"
+    ]  # once, though it is in no baseline's power
     assert rows(out)["hole", "tv"]["n"] == 2
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_baselines_are_not_done_again_where_another_recipe_comes_first(tmp_path: Path) -> None:
+    path, photos, out = run.recipe_file(tmp_path), [run.photos(tmp_path / "in", 1)], tmp_path / "out"
+
+    def bench(*recipes: str) -> Benchmark:
+        return Benchmark(read_variants(recipes), photos, out, Options(), metrics=["psnr"])
+
+    before = bench(f"b={path}")
+    assert len(list(before.entries[0].run.records())) == 1
+    assert {record.status for record in before.baseline_records()} == {"done"}
+    after = bench(f"a={path}?solver.steps=3", f"b={path}")
+    assert after.baseline_work() == []
+    told = {(score.recipe, score.method, score.values["psnr"]) for score in after.scores()}
+    assert told == {(score.recipe if score.method == "latent" else "a", score.method, score.values["psnr"]) for score in before.scores()}
 
 
 @pytest.mark.usefixtures("digiface64")
@@ -166,6 +188,7 @@ def test_results_that_cannot_be_read_are_missing_until_they_are_deleted(tmp_path
         (["mine=inpant"], ["inpant", "did you mean 'inpaint'"]),
         (["mine=inpaint?solver.9.steps=5"], ["solver.9.steps=5", "no component 9"]),
         (["inpaint", "--metric", "pnsr"], ["'pnsr'", "did you mean 'psnr'"]),
+        (["inpaint", "--limit", "0"], ["limit is 0", "use 1 or more"]),
         (["inpaint", "--photos", "nowhere"], ["no such file or folder: nowhere"]),
     ],
 )

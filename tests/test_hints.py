@@ -34,6 +34,9 @@ from priorsolve.recipe.recipe import Recipe
         ("inpaint", "noise.gaussian.sigma=0.1", "the list holds nothing; write noise={gaussian: {sigma: 0.1}}"),
         ("colorize", "solver.1.loss=[l1, {lpips: {nett: alex}}]", "loss[1].lpips.nett: unknown key; did you mean 'net'?"),
         ("inpaint", "output.consistency=0", "should be true or false, got 0"),
+        ("inpaint", "frame=face", "no frame is called 'face'; did you mean 'faces'?"),
+        ("inpaint", "frame=round", "no frame is called 'round'; known: center, aligned, faces, tiles"),
+        ("inpaint", "metrics=pnsr", "metrics: no metric is called 'pnsr'; did you mean 'psnr'?"),
         ("inpaint", "output.format=jpeg", "should be 'same' or 'png', got 'jpeg'"),
     ],
 )

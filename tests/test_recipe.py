@@ -136,6 +136,7 @@ def test_the_fingerprint_is_of_content(tmp_path: Path) -> None:
 
 def test_every_metric_may_be_asked_for(tmp_path: Path) -> None:
     assert Recipe.parse({**GOOD, "metrics": ["psnr", "ssim", "lpips"]}).metrics == ["psnr", "ssim", "lpips"]
+    assert Recipe.parse(GOOD, ["metrics=ssim"]).metrics == ["ssim"]  # one needs no list, as with components
     assert Recipe.parse(GOOD).metrics == ["psnr", "ssim"]  # the usual ones need no download
 
 
@@ -163,6 +164,7 @@ def test_the_schema_takes_what_recipes_take() -> None:
         assert list(validator.iter_errors(parse(path.read_text(encoding="utf-8")))) == [], name
     for good in (
         GOOD,
+        {**GOOD, "metrics": "psnr"},
         {**GOOD, "noise": None},
         {**GOOD, "operator": {"gray": None}},
         {**GOOD, "operator": ["gray", {"mask": {"file": "masks/{stem}.png", "strokes": "thin", "seed": "{seed}"}}]},

@@ -43,9 +43,21 @@ def say(message: str, style: str | None = None) -> None:
     err.print(legible(" ".join(message.split())), markup=False, style=style)
 
 
+def photos(count: int) -> str:
+    """`1 photo`, `2 photos`."""
+    return f"{count} photo{'s' * (count != 1)}"
+
+
 def say_unless(quiet: bool) -> Callable[[str], None]:
     """What says a line, unless it is to be quiet."""
     return (lambda line: None) if quiet else say
+
+
+def say_once(message: str, told: set[str]) -> None:
+    """One line, unless it was `told` before."""
+    if message not in told:
+        told.add(message)
+        say(message)
 
 
 def counted(counts: Mapping[str, int]) -> str:
@@ -99,9 +111,10 @@ def show_outcomes(doing: str, outcomes: Iterable[Degraded | Masked], out: Path, 
 
 
 class RunDisplay:
-    """Progress of a restoration: photos done, time left, and the misfit of the batch at work."""
+    """Progress of a restoration: photos done, time left, and the misfit of the batch at work. Failures that are in `told` are known."""
 
-    def __init__(self, total: int, quiet: bool, as_json: bool) -> None:
+    def __init__(self, total: int, quiet: bool, as_json: bool, told: set[str] | None = None) -> None:
+        self._told = set() if told is None else told
         self._as_json, self._done, self._shown = as_json, 0, 0.0
         self._bar = Bar(
             TextColumn("restoring"),
@@ -141,7 +154,7 @@ class RunDisplay:
             sys.stdout.write(json.dumps(data_of(record), allow_nan=False) + "\n")
             sys.stdout.flush()
         elif record.status == "failed":
-            say(f"failed: {record.name}: {record.reason}")
+            say_once(f"failed: {record.name}: {record.reason}", self._told)
         self._summarised.update(note.partition(" (")[0] for note in record.notes if note.startswith(SUMMARISED))
 
     def _show(self, completed: float, **words: Any) -> None:
@@ -151,4 +164,4 @@ class RunDisplay:
 
     def summary(self) -> list[str]:
         """A line for each thing that was noted of photos, and of how many."""
-        return [f"{sentence}: {count} photo{'s' * (count > 1)}" for sentence, count in self._summarised.items()]
+        return [f"{sentence}: {photos(count)}" for sentence, count in self._summarised.items()]

@@ -23,7 +23,7 @@ from priorsolve.metrics import METRICS
 from priorsolve.photos.identity import identify
 from priorsolve.photos.images import measurement_suffix, read_measurement, write_image
 from priorsolve.photos.names import Photo
-from priorsolve.photos.pictures import PhotoError
+from priorsolve.photos.pictures import PhotoError, reason_of
 from priorsolve.recipe.components import RecipeError
 from priorsolve.recipe.registry import did_you_mean
 from priorsolve.run.intake import take_in
@@ -68,6 +68,8 @@ class Benchmark:
         baselines: bool = True,
         metrics: Sequence[str] | None = None,
     ) -> None:
+        if options.limit == 0:
+            raise ValueError("limit is 0, which leaves no photo to compare the recipes on; use 1 or more, or leave it out")
         self.out, self._baselines = out, baselines
         self.metrics = USUAL if metrics is None else tuple(metrics)
         for name in self.metrics:
@@ -120,10 +122,11 @@ class Benchmark:
                 break
             folder = contest.place_of(baseline).folder
             record = Record(photo.name, "failed", contest.fingerprint(photo), seed=contest.seed(photo))
+            whose = ""  # a photo that cannot be read is no baseline's fault
             try:
                 record = replace(record, file=identify(photo.path))
                 _, problem = contest.pose(photo)
-                start = time.perf_counter()
+                whose, start = f"{baseline.name}: ", time.perf_counter()
                 picture = baseline.restore(problem)
                 seconds = time.perf_counter() - start
                 image = f"images/{contest.first.run.names[photo.name]}"
@@ -131,7 +134,7 @@ class Benchmark:
                 size = (int(picture.shape[1]), int(picture.shape[2]))
                 record = replace(record, status="done", image=image, seconds=round(seconds, 4), output_size=size)
             except (PhotoError, RecipeError, ValueError, ArithmeticError, RuntimeError, MemoryError) as error:  # the other photos go on
-                record = replace(record, reason=f"{baseline.name}: {error}")
+                record = replace(record, reason=f"{whose}{reason_of(error)}")
             write_record(folder, record)
             yield record
 

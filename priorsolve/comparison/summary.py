@@ -69,7 +69,7 @@ def summarised(scores: Sequence[Score]) -> list[Line]:
     for score in scores:
         groups.setdefault((score.recipe, score.method), []).append(score)
     return [
-        Line(recipe, method, len(group), {key: interval([score.values[key] for score in group]) for key in group[0].values})
+        Line(recipe, method, len(group), {key: _mean(key, [score.values[key] for score in group]) for key in group[0].values})
         for (recipe, method), group in groups.items()
     ]
 
@@ -120,6 +120,12 @@ def write_tables(out: Path, scores: Sequence[Score], caption: str) -> list[Line]
     text = [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
     write_atomically(out / "table.md", "\n".join([*text, "", caption, ""]).encode())
     return lines
+
+
+def _mean(key: str, values: Sequence[float]) -> Mean:
+    """With its interval, but for times: the photos of a batch share one, which says nothing of how times vary."""
+    found = interval(values)
+    return Mean(found.mean, None) if key == "seconds" else found
 
 
 def _said(key: str, value: Mean) -> str:

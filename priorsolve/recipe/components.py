@@ -156,6 +156,8 @@ def explain(error: ValidationError, where: str, model: type[BaseModel], values: 
         message = in_braces(settings.model_fields, first["input"])
     elif first["type"] == "list_type" and len(keys) == 2 and isinstance(outer := (values or {}).get(str(keys[0])), list):
         place, message, given = f"{where}.{keys[0]}", f"should be a list of lists, such as {spelled([outer])}", repr(outer)
+    if first["type"] == "value_error" and isinstance(first["input"], str) and given in message:
+        return f"{place}: {message}"  # which has it already
     return f"{place}: {message}, got {given if len(given) <= 80 else given[:79] + '…'}"
 
 

@@ -27,6 +27,10 @@ def _as_list(given: Any) -> Any:
     return given if isinstance(given, list) else [] if given is None else [given]
 
 
+def _as_names(given: Any) -> Any:
+    return [given] if isinstance(given, str) else given
+
+
 def _as_spec(given: Any) -> Any:
     if isinstance(given, str):
         return {given: {}}
@@ -88,7 +92,7 @@ class Recipe(BaseModel):
     frame: Framings = Framings(center=Plain())
     """Which part of a photo the prior draws: its centre, all of it (`aligned`), every face in it, or tiles over it."""
     solver: Specs
-    metrics: list[str] = ["psnr", "ssim"]
+    metrics: Annotated[list[str], BeforeValidator(_as_names)] = ["psnr", "ssim"]
     output: Output = Output()
     seed: int = 0
     samples: Annotated[int, Field(ge=1)] = 1

@@ -26,6 +26,9 @@ def recipe_schema() -> dict[str, Any]:
         choices = [one, {"type": "array", "items": one, **({} if key in MAY_BE_EMPTY else {"minItems": 1})}]
         none = [{"type": "null"}] if key in MAY_BE_EMPTY else []
         schema["properties"][key] = {"title": described.get("title", key), "anyOf": choices + none}
+    several = schema["properties"]["metrics"]
+    one = {"title": several.pop("title"), "default": several.pop("default")}
+    schema["properties"]["metrics"] = {**one, "anyOf": [several["items"], several]}
     definitions["Framings"] |= {"minProperties": 1, "maxProperties": 1}
     named = {"enum": list(Framings.model_fields)}
     schema["properties"]["frame"] = {"title": "Frame", "default": "center", "anyOf": [named, {"$ref": "#/$defs/Framings"}]}

@@ -84,7 +84,7 @@ function gallery() {
   const shown = view.found.slice(first, first + PAGE);
   const total = view.found.length;
   byId("tiles").replaceChildren(...shown.map(tile));
-  byId("count").textContent = total === photos.length ? `${total.toLocaleString("en")} photos` : total ? `${total.toLocaleString("en")} of ${photos.length.toLocaleString("en")} photos` : "No photo fits these filters.";
+  byId("count").textContent = total === photos.length ? `${total.toLocaleString("en")} photo${total === 1 ? "" : "s"}` : total ? `${total.toLocaleString("en")} of ${photos.length.toLocaleString("en")} photos` : "No photo fits these filters.";
   byId("paging").hidden = total <= PAGE;
   byId("range").textContent = `${(first + 1).toLocaleString("en")}–${(first + shown.length).toLocaleString("en")}`;
   byId("earlier").disabled = first === 0;
