@@ -123,7 +123,13 @@ class Contest:
 
     def place_of(self, baseline: Baseline) -> Place:
         """Where the baseline's results lie."""
-        return Place(self.name, baseline.name, self.first.run.out / "baselines" / baseline.name)
+        return Place(self.name, baseline.name, self._home / baseline.name)
+
+    @cached_property
+    def _home(self) -> Path:
+        """Where the baselines' results lie: below the first recipe, or where they were done when another one came first."""
+        folders = [entry.run.out / "baselines" for entry in self.entries]
+        return next((folder for folder in folders if folder.is_dir()), folders[0])
 
     def _operator(self, photo: Photo) -> Operator:
         return self.operators.join([self.operators.of(stem(photo.name), self.seed(photo))])
