@@ -284,6 +284,21 @@ def test_alpha_that_is_no_hole_survives(tmp_path: Path, name: str, channels: int
 
 
 @pytest.mark.usefixtures("digiface64")
+@pytest.mark.parametrize("operator", ["gray", {"gaussian_blur": {"sigma": 1.0}}])
+def test_what_lies_below_full_transparency_stays_inside_a_frame_too(tmp_path: Path, operator: Any) -> None:
+    values, folder = pixels(channels=4), tmp_path / "in"
+    values[..., 3] = 255
+    values[20:30, :, 3] = 0
+    folder.mkdir()
+    Image.fromarray(values).save(folder / "a.png")
+    filled(folder, tmp_path / "out", operator=operator)
+    made = np.asarray(opened(tmp_path / "out/images/a.png"))
+    assert (made[20:30] == values[20:30]).all()
+    assert (made[..., 3] == values[..., 3]).all()
+    assert np.abs(made[40:].astype(int) - values[40:]).max() > 20
+
+
+@pytest.mark.usefixtures("digiface64")
 def test_alpha_of_16_bits_and_of_larger_pictures_survives(tmp_path: Path) -> None:
     values, folder = pixels(np.uint16, 4), tmp_path / "in"
     folder.mkdir()

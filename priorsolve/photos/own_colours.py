@@ -53,6 +53,7 @@ def in_own_colours(made: Tensor, tags: Tags, path: Path, *, same_size: bool, alp
             lost = colours[..., :count] - _own(before, there, profile)
             kept = (1 - off / CHANGED).clip(0, 1) * (1 if opacity is None else opacity == there)  # what was transparent may be filled
             own = _own(np.where(off < SAME, before, strip), opacity, profile) + lost * kept
+            own = own if opacity is None else np.where(opacity == 0, colours[..., :count], own)  # nobody sees what was made of it
         own = own if opacity is None else np.concatenate([own, opacity], -1)
         moved.append(torch.from_numpy(np.ascontiguousarray(own.transpose(2, 0, 1))))
     return torch.cat(moved, 1)
