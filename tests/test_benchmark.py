@@ -150,6 +150,7 @@ def test_baselines_are_not_done_again_where_another_recipe_comes_first(tmp_path:
     assert {record.status for record in before.baseline_records()} == {"done"}
     after = bench(f"a={path}?solver.steps=3", f"b={path}")
     assert after.baseline_work() == []
+    assert after.results() == after.expected() - 1  # recipe a is still to be done, and nothing to be judged
     told = {(score.recipe, score.method, score.values["psnr"]) for score in after.scores()}
     assert told == {(score.recipe if score.method == "latent" else "a", score.method, score.values["psnr"]) for score in before.scores()}
 

@@ -90,6 +90,7 @@ def test_names_of_facts_keep_clear_of_their_values(browser: Browser, tmp_path: P
             page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
             told = dict(page.evaluate(clear))
             assert metrics.keys() <= told.keys()
+            assert page.locator("#count").inner_text() == "1 photo"
             assert all(told.values()), told
 
 
