@@ -89,8 +89,8 @@ def test_the_stand_in_is_as_noisy_and_can_be_looked_through() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Lines(0), "^Lines: count is how many strokes there are, 1 to 1000, got 0$"),
-        (lambda: Lines(10**9), "^Lines: count is how many strokes there are, 1 to 1000, got 1000000000$"),
+        (lambda: Lines(0), "^Lines: count is how many strokes there are, a whole number from 1 to 1000, got 0$"),
+        (lambda: Lines(10**9), "^Lines: count is how many strokes there are, a whole number from 1 to 1000, got 1000000000$"),
         (lambda: Lines(1, width=1.0), "^Lines: width is a fraction of the picture's side, between 0 and 1, got 1.0$"),
         (lambda: Photons(0), "^Photons: peak, the photons at value 1, must be above 0, got 0; give a number such as 100$"),
         (
