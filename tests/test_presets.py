@@ -336,9 +336,9 @@ def test_digits(small: dict[str, Path], name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMED_IN_THE_ZOO)
 def test_those_of_the_zoo(digiface64: Prior, name: str) -> None:
-    recipe = quick(name)
+    recipe = quick(name, "solver.0.steps=10")  # two steps from where L-BFGS starts are hardly a move
     assert recipe.prior == "digiface64"
-    assert float(ran(recipe, digiface64).misfit) < 1.1
+    assert float(ran(recipe, digiface64).misfit) < 0.5
 
 
 # -- what the presets needed of the solvers ----------------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ def curvatures(function: Callable[[Tensor], Tensor], codes: Tensor, count: int) 
         RuntimeError: a gradient has none itself.
     """
     product = _gram(function, codes)
-    n = codes[0].numel() if len(codes) else codes.shape[1:].numel()
+    n = codes.shape[1:].numel()
     k = min(count, n)
     spare = torch.randn(k, n, generator=torch.Generator().manual_seed(0)).to(codes)  # the same for every row
     directions = codes.new_zeros(len(codes), n, k)
