@@ -31,6 +31,7 @@ from machine import describe
 from reference_loops import STAGES, Restored, csgm, dgp, ilo, mganprior, one_by_one, pulse, robust
 from torch import Tensor
 
+from priorsolve.counter_rng import STARTS, seed_for
 from priorsolve.losses import Mixture, l2
 from priorsolve.memory import keep_freed_memory
 from priorsolve.metrics import psnr
@@ -44,6 +45,11 @@ from priorsolve.solvers import Latent, Layered, Multicode, Pulse, Solver, Staged
 from priorsolve.solvers.tuned import Tuned
 
 LOOP = "loop"
+
+
+def alone(loop: Callable[..., Restored], prior: Prior, A: Callable[[Tensor], Tensor], y: Tensor, **settings: Any) -> Restored:
+    """One photo at a time, from the samples at which our solvers begin with the seeds 0, 1, 2 …"""
+    return one_by_one(loop, prior, A, y, seeds=[seed_for(STARTS, seed) for seed in range(len(y))], **settings)
 
 
 @dataclass(frozen=True)
@@ -85,7 +91,7 @@ def against_mganprior(prior: Prior, steps: int = 150) -> Contest:
         "same": Multicode(prior, block=2, steps=steps, loss=loss, **published),
         "own": Multicode(prior, block=2, steps=steps // 5, loss=loss, lr=0.2, mix_lr=0.3),
     }
-    return Contest(task, lambda y: one_by_one(mganprior, prior, task.A, y, steps=steps), ours, steps, (2, 16), 16)
+    return Contest(task, lambda y: alone(mganprior, prior, task.A, y, steps=steps), ours, steps, (2, 16), 16)
 
 
 def against_dgp(prior: Prior, steps: int = 40) -> Contest:
@@ -104,7 +110,7 @@ def against_dgp(prior: Prior, steps: int = 40) -> Contest:
         return Staged([Tuned(prior, blocks=stage.blocks, weights_lr=stage.weights_lr, lr=stage.lr, **common) for stage in STAGES])
 
     ours = {"same": stages(), "same, its moments too": stages(carry_moments=True, keep="last")}
-    return Contest(task, lambda y: one_by_one(dgp, prior, task.A, y, steps=steps, select=select), ours, 5 * steps, (2, 16), 16)
+    return Contest(task, lambda y: alone(dgp, prior, task.A, y, steps=steps, select=select), ours, 5 * steps, (2, 16), 16)
 
 
 def against_pulse(prior: Prior, steps: int = 100) -> Contest:
@@ -112,7 +118,7 @@ def against_pulse(prior: Prior, steps: int = 100) -> Contest:
     task = Downsample(8, "bicubic")
     published: dict[str, Any] = {"steps": steps, "unit": "raw", "lr": 0.4, "decay": "cycle", "restarts": 1, "candidates": 1, "sphere": True}
     ours = {"same": Latent(prior, **published), "same, stopping where it fits": Latent(prior, **published, noise=2e-3**0.5)}
-    return Contest(task, lambda y: one_by_one(pulse, prior, task.A, y, steps=steps), ours, steps, (8, 64), 64)
+    return Contest(task, lambda y: alone(pulse, prior, task.A, y, steps=steps), ours, steps, (8, 64), 64)
 
 
 def against_ilo(prior: Prior, steps: int = 25) -> Contest:
@@ -129,7 +135,7 @@ def against_ilo(prior: Prior, steps: int = 25) -> Contest:
     }
     rounds = [Layered(prior, block=k, unit="raw", moving_maps=5 + 2 * k, **ramps) for k in (1, 2, 3)]
     ours = {"same": Staged([Pulse(prior, cross_on="z", moving_maps=5, **ramps), *rounds])}
-    return Contest(task, lambda y: one_by_one(ilo, prior, task.A, y, rounds=[(k, steps) for k in range(4)]), ours, 4 * steps, (2, 4), 4)
+    return Contest(task, lambda y: alone(ilo, prior, task.A, y, rounds=[(k, steps) for k in range(4)]), ours, 4 * steps, (2, 4), 4)
 
 
 def against_robust(prior: Prior, steps: int = 50) -> Contest:
@@ -139,7 +145,7 @@ def against_robust(prior: Prior, steps: int = 50) -> Contest:
     phases = (("w", 0.08), ("w+", 0.02), ("w++", 0.005))
     first: dict[str, Any] = {"begin_at": "centre", "restarts": 1, "candidates": 1}
     stages = [Latent(prior, space=space, lr=lr / unit, **(first if space == "w" else {}), **published) for space, lr in phases]
-    return Contest(task, lambda y: one_by_one(robust, prior, task.A, y, steps=steps), {"same": Staged(stages)}, 3 * steps, (2, 4), 4)
+    return Contest(task, lambda y: alone(robust, prior, task.A, y, steps=steps), {"same": Staged(stages)}, 3 * steps, (2, 4), 4)
 
 
 class Setting(NamedTuple):

@@ -34,9 +34,11 @@ class Restored(NamedTuple):
     printed: list[float]
 
 
-def one_by_one(loop: Callable[..., Restored], prior: Prior, A: Operator, y: Tensor, **settings: object) -> Restored:
-    """A loop for one photo at a time, over all of them, each from a seed of its own."""
-    found = [loop(prior, A, y[i : i + 1], seed=i, **settings) for i in range(len(y))]
+def one_by_one(
+    loop: Callable[..., Restored], prior: Prior, A: Operator, y: Tensor, *, seeds: Sequence[int] | None = None, **settings: object
+) -> Restored:
+    """A loop for one photo at a time, over all of them, each from a seed of its own, its number where none are given."""
+    found = [loop(prior, A, y[i : i + 1], seed=i if seeds is None else seeds[i], **settings) for i in range(len(y))]
     images, codes, printed = zip(*found, strict=True)
     return Restored(torch.cat(images), torch.cat(codes), [loss for losses in printed for loss in losses])
 

@@ -21,7 +21,12 @@ def generator_for(use: int, seed: int) -> torch.Generator:
 
     Else these were among a search's starts, and found at once.
     """
-    return torch.Generator().manual_seed((seed ^ use) % 2**63)
+    return torch.Generator().manual_seed(seed_for(use, seed))
+
+
+def seed_for(use: int, seed: int) -> int:
+    """What `generator_for` is seeded with."""
+    return (seed ^ use) % 2**63
 
 
 def row_seeds(seeds: Sequence[int], repeats: int, device: torch.device) -> Tensor:

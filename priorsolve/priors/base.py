@@ -37,6 +37,19 @@ def singly(on: bool = True) -> Iterator[None]:
         _SINGLY.reset(token)
 
 
+_EXACTLY = ContextVar("exactly", default=False)
+
+
+@contextlib.contextmanager
+def exactly(on: bool = True) -> Iterator[None]:
+    """Within it every prior computes in its parameters' type, whatever it was told by `computing`."""
+    token = _EXACTLY.set(on or _EXACTLY.get())
+    try:
+        yield
+    finally:
+        _EXACTLY.reset(token)
+
+
 class Prior(nn.Module, ABC):
     """Images from codes. Frozen and in eval mode, also inside a module that is trained.
 
@@ -47,6 +60,8 @@ class Prior(nn.Module, ABC):
 
     computes: torch.dtype | None = None
     """What the network computes in while gradients are taken, where not in its parameters' type: see `computing`."""
+    polish: ClassVar[float] = 0.25
+    """The share of a search's steps, the last ones, that compute in the parameters' type whatever `computes` is."""
     halves: ClassVar[bool] = False
     """Whether searching in bfloat16 was measured to be quicker and to end as well (docs/performance.md), for processors that have it."""
 
@@ -140,7 +155,7 @@ class Prior(nn.Module, ABC):
         return other
 
     def _precision(self) -> contextlib.AbstractContextManager[object]:
-        if self.computes is None or not torch.is_grad_enabled():
+        if self.computes is None or _EXACTLY.get() or not torch.is_grad_enabled():
             return contextlib.nullcontext()
         return torch.autocast(next(self.parameters()).device.type, self.computes)
 

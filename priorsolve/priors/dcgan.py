@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from priorsolve.apart import apart
-from priorsolve.priors.base import Noise, Prior
 from priorsolve.priors.dcgan_frozen import First, Last
 from priorsolve.priors.errors import CheckpointError
+from priorsolve.priors.feedforward import FeedForward
 from priorsolve.priors.layout import refuse_other_types
 from priorsolve.priors.toom import Toom
-from priorsolve.types import Codes, Images, Shape
+from priorsolve.types import Shape
 
 _FEW = 3
 """Channels for which torch's own doubling is slow."""
@@ -22,19 +22,14 @@ _NORM = ("weight", "bias", "running_mean", "running_var")
 
 
 @final
-class DCGAN(Prior):
+class DCGAN(FeedForward):
     """z (nz,) → 4×4 features → twice the side per block → picture. z is N(0, I); BatchNorm uses its stored statistics.
 
     The spaces are `z` and `features@k`, (channels, side, side), for every block k but the first. Every size comes from the tensors:
     build one with `from_state`. `blocks` runs from z to the network's own output in [−1, 1]; `decode` gives (output + 1) / 2.
     """
 
-    def __init__(self, blocks: Sequence[nn.Module], spaces: Mapping[str, Shape], image_shape: Shape) -> None:
-        super().__init__()
-        self._blocks = nn.ModuleList(blocks)
-        self._spaces = dict(spaces)
-        self._image_shape = image_shape
-        self.requires_grad_(False).eval()
+    halves = True
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor], *, last_padding: int | None = None) -> DCGAN:
@@ -66,18 +61,6 @@ class DCGAN(Prior):
             blocks.append(nn.Sequential(*layers))
         return cls(blocks, spaces, (weight.shape[1], side, side))
 
-    @property
-    def image_shape(self) -> Shape:
-        return self._image_shape
-
-    @property
-    def spaces(self) -> Mapping[str, Shape]:
-        return self._spaces
-
-    @property
-    def blocks(self) -> Sequence[nn.Module]:
-        return list(self._blocks)
-
     @apart()
     def folded(self) -> DCGAN:
         return type(self)(folded_blocks(self._blocks), self._spaces, self._image_shape)
@@ -85,30 +68,6 @@ class DCGAN(Prior):
     @apart()
     def crowded(self) -> DCGAN:
         return type(self)(folded_blocks(self._blocks, crowded=True), self._spaces, self._image_shape)
-
-    def _sample(self, n: int, rng: torch.Generator) -> Codes:
-        return torch.randn(n, *self._spaces["z"], generator=rng, device="cpu", dtype=torch.float32)
-
-    def _decode(self, codes: Codes, space: str, label: Tensor | None, noise: Noise) -> Images:
-        if label is not None:
-            raise ValueError(f"{self}: has no classes; leave label out")
-        return (self._run(codes, _depth(space), len(self._blocks)) + 1) / 2
-
-    def _map(self, codes: Codes, source: str, target: str, label: Tensor | None, truncation: float, noise: Noise) -> Codes:
-        start, stop = _depth(source), _depth(target)
-        if start > stop:
-            raise ValueError(f"{self}: no map from {source!r} back to {target!r}; maps lead from code to picture")
-        return self._run(codes, start, stop)
-
-    def _run(self, x: Tensor, start: int, stop: int) -> Tensor:
-        for block in self._blocks[start:stop]:
-            x = block(x)
-        return x
-
-
-def _depth(space: str) -> int:
-    """How many blocks come before `space`."""
-    return 0 if space == "z" else int(space.removeprefix("features@"))
 
 
 def _checked(state: Mapping[str, Tensor]) -> Sequence[int]:

@@ -44,6 +44,7 @@ class MobileStyleGAN(Styled):
 
     noise_seed: int = 0
     halves = True
+    polish = 0.0  # the answers were the same without
     _frozen: Frozen | None
 
     def __init__(

@@ -181,9 +181,14 @@ class Solver(ABC):
                 rules=self.rules,
                 halve_at=frozenset(self.halve_at),
                 keeps_last=self.keep == "last",
-                reduced_precision=prior.computes is not None,
+                exact_from=0 if prior.computes is None else self._exact_from(prior.polish),
             )
             return Loop(settings, task, self.fresh_optimiser(), measured, seeds).solved(on_step)
+
+    def _exact_from(self, polish: float) -> int:
+        """The step after which the last `polish` of all are taken; beyond the end where there are none."""
+        last = round(polish * self.steps)
+        return self.steps - last if last else self.steps + 1
 
 
 class CodeSolver(Solver):

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from priorsolve.counter_rng import row_seeds
 from priorsolve.losses import Loss
+from priorsolve.priors.base import exactly
 from priorsolve.solvers.optimisers import Optimiser
 from priorsolve.solvers.schedule import Schedule
 from priorsolve.solvers.solution import OnStep, Solution, Step
@@ -33,8 +34,8 @@ class LoopSettings:
     rules: Rules
     halve_at: frozenset[int]
     keeps_last: bool
-    reduced_precision: bool
-    """Whether the search computes in fewer bits than the pictures that are kept, so misfits are taken again at the end."""
+    exact_from: int
+    """The first step that computes in as many bits as the pictures that are kept; if not 0, misfits are taken again at the end."""
 
 
 class Loop:
@@ -86,12 +87,13 @@ class Loop:
     def evaluate(self, step: int) -> None:
         """Draw, measure, compare; keep the best; judge. Leaves the gradients for `move`."""
         last, at = step == self.settings.steps, self._at(step)
-        if self.shaken:  # what was judged by other pictures than its own is no measure for what comes
+        # what was judged by other pictures than its own is no measure for what comes
+        if self.shaken or 0 < step == self.settings.exact_from:
             self.objective = torch.where(self.moving, torch.inf, self.objective)
             self.final_objective[self.images] = torch.where(self.verdict == RUNNING, torch.inf, self.final_objective[self.images])
         self.shaken = self.task.shaken(at)
         self.was_shaken |= self.shaken
-        with torch.set_grad_enabled(not last):
+        with torch.set_grad_enabled(not last), exactly(step >= self.settings.exact_from):
             moved = [] if last else [name for name in self.variables if name not in self.task.held]
             leaves = {name: value.detach().requires_grad_(name in moved) for name, value in self.variables.items()}
             estimate = self.target.estimate(self.task.draw(leaves, at))
@@ -162,7 +164,7 @@ class Loop:
         target = self.measured.target(torch.arange(self.measured.count, device=images.device), 1)
         estimate = target.estimate(images)
         verdicts = torch.where(self.final_verdict == RUNNING, STOPS.index(Stop.budget), self.final_verdict)
-        redrawn = self.was_shaken or self.settings.reduced_precision
+        redrawn = self.was_shaken or bool(self.settings.exact_from)
         checks = 1 + math.ceil(self.settings.steps / CHECK_EVERY)
         return Solution(
             images=images,
