@@ -13,10 +13,6 @@ from priorsolve.priors.base import Noise, Prior
 from priorsolve.priors.layers import fused
 from priorsolve.types import Codes, Images, Shape
 
-_ALIKE = 32
-"""Rows that a processor takes at a time in few bits. From 61 on some convolve a row otherwise than alone, and in few bits what is
-rounded otherwise grows at once."""
-
 
 class FeedForward(Prior, ABC):
     """A chain: the code enters the first block, a code of `features@k` enters block k, the picture in [−1, 1] leaves the last.
@@ -65,11 +61,6 @@ class FeedForward(Prior, ABC):
         return self._run(codes, start, stop)
 
     def _run(self, x: Tensor, start: int, stop: int) -> Tensor:
-        together = _ALIKE if x.device.type == "cpu" and torch.is_autocast_enabled("cpu") else max(len(x), 1)
-        made = [self._chain(rows, start, stop) for rows in torch.split(x, together)]
-        return torch.cat(made) if len(made) > 1 else made[0]
-
-    def _chain(self, x: Tensor, start: int, stop: int) -> Tensor:
         for block in self._blocks[start:stop]:
             x = block(x)
         return x
