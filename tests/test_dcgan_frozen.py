@@ -110,3 +110,15 @@ def test_many_codes_are_mixed_for_each_photo_by_itself(dtype: torch.dtype | None
     alone = solver(y[1:2], operator, seeds=[4])
     assert difference(alone, rows(whole, [1])) < 1e-4
     assert bool((whole.misfit < whole.history[0]).all())
+
+
+@pytest.mark.parametrize(("outputs", "inputs"), [(100, 8192), (512, 2048), (2048, 512), (48, 64)])
+def test_a_row_in_bfloat16_does_not_depend_on_how_many_there_are(outputs: int, inputs: int) -> None:
+    """AMX's kernels add rows up otherwise from 20, 31 or 40 on."""
+    rng = torch.Generator().manual_seed(0)
+    matrix, many = (torch.randn(count, inputs, generator=rng).bfloat16() for count in (outputs, 200))
+    product = Product(matrix)
+    whole = product(many)
+    torch.testing.assert_close(whole.float(), many.float() @ matrix.float().T, atol=0.02 * inputs**0.5, rtol=0.01)
+    for count in (1, 2, 20, 31, 32, 33, 40, 100):
+        assert torch.equal(product(many[:count]), whole[:count]), count

@@ -21,8 +21,11 @@ _ROWS = 320
 """Rows that a packed matrix is sorted for; others are as quick. For a single row oneDNN would sort otherwise, and round otherwise."""
 
 _ALIKE = 32
-"""Rows that a product in bfloat16 takes at a time. From 33 on oneDNN may add a row up in another order than alone, and what is rounded
-otherwise soon differs in all digits that bfloat16 has."""
+"""Rows that a product in bfloat16 always takes at a time, zeros among them if need be. oneDNN's kernels for AMX add a row up in an order
+that depends on how many there are, and what is rounded otherwise soon differs in all digits that bfloat16 has."""
+
+_SHORT = 128
+"""Numbers in a row whose sum they never split."""
 
 
 def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -56,20 +59,18 @@ class _Product(Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, matrix: Tensor, back: Tensor, bias: Tensor | None) -> Tensor:
         ctx.matrices = back, matrix
-        if rows.dtype == torch.bfloat16 and len(rows) > _ALIKE:
-            return torch.cat([_product_alike(part, matrix, bias) for part in torch.split(rows, _ALIKE)])
-        return _product_alike(rows, matrix, bias)
+        alike = rows.dtype == torch.bfloat16 and rows.shape[1] > _SHORT
+        together = _ALIKE if alike else max(len(rows), 2)  # a row alone would be added up in another order
+        missing = -len(rows) % together
+        parts = torch.split(F.pad(rows, (0, 0, 0, missing)) if missing else rows, together)
+        made = [product(part, matrix, bias) for part in parts]
+        whole = made[0] if len(made) == 1 else torch.cat(made)
+        return whole[: len(rows)].clone() if missing else whole
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
         apply: Callable[..., Tensor] = _Product.apply
         return apply(gradients[0], *ctx.matrices, None), None, None, None
-
-
-def _product_alike(rows: Tensor, matrix: Tensor, bias: Tensor | None) -> Tensor:
-    several = rows if len(rows) > 1 else rows.repeat(2, 1)  # a row alone would be added up in another order
-    made = product(several, matrix, bias)
-    return made if len(rows) > 1 else made[:1].clone()
 
 
 def product(rows: Tensor, matrix: Tensor, bias: Tensor | None = None) -> Tensor:
