@@ -20,7 +20,7 @@ _SMALL = 20480
 _ROWS = 320
 """Rows that a packed matrix is sorted for; others are as quick. For a single row oneDNN would sort otherwise, and round otherwise."""
 
-_ALIKE = 32
+_ALIKE = 64
 """Rows that a product in bfloat16 always takes at a time, zeros among them if need be. oneDNN's kernels for AMX add a row up in an order
 that depends on how many there are, and what is rounded otherwise soon differs in all digits that bfloat16 has."""
 
