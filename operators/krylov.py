@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from functools import partial
@@ -22,7 +23,8 @@ SPREAD = 0.1
 """Rows whose squared lengths differ by more than 1/SPREAD are worth balancing; below that the estimate's own noise would do harm."""
 
 REFINEMENTS = 2
-"""Solutions of the balanced system: the second, of what the first left, finds what rounding hid in directions that A hardly sees."""
+"""Solutions of the balanced system: the second, of what the first left, finds what rounding hid in directions that A hardly sees.
+They share an item's steps, so that it is looked for only where the first was found."""
 
 
 def least_squares(A: Map, A_adjoint: Map, y: Tensor, *, steps: int = 1000) -> Tensor:
@@ -72,11 +74,11 @@ class _Solved(Function):
 
 
 def _shortest(A: Map, A_adjoint: Map, y: Tensor, *, steps: int) -> Tensor:
-    precision = torch.finfo(y.dtype).eps
+    precision, each = torch.finfo(y.dtype).eps, torch.full((len(y),), steps, device=y.device)
     goal = _size(A_adjoint(y))
     weights = _balance(A, A_adjoint, y)
     if weights is None:
-        return _cgls(A, A_adjoint, y, steps, goal * (8 * precision) ** 2)
+        return _cgls(A, A_adjoint, y, each, goal * (8 * precision) ** 2)[0]
 
     def balanced(x: Tensor) -> Tensor:
         return weights * A(x)
@@ -84,13 +86,14 @@ def _shortest(A: Map, A_adjoint: Map, y: Tensor, *, steps: int) -> Tensor:
     def balanced_adjoint(r: Tensor) -> Tensor:
         return A_adjoint(weights * r)
 
-    x = torch.zeros_like(A_adjoint(y))
+    x, left = torch.zeros_like(A_adjoint(y)), each
     for _ in range(REFINEMENTS):
         start = weights * (y - A(x))
         # where y cannot be explained the gradient of what is left is rounding, and is not to be followed
         floor = torch.maximum(_size(balanced_adjoint(start)), _size(start)) * (8 * precision) ** 2
-        x = x + _cgls(balanced, balanced_adjoint, start, steps, floor)
-    return x + _cgls(A, A_adjoint, y - A(x), steps, goal * precision**1.5)
+        change, left = _cgls(balanced, balanced_adjoint, start, left, floor)
+        x = x + change
+    return x + _cgls(A, A_adjoint, y - A(x), each, goal * precision**1.5)[0]
 
 
 def _damped(A: Map, A_adjoint: Map, y: Tensor, *, damping: float, steps: int) -> Tensor:
@@ -104,26 +107,32 @@ def _damped(A: Map, A_adjoint: Map, y: Tensor, *, damping: float, steps: int) ->
         return x + root * r[:, split:].reshape(x.shape)
 
     right = torch.cat([y.flatten(1), torch.zeros_like(A_adjoint(y)).flatten(1)], 1)
-    return _cgls(taller, taller_adjoint, right, steps, _size(A_adjoint(y)) * (64 * torch.finfo(y.dtype).eps) ** 2)
+    each, floor = torch.full((len(y),), steps, device=y.device), _size(A_adjoint(y)) * (64 * torch.finfo(y.dtype).eps) ** 2
+    return _cgls(taller, taller_adjoint, right, each, floor)[0]
 
 
-def _cgls(A: Map, A_adjoint: Map, y: Tensor, steps: int, floor: Tensor) -> Tensor:
-    """CGLS; an item stops moving when `‖Aᵀ(y − A x)‖²` has fallen to its `floor`."""
+def _cgls(A: Map, A_adjoint: Map, y: Tensor, left: Tensor, floor: Tensor) -> tuple[Tensor, Tensor]:
+    """CGLS, and how many steps of each item are left then of the `left` it may take.
+
+    An item stops moving when `‖Aᵀ(y − A x)‖²` has fallen to its `floor`, whatever the others do.
+    """
     residual = y.clone()
     gradient = A_adjoint(residual)
     x, direction = torch.zeros_like(gradient), gradient
     size = _size(gradient)
-    for step in range(steps):
-        if step % 10 == 0 and bool((size <= floor).all()):
+    for step in itertools.count():
+        moving = (size > floor) & (left > 0)
+        if step % 10 == 0 and not bool(moving.any()):
             break
+        left = left - moving.to(left)
         image = A(direction)
-        length = _safe_divide(size, _size(image)) * (size > floor)
+        length = _safe_divide(size, _size(image)) * moving
         x = x + _times(length, direction)
         residual = residual - _times(length, image)
         gradient = A_adjoint(residual)
         previous, size = size, _size(gradient)
         direction = gradient + _times(_safe_divide(size, previous), direction)
-    return x
+    return x, left
 
 
 def _balance(A: Map, A_adjoint: Map, y: Tensor) -> Tensor | None:

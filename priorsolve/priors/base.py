@@ -24,30 +24,26 @@ NoiseMode = Literal["const", "none", "random"]
 Noise = NoiseMode | Tensor
 """Where a generator's noise comes from: its own maps, none, drawn ones, or the maps given, (B, noise_size) or (1, noise_size)."""
 
-_SINGLY = ContextVar("singly", default=False)
+_SINGLY, _EXACTLY = ContextVar("singly", default=False), ContextVar("exactly", default=False)
 
 
-@contextlib.contextmanager
-def singly(on: bool = True) -> Iterator[None]:
+def singly(on: bool = True) -> contextlib.AbstractContextManager[None]:
     """Within it, on the CPU, every prior draws and maps a batch `row_by_row`: for searches in which what is rounded otherwise grows."""
-    token = _SINGLY.set(on or _SINGLY.get())
-    try:
-        yield
-    finally:
-        _SINGLY.reset(token)
+    return _switched(_SINGLY, on)
 
 
-_EXACTLY = ContextVar("exactly", default=False)
+def exactly(on: bool = True) -> contextlib.AbstractContextManager[None]:
+    """Within it every prior computes in its parameters' type, whatever it was told by `computing`."""
+    return _switched(_EXACTLY, on)
 
 
 @contextlib.contextmanager
-def exactly(on: bool = True) -> Iterator[None]:
-    """Within it every prior computes in its parameters' type, whatever it was told by `computing`."""
-    token = _EXACTLY.set(on or _EXACTLY.get())
+def _switched(switch: ContextVar[bool], on: bool) -> Iterator[None]:
+    token = switch.set(on or switch.get())
     try:
         yield
     finally:
-        _EXACTLY.reset(token)
+        switch.reset(token)
 
 
 class Prior(nn.Module, ABC):
