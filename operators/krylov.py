@@ -118,8 +118,8 @@ def _cgls(A: Map, A_adjoint: Map, y: Tensor, left: Tensor, floor: Tensor) -> tup
     """
     residual = y.clone()
     gradient = A_adjoint(residual)
-    x, direction = torch.zeros_like(gradient), gradient
     size = _size(gradient)
+    x, direction = _times(0 * size, torch.ones_like(gradient)), gradient  # all NaN where anything of y is: no step would say so
     for step in itertools.count():
         moving = (size > floor) & (left > 0)
         if step % 10 == 0 and not bool(moving.any()):
