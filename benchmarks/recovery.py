@@ -1,8 +1,9 @@
 """How often a prior's own picture is found again from a part of it, where the answer is known: the prior can draw it exactly.
 
-    python benchmarks/recovery.py [COUNT] [name=value ...]
+    python benchmarks/recovery.py [COUNT] [dtype=bfloat16] [name=value ...]
 
-Prints a Markdown table for docs/performance.md. Names and values are settings of `Latent`.
+Prints a Markdown table for docs/performance.md. Names and values are settings of `Latent`. With `dtype=`, each task is solved in float32
+and again with the network in that type, and the difference is told, as a mean ± standard error.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import time
 
 import torch
 from machine import describe
+from precision import told
 
 from priorsolve.metrics import psnr
 from priorsolve.operators.base import Operator
@@ -33,24 +35,30 @@ def tasks() -> dict[str, Operator]:
     return {"24×24 hole": Mask(known), "1000 Gaussian measurements": GaussianSensing(m=1000, shape=[3, 64, 64])}
 
 
-def main(count: int, settings: dict[str, object]) -> None:
-    """Solve every task for `count` samples and print one row of figures for each."""
+def main(count: int, types: list[str], settings: dict[str, object]) -> None:
+    """Solve every task for `count` samples and print one row of figures for each type that the network computes in."""
     prior = load_prior("digiface64")
-    solver = Latent(prior, **settings)  # type: ignore[arg-type]
+    ways = {kind: prior.computing(None if kind == "float32" else getattr(torch, kind)) for kind in types}
+    solvers = {kind: Latent(way, **settings) for kind, way in ways.items()}  # type: ignore[arg-type]
     truth = prior.decode(prior.sample(count, torch.Generator().manual_seed(2024)))
     print(f"{describe()}; {count} samples in batches of {BATCH}; {settings}\n")
-    print(f"| task | median | mean | lowest | share ≥ {GOOD} dB | steps | restarts | seconds |")
-    print("|---|---|---|---|---|---|---|---|")
+    print(f"| task | network in | median | mean | lowest | share ≥ {GOOD} dB | more than the first | steps | restarts | seconds |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
     for name, operator in tasks().items():
-        start = time.perf_counter()
-        found = torch.cat([solver(operator.A(part), operator).images for part in torch.split(truth, BATCH)])
-        seconds = time.perf_counter() - start
-        scores = psnr(found, truth)
-        figures = f"{scores.median():.1f} dB | {scores.mean():.1f} dB | {scores.min():.1f} dB | {(scores >= GOOD).double().mean():.0%}"
-        print(f"| {name} | {figures} | {solver.steps} | {solver.restarts} | {seconds:.0f} |", flush=True)
+        first: list[float] = []
+        for kind, solver in solvers.items():
+            start = time.perf_counter()
+            found = torch.cat([solver(operator.A(part), operator).images for part in torch.split(truth, BATCH)])
+            seconds = time.perf_counter() - start
+            scores = psnr(found, truth)
+            figures = f"{scores.median():.1f} dB | {scores.mean():.1f} dB | {scores.min():.1f} dB | {(scores >= GOOD).double().mean():.0%}"
+            more = told([a - b for a, b in zip(scores.tolist(), first, strict=True)], 2) + " dB" if first else "—"
+            first = first or scores.tolist()
+            print(f"| {name} | {kind} | {figures} | {more} | {solver.steps} | {solver.restarts} | {seconds:.0f} |", flush=True)
 
 
 if __name__ == "__main__":
     given = dict(word.split("=", 1) for word in sys.argv[1:] if "=" in word)
     counts = [int(word) for word in sys.argv[1:] if "=" not in word]
-    main(counts[0] if counts else 32, SETTINGS | {name: ast.literal_eval(value) for name, value in given.items()})
+    kinds = list(dict.fromkeys(["float32", given.pop("dtype", "float32")]))
+    main(counts[0] if counts else 32, kinds, SETTINGS | {name: ast.literal_eval(value) for name, value in given.items()})

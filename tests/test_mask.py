@@ -251,7 +251,7 @@ def test_what_lies_in_a_hole_is_no_part_of_a_composition_s_pseudo_inverse_either
         torch.testing.assert_close(operator.A_dagger(dirty), operator.A_dagger(y))
     y[1, 0, 0, 0] = torch.nan
     unknown = operator.A_dagger(y).isnan().flatten(1)
-    assert bool(unknown[1].all()) and not bool(unknown[0].any()), "what was measured counts, for the picture it belongs to"
+    assert unknown.all(1).tolist() == unknown.any(1).tolist() == [False, True], "what was measured counts, for the picture it belongs to"
 
 
 @pytest.mark.parametrize("kind", [torch.float32, torch.bool])

@@ -36,6 +36,12 @@ def test_only_passes_with_gradients_are_in_bfloat16(digiface64: Prior) -> None:
     assert digiface64.computes is None
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int8])
+def test_types_that_no_network_switches_to(digiface64: Prior, dtype: torch.dtype) -> None:
+    with pytest.raises(ValueError, match=rf"^DCGAN.*: computes in torch.bfloat16, .* its own type; got {dtype}$"):
+        digiface64.computing(dtype)
+
+
 def test_a_solver_ends_nearly_as_well(digiface64: Prior) -> None:
     operator = Downsample(4)
     y = operator.A(digiface64.decode(digiface64.sample(2, torch.Generator().manual_seed(9)))).detach()

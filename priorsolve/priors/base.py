@@ -142,10 +142,15 @@ class Prior(nn.Module, ABC):
         return self.folded()
 
     def computing(self, dtype: torch.dtype | None) -> Self:
-        """The same prior, weights shared, whose network computes in `dtype` (bfloat16, float16) while gradients are taken.
+        """The same prior, weights shared, whose network computes in `dtype` (bfloat16, float16) while gradients are taken; None: as it is.
 
         Codes, pictures and gradients keep the parameters' type, and without gradients, as for the pictures that are kept, nothing changes.
+
+        Raises:
+            ValueError: for any other type.
         """
+        if dtype not in (None, torch.bfloat16, torch.float16):
+            raise ValueError(f"{self}: computes in torch.bfloat16, torch.float16 or, with None, in its own type; got {dtype}")
         other = copy(self)
         other.computes = dtype
         return other
