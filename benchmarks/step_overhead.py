@@ -1,10 +1,10 @@
 """What a solver's step costs beside what no solver can avoid: the generator forward and backward.
 
-    python benchmarks/step_overhead.py [REPEATS]
+    python benchmarks/step_overhead.py [REPEATS [DTYPE]]
 
 The bare pass is the folded generator alone, without operator, loss or update. Both run in turns of STEPS passes on one thread, and what
 is counted is that thread's processor time: whatever else the machine does falls on both alike or not at all. A ratio is taken of each
-pair of turns. Prints a Markdown table for docs/performance.md.
+pair of turns. With DTYPE (bfloat16) the network computes in that type, in both. Prints a Markdown table for docs/performance.md.
 """
 
 from __future__ import annotations
@@ -52,17 +52,17 @@ def step(solver: Latent, y: Tensor, operator: Mask, start: Solution) -> float:
     return (watch.times[STEPS] - watch.times[0]) / STEPS * 1000
 
 
-def main(repeats: int) -> None:
+def main(repeats: int, dtype: torch.dtype | None) -> None:
     """Print a row for each batch size."""
     keep_freed_memory()  # as the command line does
     torch.set_num_threads(1)
-    prior = load_prior("digiface64")
-    folded = prior.folded()
+    prior = load_prior("digiface64").computing(dtype)
+    folded = prior.folded().computing(dtype)
     known = torch.ones(64, 64)
     known[20:44, 20:44] = 0
     operator = Mask(known)
     solver = Latent(prior, steps=2 * STEPS, restarts=1, candidates=1)
-    print(f"{describe()}; medians of {repeats} pairs of {STEPS} passes at 64 rows, 2 and 4 times as many at 8 and 1\n")
+    print(f"{describe()}; network in {dtype or torch.float32}; medians of {repeats} pairs of {STEPS} passes at 64 rows, 2 and 4 times as many at 8 and 1\n")
     print("| rows | bare ms | step ms | ratio | middle half of the ratios |\n|---|---|---|---|---|")
     for rows, more in ((1, 4), (8, 2), (64, 1)):
         codes = prior.sample(rows, torch.Generator().manual_seed(0))
@@ -85,4 +85,4 @@ def main(repeats: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 15)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 15, getattr(torch, sys.argv[2]) if len(sys.argv) > 2 else None)
