@@ -62,7 +62,8 @@ def main(repeats: int, dtype: torch.dtype | None) -> None:
     known[20:44, 20:44] = 0
     operator = Mask(known)
     solver = Latent(prior, steps=2 * STEPS, restarts=1, candidates=1)
-    print(f"{describe()}; network in {dtype or torch.float32}; medians of {repeats} pairs of {STEPS} passes at 64 rows, 2 and 4 times as many at 8 and 1\n")
+    print(f"{describe()}; network in {dtype or torch.float32}")
+    print(f"Medians of {repeats} pairs of {STEPS} passes at 64 rows, 2 and 4 times as many at 8 and 1\n")
     print("| rows | bare ms | step ms | ratio | middle half of the ratios |\n|---|---|---|---|---|")
     for rows, more in ((1, 4), (8, 2), (64, 1)):
         codes = prior.sample(rows, torch.Generator().manual_seed(0))
