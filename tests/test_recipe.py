@@ -92,7 +92,7 @@ def test_what_is_no_file(tmp_path: Path) -> None:
         "dejpeg": "did you mean 'presets/robust-dejpeg-l' or 'presets/robust-dejpeg-m' or 'presets/robust-dejpeg-s'",
         "qqq": "qqq: no such recipe; give a built-in name .`priorsolve list recipes` shows them all. or the path of a .yaml file$",
         tmp_path: "a folder, not a recipe; give a built-in name",
-        tmp_path / "latin.yaml": "cannot be read",
+        tmp_path / "latin.yaml": "latin.yaml: no recipe, which would be text in UTF-8; give a built-in name",
     }
     for source, error in wrong.items():
         with pytest.raises(RecipeError, match=error):

@@ -19,7 +19,7 @@ from priorsolve.recipe.elsewhere import Elsewhere, overridden
 from priorsolve.recipe.framings import Framings, Plain
 from priorsolve.recipe.overrides import KIND_OF, absolute, anchored
 from priorsolve.recipe.registry import did_you_mean
-from priorsolve.recipe.sources import find_recipe
+from priorsolve.recipe.sources import GIVEN, find_recipe
 from priorsolve.recipe.templates import STEM, is_per_photo, is_template, rendered, unknown_template
 
 
@@ -116,7 +116,9 @@ class Recipe(BaseModel):
             given, lines = yamlfile.read(path.read_text(encoding="utf-8"))
         except yaml.YAMLError as error:
             raise RecipeError(f"{path}: not valid YAML: {yamlfile.problem(error)}") from None
-        except (OSError, UnicodeDecodeError) as error:
+        except UnicodeDecodeError:
+            raise RecipeError(f"{path}: no recipe, which would be text in UTF-8; {GIVEN}") from None
+        except OSError as error:
             raise RecipeError(f"{path}: cannot be read: {error}") from None
         return cls.parse(given, overrides, name=str(path), folder=path.parent, lines=lines)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from priorsolve.recipe.components import RecipeError
 from priorsolve.showing import shown
 
-_GIVEN = "give a built-in name (`priorsolve list recipes` shows them all) or the path of a .yaml file"
+GIVEN = "give a built-in name (`priorsolve list recipes` shows them all) or the path of a .yaml file"
 
 
 def builtin_recipes() -> dict[str, Path]:
@@ -23,7 +23,7 @@ def builtin_recipes() -> dict[str, Path]:
 def find_recipe(source: str | Path) -> Path:
     """The file of a recipe given by path or by the name of a built-in one. Raises RecipeError."""
     if not isinstance(source, str | os.PathLike):
-        raise RecipeError(f"the recipe is {shown(source)}; {_GIVEN}")
+        raise RecipeError(f"the recipe is {shown(source)}; {GIVEN}")
     path = Path(source)
     if path.is_file():
         return path
@@ -31,8 +31,8 @@ def find_recipe(source: str | Path) -> Path:
     if str(source) in known:
         return known[str(source)]
     if path.is_dir():
-        raise RecipeError(f"{path}: a folder, not a recipe; {_GIVEN}")
-    raise RecipeError(f"{source}: no such recipe; {_near(path.stem.lower(), known)}{_GIVEN}")
+        raise RecipeError(f"{path}: a folder, not a recipe; {GIVEN}")
+    raise RecipeError(f"{source}: no such recipe; {_near(path.stem.lower(), known)}{GIVEN}")
 
 
 def _near(word: str, known: Iterable[str]) -> str:
