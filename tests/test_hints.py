@@ -36,7 +36,7 @@ from priorsolve.recipe.recipe import Recipe
         ("inpaint", "output.consistency=0", "should be true or false, got 0"),
         ("inpaint", "frame=face", "no frame is called 'face'; did you mean 'faces'?"),
         ("inpaint", "frame=round", "no frame is called 'round'; known: center, aligned, faces, tiles"),
-        ("inpaint", "metrics=pnsr", "metrics: no metric is called 'pnsr'; did you mean 'psnr'?"),
+        ("inpaint", "metrics=pnsr", "no metric is called 'pnsr'; did you mean 'psnr'?"),
         ("inpaint", "output.format=jpeg", "should be 'same' or 'png', got 'jpeg'"),
     ],
 )

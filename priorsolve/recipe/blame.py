@@ -72,7 +72,7 @@ def _as_typed(text: str, message: str, *, exact: bool) -> str:
             message = f"{last}{within}: {message}"
         for word in ("True", "False", "None"):  # what YAML makes of off, no, on and nothing
             message = message.removesuffix(f", got {word}")
-    return f"--set {text}: {message}"
+    return f"--set {text}: {message.removeprefix(f'{key}: ')}"
 
 
 def _located(message: str, name: str, place: Place, lines: Mapping[Place, int]) -> str:
