@@ -34,6 +34,7 @@ def read(content: object) -> Mapping[str, Tensor]:
         ("model", "ema_model"),
         ("state_dict", "state_dict_ema"),
         ("netG_state_dict", "netG_ema_state_dict"),
+        ("params", "params_ema"),
     ],
 )
 def test_the_averaged_generator_is_taken_under_any_name(raw: str, averaged: str) -> None:

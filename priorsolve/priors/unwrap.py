@@ -19,7 +19,7 @@ Settings: TypeAlias = Mapping[str, Any]
 _AVERAGED = ("g_ema", "G_ema", "ema", "generator_smooth")
 _WRAPPERS = (
     *("netG_state_dict", "netG", "generator_state_dict", "generator", "G"),
-    *("state_dict", "model_state_dict", "model", "g"),
+    *("state_dict", "model_state_dict", "model", "params", "g"),
 )
 _PREFIX = re.compile(r"(module\.|_orig_mod\.)*")
 _AVERAGE, _COUNT = "latent_avg", "n_averaged"
