@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import sys
 import time
+from typing import Any
 
 import torch
 from machine import describe
@@ -23,7 +24,7 @@ from priorsolve.operators.sensing import GaussianSensing
 from priorsolve.priors import load_prior
 from priorsolve.solvers import Latent
 
-SETTINGS: dict[str, object] = {"steps": 800, "restarts": 4, "candidates": 64, "lr": 0.3}
+SETTINGS: dict[str, Any] = {"steps": 800, "restarts": 4, "candidates": 64, "lr": 0.3}
 GOOD = 35
 BATCH = 16
 
@@ -35,18 +36,17 @@ def tasks() -> dict[str, Operator]:
     return {"24×24 hole": Mask(known), "1000 Gaussian measurements": GaussianSensing(m=1000, shape=[3, 64, 64])}
 
 
-def main(count: int, types: list[str], settings: dict[str, object]) -> None:
+def main(count: int, dtypes: list[torch.dtype | None], settings: dict[str, Any]) -> None:
     """Solve every task for `count` samples and print one row of figures for each type that the network computes in."""
     prior = load_prior("digiface64")
-    ways = {kind: prior.computing(None if kind == "float32" else getattr(torch, kind)) for kind in types}
-    solvers = {kind: Latent(way, **settings) for kind, way in ways.items()}  # type: ignore[arg-type]
+    solvers = [Latent(prior.computing(dtype), **settings) for dtype in dtypes]
     truth = prior.decode(prior.sample(count, torch.Generator().manual_seed(2024)))
     print(f"{describe()}; {count} samples in batches of {BATCH}; {settings}\n")
     print(f"| task | network in | median | mean | lowest | share ≥ {GOOD} dB | more than the first | steps | restarts | seconds |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     for name, operator in tasks().items():
         first: list[float] = []
-        for kind, solver in solvers.items():
+        for dtype, solver in zip(dtypes, solvers, strict=True):
             start = time.perf_counter()
             found = torch.cat([solver(operator.A(part), operator).images for part in torch.split(truth, BATCH)])
             seconds = time.perf_counter() - start
@@ -54,11 +54,12 @@ def main(count: int, types: list[str], settings: dict[str, object]) -> None:
             figures = f"{scores.median():.1f} dB | {scores.mean():.1f} dB | {scores.min():.1f} dB | {(scores >= GOOD).double().mean():.0%}"
             more = told([a - b for a, b in zip(scores.tolist(), first, strict=True)], 2) + " dB" if first else "—"
             first = first or scores.tolist()
-            print(f"| {name} | {kind} | {figures} | {more} | {solver.steps} | {solver.restarts} | {seconds:.0f} |", flush=True)
+            case = f"{name} | {dtype or torch.float32}"
+            print(f"| {case} | {figures} | {more} | {solver.steps} | {solver.restarts} | {seconds:.0f} |", flush=True)
 
 
 if __name__ == "__main__":
     given = dict(word.split("=", 1) for word in sys.argv[1:] if "=" in word)
     counts = [int(word) for word in sys.argv[1:] if "=" not in word]
-    kinds = list(dict.fromkeys(["float32", given.pop("dtype", "float32")]))
-    main(counts[0] if counts else 32, kinds, SETTINGS | {name: ast.literal_eval(value) for name, value in given.items()})
+    others = [getattr(torch, given.pop("dtype"))] if "dtype" in given else []
+    main(counts[0] if counts else 32, [None, *others], SETTINGS | {name: ast.literal_eval(value) for name, value in given.items()})
