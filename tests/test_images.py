@@ -5,6 +5,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -17,6 +18,7 @@ from priorsolve.photos.images import (
     read_image,
     read_measurement,
     read_photo,
+    read_stored,
     read_transparent,
     write_image,
     write_measurement,
@@ -176,6 +178,29 @@ def test_srgb_profile_changes_nothing_and_another_is_used(tmp_path: Path) -> Non
     image, framing = read_framed(path, (16, 16))
     assert framing.notes == ("colours were moved to sRGB by the file's own profile",)
     assert image[1].mean() > image[0].mean()
+
+
+def test_a_profile_is_srgb_by_what_it_does_not_by_its_name(tmp_path: Path) -> None:
+    """Linear and extended spaces are called sRGB too."""
+    primaries = [0.64, 0.33, 1, 0.30, 0.60, 1, 0.15, 0.06, 1]
+    linear: bytes = imagecodecs.cms_profile("rgb", whitepoint=(0.3127, 0.3290, 1.0), primaries=primaries, gamma=1.0)
+    named = linear.replace("RGB built-in".encode("utf-16-be"), "sRGB linear!".encode("utf-16-be"))
+    assert "sRGB" in ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(named)))
+    path = saved(tmp_path / "a.png", Image.new("RGB", (16, 16), (55, 55, 55)), icc_profile=named)
+    for image, notes in (read_photo(path), (read_framed(path, (16, 16))[0], read_framed(path, (16, 16))[1].notes)):
+        torch.testing.assert_close(image * 255, torch.full_like(image, 128.0), atol=0.6, rtol=0)
+        assert notes == ("colours were moved to sRGB by the file's own profile",)
+
+
+def test_a_channel_that_is_no_alpha_plays_no_part(tmp_path: Path) -> None:
+    """As the infrared one of a scanner, whose dust would be laid on white."""
+    tifffile.imwrite(tmp_path / "scan.tif", np.full((16, 16, 4), 20_000, np.uint16), photometric="rgb", extrasamples=["unspecified"])
+    image, notes = read_photo(tmp_path / "scan.tif")
+    torch.testing.assert_close(image, torch.full((3, 16, 16), 20_000 / 65_535))
+    assert notes == ()
+    stored = read_stored(tmp_path / "scan.tif")
+    assert stored is not None
+    assert stored.shape == (16, 16, 3)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])

@@ -46,13 +46,18 @@ def read_deep(path: Path) -> Floats:
 
 
 def _tiff(path: Path) -> tuple[Any, bool]:
-    """The first picture, and whether its last channel is alpha that its colours were multiplied by."""
+    """The first picture, its colours and alpha, and whether the colours were multiplied by that.
+
+    Other channels are left out, such as a scanner's infrared one.
+    """
     from tifffile import TiffFile
 
     with TiffFile(path) as file:
         page = file.pages.first
         values = page.asarray()
-        return np.moveaxis(values, 0, -1) if page.planarconfig == 2 else values, tuple(page.extrasamples) == (_MULTIPLIED,)
+    values, colours = np.moveaxis(values, 0, -1) if page.planarconfig == 2 else values, 3 if page.photometric == _RGB else 1
+    alpha = [(colours + i, kind) for i, kind in enumerate(page.extrasamples) if kind in (_MULTIPLIED, _NOT_MULTIPLIED)][:1]
+    return values[..., [*range(colours), *(place for place, _ in alpha)]], [kind for _, kind in alpha] == [_MULTIPLIED]
 
 
 def _upright(values: Any, turn: int) -> Any:

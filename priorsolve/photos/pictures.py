@@ -13,6 +13,8 @@ from typing import TypeAlias, TypeVar
 import numpy as np
 from PIL import Image, ImageCms, TiffImagePlugin, UnidentifiedImageError
 
+from priorsolve.photos.profiles import is_srgb
+
 FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "AVIF", "HEIF")
 """Pillow's names of what is read. Nothing else is tried: a reader such as EPS would start another program."""
 
@@ -218,14 +220,14 @@ def _to_srgb(picture: Image.Image, notes: list[str]) -> Image.Image:
     if picture.mode in ("RGB", "RGBA", "CMYK") and profile:
         try:
             given = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            if picture.mode != "CMYK" and "srgb" in ImageCms.getProfileDescription(given).lower():
+            if picture.mode != "CMYK" and is_srgb(profile):
                 return picture
             mode = "RGB" if picture.mode == "CMYK" else picture.mode
             moved = ImageCms.profileToProfile(picture, given, ImageCms.createProfile("sRGB"), outputMode=mode)
             if moved is not None:
                 notes.append(MOVED)
                 return moved
-        except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        except (ImageCms.PyCMSError, OSError, RuntimeError, ValueError, TypeError):
             notes.append("the file's colour profile could not be used")
     if picture.mode == "CMYK":
         notes.append("CMYK was converted without a profile")

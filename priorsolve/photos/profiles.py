@@ -25,10 +25,21 @@ def srgb() -> bytes:
 def is_own(profile: bytes) -> bool:
     """Whether colours have to be moved for it: a profile of RGB, and another than sRGB. False for one that is damaged."""
     try:
-        given = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        return given.profile.xcolor_space.strip() == "RGB" and "srgb" not in ImageCms.getProfileDescription(given).lower()
-    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return space_of(profile) == "RGB" and not is_srgb(profile)
+    except (RuntimeError, ValueError):
         return False
+
+
+@cache
+def is_srgb(profile: bytes) -> bool:
+    """Whether a profile of RGB is sRGB, to two 255ths: by where it moves colours, as linear and extended ones are called sRGB too.
+
+    Raises:
+        RuntimeError: LittleCMS cannot use it.
+    """
+    steps = np.linspace(0, 1, 9, dtype=np.float32)
+    colours = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), -1).reshape(27, 27, 3)
+    return bool(np.abs(to_srgb(colours, profile) - colours).max() <= 2 / 255)
 
 
 def space_of(profile: bytes) -> str:

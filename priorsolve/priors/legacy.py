@@ -26,10 +26,14 @@ def read_stream(stream: BinaryIO, cut: Slice, size: int) -> Any:
         CheckpointError: it is damaged, asks for code, or declares more than it holds.
     """
     promised: dict[str, int] = {}
+    total = 0
     places: dict[str, tuple[int, int]] = {}
 
     def find(key: str, declared: int) -> Bytes:
-        if promised.setdefault(key, declared) != declared or sum(promised.values()) > size:
+        nonlocal total
+        total += declared
+        promised[key] = declared
+        if total > size:
             raise CheckpointError(
                 f"declares {declared} bytes for storage {key[:40]!r} in a file of {size}; it is damaged or made to fill the memory"
             )

@@ -31,7 +31,7 @@ def network_of(top: Record) -> tuple[dict[str, View], dict[str, Any]]:
             raise CheckpointError(f"has more than {_ENTRY_LIMIT} tensors and modules; it is damaged or made to hang its reader")
         if isinstance(value, View):
             tensors[name] = value
-        else:
+        elif value is not None:
             modules[name] = value
     return tensors, _settings(modules)
 
@@ -68,7 +68,7 @@ def _plain(record: Record | None, key: str) -> Any:
     return value.numbers() if isinstance(value, Array) else value
 
 
-def _walk(record: Record, prefix: str, depth: int) -> Iterator[tuple[str, View | Record]]:
+def _walk(record: Record, prefix: str, depth: int) -> Iterator[tuple[str, View | Record | None]]:
     if depth > _DEPTH_LIMIT:
         raise CheckpointError(f"has modules nested deeper than {_DEPTH_LIMIT}; it is damaged or made to hang its reader")
     yield prefix.removesuffix("."), record
@@ -81,7 +81,7 @@ def _walk(record: Record, prefix: str, depth: int) -> Iterator[tuple[str, View |
                 raise CheckpointError(f"is damaged: {group} holds a part called {told(name)}; download or copy it again")
             if isinstance(value, Record) and group == "_modules":
                 yield from _walk(value, f"{prefix}{name}.", depth + 1)
-            elif isinstance(value, View):
+            elif value is None or isinstance(value, View):
                 yield f"{prefix}{name}", value
-            elif value is not None:
+            else:
                 raise CheckpointError(f"is damaged: {prefix}{name} is neither tensor nor module; download or copy it again")

@@ -17,6 +17,8 @@ _TUPLES = {"TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "FROZENSET"}
 _DEPTH_LIMIT = 500
 _TUPLE_LIMIT = 2000
 _STEP_LIMIT = 1_000_000
+_AGAIN_LIMIT = 10_000_000
+_BITS_LIMIT = 1024
 
 
 def globals_of(stream: BinaryIO) -> list[str]:
@@ -24,7 +26,7 @@ def globals_of(stream: BinaryIO) -> list[str]:
 
     Raises:
         CheckpointError: it ends too early, is no pickle, takes millions of steps, numbers its memo so high that an unpickler would fill
-            the memory, or nests so deep or so often that hashing one of its keys would crash or hang the interpreter.
+            the memory, or nests so deep, so often or in numbers so long that hashing its keys would crash or hang the interpreter.
     """
     names: dict[str, None] = {}
     texts: deque[str] = deque(maxlen=2)
@@ -38,6 +40,8 @@ def globals_of(stream: BinaryIO) -> list[str]:
                 raise CheckpointError(f"takes more than {_STEP_LIMIT} steps to read; it is damaged or made to hang its reader")
             if name.startswith("EXT"):
                 raise CheckpointError(f"asks for extension {argument}, which is code and was not run; ask its maker for a state_dict")
+            if isinstance(argument, int) and argument.bit_length() > _BITS_LIMIT:
+                raise CheckpointError(f"holds a number of {argument.bit_length()} bits; it is damaged or made to hang its reader")
             index = len(nesting.memo) if name == "MEMOIZE" else argument if isinstance(argument, int) else -1
             if name in _PUTS and index > steps:
                 raise CheckpointError(f"asks for a table of {index} entries after {steps} steps; it is damaged or made to fill the memory")
@@ -69,6 +73,7 @@ class _Nesting:
     def __init__(self) -> None:
         self.memo: dict[int, tuple[int, int]] = {}
         self._stack: list[tuple[int, int]] = []
+        self._again = 0
 
     def step(self, opcode: pickletools.OpcodeInfo, index: int) -> None:
         stack, before, after = self._stack, opcode.stack_before, opcode.stack_after
@@ -76,7 +81,7 @@ class _Nesting:
             self.memo[index] = stack[-1]
             return
         if opcode.name in _GETS:
-            stack.append(self.memo[index])
+            self._more(self.memo[index])
             return
         if opcode.name == "MARK":
             stack.append(_MARK)
@@ -88,7 +93,8 @@ class _Nesting:
             before = before[: before.index(pickletools.markobject)]
         popped += [stack.pop() for _ in before]
         if opcode.name == "DUP":
-            stack += [popped[0], popped[0]]
+            stack.append(popped[0])
+            self._more(popped[0])
             return
         if opcode.name in _FILLS:
             depth = max(popped[-1][0], 1 + max((value[0] for value in popped[:-1]), default=-1))
@@ -98,3 +104,10 @@ class _Nesting:
         if depth > _DEPTH_LIMIT or parts > _TUPLE_LIMIT:
             raise CheckpointError(f"nests deeper than {_DEPTH_LIMIT} levels or too often; it is damaged or made to crash its reader")
         stack.extend((depth, parts) for _ in after)
+
+    def _more(self, value: tuple[int, int]) -> None:
+        """The value once more; as a key it would be hashed once more, part by part."""
+        self._again += value[1]
+        if self._again > _AGAIN_LIMIT:
+            raise CheckpointError("uses its tuples too often; it is damaged or made to hang its reader")
+        self._stack.append(value)

@@ -38,16 +38,17 @@ def network_of(averaged: Inert) -> tuple[dict[str, Array], dict[str, Any]]:
     if not isinstance(state, dict) or not isinstance(version, int) or version < 4:
         raise CheckpointError(f"holds TensorFlow networks of version {told(version)}; only those of StyleGAN2, 4 and later, are known")
     variables: dict[str, Array] = {}
-    for name, value in _walk(averaged, "", 0):
-        variables[name] = value
-        if len(variables) > _ENTRY_LIMIT:
+    for steps, (name, value) in enumerate(_walk(averaged, "", 0)):
+        if steps > _ENTRY_LIMIT:
             raise CheckpointError(f"has a network of more than {_ENTRY_LIMIT} variables; it is damaged or made to hang its reader")
+        if isinstance(value, Array):
+            variables[name] = value
     given = state.get("static_kwargs")
     kwargs = given if isinstance(given, dict) else {}
     return variables, {"lr_multiplier": kwargs.get("mapping_lrmul", 0.01), "conv_clamp": kwargs.get("conv_clamp")}
 
 
-def _walk(network: object, prefix: str, depth: int) -> Iterator[tuple[str, Array]]:
+def _walk(network: object, prefix: str, depth: int) -> Iterator[tuple[str, object]]:
     state = network.state if isinstance(network, Inert) else None
     variables, parts = (state.get("variables"), state.get("components", {})) if isinstance(state, dict) else (None, None)
     if not isinstance(variables, list) or not isinstance(parts, dict) or depth > _DEPTH_LIMIT:
@@ -55,8 +56,7 @@ def _walk(network: object, prefix: str, depth: int) -> Iterator[tuple[str, Array
     for pair in variables:
         if not isinstance(pair, tuple) or len(pair) != 2 or not isinstance(pair[0], str):
             raise CheckpointError(f"is damaged: {prefix or 'its network'} holds a variable without a name; download or copy it again")
-        if isinstance(pair[1], Array):
-            yield f"{prefix}{pair[0]}", pair[1]
+        yield f"{prefix}{pair[0]}", pair[1]
     for name, part in parts.items():
         if not isinstance(name, str):
             raise CheckpointError(f"is damaged: {prefix or 'its network'} holds a part called {told(name)}; download or copy it again")

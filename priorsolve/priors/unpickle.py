@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, NoReturn, final
 import numpy as np
 import torch
 
-from priorsolve.priors.errors import FAILURES, CheckpointError
+from priorsolve.priors.errors import FAILURES, CheckpointError, told
 from priorsolve.priors.inert import Array, Bytes, Dtype, Fixed, Inert, Record, Storage, View
 from priorsolve.priors.scan import globals_of
 
@@ -57,6 +57,7 @@ class _Unpickler(pickle.Unpickler):
         stream.seek(start)
         super().__init__(stream, encoding="latin1")
         self._find, self._packed = find, packed
+        self._storages: dict[str, Storage] = {}
         self._copying = {key: _Maker(self._paid(make)) for key, make in _COPYING.items()}
         if packed is not None:
             self._copying[_PACKED] = _Maker(self._paid(packed))
@@ -85,7 +86,13 @@ class _Unpickler(pickle.Unpickler):
         _, kind, key, _, items = pid[:5]
         if type(items) is not int or items < 0 or not isinstance(key, (str, int)) or pid[5:] not in ((), (None,)):
             raise CheckpointError("is damaged: it refers to a storage in no known way; download or copy it again")
-        return Storage(kind.dtype, items, self._find(str(key), items * kind.dtype.itemsize))
+        # torch refers to a storage anew for each tensor over it; all of them must share its numbers
+        known = self._storages.get(str(key))
+        if known is None:
+            known = self._storages[str(key)] = Storage(kind.dtype, items, self._find(str(key), items * kind.dtype.itemsize))
+        elif (known.dtype, known.items) != (kind.dtype, items):
+            raise CheckpointError(f"is damaged: storage {told(key)} is of two types or lengths; download or copy it again")
+        return known
 
 
 @final

@@ -24,6 +24,7 @@ _WRAPPERS = (
 _PREFIX = re.compile(r"(module\.|_orig_mod\.)*")
 _AVERAGE, _COUNT = "latent_avg", "n_averaged"
 _DEEP = 4
+_DICTS = 100
 _TENSORS = (View, Array, Tensor)
 
 
@@ -54,6 +55,8 @@ def _unwrapped(content: Any) -> dict[str, Any]:
         if not isinstance(content, Mapping):
             raise CheckpointError(f"holds a {type(content).__name__}, not a dict of tensors; save the generator's state_dict")
         dicts = {key: value for key, value in content.items() if isinstance(value, Mapping)}
+        if len(dicts) > _DICTS:
+            break  # no training script's; each may be the same one, which takes long to look through
         known = _chosen({key: value for key, value in dicts.items() if _holds(value)}) or _chosen(dicts)
         tensors = {key: value for key, value in content.items() if isinstance(key, str) and isinstance(value, _TENSORS)}
         if known:
