@@ -38,6 +38,11 @@ def geocross(codes: Codes) -> PerImage:
     PULSE takes 2·atan2(‖u − v‖, ‖u + v‖) of the codes as they are, which is their angle where they are equally long. Its w nearly are: the
     two differ by about 0.1 %. ILO's codes are on a sphere.
     """
+    # row by row: torch's atan2 rounds what is left over at the end of a tensor otherwise than the rest
+    return torch.cat([_crossed(row) for row in torch.split(codes, 1)])
+
+
+def _crossed(codes: Codes) -> PerImage:
     directions = F.normalize(codes, dim=-1)
     difference = (directions[:, :, None] - directions[:, None]).square().sum(-1).add(1e-9).sqrt()
     total = (directions[:, :, None] + directions[:, None]).square().sum(-1).add(1e-9).sqrt()

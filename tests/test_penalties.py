@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -83,6 +84,25 @@ def test_geocross_has_a_finite_gradient_where_layers_agree() -> None:
     leaf = drawn(1, 1, 7).repeat(1, 4, 1).requires_grad_()
     (gradient,) = torch.autograd.grad(geocross(leaf).sum(), leaf)
     assert bool(gradient.isfinite().all())
+
+
+@pytest.mark.parametrize("layers", [10, 14, 18])
+def test_a_batch_costs_what_its_codes_cost(layers: int) -> None:
+    """To the last bit, gradients too: a search that goes by them would end elsewhere beside other photos."""
+    codes = drawn(3, layers, 512).float()
+
+    def costs(penalty: Callable[[Tensor], Tensor], rows: Tensor) -> tuple[Tensor, Tensor]:
+        leaf = rows.clone().requires_grad_()
+        value = penalty(leaf)
+        return value.detach(), torch.autograd.grad(value.sum(), leaf)[0]
+
+    for penalty in (geocross, gaussian_penalty, layer_spread):
+        value, gradient = costs(penalty, codes)
+        for i in range(3):
+            own, own_gradient = costs(penalty, codes[i : i + 1])
+            assert torch.equal(value[i : i + 1], own), penalty.__name__
+            assert torch.equal(gradient[i : i + 1], own_gradient), penalty.__name__
+    assert geocross(codes[:0]).shape == (0,)
 
 
 def test_colinearity_is_one_minus_the_cosine_over_all_pairs() -> None:
