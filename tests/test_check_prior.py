@@ -11,7 +11,7 @@ import pytest
 
 from priorsolve.cli import main
 from priorsolve.command.checks import check_prior, is_checkpoint
-from priorsolve.priors import ZOO, load_prior, save_prior
+from priorsolve.priors import DCGAN, ZOO, load_prior, save_prior
 
 CASES = {
     "01_nvidia_sg2ada_cond_32_protocol3": ("network-snapshot-000123.pkl", "StyleGAN2", "StyleGAN2", "32×32, RGB", "10"),
@@ -95,6 +95,18 @@ def test_names_recipes_and_files_are_told_apart(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "digiface64").write_text("<html>")
     with pytest.raises(ValueError, match=r"digiface64: is an HTML page"):
         check_prior(Path("digiface64"))
+
+
+@pytest.mark.parametrize(("error", "said"), [(RuntimeError("no room\nat a.cpp:1"), "no room"), (MemoryError(), "MemoryError")])
+def test_a_prior_that_cannot_draw_says_why(
+    error: Exception, said: str, shared: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(DCGAN, "_decode", failing)
+    assert main(["check", str(shared / "reference" / "07_dcgan_plain" / "netG.pth")]) == 1
+    assert f"\ndraws: nothing ({said})\n" in capfd.readouterr().out
 
 
 def test_errors_are_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

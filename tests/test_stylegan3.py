@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,25 @@ def test_published_sizes_follow_from_the_formulas() -> None:
     assert waves == {"size": 36, "sampling_rate": 16, "bandwidth": 2.0}
     assert [(plan.up, plan.down) for plan in plans[2:5]] == [(2, 2), (4, 2), (2, 2)]
     assert (plans[-1].up, plans[-1].down) == (1, 1)
+
+
+@pytest.mark.parametrize("side", [32, 64, 128, 256, 512, 1024])
+def test_published_sizes_are_none_too_large(side: int) -> None:
+    """Sides as NVIDIA's code works them out, for its 14 layers and the colours' own."""
+    way = [min(i / 12, 1) for i in range(15)]
+    stopbands = [2**2.1 * (side / 2 * 2**0.3 / 2**2.1) ** part for part in way]
+    sizes = [2 ** math.ceil(math.log2(min(2 * stopband, side))) + 20 for stopband in stopbands][:-2] + [side] * 2
+    plan_of([f"L{i}_{size}_8" for i, size in enumerate(sizes)], {})
+
+
+@pytest.mark.parametrize(("large", "factor", "dense"), [(200, 1, 400), (52, 4, 208), (20, 16, 320)])
+def test_layers_much_larger_than_the_picture_are_refused(large: int, factor: int, dense: int) -> None:
+    settings = small_settings()
+    names = [NAMES[0], f"L1_{large}_4", *NAMES[2:]]
+    settings["layers"][1] |= {"name": names[1], "out_size": large, "down_factor": factor}
+    settings["layers"][2]["in_size"] = large
+    with pytest.raises(CheckpointError, match=rf"^L1_{large}_4 goes from 20 to {large} pixels through {dense}, for pictures of 16; "):
+        plan_of(names, settings)
 
 
 @pytest.mark.parametrize("kernel", [torch.rand(6), torch.rand(5, 5), torch.rand(1)])

@@ -61,7 +61,7 @@ def check_recipe(recipe: Recipe) -> tuple[dict[str, Any], bool]:
 
 
 def check_prior(path: Path) -> tuple[dict[str, Any], bool]:
-    """What a checkpoint, or a prior of the zoo, is, and whether it draws finite pictures.
+    """What a checkpoint, or a prior of the zoo, is, and whether it draws finite pictures. Where it draws none, `draws` says why.
 
     A prior of the zoo whose weights are not here is told from the list alone: nothing is downloaded. Raises as `load_prior`.
     """
@@ -89,8 +89,7 @@ def _check_named(name: str) -> tuple[dict[str, Any], bool]:
 
 
 def _facts(prior: Prior, layout: str) -> tuple[dict[str, Any], bool]:
-    images = prior.decode(prior.sample(2, torch.Generator().manual_seed(0)))
-    finite = bool(images.isfinite().all())
+    drawn, finite = _drawn(prior)
     spaces: dict[str, Shape] = dict(prior.spaces)
     classes = prior.n_classes
     return {
@@ -100,8 +99,18 @@ def _facts(prior: Prior, layout: str) -> tuple[dict[str, Any], bool]:
         **({"classes": str(classes)} if classes else {}),
         "spaces": ", ".join(f"{name} {tuple(shape)}" for name, shape in spaces.items()),
         "parameters": f"{sum(parameter.numel() for parameter in prior.parameters()):,}",
-        "draws": "finite pictures" if finite else "NaN or infinite values",
+        "draws": drawn,
     }, finite
+
+
+def _drawn(prior: Prior) -> tuple[str, bool]:
+    """What becomes of two codes, and whether it is two finite pictures."""
+    try:
+        images = prior.decode(prior.sample(2, torch.Generator().manual_seed(0)))
+    except (RuntimeError, MemoryError) as error:  # a file may fit together and still ask for more memory than there is
+        return f"nothing ({(str(error).strip().splitlines() or [type(error).__name__])[0][:200]})", False
+    finite = bool(images.isfinite().all())
+    return "finite pictures" if finite else "NaN or infinite values", finite
 
 
 def _resolution(shape: Shape) -> str:

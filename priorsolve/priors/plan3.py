@@ -16,6 +16,8 @@ _NAME = re.compile(r"L(\d{1,2})_(\d{1,4})_(\d{1,4})")
 _FIRST_CUTOFF, _FIRST_STOPBAND, _LAST_STOPBAND = 2.0, 2**2.1, 2**0.3
 _CRITICAL, _MARGIN, _CLAMP = 2, 10, 256.0
 _SIZE_LIMIT = 4096 + 64
+_DENSE_LIMIT = 4
+"""How many times the picture's side, margins included, an activation may be sampled densely; published models stay below 2.8."""
 
 
 def names_of(keys: Sequence[str]) -> list[str]:
@@ -57,6 +59,13 @@ def plan_of(names: Sequence[str], settings: Mapping[str, Any]) -> tuple[Mapping[
     for plan, before in zip(plans, [size, *(plan.out_size for plan in plans)], strict=False):
         if plan.in_size != before or plan.name.split("_")[1] != str(plan.out_size):
             raise CheckpointError(f"{plan.name} goes from {plan.in_size} to {plan.out_size} pixels, which its neighbours do not fit")
+    for plan in plans:
+        dense, limit = max(plan.in_size * max(2, plan.up), plan.out_size * max(2, plan.down)), plans[-1].out_size + 2 * _MARGIN
+        if dense > _DENSE_LIMIT * limit:
+            raise CheckpointError(
+                f"{plan.name} goes from {plan.in_size} to {plan.out_size} pixels through {dense}, for pictures of {plans[-1].out_size}; "
+                "it is damaged or made to fill the memory"
+            )
     rate, bandwidth = positive(waves, "sampling_rate", None), positive(waves, "bandwidth", None)
     if rate is None or bandwidth is None or rate <= 2 * bandwidth:
         raise CheckpointError(f"has waves of bandwidth {bandwidth} at sampling rate {rate}; expected less than half of it")
