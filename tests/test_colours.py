@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from PIL import Image
 from priorsolve.cluster import Cluster, restore_on
 from priorsolve.files import write_atomically
 from priorsolve.operators.gray import Gray
+from priorsolve.photos.images import read_photo
 from priorsolve.recipe.components import RecipeError
 from priorsolve.run import album
 from priorsolve.run.album import FILE, Chroma, chroma_of, grey_of, recoloured, share_colours, unshared
@@ -154,6 +157,40 @@ def test_an_album_is_finished_whenever_it_was_killed_and_no_picture_is_brought_t
         assert list(restore_on(Cluster(), recipe, [photos], out) if killed == 1 else again.records()) == []
         assert run.files(out) == whole
         assert not unshared(out, next(iter(run.records(out).values()))["recipe"])
+
+
+def test_each_recipe_has_an_album_of_its_own_in_a_folder(tmp_path: Path) -> None:
+    def chroma() -> dict[str, object]:
+        kept: dict[str, object] = json.loads((tmp_path / FILE).read_text())["chroma"]
+        return kept
+
+    finished(tmp_path, "a.png", (200, 120, 80))
+    assert share_colours(tmp_path, Gray(), "r") == 1
+    first = chroma()
+    finished(tmp_path, "b.png", (80, 120, 200))
+    own = chroma_of(read_photo(tmp_path / "images/b.png")[0])
+    assert own is not None
+    write_record(tmp_path, Record("b.png", "done", "f", recipe="s", image="images/b.png"))
+    assert share_colours(tmp_path, Gray(), "s") == 1
+    assert chroma() == {**first, "s": asdict(own)}
+    assert [unshared(tmp_path, recipe) for recipe in "rs"] == [[], []], "no picture is brought twice"
+    (tmp_path / FILE).write_text(json.dumps({**json.loads((tmp_path / FILE).read_text()), "chroma": first["r"]}))  # an older file's
+    assert unshared(tmp_path, "r") == []
+    finished(tmp_path, "c.png", (80, 120, 200))
+    assert share_colours(tmp_path, Gray(), "r") == 1
+    assert chroma() == first
+
+
+def test_a_run_that_is_stopped_leaves_the_album_to_the_next_one(tmp_path: Path, digiface64: object) -> None:
+    photos, out, asked = run.photos(tmp_path / "in", 3), tmp_path / "out", itertools.count()
+    recipe, one = run.quick(operator="gray", output=ALBUM), Options(batch_size=1)
+    list(restore(recipe, photos, tmp_path / "whole", one))
+    stopped = Run(recipe, [photos], out, one)
+    assert len(list(stopped.records(stop=lambda: next(asked) >= 1))) == 1
+    assert not (out / FILE).exists()
+    assert len(list(restore(recipe, photos, out, one))) == 2
+    assert run.files(out) == run.files(tmp_path / "whole")
+    assert (out / FILE).read_text() == (tmp_path / "whole" / FILE).read_text()
 
 
 def test_grey_pictures_are_looked_at_once(tmp_path: Path) -> None:

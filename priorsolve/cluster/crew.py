@@ -6,7 +6,7 @@ import contextlib
 import math
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -69,18 +69,20 @@ class Crew:
 
     def records(self, stop: Stop = lambda: False) -> Iterator[Record]:
         """Do what is left, in the order in which it is done. When stopped, the batches at work are finished."""
+        return self._run.at_work(self._records(stop))
+
+    def _records(self, stop: Stop) -> Generator[Record, None, None]:
         stopped = False
-        with self._run.at_work():
-            while self._waiting or self._suspects or any(task.photos for task in self._asked.values()):
-                if stop() and not stopped:
-                    stopped = True
-                    self._waiting.clear()
-                    for worker in self._ready:
-                        worker.stop.remote()
-                if stopped:
-                    self._suspects.clear()
-                self._hand_out()
-                yield from self._landed()
+        while self._waiting or self._suspects or any(task.photos for task in self._asked.values()):
+            if stop() and not stopped:
+                stopped = True
+                self._waiting.clear()
+                for worker in self._ready:
+                    worker.stop.remote()
+            if stopped:
+                self._suspects.clear()
+            self._hand_out()
+            yield from self._landed()
 
     def dismiss(self) -> None:
         """End all workers at once."""

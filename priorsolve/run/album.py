@@ -54,18 +54,21 @@ def grey_of(recipe: Recipe) -> Gray:
 def share_colours(out: Path, grey: Gray, recipe: str) -> int:
     """Bring the finished pictures of `recipe`, as records name it, to the medians of their chroma, and tell how many were brought.
 
-    Lightness stays, and what `grey` measures of each picture; grey pixels stay grey. The first time decides on the album's chroma, kept
-    in `album.json`; later it is for pictures that were made since. Killed at any moment and begun again, it brings each picture once.
+    Lightness stays, and what `grey` measures of each picture; grey pixels stay grey. The first time decides on the chroma of the recipe's
+    album, kept in `album.json`; later it is for pictures that were made since. Killed at any moment and begun again, it brings each
+    picture once.
     """
-    album, shared = _read(out / FILE)
+    albums, shared = _read(out / FILE, recipe)
+    album = albums.get(recipe)
     new = {name: out / name for name in unshared(out, recipe)}
     found = {name: chroma_of(read_photo(path)[0]) for name, path in new.items()}
     brought = [chroma for chroma in found.values() if chroma is not None]
     if album is None and brought:
-        album = Chroma(*(statistics.median(getattr(chroma, key) for chroma in brought) for key in ("a", "b", "spread")))
+        album = albums[recipe] = Chroma(*(statistics.median(getattr(chroma, key) for chroma in brought) for key in ("a", "b", "spread")))
 
     def journal() -> None:
-        write_atomically(out / FILE, json.dumps({"chroma": album and asdict(album), "images": shared}, indent=1).encode())
+        told = {"chroma": {name: asdict(chroma) for name, chroma in albums.items()}, "images": shared}
+        write_atomically(out / FILE, json.dumps(told, indent=1).encode())
 
     def journalled(path: Path, data: bytes) -> None:
         """Word of the picture goes before it: one that is there and not told of would be brought a second time."""
@@ -89,19 +92,24 @@ def share_colours(out: Path, grey: Gray, recipe: str) -> int:
 
 def unshared(out: Path, recipe: str) -> list[str]:
     """The finished pictures of `recipe` that have not the album's chroma yet, as paths below `out`."""
-    _, shared = _read(out / FILE)
+    _, shared = _read(out / FILE, recipe)
     done = (record for record in read_records(out) if record.status == "done" and (record.recipe or record.fingerprint) == recipe)
     pictures = (record.image for record in done if record.image is not None and (out / record.image).is_file())
     return [name for name in pictures if shared.get(name) != _digest(out / name)]
 
 
-def _read(path: Path) -> tuple[Chroma | None, dict[str, str]]:
-    """The album's chroma, where a picture had any, and the digests of the pictures that have it, or are grey."""
+def _read(path: Path, recipe: str) -> tuple[dict[str, Chroma], dict[str, str]]:
+    """Each recipe's chroma, where a picture had any, and the digests of the pictures that have theirs, or are grey.
+
+    An older file knows of one album, which counts as that of `recipe`.
+    """
     try:
         given = json.loads(path.read_bytes())
-        return None if given["chroma"] is None else Chroma(**given["chroma"]), dict(given["images"])
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):  # missing or damaged, which count as the same
-        return None, {}
+        known = given["chroma"] or {}
+        albums = {recipe: known} if "spread" in known else known
+        return {name: Chroma(**chroma) for name, chroma in albums.items()}, dict(given["images"])
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):  # missing or damaged, which count as the same
+        return {}, {}
 
 
 def _digest(path: Path) -> str:

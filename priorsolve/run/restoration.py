@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -144,22 +144,29 @@ class Run:
     ) -> Iterator[Record]:
         """Do what is left, until `stop` says so, and finish the album. Raises FolderBusyError when another run began on it meanwhile."""
         if self.todo:
-            workbench = self._equipped(on_download).workbench
-            with self.at_work():
-                yield from workbench.records(self.todo, on_step, stop)
-        elif self.recipe.output.album and unshared(self.out, self._of_all):  # a run was killed when only this was left
-            with self.at_work():
-                pass
+            yield from self.at_work(self._equipped(on_download).workbench.records(self.todo, on_step, stop))
+        elif self.recipe.output.album and unshared(self.out, self._of_all):  # a run ended when only this was left
+            with self._holding():
+                self._finish_album()
+
+    def at_work(self, records: Generator[Record, None, None]) -> Iterator[Record]:
+        """Tell the records of what is left while the folder is held against other runs, with this run's recipe in it.
+
+        When all is done the album is finished; a run that is stopped before leaves it to the next one: its first photos would decide.
+        """
+        with self._holding(), contextlib.closing(records):
+            told = 0
+            for told, record in enumerate(records, 1):  # noqa: B007 (counts what was told)
+                yield record
+            if self.recipe.output.album and told == len(self.todo):
+                self._finish_album()
 
     @contextlib.contextmanager
-    def at_work(self) -> Iterator[None]:
-        """Hold the folder against other runs, with this run's recipe in it; where the work ends well the album is finished."""
+    def _holding(self) -> Iterator[None]:
         with working_in(self.out, self.options.shard):
             write_recipe(self.out, self.recipe.dump())
             write_plan(self.out, Plan(len(self.todo), self.before["done"], self.before["failed"]), self.options.shard)
             yield
-            if self.recipe.output.album:
-                self._finish_album()
 
     def _finish_album(self) -> None:
         try:

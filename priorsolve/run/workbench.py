@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -65,7 +65,9 @@ class Workbench:
         self._tools, self._reader, self._keeper, self._fingerprint = tools, reader, keeper, fingerprint
         self._size, self._fits, self._odometer = size, size, Odometer()
 
-    def records(self, photos: Iterable[Photo], on_step: OnAdvance | None = None, stop: Stop = lambda: False) -> Iterator[Record]:
+    def records(
+        self, photos: Iterable[Photo], on_step: OnAdvance | None = None, stop: Stop = lambda: False
+    ) -> Generator[Record, None, None]:
         """Do the photos, in order. What is solved is written, whatever ends it."""
         reading, writing = ThreadPoolExecutor(1, "reading"), ThreadPoolExecutor(1, "writing")
         written: deque[Future[Record]] = deque()
