@@ -12,18 +12,22 @@ from typing import Annotated, Any
 
 import typer
 
+from priorsolve.command.arguments import AsJson, Out, Photos, Quiet, RecipeArgument, Seed, Sets, Version, path_of
 from priorsolve.command.engine import cluster_of, records_of, shard_of
 from priorsolve.command.interrupted import stopped
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_enable=False)
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 
-RecipeArgument = Annotated[str, typer.Argument(metavar="RECIPE", help="A built-in recipe's name, or the path of a YAML file.")]
-Photos = Annotated[list[Path] | None, typer.Argument(metavar="[PHOTOS]...", help="Photos or folders; left out, the sample photos.")]
-Out = Annotated[Path, typer.Option("--out", "-o", help="Output folder.")]
-Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe, e.g. solver.0.steps=50.")]
-Seed = Annotated[int | None, typer.Option(help="Use this seed instead of the recipe's.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing but errors.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable lines on standard output.")]
+
+@app.callback()
+def priorsolve(version: Version = False) -> None:
+    """Restore images with a pretrained GAN as the prior."""
 
 
 @app.command()
@@ -136,7 +140,7 @@ def degrade(
 @app.command()
 def masks(
     recipe: RecipeArgument,
-    photos: Annotated[list[Path], typer.Argument(metavar="PHOTOS...", help="Photos or folders.")],
+    photos: Annotated[list[Path], typer.Argument(metavar="PHOTOS...", parser=path_of, help="Photos or folders.")],
     out: Out = Path("masks"),
     set_: Sets = None,
     seed: Seed = None,
@@ -161,7 +165,10 @@ def benchmark(
         list[str],
         typer.Argument(metavar="RECIPE...", help="Recipes, or 'NAME=RECIPE?key=value&key=value' for one with changes of its own."),
     ],
-    photos: Annotated[list[Path] | None, typer.Option("--photos", help="Clean photos or folders; left out, the sample photos.")] = None,
+    photos: Annotated[
+        list[Path] | None,
+        typer.Option("--photos", metavar="PATH", parser=path_of, help="Clean photos or folders; left out, the sample photos."),
+    ] = None,
     out: Out = Path("benchmarked"),
     set_: Sets = None,
     baselines: Annotated[bool, typer.Option("--baselines/--no-baselines", help="Compare with classical methods.")] = True,
@@ -240,7 +247,9 @@ def check(
     """Check a recipe (and its operator, by the dot test) or a checkpoint, and say what it is."""
     from priorsolve.command.checks import check_prior, check_recipe, is_checkpoint
 
-    path = Path(target)
+    path = path_of(target)
+    if set_ and is_checkpoint(path):
+        raise ValueError(f"--set changes a recipe, and {target} is a prior; leave it out")
     facts, passed = check_prior(path) if is_checkpoint(path) else check_recipe(_recipe(target, set_, None))
     if as_json:
         typer.echo(json.dumps(facts))
@@ -290,7 +299,7 @@ def fetch(name: Annotated[str | None, typer.Argument(help="A prior's name; left 
 @app.command()
 def convert(
     file: Annotated[str, typer.Argument(metavar="CHECKPOINT", help="A generator in any format that is read, or a prior's name.")],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="The file to write; its name ends in .safetensors.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", parser=path_of, help="The file to write; its name ends in .safetensors.")],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Write the file anew that is there.")] = False,
     quiet: Quiet = False,
 ) -> None:
@@ -308,7 +317,7 @@ def convert(
 
 @app.command()
 def report(
-    folder: Annotated[Path, typer.Argument(help="A run's output folder.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", parser=path_of, help="A run's output folder.")],
     watch: Annotated[bool, typer.Option("--watch", help="Show how far a run in progress is, until it ends or Ctrl-C.")] = False,
     quiet: Quiet = False,
 ) -> None:

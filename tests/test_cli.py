@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import math
 import os
@@ -51,6 +52,11 @@ def restore(tmp_path: Path, *more: str) -> list[str]:
     [
         (["nope.yaml"], ["nope.yaml", "no such recipe", "path of a .yaml file"]),
         (["{broken}"], ["broken.yaml", "not valid YAML", "line 1"]),
+        (["/nowhere/x.yaml"], ["no such recipe; give a built-in name"]),
+        (["{recipe}", "--set", "solver={latent: {lr: 0,1}}"], ["line 1: 1 stands here alone; a decimal comma? write a point"]),
+        (["{recipe}", "--set", "solver={latent: {loss: {l1: {weight: 0}}}}"], ["solver[0].latent.loss: every weight is 0"]),
+        (["{recipe}", "--out", ""], ["'--out'", "it is empty; write . for the working folder"]),
+        (["{recipe}", ""], ["PHOTOS", "it is empty; write . for the working folder"]),
         (["{recipe}", "--set", "sovler=1"], ["sovler", "did you mean 'solver'"]),
         (["{recipe}", "--set", "solver.steps=ten"], ["steps", "valid integer", "'ten'"]),
         (["{recipe}", "--set", "operator=blurr"], ["operator[0]", "'blurr'"]),
@@ -97,6 +103,19 @@ def test_cuda_without_a_gpu(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -
 
 
 @pytest.mark.usefixtures("digiface64")
+def test_the_version_and_the_short_word_for_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"priorsolve {importlib.metadata.version('priorsolve')}\n"
+    for words in (["-h"], ["restore", "-h"]):
+        assert main(words) == 0
+        assert "Usage: priorsolve" in capsys.readouterr().out
+
+
+def test_a_prior_has_nothing_to_set(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "digiface64", "--set", "x=1"]) == 2
+    assert "--set changes a recipe, and digiface64 is a prior; leave it out" in capsys.readouterr().err
+
+
 def test_exit_codes_and_streams(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     run.photos(tmp_path / "in", 1)
     assert main(restore(tmp_path, "--quiet")) == 0

@@ -23,7 +23,7 @@ class Mixture:
         parts: pairs of a loss and its weight.
 
     Raises:
-        ValueError: there is no part, one is no pair of a loss and a number, or a weight is negative.
+        ValueError: there is no part, one is no pair of a loss and a number, a weight is negative, or all are 0.
     """
 
     parts: Sequence[tuple[Loss, float]]
@@ -42,6 +42,8 @@ class Mixture:
             must_compare(loss, "a mixture's loss")
             if not 0 <= weight < math.inf:
                 raise ValueError(f"weight is {weight} for {loss}; it must be at least 0 and finite")
+        if not any(weight for _, weight in self.parts):
+            raise ValueError("every weight is 0, so nothing would be fitted; raise one of them")
 
     def against(self, measured: Measurements, where: Tensor) -> Distance:
         distances = [(prepared(loss, measured, where), weight) for loss, weight in self.parts]

@@ -75,11 +75,12 @@ def check(kind: Kind, name: str, given: dict[str, Any], where: str) -> dict[str,
 
 def check_loss(given: Any, where: str) -> Any:
     """The loss, defaults filled in and in its shortest form, so that equal ones look alike. Raises RecipeError naming the place."""
-    if not isinstance(given, list):
-        return _check_one_loss(given, where)
-    if not given:
+    if given == []:
         raise RecipeError(f"{where}: the list is empty; name at least one loss, such as l2")
-    parts = [_check_one_loss(part, f"{where}[{index}]") for index, part in enumerate(given)]
+    given = [(part, f"{where}[{index}]") for index, part in enumerate(given)] if isinstance(given, list) else [(given, where)]
+    parts = [_check_one_loss(part, place) for part, place in given]
+    if all(not isinstance(part, str) and part[next(iter(part))].get("weight") == 0 for part in parts):
+        raise RecipeError(f"{where}: every weight is 0, so nothing would be fitted; raise one of them")
     return parts if len(parts) > 1 else parts[0]
 
 

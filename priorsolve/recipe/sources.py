@@ -38,5 +38,5 @@ def find_recipe(source: str | Path) -> Path:
 def _near(word: str, known: Iterable[str]) -> str:
     """The names that are like the word, or have it in them, as a question; a preset goes by its own name, without its folder."""
     own = {name.rpartition("/")[2]: name for name in known}
-    alike = difflib.get_close_matches(word, own, 3) or [each for each in own if word in each][:3]
+    alike = difflib.get_close_matches(word, own, 3) or [each for each in own if len(word) > 2 and word in each][:3]
     return f"did you mean {' or '.join(repr(own[each]) for each in alike)}? " if alike else ""

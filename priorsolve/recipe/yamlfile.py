@@ -18,10 +18,14 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """As usual, but a repeated key is refused."""
         seen: set[str] = set()
-        for key, _ in node.value:
+        for key, value in node.value:
             if isinstance(key, yaml.ScalarNode) and key.value in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"the key {key.value!r} stands here twice", key.start_mark)
             seen.add(str(key.value))
+            if key.value.isdigit() and isinstance(value, yaml.ScalarNode) and not value.value:  # `lr: 0,1` in braces
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{key.value} stands here alone; a decimal comma? write a point", key.start_mark
+                )
         return super().construct_mapping(node, deep)
 
 

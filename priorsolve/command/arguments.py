@@ -1,0 +1,35 @@
+"""Arguments that several commands have, and how their words are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def path_of(given: str | Path) -> Path:
+    """A path as it was typed; nothing at all would be the working folder, and is a shell's variable that was never set."""
+    if not str(given):
+        raise typer.BadParameter("it is empty; write . for the working folder")
+    return Path(given)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"priorsolve {version('priorsolve')}")
+        raise typer.Exit
+
+
+RecipeArgument = Annotated[str, typer.Argument(metavar="RECIPE", help="A built-in recipe's name, or the path of a YAML file.")]
+Photos = Annotated[
+    list[Path] | None, typer.Argument(metavar="[PHOTOS]...", parser=path_of, help="Photos or folders; left out, the sample photos.")
+]
+Out = Annotated[Path, typer.Option("--out", "-o", metavar="PATH", parser=path_of, help="Output folder.")]
+Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe, e.g. solver.0.steps=50.")]
+Seed = Annotated[int | None, typer.Option(help="Use this seed instead of the recipe's.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing but errors.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable lines on standard output.")]
+Version = Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")]
