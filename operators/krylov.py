@@ -31,9 +31,9 @@ def least_squares(A: Map, A_adjoint: Map, y: Tensor, *, steps: int = 1000) -> Te
     """The shortest `x` that minimises `‖A x − y‖²`, for each item of the batch by itself.
 
     Conjugate gradients (CGLS, Björck 1996, §7.4) from zero, so that every iterate stays in the range of `Aᵀ` and the limit is the
-    pseudo-inverse solution. Where rows are of very different length (masks and what follows them), the balanced system `W A x = W y`,
-    W = 1/row length, is solved first, and once more for what that leaves (iterative refinement): it has the same shortest solution where
-    y can be explained. A last pass without W makes up for where it cannot.
+    pseudo-inverse solution. Where an item's rows are of very different length (masks and what follows them), the balanced system
+    `W A x = W y`, W = 1/row length, is solved first, and once more for what that leaves (iterative refinement): it has the same shortest
+    solution where y can be explained. A last pass without W makes up for where it cannot.
 
     Differentiable in `y`: `(A†)ᵀ g = (Aᵀ)† g`, found in the same way.
     """
@@ -76,9 +76,10 @@ class _Solved(Function):
 def _shortest(A: Map, A_adjoint: Map, y: Tensor, *, steps: int) -> Tensor:
     precision, each = torch.finfo(y.dtype).eps, torch.full((len(y),), steps, device=y.device)
     goal = _size(A_adjoint(y))
-    weights = _balance(A, A_adjoint, y)
-    if weights is None:
-        return _cgls(A, A_adjoint, y, each, goal * (8 * precision) ** 2)[0]
+    plainly = goal * (8 * precision) ** 2
+    weights, uneven = _balance(A, A_adjoint, y)
+    if not bool(uneven.any()):
+        return _cgls(A, A_adjoint, y, each, plainly)[0]
 
     def balanced(x: Tensor) -> Tensor:
         return weights * A(x)
@@ -91,9 +92,9 @@ def _shortest(A: Map, A_adjoint: Map, y: Tensor, *, steps: int) -> Tensor:
         start = weights * (y - A(x))
         # where y cannot be explained the gradient of what is left is rounding, and is not to be followed
         floor = torch.maximum(_size(balanced_adjoint(start)), _size(start)) * (8 * precision) ** 2
-        change, left = _cgls(balanced, balanced_adjoint, start, left, floor)
-        x = x + change
-    return x + _cgls(A, A_adjoint, y - A(x), each, goal * precision**1.5)[0]
+        change, left = _cgls(balanced, balanced_adjoint, start, left, torch.where(uneven, floor, plainly))
+        x, left = x + change, left * uneven  # the others, whose weights are 1, are done: as plainly as alone
+    return x + _cgls(A, A_adjoint, y - A(x), each * uneven, goal * precision**1.5)[0]
 
 
 def _damped(A: Map, A_adjoint: Map, y: Tensor, *, damping: float, steps: int) -> Tensor:
@@ -135,8 +136,9 @@ def _cgls(A: Map, A_adjoint: Map, y: Tensor, left: Tensor, floor: Tensor) -> tup
     return x, left
 
 
-def _balance(A: Map, A_adjoint: Map, y: Tensor) -> Tensor | None:
-    """One over the length of each row of A, 0 for empty rows; None where all rows are about equally long.
+def _balance(A: Map, A_adjoint: Map, y: Tensor) -> tuple[Tensor, Tensor]:
+    """One over the length of each row of A, 0 for empty rows, but 1 for all rows of an item whose rows are about equally long;
+    and which items have uneven rows, (B,).
 
     `E (A n)² = ‖row‖²` for a standard normal n. The probes are fixed, so an item's weights do not depend on its neighbours.
     """
@@ -146,11 +148,12 @@ def _balance(A: Map, A_adjoint: Map, y: Tensor) -> Tensor | None:
     for _ in range(PROBES):
         probe = torch.randn(1, *shape, generator=rng, device="cpu", dtype=torch.float64).to(y)
         squares += A(probe.expand(len(y), *shape)).square() / PROBES
-    longest = squares.flatten(1).amax(1).view(-1, *[1] * (y.ndim - 1))
+    each = (-1, *[1] * (y.ndim - 1))
+    longest = squares.flatten(1).amax(1).view(each)
     used = squares > longest * torch.finfo(y.dtype).eps
-    if not bool((used & (squares < SPREAD * longest)).any()):
-        return None
-    return torch.where(used, squares.clamp_min(torch.finfo(y.dtype).tiny).rsqrt(), 0)
+    uneven = (used & (squares < SPREAD * longest)).flatten(1).any(1)
+    weights = torch.where(used, squares.clamp_min(torch.finfo(y.dtype).tiny).rsqrt(), 0)
+    return torch.where(uneven.view(each), weights, 1), uneven
 
 
 def _size(a: Tensor) -> Tensor:
