@@ -303,6 +303,21 @@ def test_what_a_stage_begins_with_stays_as_it_was() -> None:
             torch.testing.assert_close((later.images - y).square().flatten(1).mean(1), later.misfit)
 
 
+@pytest.mark.parametrize(("name", "spaces"), [("dcgan", ["features@1", "features@2"]), ("stylegan2-skip", ["w", "w+", "features@2"])])
+def test_a_later_space_begins_at_the_tuned_picture(name: str, spaces: list[str]) -> None:
+    """What the weights before that space learnt is in the code there."""
+    prior = made(name)
+    first = Tuned(prior, space="z", steps=3, candidates=2, weights_lr=0.01, keep="last")
+    for solver in (first, replace(first, carry_moments=True), *([replace(first, instance_norm=True)] if name == "dcgan" else [])):
+        found = solver(measured(prior, 2), Identity())
+        for space in spaces:
+            on = Tuned(prior, space=space, steps=0, carry_moments=solver.carry_moments)(measured(prior, 2), Identity(), start=found)
+            assert torch.equal(on.images, found.images), space
+            with torch.no_grad():
+                plain = prior.map(found.codes["z"], source="z", target=space)
+            assert float((on.codes[space] - plain).abs().max()) > 1e-3, space
+
+
 def test_the_best_takes_only_the_rows_that_are_better() -> None:
     value, best = torch.ones(3, 2), torch.zeros(3, 2)
     better = torch.tensor([False, True, False])

@@ -22,7 +22,6 @@ from priorsolve.solvers.checks import (
     must_be_shares,
     must_be_space,
 )
-from priorsolve.solvers.drawing import carried
 from priorsolve.solvers.instance import batch_norms, instance_normed, twin
 from priorsolve.solvers.optimisers import Optimiser, make_optimiser
 from priorsolve.solvers.schedule import Decay, Schedule
@@ -32,7 +31,7 @@ from priorsolve.solvers.stopping import Rules
 from priorsolve.solvers.target import Measured
 from priorsolve.solvers.task import At, Task
 from priorsolve.solvers.variables import WEIGHTS, Variables
-from priorsolve.solvers.weights import LeanAdam, beginning_norms, carried_weights, copies, parted, tunable, tuned_picture
+from priorsolve.solvers.weights import LeanAdam, beginning_norms, carried_weights, copies, parted, tunable, tuned_carried, tuned_picture
 from priorsolve.types import Codes, Images, PerImage
 
 Mover = Literal["adam", "sgd", "momentum", "rmsprop"]
@@ -199,7 +198,7 @@ class Tuned(CodeSolver):
         """Where the codes begin, (rows, ...) by space, and how many rows an image has."""
         like = next(prior.parameters())
         if start is not None:
-            return {name: code.to(like, copy=True) for name, code in carried(prior, parted(start.codes)[0], self.code_space).items()}, 1
+            return {name: code.to(like, copy=True) for name, code in tuned_carried(prior, start.codes, self.code_space).items()}, 1
         judge = self.loss if self.start_loss is None else self.start_loss
         folded, space = prior.folded(), self.code_space
         codes = best_sampled(folded, space, measured, seeds, judge, candidates=self.candidates, best=self.restarts, kept=self._narrowed)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import final
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeAlias, final
 
 import torch
 from torch import Tensor, nn
@@ -11,12 +11,15 @@ from torch.func import functional_call, vmap
 from torch.optim.adam import adam
 
 from priorsolve.priors.base import Prior
-from priorsolve.solvers.drawing import picture
+from priorsolve.solvers.drawing import carried, picture
 from priorsolve.solvers.instance import NAME, Beginning, instance_normed
 from priorsolve.solvers.optimisers import Adam, Optimiser
 from priorsolve.solvers.products import Products
 from priorsolve.solvers.variables import WEIGHTS, Variables, is_weight
 from priorsolve.types import Images
+
+Make: TypeAlias = Callable[[Prior, Variables], Variables]
+"""What is made with a prior of codes by space (rows, ...): tensors of so many rows, by name."""
 
 
 def tunable(prior: Prior, codes: Mapping[str, Tensor], blocks: int | None = None, ratio: float = 1.0) -> dict[str, float]:
@@ -36,7 +39,7 @@ def tunable(prior: Prior, codes: Mapping[str, Tensor], blocks: int | None = None
     depths = {name: place.get(id(parameter), 0 if blocks is None else last) for name, parameter in prior.named_parameters()}
     own = {name: prior.get_parameter(name).detach().requires_grad_() for name, depth in depths.items() if depth < last}
     with torch.enable_grad():
-        drawn = _Drawing(prior).drawn({name: _rowed(code)[:1].detach() for name, code in codes.items()}, own)
+        drawn = _Apart(prior).made({name: _rowed(code)[:1].detach() for name, code in codes.items()}, own)[_IMAGES]
         gradients = torch.autograd.grad(drawn.sum(), [*own.values()], allow_unused=True) if drawn.requires_grad else [None] * len(own)
     shares = {name: ratio ** depths[name] for name, gradient in zip(own, gradients, strict=True) if gradient is not None}
     if not shares:
@@ -84,10 +87,10 @@ def beginning_norms(prior: Prior, variables: Mapping[str, Tensor], unsigned: boo
     """
     codes, weights = parted(variables)
     beginning = Beginning(instance_normed(prior.computing(None), weights), unsigned)
-    drawing = _Drawing(beginning.prior)
+    drawing = _Apart(beginning.prior)
 
     def row(codes: Variables, weights: Variables) -> Variables:
-        drawing.drawn({name: code[None] for name, code in codes.items()}, weights)
+        drawing.made({name: code[None] for name, code in codes.items()}, weights)
         return dict(beginning.noted)
 
     with torch.no_grad():
@@ -107,22 +110,36 @@ def tuned_picture(prior: Prior, variables: Mapping[str, Tensor]) -> Images:
     One pass for all rows: a convolution with weights of their own runs as one convolution in groups, or on small maps as products,
     and layers whose weights are shared see all rows as a batch. Style priors on the CPU draw row by row instead, as everywhere.
     """
+    return _with_own(prior, variables, _drawn)[_IMAGES]
+
+
+def tuned_carried(prior: Prior, variables: Mapping[str, Tensor], space: str) -> Variables:
+    """As `carried`, for codes (rows, ...) beside `weights:…`: each row's are mapped with its own, so that its picture stays what it was.
+
+    What is no code of the prior's is left out.
+    """
+    own = {name: value for name, value in variables.items() if name in prior.spaces or is_weight(name)}
+    return _with_own(prior, own, lambda prior, codes: carried(prior, codes, space))
+
+
+def _with_own(prior: Prior, variables: Mapping[str, Tensor], make: Make) -> Variables:
+    """What `make` makes of the codes, (rows, ...), with each row's own weights."""
     codes, weights = parted(variables)
     count = len(next(iter(weights.values()), ()))
     if not count:
-        return picture(prior, codes)
+        return make(prior, codes)
     prior, by_row = instance_normed(prior, weights), prior.row_by_row
     # under vmap torch's autocast casts what enters a convolution, and its weights not: so there all is in the parameters' type
-    drawing = _Drawing(prior if by_row else prior.computing(None))
+    apart = _Apart(prior if by_row else prior.computing(None), make)
 
-    def row(codes: Variables, weights: Variables) -> Tensor:
-        return drawing.drawn({name: code[None] for name, code in codes.items()}, weights)[0]
+    def row(codes: Variables, weights: Variables) -> Variables:
+        return {name: value[0] for name, value in apart.made({name: code[None] for name, code in codes.items()}, weights).items()}
 
     if by_row:
-        each = [[{name: value[i] for name, value in group.items()} for group in (codes, weights)] for i in range(count)]
-        return torch.stack([row(*own) for own in each])
-    images: Images = vmap(row)(codes, weights)
-    return images
+        each = [row(*({name: value[i] for name, value in group.items()} for group in (codes, weights))) for i in range(count)]
+        return {name: torch.stack([own[name] for own in each]) for name in each[0]}
+    made: Variables = vmap(row)(codes, weights)
+    return made
 
 
 def parted(variables: Mapping[str, Tensor]) -> tuple[Variables, Variables]:
@@ -175,18 +192,25 @@ class LeanAdam(Optimiser):
         return moved
 
 
-class _Drawing(nn.Module):
-    """`picture` as a module, so that torch can exchange the prior's parameters for the time of one call."""
+_IMAGES = "images"
 
-    def __init__(self, prior: Prior) -> None:
+
+def _drawn(prior: Prior, codes: Variables) -> Variables:
+    return {_IMAGES: picture(prior, codes)}
+
+
+class _Apart(nn.Module):
+    """What is made with a prior, such as pictures, as a module, so that torch can exchange its parameters for the time of one call."""
+
+    def __init__(self, prior: Prior, make: Make = _drawn) -> None:
         super().__init__()
-        self.prior = prior
+        self.prior, self.make = prior, make
 
-    def drawn(self, codes: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> Images:
-        """The pictures of these codes, drawn with these weights."""
+    def made(self, codes: Variables, weights: Mapping[str, Tensor]) -> Variables:
+        """What is made of these codes with these weights."""
         with Products(weights.values()):
-            images: Images = functional_call(self, {f"prior.{name}": weight for name, weight in weights.items()}, (codes,))
-        return images
+            made: Variables = functional_call(self, {f"prior.{name}": weight for name, weight in weights.items()}, (codes,))
+        return made
 
-    def forward(self, codes: Mapping[str, Tensor]) -> Images:
-        return picture(self.prior, codes)
+    def forward(self, codes: Variables) -> Variables:
+        return self.make(self.prior, codes)
