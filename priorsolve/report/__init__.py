@@ -11,7 +11,7 @@ from priorsolve.report.pictures import shown
 from priorsolve.report.table import results
 from priorsolve.report.words import value
 from priorsolve.run.records import Record, read_records
-from priorsolve.run.sheet import Row, write_sheet
+from priorsolve.run.sheet import Row, is_sheet, write_sheet
 from priorsolve.showing import checked_path
 
 SHOWN = 40
@@ -21,7 +21,8 @@ SHOWN = 40
 def write_report(out: str | Path, *, sheet: bool = True) -> None:
     """Write `report.html`, `results.parquet` (one row per record) and, where any photo is done, `sheet.png` into `out`.
 
-    Equal records and images give equal files. Raises ValueError when `out` holds no records.
+    Without `sheet`, one that was written before is removed. Equal records and images give equal files. Raises ValueError when `out` holds
+    no records.
     """
     out = checked_path(out, "write_report: out")
     records = list(read_records(out))
@@ -35,6 +36,8 @@ def write_report(out: str | Path, *, sheet: bool = True) -> None:
     if rows and sheet:
         hidden = max(0, len(done) - SHOWN)
         write_sheet(out / "sheet.png", rows, limit=SHOWN, total=len(rows) + hidden, remark=f"{failed} failed" if failed else "")
+    elif is_sheet(out / "sheet.png"):  # of an earlier run
+        (out / "sheet.png").unlink(missing_ok=True)
 
 
 def outdated(out: Path) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import math
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
@@ -26,7 +26,7 @@ from priorsolve.recipe.components import RecipeError
 from priorsolve.run.answers import Answer
 from priorsolve.run.composing import Pictures, pictures_of
 from priorsolve.run.jobs import Job, Work
-from priorsolve.run.outfolder import Places, places_of, unwritable
+from priorsolve.run.outfolder import Places, is_result, photos_of, places_of, unwritable
 from priorsolve.run.records import Record, read_record, record_path, write_record
 
 FEW = 32
@@ -65,11 +65,16 @@ class Keeper:
     def keep(self, work: Work, answers: Sequence[Answer], seconds: float) -> Record:
         """Write everything, the record last: it is the promise that the rest is there.
 
-        An older promise goes first, but not before all that comes in its place is written and only to be moved there.
+        An older promise goes first, but not before all that comes in its place is written and only to be moved there. What it named and
+        the new one does not goes last.
         """
         made = pictures_of(work, [answer.checked() for answer in answers])
-        with together(instead_of=record_path(self.out, work.photo.name)) as write:
-            return self._write_all(work, answers, made, seconds, write)
+        path = record_path(self.out, work.photo.name)
+        older = read_record(path)
+        with together(instead_of=path) as write:
+            record = self._write_all(work, answers, made, seconds, write)
+        self._remove(work.photo, set(_named(older)) - set(_named(record)))
+        return record
 
     def _write_all(self, work: Work, answers: Sequence[Answer], made: Pictures, seconds: float, write: Write) -> Record:
         places = self.places(work.photo)
@@ -139,13 +144,23 @@ class Keeper:
         )
         if stays:
             return record
+        older = read_record(record_path(self.out, photo.name))
         try:
             write_record(self.out, record)
-            for place in self.places(photo):
-                (self.out / place).unlink(missing_ok=True)
+            self._remove(photo, {*_named(older), *self.places(photo)})
         except OSError as refused:  # a name that is too long for a record's file: it is told, and tried again
             self._refuse_unwritable(refused)
         return record
+
+    def _remove(self, photo: Photo, places: Iterable[str]) -> None:
+        """Remove results of the photo that no record tells of any more; what has become another photo's stays. Raises WriteError."""
+        for place in filter(is_result, places):
+            others = (read_record(record_path(self.out, name)) for name in photos_of(place) - {photo.name})
+            if (self.out / place).is_file() and not any(place in _named(record) for record in others):
+                try:
+                    (self.out / place).unlink(missing_ok=True)
+                except OSError as error:
+                    raise WriteError(error.errno, error.strerror, error.filename) from error
 
     def _refuse_unwritable(self, error: Exception) -> None:
         if isinstance(error, WriteError) and error.errno not in OF_THE_NAME:
@@ -161,6 +176,12 @@ class Keeper:
         if record.fingerprint == self.fingerprint(photo):
             return True
         return record.recipe in ("", self.recipe) and not self.fingerprint.is_known(photo)
+
+
+def _named(record: Record | None) -> tuple[str, ...]:
+    """The files that the record says are there."""
+    places = () if record is None else (record.image, record.spread, record.measurement, record.original)
+    return tuple(place for place in places if place is not None)
 
 
 def _judged(jobs: Sequence[Job], answers: Sequence[Answer], metrics: Sequence[str]) -> dict[str, float]:

@@ -7,7 +7,7 @@ import functools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from priorsolve.files import is_leftover, write_atomically
@@ -42,6 +42,20 @@ def places_of(name: str, output: Literal["same", "png"]) -> Places:
     restored, picture = output_name(name, output), output_name(name, "png")
     array = f"{restored}.npy"
     return Places(f"images/{restored}", f"measurements/{picture}", f"measurements/{array}", f"originals/{picture}", f"spread/{picture}")
+
+
+def photos_of(place: str) -> set[str]:
+    """The names of all photos whose result may be at this place, whatever the format of restored images."""
+    names = {place.partition("/")[2]}
+    for suffix in (".npy", ".png"):
+        names |= {name.removesuffix(suffix) for name in names}
+    return names
+
+
+def is_result(place: str) -> bool:
+    """Whether a record may rightly say that this is a photo's result: it lies in one of the folders that a run writes pictures to."""
+    folder, *within = PurePosixPath(place).parts or ("",)
+    return folder in FOLDERS and bool(within) and ".." not in within
 
 
 def check_writable(out: Path) -> None:

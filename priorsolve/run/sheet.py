@@ -13,6 +13,7 @@ from typing import TypeAlias
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 from priorsolve.files import legible, write_atomically
 
@@ -26,6 +27,8 @@ STAND_IN = "?"
 LATIN = str.maketrans({"ß": "ss", "Æ": "AE", "æ": "ae", "Œ": "OE", "œ": "oe", "Ø": "O", "ø": "o", "Ł": "L", "ł": "l", "Đ": "D", "đ": "d",
                        "ı": "i", "×": "x", "–": "-", "—": "-"})  # fmt: skip
 """Letters that have no accent to be left out."""
+MARK = "priorsolve, contact sheet"
+"""What a sheet's file says that it was made by: any other picture of its name is somebody's own."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,18 @@ def write_sheet(path: Path, rows: Sequence[Row], *, limit: int = 40, total: int 
     rest = (len(rows) if total is None else total) - len(shown)
     closing = " · ".join(part for part in (f"and {rest} more" if rest > 0 else "", remark) if part)
     data = io.BytesIO()
-    _draw(shown, columns, closing).save(data, "PNG")
+    mark = PngInfo()
+    mark.add_text("Software", MARK)
+    _draw(shown, columns, closing).save(data, "PNG", pnginfo=mark)
     write_atomically(path, data.getvalue())
+
+
+def is_sheet(path: Path) -> bool:
+    """Whether the file is a sheet that `write_sheet` wrote."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return b"Software\0" + MARK.encode() in file.read(128)
 
 
 def _draw(rows: Sequence[Row], columns: list[str], closing: str) -> Image.Image:
