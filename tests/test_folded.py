@@ -30,6 +30,13 @@ def test_what_is_folded_and_drawn_in_inference_mode_lets_gradients_through(name:
         torch.testing.assert_close(gradient(each), expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
 
 
+@pytest.mark.parametrize("name", [*STYLED, *CHAINS])
+def test_they_compute_in_what_the_prior_computes_in(name: str) -> None:
+    for dtype in (None, torch.bfloat16):
+        prior = made(name).computing(dtype)
+        assert (prior.folded().computes, prior.crowded().computes) == (dtype, dtype)
+
+
 def test_another_truncation_too() -> None:
     prior = made("biggan-deep")
     assert isinstance(prior, BigGANDeep)

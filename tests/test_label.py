@@ -84,6 +84,10 @@ def test_labels_that_name_no_class_are_told(name: str) -> None:
         (torch.tensor([True, False]), "label is of torch.bool; give class indices"),
         (torch.tensor([0.0, 1.0]), r"a label of shape \(\d,\) and torch.float32, expected class indices \(B,\) or weights"),
         ([0, 1], r"label is \[0, 1\]; give class indices as a tensor"),
+        (torch.tensor(1), r"a label of shape \(\), expected class indices \(B,\) or weights"),
+        (torch.zeros(2, n + 1), rf"a label of shape \(2, {n + 1}\), expected class indices \(B,\) or weights \(B, {n}\)"),
+        (torch.zeros(2, 1), r"a label of shape \(2, 1\), expected class indices"),
+        (torch.full((2, n), torch.nan), rf"label has weights that are NaN or infinite; give finite ones, \(B, {n}\)"),
         (1, "label is 1; give class indices as a tensor"),
     ]
     for label, words in cases:
@@ -93,3 +97,12 @@ def test_labels_that_name_no_class_are_told(name: str) -> None:
             prior.embed(label)  # type: ignore[arg-type]
         with pytest.raises(ValueError, match=words):
             prior.map(z, source="z", target=[*prior.spaces][-1], label=label)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["dcgan", "mobilestylegan", "stylegan2-skip", "linear"])
+def test_priors_without_classes_take_no_label(name: str) -> None:
+    prior = made(name)
+    z = torch.zeros(2, *prior.spaces["z"])
+    for label in (torch.tensor(1), torch.tensor([0, 0]), torch.zeros(2, 3)):
+        with pytest.raises(ValueError, match="has no classes; leave label out"):
+            prior.decode(z, "z", label=label)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from priorsolve.priors.labels import must_be_label
-from priorsolve.showing import is_whole, shown
+from priorsolve.showing import is_whole, must_be_number, shown
 from priorsolve.types import Codes, Images, Shape
 
 if TYPE_CHECKING:
@@ -91,7 +91,10 @@ class Prior(nn.Module, ABC):
 
     @abstractmethod
     def _map(self, codes: Codes, source: str, target: str, label: Tensor | None, truncation: float, noise: Noise) -> Codes:
-        """Codes of `target`. Both spaces exist and differ; the noise's shape has been checked. Raises ValueError where there is no map."""
+        """Codes of `target`, where `source` is another space or `truncation` is not 1. Both exist; the noise's shape has been checked.
+
+        Raises ValueError where there is no map, or no such truncation.
+        """
 
     def train(self, mode: bool = True) -> Self:
         """Stays in eval mode: batch statistics would make each picture depend on its neighbours."""
@@ -219,7 +222,7 @@ class Prior(nn.Module, ABC):
         """
         space = space or self.first_space
         self._check(codes, space)
-        must_be_label(label, self)
+        must_be_label(label, self.n_classes, self)
         self._check_noise(noise, len(codes), space)
         if not len(codes):  # not every network takes none; the sum lets gradients through
             return codes.sum().expand(0, *self.image_shape)
@@ -239,20 +242,23 @@ class Prior(nn.Module, ABC):
 
         Args:
             label: class indices (B,) or weights (B, n_classes), for class-conditional priors.
-            truncation: ψ, towards the mean style, of priors that have one.
+            truncation: ψ, towards the mean style, of priors that have one; from a space to itself it moves the codes there.
             noise: as in `decode`; features have in them what it adds before their block, and other codes nothing of it.
 
         Raises:
-            ValueError: there is no map, no such noise, codes or noise have another shape, or a label or noise is given to a prior that
-                takes none.
+            ValueError: there is no map, no such noise, codes or noise have another shape, truncation is no finite number, or a label,
+                noise or truncation is given to a prior that takes none.
         """
         self._check(codes, source)
-        must_be_label(label, self)
+        must_be_label(label, self.n_classes, self)
         self._check_space(target)
         if source != target and "noise" in (source, target):
             raise ValueError(f"{self}: no map from {source!r} to {target!r}; noise maps go beside a code, as decode(…, noise=maps)")
         self._check_noise(noise, len(codes), source)
-        if source == target:
+        must_be_number(truncation, f"{self}: truncation")
+        if truncation != 1:
+            self._check_truncated(source, target)
+        elif source == target:
             return codes
         if not len(codes):
             return codes.sum().expand(0, *self.spaces[target])
@@ -300,6 +306,9 @@ class Prior(nn.Module, ABC):
         if tuple(codes.shape[1:]) != tuple(self.spaces[space]):
             expected = ", ".join(map(str, self.spaces[space]))
             raise ValueError(f"{self}: expected codes of shape (B, {expected}) in {space!r}, got {tuple(codes.shape)}")
+
+    def _check_truncated(self, source: str, target: str) -> None:
+        """Raises ValueError where a map between these spaces has no style to truncate. Left out, `_map` says so."""
 
     def _check_drawn(self, images: Images, codes: Codes) -> None:
         expected = (len(codes), *self.image_shape)

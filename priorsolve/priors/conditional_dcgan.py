@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import final
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from priorsolve.apart import apart
 from priorsolve.priors.conditional import ClassConditional
@@ -59,11 +59,14 @@ class ConditionalDCGAN(ClassConditional):
 
     @apart()
     def folded(self) -> ConditionalDCGAN:
-        return type(self)(folded_blocks(self._blocks), self._spaces, self._image_shape, self._n_classes)
+        return self._like(folded_blocks(self._blocks))
 
     @apart()
     def crowded(self) -> ConditionalDCGAN:
-        return type(self)(folded_blocks(self._blocks, crowded=True), self._spaces, self._image_shape, self._n_classes)
+        return self._like(folded_blocks(self._blocks, crowded=True))
+
+    def _like(self, blocks: Sequence[nn.Module]) -> ConditionalDCGAN:
+        return type(self)(blocks, self._spaces, self._image_shape, self._n_classes).computing(self.computes)
 
     def _embed(self, weights: Tensor) -> Tensor:
         return weights

@@ -63,11 +63,11 @@ class DCGAN(FeedForward):
 
     @apart()
     def folded(self) -> DCGAN:
-        return type(self)(folded_blocks(self._blocks), self._spaces, self._image_shape)
+        return type(self)(folded_blocks(self._blocks), self._spaces, self._image_shape).computing(self.computes)
 
     @apart()
     def crowded(self) -> DCGAN:
-        return type(self)(folded_blocks(self._blocks, crowded=True), self._spaces, self._image_shape)
+        return type(self)(folded_blocks(self._blocks, crowded=True), self._spaces, self._image_shape).computing(self.computes)
 
 
 def _checked(state: Mapping[str, Tensor]) -> Sequence[int]:

@@ -60,6 +60,9 @@ class FeedForward(Prior, ABC):
             raise ValueError(f"{self}: no map from {source!r} back to {target!r}; maps lead from code to picture")
         return self._run(codes, start, stop)
 
+    def _check_truncated(self, source: str, target: str) -> None:
+        raise ValueError(f"{self}: has no mean style for truncation to move towards; leave it at 1")
+
     def _run(self, x: Tensor, start: int, stop: int) -> Tensor:
         for block in self._blocks[start:stop]:
             x = block(x)

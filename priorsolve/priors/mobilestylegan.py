@@ -187,9 +187,8 @@ class MobileStyleGAN(Styled):
             raise ValueError(back)
         if (source, target) == ("w++", "s"):
             raise ValueError(f"{self}: no map from 'w++' to 's', where all filters of a layer have one style")
-        if source != "s":
-            codes = self.whitening.truncated(codes, truncation)
-        if target == "w":
+        codes = self.whitening.truncated(codes, truncation)
+        if target in ("w", source):
             return codes
         if target == "p_n":
             return self.whitening.whitened(codes)

@@ -127,16 +127,15 @@ class StylePrior(Styled):
             raise ValueError(f"{self}: no map from {source!r} back to {target!r}; maps lead from code to picture")
         if (source, target) == ("w++", "s"):
             raise ValueError(f"{self}: no map from 'w++' to 's', where all filters of a layer have one style")
-        if truncation != 1 and source not in ("z+c", "z", "w", "w+", "w++"):
-            raise ValueError(f"{self}: truncation is between styles w, so not for codes of {source!r}; leave it at 1")
         codes = self._entered(codes, source, label)
         if target == "w":
-            w: Tensor = self.mapping(codes)
+            w = codes if source == "w" else self.mapping(codes)
             return w if truncation == 1 else torch.lerp(self.w_mean.mean(0), w, truncation)
         if target == "w+":
             return self._wplus(codes, source, truncation)
         if target == "w++":
-            return self._per_filter(self._wplus(codes, source, truncation))
+            wplus = self._wplus(codes, source, truncation)
+            return wplus if source == "w++" else self._per_filter(wplus)
         styles = self._styles(codes, source, truncation)
         if target == "s":
             return torch.cat(styles, dim=1)

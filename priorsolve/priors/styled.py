@@ -76,6 +76,11 @@ class Styled(Prior):
             raise ValueError(f"{self}: {len(codes)} codes, but resumed from {len(self._later)}; give as many, or one for all")
         return self._later, self._later_space
 
+    def _check_truncated(self, source: str, target: str) -> None:
+        untouched = target if target.startswith("z") else source if not source.startswith(("z", "w", "p_n")) else None
+        if untouched is not None:
+            raise ValueError(f"{self}: truncation is between styles w, so not for codes of {untouched!r}; leave it at 1")
+
     def _per_filter(self, wplus: Tensor) -> Tensor:
         """w+ (B, L, w_dim) as a code of `w++`, (B, L, filters, w_dim): a view."""
         return wplus[:, :, None].expand(-1, -1, self.filters, -1)
