@@ -9,7 +9,7 @@ from typing import final, overload
 import torch
 from torch import Tensor, nn
 
-from priorsolve.operators.krylov import least_squares
+from priorsolve.operators.krylov import Map, least_squares
 from priorsolve.showing import shown
 from priorsolve.types import Images, Measurements, Shape
 
@@ -139,14 +139,7 @@ class LinearOperator(Operator, ABC):
         if not self.grey:
             return self.A_dagger(y)
         colours = self.in_shape(tuple(y.shape[1:]))[0]
-
-        def of_grey(x: Tensor) -> Tensor:
-            return self.A(x.expand(-1, colours, -1, -1))
-
-        def to_grey(r: Tensor) -> Tensor:
-            return self.A_adjoint(r).sum(1, keepdim=True)
-
-        x = least_squares(of_grey, to_grey, y).expand(-1, colours, -1, -1)
+        x = least_squares(*of_grey(self, colours), y).expand(-1, colours, -1, -1)
         rest = y - self.A(x)
         matters = rest.flatten(1).norm(dim=1) > 100 * torch.finfo(y.dtype).eps * y.flatten(1).norm(dim=1)
         rounding = torch.where(matters.view(-1, *[1] * (y.ndim - 1)), 0, rest)
@@ -303,6 +296,18 @@ def compose(operators: Sequence[Operator]) -> Operator:
     if len(linear) < len(flat):
         return Composed(flat)
     return ComposedLinear(linear) if linear else Identity()
+
+
+def of_grey(operator: LinearOperator, colours: int) -> tuple[Map, Map]:
+    """`A` of grey pictures (B, 1, H, W), each the same in as many `colours`, and the adjoint of that."""
+
+    def A(x: Tensor) -> Tensor:
+        return operator.A(x.expand(-1, colours, -1, -1))
+
+    def A_adjoint(r: Tensor) -> Tensor:
+        return operator.A_adjoint(r).sum(1, keepdim=True)
+
+    return A, A_adjoint
 
 
 def factors(operator: Operator) -> list[Operator]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from priorsolve.operators.base import LinearOperator, Operator, compose, factors, fewest
-from priorsolve.operators.gray import Gray
+from priorsolve.operators.base import LinearOperator, Operator, fewest, of_grey
 from priorsolve.operators.krylov import damped_least_squares
 from priorsolve.showing import must_be_number, shown
 from priorsolve.solvers.checks import must_be_measurements
@@ -21,7 +20,8 @@ def put_back(x: Images, y: Measurements, operator: LinearOperator, *, damping: f
     the nearest of the pictures with the same chroma: `A†` would tint. The operator's `lift` knows which, and may know better.
     What `y` holds where nothing was measured is ignored. Noise in `y` is put back too, and where the operator is not quite what happened
     to the photo, A† makes much of little. With `damping` λ it is `x + e`, with the e of least `‖A e − (y − A x)‖² + λ‖e‖²`
-    (Tikhonov): what can only be explained by large changes stays as the prior drew it.
+    (Tikhonov): what can only be explained by large changes stays as the prior drew it. Where only grey is measured, e is the same in all
+    colours, and ‖e‖ that of one of them.
 
     Args:
         x: (B, C, H, W) the pictures.
@@ -56,13 +56,11 @@ def put_back(x: Images, y: Measurements, operator: LinearOperator, *, damping: f
 
 
 def _damped(operator: LinearOperator, y: Measurements, damping: float) -> Images:
-    """The picture of least `‖A e − y‖² + λ‖e‖²`. Where colours are lost first, it is the grey picture, brought to colours by `lift`."""
-    first, *later = factors(operator)
-    if isinstance(first, Gray) and later:
-        behind = compose(later)
-        assert isinstance(behind, LinearOperator)
-        return first.lift(_damped(behind, y, damping))
-    return damped_least_squares(operator.A, operator.A_adjoint, y, damping)
+    """The picture of least `‖A e − y‖² + λ‖e‖²`: where only grey is measured, of the grey ones, as in `lift`."""
+    if not operator.grey:
+        return damped_least_squares(operator.A, operator.A_adjoint, y, damping)
+    colours = operator.in_shape(tuple(y.shape[1:]))[0]
+    return damped_least_squares(*of_grey(operator, colours), y, damping).expand(-1, colours, -1, -1)
 
 
 def surrogate_notes(x: Images, true: Operator, surrogate: Operator) -> list[str]:

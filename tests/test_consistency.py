@@ -66,17 +66,21 @@ NEAREST: list[Operator] = [
 ]
 
 
+def allowed(operator: Operator) -> torch.Tensor:
+    """The changes that are allowed, side by side: those of each number, or of all three colours of a pixel where only grey is measured."""
+    grey = any(isinstance(part, Gray) and abs(sum(part.w)) > 0.1 for part in factors(operator))
+    ways = torch.eye(math.prod(SHAPE) // (3 if grey else 1), dtype=torch.float64)
+    return ways.repeat(3, 1) if grey else ways
+
+
 @pytest.mark.parametrize("operator", NEAREST, ids=str)
 def test_of_several_damages_the_result_is_the_nearest_picture(operator: Operator) -> None:
     """By the dense pseudo-inverse; with grey among them, of the pictures with the same chroma."""
     assert isinstance(operator, LinearOperator)
-    operator, x, size = operator.double(), pictures(1), math.prod(SHAPE)
-    y = operator.A(pictures(0))
-    matrix = operator.A(torch.eye(size, dtype=torch.float64).view(-1, *SHAPE)).flatten(1).T
-    ways = torch.eye(size, dtype=torch.float64)  # the changes that are allowed, side by side
-    if any(isinstance(part, Gray) and abs(sum(part.w)) > 0.1 for part in factors(operator)):
-        ways = torch.eye(size // 3, dtype=torch.float64).repeat(3, 1)
-    change = ways @ torch.linalg.pinv(matrix @ ways, rtol=1e-9) @ (y - operator.A(x)).flatten(1).T
+    operator, x = operator.double(), pictures(1)
+    y, ways = operator.A(pictures(0)), allowed(operator)
+    matrix = operator.A(ways.T.reshape(-1, *SHAPE)).flatten(1).T
+    change = ways @ torch.linalg.pinv(matrix, rtol=1e-9) @ (y - operator.A(x)).flatten(1).T
     torch.testing.assert_close(put_back(x, y, operator), x + change.T.reshape(x.shape), atol=1e-6, rtol=0)
 
 
@@ -102,18 +106,21 @@ def test_a_damped_change_is_tikhonovs(operator: Operator, damping: float) -> Non
     assert isinstance(operator, LinearOperator)
     y = operator.A(pictures(0)) + 0.1 * torch.rand(2, *operator.out_shape(SHAPE), generator=torch.Generator().manual_seed(2))
     change = put_back(x, y, operator, damping=damping) - x
-    first, *later = factors(operator)
-    if isinstance(first, Gray) and later:  # of grey pictures, brought to colours as grey ones are
-        behind, shape, back = compose(later), first.out_shape(SHAPE), first.lift
-    else:
-        behind, shape, back = operator, SHAPE, Identity().lift
-    matrix = behind.A(torch.eye(math.prod(shape), dtype=torch.float64).view(-1, *shape)).flatten(1).T
-    normal = matrix.T @ matrix + damping * torch.eye(math.prod(shape), dtype=torch.float64)
+    ways = allowed(operator)
+    matrix = operator.A(ways.T.reshape(-1, *SHAPE)).flatten(1).T
+    normal = matrix.T @ matrix + damping * torch.eye(ways.shape[1], dtype=torch.float64)
     left = torch.where(operator.support(torch.ones_like(x)) > 0, y - operator.A(x), 0)
-    expected = torch.linalg.solve(normal, matrix.T @ left.flatten(1).T).T.reshape(-1, *shape)
-    torch.testing.assert_close(change, back(expected), atol=1e-9, rtol=0)
+    expected = (ways @ torch.linalg.solve(normal, matrix.T @ left.flatten(1).T)).T.reshape(x.shape)
+    torch.testing.assert_close(change, expected, atol=1e-9, rtol=0)
     alone = put_back(x[:1], y[:1], operator, damping=damping) - x[:1]
     torch.testing.assert_close(alone, change[:1], atol=1e-9, rtol=0)
+
+
+@pytest.mark.parametrize("inner", [Identity(), Downsample(2), gaussian_blur(0.5), Holes(strokes="thin")], ids=str)
+def test_the_least_damping_does_not_tint_either(inner: LinearOperator) -> None:
+    operator, x, y = (Gray() @ inner).double(), pictures(1), pictures(0)
+    exact, damped = (put_back(x, operator.A(y), operator, damping=damping) for damping in (0.0, 1e-9))
+    torch.testing.assert_close(damped, exact, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("operator", [*OPERATORS, gaussian_blur(0.8)], ids=str)
