@@ -191,6 +191,7 @@ GOES_ON: Mapping[str, Callable[[Prior], tuple[Solver | Staged, Solver]]] = {
     "w+, layered": lambda prior: (latent(prior, "w+"), Layered(prior, 2, steps=2)),
     "z, layered": lambda prior: (latent(prior, "z"), Layered(prior, 3, steps=2)),
     "layered, layered": lambda prior: (Layered(prior, 2, steps=2), Layered(prior, 3, steps=2)),
+    "features, layered": lambda prior: (latent(prior, "features@2"), Layered(prior, 3, steps=2)),  # with the styles of the middle
     "z, w+": lambda prior: (latent(prior, "z"), latent(prior, "w+")),
     "w+, noise": lambda prior: (latent(prior, "w+"), latent(prior, "noise")),
     "pulse, pulse": lambda prior: (Pulse(prior, steps=4), Pulse(prior, steps=4)),

@@ -196,6 +196,8 @@ def _with_last(features: Tensor, others: Tensor, channels: int) -> Tensor:
 
 
 def _wplus(prior: Prior, codes: Variables) -> Tensor:
+    """The styles (rows, L, n) with which the later blocks draw: those of the middle where there is no code of them beside the features."""
     style = style_of(prior, codes)
-    assert style is not None  # `carried` keeps it where it is needed
+    if style is None:
+        return prior.centre("w+").expand(len(next(iter(codes.values()))), -1, -1)
     return codes[style] if style == "w+" else prior.map(codes[style], source=style, target="w+")
