@@ -134,6 +134,25 @@ def test_the_fingerprint_is_of_content(tmp_path: Path) -> None:
     assert printed(prior="a.pth") != first
 
 
+def test_a_prior_that_is_a_folder_counts_with_its_settings_and_weights(tmp_path: Path) -> None:
+    def read() -> Recipe:
+        return Recipe.parse({**GOOD, "prior": "./w"}, folder=tmp_path)
+
+    (tmp_path / "w").mkdir()
+    for name in ("config.json", "pytorch_model.bin"):
+        (tmp_path / "w" / name).write_bytes(b"1")
+    assert read().prior == str(tmp_path / "w")
+    first = read().fingerprint()
+    assert read().is_readable()
+    for name in ("pytorch_model.bin", "config.json"):
+        (tmp_path / "w" / name).write_bytes(b"2")
+        assert read().fingerprint() != first, f"{name} has changed"
+        (tmp_path / "w" / name).write_bytes(b"1")
+    assert read().fingerprint() == first
+    (tmp_path / "w" / "pytorch_model.bin").unlink()
+    assert not read().is_readable()
+
+
 def test_every_metric_may_be_asked_for(tmp_path: Path) -> None:
     assert Recipe.parse({**GOOD, "metrics": ["psnr", "ssim", "lpips"]}).metrics == ["psnr", "ssim", "lpips"]
     assert Recipe.parse(GOOD, ["metrics=ssim"]).metrics == ["ssim"]  # one needs no list, as with components

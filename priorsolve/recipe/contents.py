@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import stat
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from priorsolve.files import sha256_of
+from priorsolve.priors.checkpoint import FOLDER
 
 
 def fingerprint_of(parts: Any) -> str:
@@ -38,16 +41,24 @@ def files_in(given: Any) -> Iterator[str]:
 
 
 def content(path: str) -> str:
-    """The digest of what the file holds; the path itself where it cannot be read."""
+    """The digest of what the file holds, or the folder of a prior; the path itself where it cannot be read."""
+    given = Path(path)
     try:
-        there = Path(path).stat()
-        return _digest(path, there.st_size, there.st_mtime_ns)
+        digests = [_digest_now(given / name) for name in FOLDER] if given.is_dir() else [_digest_now(given)]
     except OSError:
         return path
+    return digests[0] if len(digests) == 1 else fingerprint_of(digests)
+
+
+def _digest_now(path: Path) -> str:
+    there = path.stat()
+    if not stat.S_ISREG(there.st_mode):
+        raise OSError(errno.EINVAL, "no file", str(path))  # a pipe, which would be waited for without end
+    return _digest(path, there.st_size, there.st_mtime_ns)
 
 
 @lru_cache(maxsize=64)
-def _digest(path: str, size: int, changed: int) -> str:
+def _digest(path: Path, size: int, changed: int) -> str:
     """Of the file as it was then: a checkpoint is not read again for every photo."""
-    with Path(path).open("rb") as stream:
+    with path.open("rb") as stream:
         return sha256_of(stream)

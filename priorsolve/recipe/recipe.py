@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from priorsolve.metrics import METRICS
 from priorsolve.priors import ZOO
+from priorsolve.priors.checkpoint import FOLDER
 from priorsolve.recipe import yamlfile
 from priorsolve.recipe.blame import Misplaced, blamed, misplaced
 from priorsolve.recipe.components import RecipeError, arguments, check
@@ -235,8 +237,10 @@ def _checked_component(key: str, index: int, spec: dict[str, dict[str, Any]]) ->
 
 
 def _with_prior_file(given: dict[Any, Any], folder: Path) -> dict[Any, Any]:
-    """The data with the path of a prior that is a file of `folder` made absolute. A name of the zoo goes before a file."""
+    """The data with the path of a prior that is a file or folder in `folder` made absolute. A name of the zoo goes before a file."""
     prior = given.get("prior")
-    if isinstance(prior, str) and prior not in ZOO and Path(absolute(prior, folder)).is_file():
-        return {**given, "prior": absolute(prior, folder)}
+    if isinstance(prior, str) and prior not in ZOO:
+        path = absolute(prior, folder)
+        if any(map(os.path.isfile, (path, os.path.join(path, FOLDER[0])))):  # noqa: PTH118 (Path's own raises for a name that is too long)
+            return {**given, "prior": path}
     return given
