@@ -52,6 +52,19 @@ def test_a_constant_difference(loss: Loss, residual: float, expected: float) -> 
     assert values.tolist() == pytest.approx([expected] * 2, rel=1e-9)
 
 
+@pytest.mark.parametrize("name", PIXEL)
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_a_large_picture_in_half_precision_is_not_summed_past_its_end(name: str, kind: torch.dtype) -> None:
+    """float16 ends at 65504: from 148×148 pixels on the mean was 0, or no number."""
+    measured = torch.full((2, 3, 160, 160), 0.25, dtype=kind)
+    estimate = torch.stack([measured[0] + 0.5, measured[1] + 0.75]).requires_grad_()
+    values = PIXEL[name](estimate, measured, torch.ones_like(measured))
+    assert values.dtype == kind
+    expected = PIXEL[name](estimate[..., :4, :4].double(), measured[..., :4, :4].double(), torch.ones(2, 3, 4, 4, dtype=torch.float64))
+    torch.testing.assert_close(values.double(), expected, rtol=1e-2, atol=0)
+    assert (torch.autograd.grad(values.sum(), estimate)[0] > 0).all()
+
+
 @pytest.mark.parametrize("name", EVERY)
 def test_each_image_by_itself_and_what_was_measured_only(name: str) -> None:
     loss = EVERY[name]

@@ -101,8 +101,13 @@ def _rows(values: Tensor) -> list[Tensor]:
 
 def mean_where(values: Tensor, where: Tensor) -> PerImage:
     """Each image's mean of `values`, weighted with `where`; 0 where nothing was measured."""
-    weight = where.flatten(1).sum(1)
-    return (values * where).flatten(1).sum(1) / weight.clamp_min(torch.finfo(weight.dtype).eps)
+    weighted, weight = values * where, _sum(where)
+    return (_sum(weighted) / weight.clamp_min(torch.finfo(weight.dtype).eps)).to(weighted.dtype)
+
+
+def _sum(values: Tensor) -> PerImage:
+    """In float32 at least: float16 ends at 65504, fewer than the entries of a picture."""
+    return values.flatten(1).sum(1, dtype=torch.promote_types(values.dtype, torch.float32))
 
 
 def must_be_pictures(measured: Measurements, name: str) -> None:
