@@ -277,3 +277,32 @@ def test_names_are_found_however_they_are_written() -> None:
     assert globals_of(io.BytesIO(b"\x80\x04\x8c\x02os\x94\x8c\x06system\x94\x93h\x00h\x01\x93.")) == ["os.system"]
     with pytest.raises(CheckpointError, match="is incomplete"):
         globals_of(io.BytesIO(b"\x80\x04\x8c\x02os"))
+
+
+@pytest.mark.parametrize("save", [save_zip, save_legacy])
+@pytest.mark.parametrize(
+    "weights",
+    [torch.zeros(2).to(torch.float8_e4m3fn), torch.zeros(2, dtype=torch.complex64), torch.eye(2).to_sparse()],
+    ids=lambda weights: str(weights.dtype),
+)
+def test_types_that_are_not_read_are_no_code(save: Callable[[Any, Path], None], weights: torch.Tensor, tmp_path: Path) -> None:
+    save({"main.0.weight": weights}, tmp_path / "netG.pth")
+    with pytest.raises(CheckpointError, match=r"netG.pth: asks for torch\.[\w.]+, so it holds weights of a type \(float8, .*as float32$"):
+        read_state(tmp_path / "netG.pth")
+
+
+def test_code_is_told_before_types(tmp_path: Path) -> None:
+    save_zip({"main.0.weight": torch.zeros(2, dtype=torch.complex64), "then": print}, tmp_path / "netG.pth")
+    with pytest.raises(CheckpointError, match=r"asks for \w+\.print, which is code"):
+        read_state(tmp_path / "netG.pth")
+
+
+def test_openvino_files_are_told_from_error_pages(tmp_path: Path) -> None:
+    graph = tmp_path / "MappingNetwork.xml"
+    graph.write_text('<?xml version="1.0" ?>\n<net name="MappingNetwork" version="10">\n</net>')
+    for path, held in ((graph, r"MappingNetwork\.xml: is"), (tmp_path, "is a folder with")):
+        with pytest.raises(CheckpointError, match=rf"{held} an OpenVINO graph, which is read by a name of the zoo only; take .* ffhq1024"):
+            load_prior(path)
+    graph.unlink()
+    with pytest.raises(CheckpointError, match=r"cannot be read \(it is a folder without config\.json\); give the checkpoint file in it$"):
+        load_prior(tmp_path)

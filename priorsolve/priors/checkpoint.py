@@ -23,6 +23,7 @@ from priorsolve.priors.unwrap import Settings, generator_of
 
 _FILE_LIMIT = 16 << 30
 _SETTINGS_LIMIT = 1 << 20
+_OPENVINO = "which is read by a name of the zoo only; take the prior ffhq1024, or one cut from it"
 _AGAIN = "download it again, from the address of the file itself"
 FOLDER = ("config.json", "pytorch_model.bin")
 """Settings and weights, in a folder as Hugging Face lays it out."""
@@ -55,15 +56,20 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     Raises:
         CheckpointError: the file cannot be read, is something else, is damaged, or asks for code; one line with file and way out.
     """
-    path, folder = Path(path), False
+    path, folder, laid_out = Path(path), False, False
     with contextlib.suppress(OSError):  # which is told below
-        folder = path.is_dir() and (path / FOLDER[0]).is_file()
-    if folder:
+        folder = path.is_dir()
+        laid_out = folder and (path / FOLDER[0]).is_file()
+    if laid_out:
         settings = _read_settings(path / FOLDER[0])
         return replace(read_checkpoint(path / FOLDER[1]), settings=settings)
+    if folder:
+        if any(path.glob("*.xml")):
+            raise CheckpointError(f"{path}: is a folder with an OpenVINO graph, {_OPENVINO}")
+        raise CheckpointError(f"{path}: cannot be read (it is a folder without {FOLDER[0]}); give the checkpoint file in it")
     try:
         about = path.stat()
-        size, head, endless = about.st_size, b"", not stat.S_ISREG(about.st_mode) and not stat.S_ISDIR(about.st_mode)
+        size, head, endless = about.st_size, b"", not stat.S_ISREG(about.st_mode)
         if not endless:
             with path.open("rb") as file:
                 head = file.read(512)
@@ -117,6 +123,8 @@ def _refuse_pages(head: bytes, size: int) -> None:
         raise CheckpointError("is a Git LFS pointer, not the file itself; fetch it with 'git lfs pull'")
     if text.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
         raise CheckpointError(f"is an HTML page, so the download failed; {_AGAIN}")
+    if text.startswith((b"<?xml", b"<net ")) and b"<net " in text:
+        raise CheckpointError(f"is an OpenVINO graph, {_OPENVINO}")
     if text.startswith((b"<?xml", b"<error")):
         raise CheckpointError(f"is an XML error page, so the download failed; {_AGAIN}")
     if head[257:262] == b"ustar" or head.startswith((b"\x1f\x8b", b"7z\xbc\xaf", b"BZh", b"\xfd7zXZ")):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, BinaryIO, NoReturn, final
@@ -217,6 +218,10 @@ _ALLOWED: Mapping[str, Any] = {
 """Exact names, never prefixes: a name with dots can reach any module from an innocent one."""
 
 
+_TYPED = re.compile(r"torch\._utils\._rebuild_\w+|torch\.\w+Storage|torch\.serialization\._get_layout|torch\.per_\w+_affine")
+"""What torch.save asks for where tensors are of types that are not read."""
+
+
 def refuse_names(names: Sequence[str]) -> None:
     """Raise for a pickle that asks for more than data: a line that names the first such thing."""
     foreign = [name for name in names if name not in _ALLOWED]
@@ -225,8 +230,19 @@ def refuse_names(names: Sequence[str]) -> None:
             raise CheckpointError(
                 f"holds a whole pickled module ({name}), not a state dict; where it was made, run torch.save(model.state_dict(), ...)"
             )
+    code = [name for name in foreign if not _is_of_types(name)]
+    if code:
+        _refuse(code[0])
     if foreign:
-        _refuse(foreign[0])
+        raise CheckpointError(
+            f"asks for {foreign[0][:200]}, so it holds weights of a type (float8, complex, sparse, …) that no generator known here has; "
+            "save them as float32"
+        )
+
+
+def _is_of_types(name: str) -> bool:
+    """Whether it is a type of numbers, or stands beside one, as torch.save writes tensors that are not read here."""
+    return _TYPED.fullmatch(name) is not None or isinstance(vars(torch).get(name.removeprefix("torch.")), torch.dtype)
 
 
 def _refuse(name: str) -> NoReturn:
