@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from priorsolve.files import sha256_of
-from priorsolve.photos.pictures import PhotoError
+from priorsolve.photos.pictures import PhotoError, size_of
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,9 @@ class Identity:
 def identify(path: Path) -> Identity:
     """The file as it is now. Call it before the photo is decoded: what is changed in between is then noticed next time.
 
-    Raises PhotoError where it cannot be read.
+    Raises PhotoError where it cannot be read, or is no file.
     """
+    size_of(path)  # which refuses a pipe
     try:
         with path.open("rb") as file:
             there = os.fstat(file.fileno())

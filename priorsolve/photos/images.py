@@ -17,7 +17,7 @@ from torch import Tensor
 from priorsolve.files import Write, write_atomically
 from priorsolve.photos.deep import deepened, png, read_deep, tiff
 from priorsolve.photos.metadata import Tags, png_head
-from priorsolve.photos.pictures import MOVED, ON_WHITE, PhotoError, finish, is_deep_colour, open_picture, opened
+from priorsolve.photos.pictures import MOVED, ON_WHITE, PhotoError, finish, is_deep_colour, open_picture, opened, size_of
 from priorsolve.photos.profiles import is_own, to_srgb
 from priorsolve.showing import checked_path, shown
 from priorsolve.types import Floats, Shape
@@ -271,6 +271,7 @@ def read_measurement(path: Path, shape: Shape) -> Tensor:
 
 
 def _read_array(path: Path, shape: Shape) -> Tensor:
+    size_of(path)  # which refuses a pipe
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)  # mapped: the shape is known before anything is read
     except (OSError, ValueError, EOFError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import stat
 import struct
 import threading
 import warnings
@@ -84,15 +85,22 @@ def _upright_size(picture: Image.Image) -> tuple[int, int]:
 
 def opened(path: Path, look: Callable[[Image.Image], Looked]) -> Looked:
     """What `look` makes of the file's first picture, which it gets before it is decoded. Raises PhotoError, whatever is wrong."""
-    try:
-        size = path.stat().st_size
-    except OSError as error:
-        raise PhotoError(path, f"cannot be read: {error.strerror}") from error
-    if size == 0 and path.is_file():
+    if size_of(path) == 0:
         raise PhotoError(path, "an empty file (0 bytes)")
     with _silence, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return _looked(path, look)
+
+
+def size_of(path: Path) -> int:
+    """Bytes of the photo's file. Raises PhotoError where it cannot be read, or would be waited for without end."""
+    try:
+        about = path.stat()
+    except OSError as error:
+        raise PhotoError(path, f"cannot be read: {error.strerror}") from error
+    if not stat.S_ISREG(about.st_mode):
+        raise PhotoError(path, "not a file (a folder, a pipe, a socket or a device)")
+    return about.st_size
 
 
 def _looked(path: Path, look: Callable[[Image.Image], Looked]) -> Looked:
