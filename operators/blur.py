@@ -123,21 +123,21 @@ def file_blur(file: str, padding: Padding = "reflect") -> Blur:
 
 def _convolve(x: Tensor, h: Tensor) -> Tensor:
     """`H`: where the kernel lies wholly inside `x`, so `(height − h + 1, width − w + 1)` come out."""
-    if not _by_fft(x, h):
+    if h.numel() < FFT_FROM:
         return F.conv2d(x, _depthwise(h.flip(0, 1), x), groups=x.shape[1])
     period = _period(x.shape[-2:])
-    y: Tensor = torch.fft.irfft2(torch.fft.rfft2(x, s=period) * torch.fft.rfft2(h, s=period), s=period)
-    return y[..., h.shape[0] - 1 : x.shape[-2], h.shape[1] - 1 : x.shape[-1]]
+    y: Tensor = torch.fft.irfft2(_spectrum(x, period) * _spectrum(h, period), s=period)
+    return y[..., h.shape[0] - 1 : x.shape[-2], h.shape[1] - 1 : x.shape[-1]].to(x)
 
 
 def _convolve_transposed(y: Tensor, h: Tensor) -> Tensor:
     """`Hᵀ`: correlation with the kernel wherever it touches `y`, so `(height + h − 1, width + w − 1)` come out."""
     y = F.pad(y, (h.shape[1] - 1, 0, h.shape[0] - 1, 0))
-    if not _by_fft(y, h):
+    if h.numel() < FFT_FROM:
         return F.conv2d(F.pad(y, (0, h.shape[1] - 1, 0, h.shape[0] - 1)), _depthwise(h, y), groups=y.shape[1])
     period = _period(y.shape[-2:])
-    x: Tensor = torch.fft.irfft2(torch.fft.rfft2(y, s=period) * torch.fft.rfft2(h, s=period).conj(), s=period)
-    return x[..., : y.shape[-2], : y.shape[-1]]
+    x: Tensor = torch.fft.irfft2(_spectrum(y, period) * _spectrum(h, period).conj(), s=period)
+    return x[..., : y.shape[-2], : y.shape[-1]].to(y)
 
 
 def _fold(y: Tensor, before: int, after: int, padding: Padding, dim: int) -> Tensor:
@@ -161,8 +161,10 @@ def _depthwise(h: Tensor, x: Tensor) -> Tensor:
     return h.expand(x.shape[1], 1, *h.shape).contiguous()
 
 
-def _by_fft(x: Tensor, h: Tensor) -> bool:
-    return h.numel() >= FFT_FROM and x.dtype in (torch.float32, torch.float64)  # half precision has no FFT of every length
+def _spectrum(x: Tensor, period: list[int]) -> Tensor:
+    """In float32 at least: half precision has no FFT of every length, and torch's convolution of it may never end on a CPU."""
+    spectrum: Tensor = torch.fft.rfft2(x if x.dtype in (torch.float32, torch.float64) else x.float(), s=period)
+    return spectrum
 
 
 def _period(size: torch.Size) -> list[int]:
