@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
@@ -228,6 +229,38 @@ def test_a_stage_begins_with_the_picture_of_the_one_before(family: str, name: st
     torch.testing.assert_close(after.history[0], before.misfit, rtol=1e-5, atol=1e-6)
     begun = replace(second, steps=0)(y, operator, start=before)  # type: ignore[type-var]  # every solver is a dataclass
     torch.testing.assert_close(begun.images, before.images, rtol=0, atol=2e-5)
+
+
+def test_multicode_goes_on_with_a_round_of_its_own_kind_alone() -> None:
+    """Codes of z and of w have one shape, and so have features that enter different blocks: which they were, the features tell."""
+    prior = prior_of("mobilestylegan")
+    operator, y = problem(prior)
+    first = Multicode(prior, codes=2, space="z", block=2, steps=2)
+    found = first(y, operator)
+    again = replace(first, steps=0, seed=1)(y, operator, start=found)
+    assert torch.equal(again.codes["codes"], found.codes["codes"])
+    broken = {name: codes.index_fill(0, torch.tensor([1]), torch.nan) for name, codes in found.codes.items()}
+    beside = replace(first, steps=0)(y, operator, start=replace(found, codes=broken))
+    assert torch.equal(beside.images[::2], again.images[::2])
+    for other in ({"space": "w"}, {"space": "p_n"}, {"block": 3}, {"codes": 3}, {"divide_again": True}):
+        with pytest.raises(ValueError, match=r"^multicode: .* features@2, .* keep its space, block and number of codes$"):
+            replace(first, **other)(y, operator, start=found)
+    with pytest.raises(ValueError, match=r"^multicode: the start has features@2, and codes of 'w' would begin without them"):
+        Multicode(prior, codes=2, space="w")(y, operator, start=Layered(prior, 2, steps=1)(y, operator))
+    chain = prior_of("dcgan")
+    operator, y = problem(chain)
+    mixed = Multicode(chain, codes=3, block=1, steps=2)(y, operator)
+    inside = Multicode(chain, codes=2, space="features@1", block=3, steps=0)(y, operator, start=mixed)
+    torch.testing.assert_close(inside.images, mixed.images, rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("family", "space"),
+    [*(("mobilestylegan", space) for space in ("w++", "s", "noise", "features@1")), ("dcgan", "features@3"), ("biggan", "z")],
+)
+def test_multicode_says_at_once_which_codes_it_cannot_mix(family: str, space: str) -> None:
+    with pytest.raises(ValueError, match=rf"^multicode: codes of '{re.escape(space)}' cannot be mixed at 'features@2' of .*; use z"):
+        Multicode(prior_of(family), space=space, block=2)
 
 
 @pytest.mark.parametrize("family", ["stylegan2-skip", "mobilestylegan", "dcgan"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from prior_support import made
@@ -26,10 +28,16 @@ def test_the_sphere_is_never_left() -> None:
 def test_the_middle_is_put_on_the_sphere_and_within_the_clip() -> None:
     prior = made("stylegan2-skip")
     y = torch.rand(2, *prior.image_shape, generator=torch.Generator().manual_seed(0))
-    codes = Latent(prior, space="w", steps=0, sphere=True, begin_at="centre")(y, Identity()).codes["w"]
-    torch.testing.assert_close(codes, to_sphere(prior.centre("w")).expand(2, -1))
+    maps = Latent(prior, space="noise", steps=0, sphere=True, begin_at="centre")(y, Identity()).codes["noise"]
+    torch.testing.assert_close(maps, to_sphere(prior.centre("noise"), prior.noise_sizes).expand(2, -1))
     clipped = Latent(prior, space="w", steps=0, clip=0.1, begin_at="centre")(y, Identity()).codes["w"]
     assert float(clipped.abs().max()) < 0.1001
+
+
+@pytest.mark.parametrize("space", ["w", "w+", "w++", "s", "features@2"])
+def test_codes_that_are_not_normal_lie_on_no_sphere(space: str) -> None:
+    with pytest.raises(ValueError, match=rf"^sphere .* those of '{re.escape(space)}' are none; leave it out, or use z, p_n, p_n\+, noise$"):
+        Latent(made("mobilestylegan"), space=space, sphere=True)
 
 
 def test_clipping_holds_from_the_first_candidate_on() -> None:

@@ -39,6 +39,7 @@ from priorsolve.types import Codes, Images, PerImage
 Unit = Literal["spread", "raw"]
 Begin = Literal["sampled", "centre", "regressed", "likely"]
 _LEARNT = ("regressed", "likely")
+_SPHERES = ("z", "z+c", "p_n", "p_n+", "noise")
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,8 @@ class Latent(CodeSolver):
         penalties: weights by name: gaussian ‖z‖² (CSGM's λ), mahalanobis; for w+ geocross, colinearity, layer_spread;
             for noise noise_autocorrelation.
         in_domain: weight of mean (z − E(G(z)))², E being a linear encoder learnt from the bank (IDInvert's term, its network another).
-        sphere: keep codes at length √n (PULSE), every vector and every noise map at its own; for spaces of standard normal codes, whose
-            centre, 0, is no start then.
+        sphere: keep codes at length √n (PULSE), every vector and every noise map at its own; in z, z+c, p_n, p_n+ and noise. A centre
+            that is 0 is no start then.
         clip: redraw a code's numbers that leave [-clip, clip] (stochastic clipping).
         jitter: noise added to the code while it is drawn, in units of the spread, fading to 0 over the first three quarters (projector).
         noise: known standard deviation of the measurement's noise: an image stops when its residual reaches it.
@@ -125,6 +126,12 @@ class Latent(CodeSolver):
             raise ValueError(f"in_domain is {self.in_domain} in 'noise'; a picture tells of no noise maps, so use it in another space")
         must_be_class(self.prior, self.code_space, self.label)
         check_penalties(self.prior, self.code_space, self.penalties or {})
+        if self.sphere and self.code_space not in _SPHERES:
+            have = ", ".join(name for name in self.prior.spaces if name in _SPHERES)
+            raise ValueError(
+                f"sphere is for standard normal codes, and those of {self.code_space!r} are none; "
+                + (f"leave it out, or use {have}" if have else "leave it out")
+            )
         if self.sphere and self.begin_at == "centre" and not bool(self.prior.centre(self.code_space).any()):
             raise ValueError(
                 f"begin_at is 'centre', which is 0 in {self.code_space!r}, and from 0 no way leads to a sphere; "

@@ -27,6 +27,9 @@ from priorsolve.solvers.variables import Variables
 from priorsolve.types import Codes, Images, PerImage
 
 _NAMES = ("codes", "mix", "share")
+_STYLES = ("z", "z+c", "p_n", "w", "w+")
+_SAME = 0.01
+"""How far, of their own length, features may be from those found before and be the same: codes may be of another precision."""
 _CROWD = 16
 """Codes of one image that are many rows, however few images there are."""
 
@@ -93,6 +96,9 @@ class Multicode(CodeSolver):
         must_be_one_of(self, keep=Keep, decay=Decay, optimiser=OptimiserName)
         must_be_space(self.prior, self.code_space)
         self._check_block()
+        if not self._mixes(self.code_space):
+            served = ", ".join(name for name in self.prior.spaces if self._mixes(name))
+            raise ValueError(f"multicode: codes of {self.code_space!r} cannot be mixed at {self._deep!r} of {self.prior}; use {served}")
         check_penalties(self.prior, self.code_space, self.penalties or {})
 
     @property
@@ -117,14 +123,8 @@ class Multicode(CodeSolver):
         drawn = drawn.view(measured.count, n, *prior.spaces[space])
         mix = unit.new_full((measured.count, n, prior.spaces[deep][0]), 1 / n)
         share = unit.new_full((measured.count, n), 1 / n)
-        if start is not None and _shapes(start.codes) == (drawn.shape, mix.shape, share.shape):  # another round of the same
-            drawn, mix, share = (start.codes[name].to(unit, copy=True) for name in _NAMES)
-        elif start is not None:  # its code first, the others ready to help
-            drawn[:, 0] = carried(prior, start.codes, space)[space]
-            mix[:, 0], mix[:, 1:] = n if self.divide_again else 1, 0
-            share[:, 0], share[:, 1:] = 1, 0
         rates = {"codes": self.lr, "mix": self.mix_lr}
-        return _Mixture(
+        search = _Mixture(
             variables={"codes": drawn, "mix": mix, "share": share, **{name: value.to(unit, copy=True) for name, value in maps.items()}},
             spread={"codes": self.lr * unit, "mix": unit.new_full((), self.mix_lr / n)},
             held=frozenset({"share", *maps} | {name for name, rate in rates.items() if not rate}),
@@ -134,6 +134,32 @@ class Multicode(CodeSolver):
             penalties=penalties_of(prior, space, self.penalties or {}),
             divisor=n if self.divide_again else 1,
         )
+        if start is not None and search.made(start.codes):  # another round of the same
+            search.variables |= {name: start.codes[name].to(unit, copy=True) for name in _NAMES}
+        elif start is not None:  # its code first, the others ready to help
+            drawn[:, 0] = self._first(prior, start)
+            mix[:, 0], mix[:, 1:] = n if self.divide_again else 1, 0
+            share[:, 0], share[:, 1:] = 1, 0
+        return search
+
+    def _first(self, prior: Prior, start: Solution) -> Codes:
+        """The code of the start. Raises ValueError where that alone does not draw the start's pictures."""
+        space = self.code_space
+        beside = next((name for name in start.codes if name.startswith("features@")), None)
+        if beside is not None and not space.startswith("features@"):
+            raise ValueError(
+                f"multicode: the start has {beside}, and codes of {space!r} would begin without them; after another multicode "
+                "keep its space, block and number of codes"
+            )
+        return carried(prior, start.codes, space)[space]
+
+    def _mixes(self, space: str) -> bool:
+        """Whether codes of this space lead to the features that are mixed, and to the styles of the later blocks where there are any."""
+        if space == "z" and self.prior.n_classes:
+            return False
+        if needs_style(self.prior):
+            return space in _STYLES
+        return not space.startswith("features@") or int(space[9:]) <= int(self._deep[9:])
 
     def _check_block(self) -> None:
         """Raises ValueError where the prior has no features inside, or none that enter the block."""
@@ -147,10 +173,6 @@ class Multicode(CodeSolver):
         """The space where the codes are mixed."""
         deep = [name for name in self.prior.spaces if name.startswith("features@")]
         return deep[len(deep) // 2] if self.block is None else features_at(self.prior, self.block)
-
-
-def _shapes(codes: Mapping[str, Tensor]) -> tuple[torch.Size | None, ...]:
-    return tuple(codes[name].shape if name in codes else None for name in _NAMES)
 
 
 @final
@@ -176,7 +198,16 @@ class _Mixture(Task):
     def codes(self, variables: Variables) -> Variables:
         return {**self.mixed(variables), **variables}
 
-    def mixed(self, variables: Variables) -> dict[str, Tensor]:
+    def made(self, codes: Mapping[str, Tensor]) -> bool:
+        """Whether a search like this one found these: mixed in the same way, they make the features that are beside them."""
+        shapes = [codes[name].shape if name in codes else None for name in _NAMES]
+        if self.deep not in codes or shapes != [self.variables[name].shape for name in _NAMES]:
+            return False
+        before, again = codes[self.deep].flatten(1), self.mixed(codes)[self.deep].flatten(1)
+        far = (again - before).norm(dim=1) > _SAME * before.norm(dim=1)  # not so where an image diverged, which decides for no other
+        return not bool(far.any())
+
+    def mixed(self, variables: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The features Σ α ⊙ F of every row, over what they are divided by, and the style for the blocks after them."""
         codes, mix = variables["codes"], variables["mix"]
         rows, n = codes.shape[:2]
