@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +14,8 @@ from PIL import Image
 
 from priorsolve.cli import main
 from priorsolve.recipe.recipe import Recipe
-from priorsolve.run.degrade import degrade
+from priorsolve.run.degrade import INDEX, Degraded, degrade
+from priorsolve.run.masks import Masked, write_masks
 from priorsolve.run.restoration import Options, restore
 
 pytestmark = pytest.mark.usefixtures("digiface64")
@@ -97,3 +101,54 @@ def test_noise_is_the_photos_own_and_the_recipes(tmp_path: Path) -> None:
     assert first != second
     assert made(run.quick(**noisy), "b") == [first, second]
     assert made(run.quick(**noisy, seed=1), "c")[0] != first
+
+
+def test_what_another_recipe_seed_or_photo_gave_is_made_anew(tmp_path: Path) -> None:
+    photos, out = run.photos(tmp_path / "in", 2), tmp_path / "y"
+    noisy = {"operator": "gray", "noise": {"gaussian": {"sigma": 0.1}}}
+
+    def written(**changes: object) -> list[str]:
+        return [made.name for made in degrade(run.quick(**{**noisy, **changes}), [photos], out) if not made.reason]
+
+    assert written() == ["00.png", "01.png"]
+    assert written(solver="latent", surrogate="gray", output={}) == []  # which decide no measurement
+    (out / "01.png").write_bytes(b"mine")
+    others: list[dict[str, object]] = [{"seed": 1}, {"operator": {"mask": {"boxes": [[0, 0, 0.5, 0.5]]}}}, {"noise": []}]
+    for changes in others:
+        assert written(**changes) == ["00.png"], "the other one is somebody's own now"
+        assert written(**changes) == []
+    run.picture(5).save(photos / "00.png")
+    assert written(noise=[]) == ["00.png"]
+    (whole,) = (made.path for made in degrade(run.quick(**noisy, seed=1), [photos / "00.png"], tmp_path / "fresh"))
+    assert written(seed=1) == ["00.png"]
+    assert whole is not None
+    assert (out / "00.png").read_bytes() == whole.read_bytes()
+    assert (out / "01.png").read_bytes() == b"mine"
+
+
+def test_a_line_of_the_index_that_was_cut_short_costs_no_other(tmp_path: Path) -> None:
+    photos, out = run.photos(tmp_path / "in", 1), tmp_path / "y"
+    assert len(list(degrade(run.quick(), [photos], out))) == 1
+    with (out / INDEX).open("ab") as file:
+        file.write(b'\n{"file": "0')
+    for seed in (1, 2):
+        recipe = run.quick(operator={"mask": {"strokes": "thin", "seed": seed}})
+        assert [made.reason for made in degrade(recipe, [photos], out)] == [""]
+
+
+@pytest.mark.parametrize("make", [degrade, write_masks])
+def test_a_full_disk_ends_it_and_a_name_that_is_too_long_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[..., Iterator[Degraded | Masked]]
+) -> None:
+    def refuse(code: int) -> None:
+        def replace(self: Path, target: Path) -> Path:
+            raise OSError(code, os.strerror(code), str(target))
+
+        monkeypatch.setattr(Path, "replace", replace)
+
+    photos, out = run.photos(tmp_path / "in", 2), tmp_path / "y"
+    refuse(errno.ENAMETOOLONG)
+    assert [made.path for made in make(run.quick(), [photos], out)] == [None, None]
+    refuse(errno.ENOSPC)
+    with pytest.raises(ValueError, match=r"y cannot be written: No space left on device; choose another output folder \(--out\)"):
+        next(make(run.quick(), [photos], out))

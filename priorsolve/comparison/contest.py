@@ -17,8 +17,8 @@ from priorsolve.operators.base import Operator
 from priorsolve.photos.names import Photo
 from priorsolve.recipe.build import Operators
 from priorsolve.recipe.components import RecipeError
-from priorsolve.recipe.recipe import Output, Recipe
-from priorsolve.run.measuring import measure, measured_where, photo_seed, photograph, stem
+from priorsolve.recipe.recipe import Recipe
+from priorsolve.run.measuring import measure, measured_where, photo_seed, photograph, posed, stem
 from priorsolve.run.records import Record, read_record, record_path
 from priorsolve.run.restoration import Run
 from priorsolve.types import Shape
@@ -98,7 +98,7 @@ class Contest:
     def fingerprint(self, photo: Photo) -> str:
         """What decides the baselines' answers."""
         height, width = self.operators.image_shape[1:]
-        return f"{_posed(self.first.recipe).fingerprint(stem(photo.name), self.seed(photo))}-{height}x{width}"
+        return f"{posed(self.first.recipe).fingerprint(stem(photo.name), self.seed(photo))}-{height}x{width}"
 
     @cached_property
     def baselines(self) -> tuple[Baseline, ...]:
@@ -147,11 +147,6 @@ def contests_of(entries: Sequence[Entry], photos: Sequence[Photo], *, with_basel
     for entry in entries:
         if entry.recipe.frame.kind != "center":
             raise RecipeError(f"{entry.name}: frame: a benchmark compares pictures of the prior's size; use center")
-        key = (_posed(entry.recipe).fingerprint(), entry.run.prepare().operators.image_shape)
+        key = (posed(entry.recipe).fingerprint(), entry.run.prepare().operators.image_shape)
         groups.setdefault(key, []).append(entry)
     return [Contest(tuple(group), tuple(photos), with_baselines) for group in groups.values()]
-
-
-def _posed(recipe: Recipe) -> Recipe:
-    """The recipe without what does not decide the measurements."""
-    return recipe.model_copy(update={"solver": [], "prior": "", "output": Output(), "samples": 1})

@@ -42,6 +42,8 @@ def files_in(given: Any) -> Iterator[str]:
 
 def content(path: str) -> str:
     """The digest of what the file holds, or the folder of a prior; the path itself where it cannot be read."""
+    if not path:  # no file, rather than the working folder
+        return path
     given = Path(path)
     try:
         digests = [_digest_now(given / name) for name in FOLDER] if given.is_dir() else [_digest_now(given)]

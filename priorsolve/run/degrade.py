@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
+from priorsolve.files import write_atomically
 from priorsolve.operators.noise import Noise
+from priorsolve.photos.identity import identify
 from priorsolve.photos.images import measurement_suffix, write_measurement
 from priorsolve.photos.names import Photo, output_names
 from priorsolve.photos.pictures import reason_of
 from priorsolve.recipe.build import Operators, build_noise, build_operators, image_shape_of, refuse_marks
+from priorsolve.recipe.contents import fingerprint_of
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.run.damage import Damage
 from priorsolve.run.intake import take_in
-from priorsolve.run.measuring import measure, photo_seed, photograph, stem
-from priorsolve.run.outfolder import check_writable, refuse_overwriting
+from priorsolve.run.journal import add_line, read_lines
+from priorsolve.run.measuring import measure, photo_seed, photograph, posed, stem
+from priorsolve.run.outfolder import check_writable, refuse_overwriting, refuse_unwritable
 from priorsolve.run.shots import Source
 
+INDEX = ".degraded.jsonl"
+"""Beside the measurements: what each of them was made of."""
 KEPT = "the measurement that was there; overwrite (--overwrite) makes it anew"
 
 
@@ -46,10 +55,12 @@ def degrade(
 
     Pictures are written as PNG (8 bits, in [0, 1]); with `exact`, and where a measurement is no picture, as `.npy` (float32).
     A mask's soft edges come back exactly from a `.npy` alone: a picture is taken for what lies below the mask.
-    An existing file is kept, whoever wrote it, unless `overwrite`. `say` is called with a line on the files left out.
+    A file that is there and was made of the same photo by the same operator, noise and seed is kept, and so is any file that `degrade` did
+    not write, unless `overwrite`. `say` is called with a line on the files left out.
 
     Raises:
-        RecipeError, ValueError: the recipe or the photos cannot be used; nothing was written.
+        RecipeError, ValueError: the recipe or the photos cannot be used; nothing was written. ValueError also on the way, where the folder
+            can no longer be written.
     """
     check_writable(out)
     if any(path.is_dir() and path.resolve() == out.resolve() for path in photos):
@@ -65,23 +76,59 @@ def degrade(
     refuse_overwriting(found, out, names.values())
     for line in intake.sentences():
         say(line)
-    paths = {photo: out / names[photo.name] for photo in found}
-    return (
-        Degraded(photo.name, path, KEPT) if os.path.lexists(path) and not overwrite else _degrade(photo, path, recipe, operators, noise)
-        for photo, path in paths.items()
-    )
+    maker = _Maker(recipe, operators, noise, out, overwrite)
+    return (maker.outcome(photo, out / names[photo.name]) for photo in found)
 
 
-def _degrade(photo: Photo, path: Path, recipe: Recipe, operators: Operators, noise: Noise | None) -> Degraded:
-    seed = photo_seed(recipe.seed, photo.name)
-    try:
-        parts = operators.of(stem(photo.name), seed)
-        if recipe.frame.kind == "center":
-            clean, _ = photograph(photo.path, operators.image_shape)
-            y = measure(clean[None], operators.join([parts]), noise, [seed])[0]
-        else:  # at the photo's own size
-            y = Source(photo.path, operators.out_shape[0], Damage(parts, operators.image_shape), noise, seed, degrade=True).shoot().measured
-        write_measurement(path, y)
-    except Exception as error:  # noqa: BLE001 (whatever it is, it must not stop the other photos)
-        return Degraded(photo.name, None, reason_of(error))
-    return Degraded(photo.name, path)
+@dataclass(frozen=True)
+class _Maker:
+    """Makes measurements below `out`, where they are not there already."""
+
+    recipe: Recipe
+    operators: Operators
+    noise: Noise | None
+    out: Path
+    overwrite: bool
+
+    def outcome(self, photo: Photo, path: Path) -> Degraded:
+        """Raises ValueError where the folder can no longer be written."""
+        seed = photo_seed(self.recipe.seed, photo.name)
+        try:
+            source = self._source(photo, seed)
+            if os.path.lexists(path) and not self.overwrite and self._made.get(_own(self.out, path), source) == source:
+                return Degraded(photo.name, path, KEPT)
+            write_measurement(path, self._measurement(photo, seed), partial(self._write, source))
+        except Exception as error:  # noqa: BLE001 (whatever it is, it must not stop the other photos)
+            refuse_unwritable(self.out, error)
+            return Degraded(photo.name, None, reason_of(error))
+        return Degraded(photo.name, path)
+
+    def _source(self, photo: Photo, seed: int) -> str:
+        """What decides the measurement."""
+        given = posed(self.recipe).fingerprint(stem(photo.name), seed), self.operators.image_shape, seed, identify(photo.path).sha256
+        return fingerprint_of(given)
+
+    def _measurement(self, photo: Photo, seed: int) -> Tensor:
+        parts = self.operators.of(stem(photo.name), seed)
+        if self.recipe.frame.kind == "center":
+            clean, _ = photograph(photo.path, self.operators.image_shape)
+            return measure(clean[None], self.operators.join([parts]), self.noise, [seed])[0]
+        damage = Damage(parts, self.operators.image_shape)  # at the photo's own size
+        return Source(photo.path, self.operators.out_shape[0], damage, self.noise, seed, degrade=True).shoot().measured
+
+    @cached_property
+    def _made(self) -> dict[tuple[str, str], str]:
+        """What the files were made of that we wrote, by their paths and digests: another file in such a place is somebody else's."""
+        return {(str(told.get("file")), str(told.get("sha256"))): str(told.get("source")) for told in read_lines(self.out / INDEX)}
+
+    def _write(self, source: str, path: Path, data: bytes) -> None:
+        """Word of the file goes before it: one that is there and not told of would be taken for somebody else's."""
+        told = {"file": path.relative_to(self.out).as_posix(), "sha256": hashlib.sha256(data).hexdigest(), "source": source}
+        add_line(self.out / INDEX, told)
+        write_atomically(path, data)
+
+
+def _own(out: Path, path: Path) -> tuple[str, str]:
+    """The file as the index has it."""
+    digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+    return path.relative_to(out).as_posix(), digest

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import math
 import platform
 from collections.abc import Iterable, Sequence
@@ -26,13 +25,11 @@ from priorsolve.recipe.components import RecipeError
 from priorsolve.run.answers import Answer
 from priorsolve.run.composing import Pictures, pictures_of
 from priorsolve.run.jobs import Job, Work
-from priorsolve.run.outfolder import Places, is_result, photos_of, places_of, unwritable
+from priorsolve.run.outfolder import Places, is_result, photos_of, places_of, refuse_unwritable
 from priorsolve.run.records import Record, read_record, record_path, write_record
 
 FEW = 32
 """Frames of one photo that are told of one by one."""
-OF_THE_NAME = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.EISDIR, errno.ENOTDIR, errno.EEXIST)
-"""Errors of a file system that are about one photo's name; all others are about every photo."""
 STAYS = "what was made of it before stays"
 
 
@@ -130,7 +127,7 @@ class Keeper:
         What this recipe made of this very file stays, and its record too: then the failure is told alone. `file` is what the photo was,
         where that is known. Raises ValueError where the folder can no longer be written: no photo could be kept.
         """
-        self._refuse_unwritable(error)
+        refuse_unwritable(self.out, error)
         stays = self._has_made(photo, file)
         record = Record(
             name=photo.name,
@@ -149,7 +146,7 @@ class Keeper:
             write_record(self.out, record)
             self._remove(photo, {*_named(older), *self.places(photo)})
         except OSError as refused:  # a name that is too long for a record's file: it is told, and tried again
-            self._refuse_unwritable(refused)
+            refuse_unwritable(self.out, refused)
         return record
 
     def _remove(self, photo: Photo, places: Iterable[str]) -> None:
@@ -161,10 +158,6 @@ class Keeper:
                     (self.out / place).unlink(missing_ok=True)
                 except OSError as error:
                     raise WriteError(error.errno, error.strerror, error.filename) from error
-
-    def _refuse_unwritable(self, error: Exception) -> None:
-        if isinstance(error, WriteError) and error.errno not in OF_THE_NAME:
-            raise unwritable(self.out, error.strerror) from error
 
     def _has_made(self, photo: Photo, file: Identity | None) -> bool:
         """Whether this recipe's result of this file is there. What cannot be read, be it a mask or the photo, is taken to be unchanged."""

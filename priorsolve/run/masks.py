@@ -20,7 +20,7 @@ from priorsolve.recipe.templates import rendered
 from priorsolve.run.earlier import PREVIEWS, mark_previews
 from priorsolve.run.intake import take_in
 from priorsolve.run.measuring import photo_seed, stem
-from priorsolve.run.outfolder import check_writable, refuse_overwriting
+from priorsolve.run.outfolder import check_writable, refuse_overwriting, refuse_unwritable
 
 TINT = (1.0, 0.0, 0.3)
 """The colour that lies over holes in previews, and how much of it."""
@@ -48,6 +48,7 @@ def write_masks(
 
     Raises:
         RecipeError, ValueError: the recipe has no mask, the photos cannot be used, or two of them have one name; nothing was written.
+            ValueError also on the way, where the folder can no longer be written.
     """
     check_writable(out)
     if not any(name in ("mask", "lines") for spec in recipe.operator for name in spec):
@@ -83,6 +84,7 @@ def _written(photo: Photo, recipe: Recipe, out: Path, overwrite: bool) -> Masked
         mark_previews(out)
         write_image(out / PREVIEWS / f"{name}.jpg", image + SHARE * holes * (tint - image))
     except Exception as error:  # noqa: BLE001 (whatever it is, it must not stop the other photos)
+        refuse_unwritable(out, error)
         return Masked(photo.name, None, reason=reason_of(error))
     return Masked(photo.name, path, float(holes.double().mean()), kept)
 

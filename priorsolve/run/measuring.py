@@ -18,6 +18,7 @@ from priorsolve.operators.noise import Noise
 from priorsolve.photos.images import Framing, measurement_suffix, read_framed, read_measurement
 from priorsolve.photos.names import KNOWN
 from priorsolve.photos.pictures import PhotoError
+from priorsolve.recipe.recipe import Output, Recipe
 from priorsolve.types import Images, Measurements, Shape
 
 
@@ -36,6 +37,11 @@ def plain_name(name: str) -> str:
 def stem(name: str) -> str:
     """What `{stem}` in a recipe stands for."""
     return PurePosixPath(plain_name(name)).name
+
+
+def posed(recipe: Recipe) -> Recipe:
+    """The recipe without what does not decide the measurements that are made by it."""
+    return recipe.model_copy(update={"surrogate": [], "solver": [], "prior": "", "output": Output(), "samples": 1})
 
 
 def observe(path: Path, shape: Shape) -> tuple[Tensor, Framing | None]:

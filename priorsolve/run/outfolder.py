@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from priorsolve.files import is_leftover, write_atomically
+from priorsolve.files import WriteError, is_leftover, write_atomically
 from priorsolve.photos.names import Photo, output_name
 from priorsolve.run.claims import Shard, claimed
 from priorsolve.run.plan import forget_plans, read_plans
@@ -20,6 +21,8 @@ FOLDERS = ("images", "measurements", "originals", "spread")
 """Where a run writes pictures."""
 _OTHERS = ("run.json", "album.json", "sheet.png", "report.html", "results.parquet")
 """What else it writes under one name, beside `recipe.yaml`."""
+_OF_THE_NAME = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.EISDIR, errno.ENOTDIR, errno.EEXIST)
+"""Errors of a file system that are about one photo's name; all others are about every photo."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,12 @@ def check_writable(out: Path) -> None:
 def unwritable(out: Path, reason: object) -> ValueError:
     """The error for a folder that refuses to be written."""
     return ValueError(f"output folder {out} cannot be written: {reason}; choose another output folder (--out)")
+
+
+def refuse_unwritable(out: Path, error: Exception) -> None:
+    """Raise ValueError where the error says that nothing at all can be written into `out`, rather than a file of some name."""
+    if isinstance(error, WriteError) and error.errno not in _OF_THE_NAME:
+        raise unwritable(out, error.strerror) from error
 
 
 def refuse_foreign(out: Path, targets: Iterable[str], recipe: str) -> None:

@@ -1,0 +1,38 @@
+"""A file that grows by a line for each thing that was done. A line that a kill cut short counts as none, and costs no other."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from priorsolve.files import WriteError
+
+
+def add_line(path: Path, told: Mapping[str, Any]) -> None:
+    """Add a line of JSON that is on the disk afterwards. Raises WriteError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as file:
+            file.write(b"\n" + json.dumps(told).encode())  # on a line of its own, whatever the last one came to
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise WriteError(error.errno, error.strerror, str(path)) from error
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """What the lines say, the first one first; none where there is no such file."""
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        try:
+            told = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(told, dict):
+            yield told
