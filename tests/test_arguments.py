@@ -82,6 +82,34 @@ def test_a_setting_of_another_kind_is_told_at_once(wrong: dict[str, Any], messag
         Latent(linear(), **wrong)
 
 
+class Compared(nn.Module):
+    """A loss with a network in it."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(3, 3, 1), layer)
+
+    def forward(self, estimate: Tensor, measured: Tensor, where: Tensor) -> Tensor:
+        return l2(self.features(estimate), self.features(measured), where)
+
+
+@pytest.mark.parametrize("layer", [nn.BatchNorm2d(3), nn.Dropout(0.5)])
+@pytest.mark.parametrize("given", [lambda net: net, lambda net: net.forward])
+def test_a_network_in_training_is_no_loss(layer: nn.Module, given: Callable[[nn.Module], Any]) -> None:
+    network, prior, y = Compared(layer), linear(torch.float32), pictures(2, torch.float32)
+    message = r"loss, .*, is in training mode, where .* neighbours or on chance; call its eval\(\)$"
+    with pytest.raises(ValueError, match=f"^{message}"):
+        Latent(prior, loss=given(network))
+    with pytest.raises(ValueError, match=f"^a mixture's {message}"):
+        Mixture([(given(network), 1.0)])
+    solver = Latent(prior, steps=2, restarts=1, candidates=2, loss=given(network.eval()))
+    solver(y, Identity())
+    before = {name: value.clone() for name, value in network.train().state_dict().items()}
+    with pytest.raises(ValueError, match=f"^the {message}"):
+        solver(y, Identity())
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
 def test_numbers_of_numpy_and_losses_that_prepare_are_settings() -> None:
     class Prepares:
         def against(self, measured: torch.Tensor, where: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -258,6 +286,11 @@ def test_a_stage_answers_all_that_a_solver_is_asked(missing: str | None) -> None
         (lambda e, y, where: (e - y).square(), r"^the loss gives a tensor of shape \(\d+, 3, 8, 8\)"),
         (lambda e, y, where: (e - y).flatten(1).mean(1, keepdim=True), r"^the loss gives a tensor of shape \(\d+, 1\)"),
         (lambda e, y, where: 0.5, r"^the loss gives a float"),
+        (lambda e, y, where: y.sub_(e).square().flatten(1).mean(1), r"^the loss changes the measurement, .*; write e - m, not e\.sub_"),
+        (lambda e, y, where: (e - y.nan_to_num_()).square().flatten(1).mean(1), r"^the loss changes the measurement"),
+        (lambda e, y, where: e.sub_(y).square().flatten(1).mean(1), r"^the loss changes the estimate"),
+        (lambda e, y, where: ((e - y) * where.div_(2)).square().flatten(1).mean(1), r"^the loss changes the mask"),
+        (Mixture([(lambda e, y, where: e.sub_(y).square().flatten(1).mean(1), 1.0)]), r"^the loss changes the estimate"),
         (lambda e, y, where: (e - y).detach().flatten(1).mean(1), r"^the loss lets no gradient through"),
         (Mixture([(lambda e, y, where: (e - y).square().mean(), 1.0)]), r"^the loss gives a tensor of shape \(\)"),
     ],

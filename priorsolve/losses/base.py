@@ -9,6 +9,8 @@ from typing import Protocol, TypeAlias, runtime_checkable
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
 
 from priorsolve.showing import shown
 from priorsolve.types import Measurements, PerImage
@@ -20,6 +22,7 @@ Distance: TypeAlias = Callable[[Measurements], PerImage]
 """A loss whose measurement is settled: `distance(estimate)`."""
 
 _SETTINGS = (bool, int, float, str)
+_OF_BATCHES = (_BatchNorm, _DropoutNd)
 
 
 @runtime_checkable
@@ -43,8 +46,9 @@ def prepared(loss: Loss, measured: Measurements, where: Tensor, repeats: int = 1
 
     On the CPU, where networks round a batch otherwise than its images, a loss that prepares looks at one image after another, and once
     at a measurement that stands `repeats` times in a row. The distance raises ValueError where the loss does not give one number per
-    image, or lets no gradient through.
+    image, lets no gradient through or changes what it is given; a network must be in eval mode.
     """
+    _must_be_settled(loss, "the loss")  # as it is now, whatever it was when the solver was made
     if isinstance(loss, Prepares):
         if len(measured) < 2 or measured.device.type != "cpu":
             distance = loss.against(measured, where)
@@ -52,16 +56,50 @@ def prepared(loss: Loss, measured: Measurements, where: Tensor, repeats: int = 1
         own = [loss.against(*row) for row in zip(_rows(measured[::repeats]), _rows(where[::repeats]), strict=True)]
         each = [distance for distance in own for _ in range(repeats)]
         return lambda estimate: torch.cat([one_each(distance(row), row) for distance, row in zip(each, _rows(estimate), strict=True)])
-    return lambda estimate: one_each(loss(estimate, measured, where), estimate)
+    return lambda estimate: one_each(_untouched(loss, estimate, measured, where), estimate)
+
+
+def _untouched(loss: Loss, estimate: Measurements, measured: Measurements, where: Tensor) -> PerImage:
+    """The loss. Raises ValueError where it writes into what it is given, which the next steps and the residual are to see as it was."""
+    given = {"the measurement": measured, "the mask": where, "the estimate": estimate}
+    before = [_version(tensor) for tensor in given.values()]
+    value = loss(estimate, measured, where)
+    for (name, tensor), version in zip(given.items(), before, strict=True):
+        if _version(tensor) != version:
+            raise ValueError(f"the loss changes {name}, which is needed as it was; write e - m, not e.sub_(m) or m.sub_(e)")
+    return value
+
+
+def _version(tensor: Tensor) -> int:
+    """How often it was written into; 0 for tensors of inference mode, which do not count it."""
+    return 0 if tensor.is_inference() else tensor._version
 
 
 def must_compare(loss: object, name: str) -> None:
-    """Raise ValueError unless `loss` may serve as one: it is called with three arguments, or settles the last two by `against`."""
+    """Raise ValueError unless `loss` may serve as one: it is called with three arguments, or settles the last two by `against`.
+
+    A network must be in eval mode.
+    """
     if isinstance(loss, type) or not (isinstance(loss, Prepares) or (callable(loss) and _takes_three(loss))):
         raise ValueError(
             f"{name} is {shown(loss)}; it must be a function of estimate, measurement and mask that gives one number per image, "
             "such as priorsolve.losses.l1 or Huber(0.05); names are for recipes"
         )
+    _must_be_settled(loss, name)
+
+
+def _must_be_settled(loss: object, name: str) -> None:
+    """Raise ValueError for a network in training mode."""
+    for part in (loss, getattr(loss, "__self__", None)):  # a bound method's owner may be a network
+        if isinstance(part, nn.Module) and mixes(part):
+            raise ValueError(
+                f"{name}, {shown(part)}, is in training mode, where a misfit depends on its neighbours or on chance; call its eval()"
+            )
+
+
+def mixes(module: nn.Module) -> bool:
+    """Whether it is in training with layers that look at neighbours, note what they see or throw dice."""
+    return any(isinstance(part, _OF_BATCHES) and part.training for part in module.modules())
 
 
 def _takes_three(loss: Callable[..., object]) -> bool:

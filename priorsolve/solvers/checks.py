@@ -9,10 +9,8 @@ from typing import Any, TypeAlias, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.dropout import _DropoutNd
 
-from priorsolve.losses.base import must_compare
+from priorsolve.losses.base import mixes, must_compare
 from priorsolve.priors.base import Prior
 from priorsolve.showing import is_whole, must_be_number, must_be_switch, shown
 from priorsolve.solvers.settled import Settled
@@ -21,7 +19,6 @@ from priorsolve.types import HasA
 
 Block: TypeAlias = int | Mapping[str, int]
 """Which block features enter: its number, or `{side: 16}`, the last one that features of 16 × 16 enter, whatever its number."""
-_OF_BATCHES = (_BatchNorm, _DropoutNd)
 _OPERATOR = "expected an operator with a method A, or a function of images"
 
 
@@ -67,13 +64,8 @@ def _must_be_searchable(prior: Prior) -> None:
             f"{prior}: was made under torch.inference_mode, whose tensors let no gradient through; make it outside, "
             "or under torch.inference_mode(False)"
         )
-    if _mixes(prior):
+    if mixes(prior):
         raise ValueError(f"{prior}: is in training mode, where a picture depends on its neighbours or on chance; call prior.eval()")
-
-
-def _mixes(module: nn.Module) -> bool:
-    """Whether it is in training with layers that look at neighbours, note what they see or throw dice."""
-    return any(isinstance(part, _OF_BATCHES) and part.training for part in module.modules())
 
 
 def must_be_measurements(y: Any) -> None:
@@ -105,7 +97,7 @@ def must_be_operator(operator: Any) -> None:
         raise ValueError(f"{_OPERATOR}, got {shown(operator)}")
     measures = operator.A if isinstance(operator, HasA) else operator
     for part in (operator, measures, getattr(measures, "__self__", None)):  # a bound method's owner may be a network
-        if isinstance(part, nn.Module) and _mixes(part):
+        if isinstance(part, nn.Module) and mixes(part):
             raise ValueError(
                 f"the operator, {shown(part)}, is in training mode, where a measurement depends on its neighbours or on chance; "
                 "call its eval()"
