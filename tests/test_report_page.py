@@ -237,3 +237,13 @@ def test_a_large_report_pages_and_opens_soon(browser: Browser, tmp_path: Path) -
         assert names(page)[0] == "000.png"
         page.keyboard.press("End")
         assert page.locator("#place").inner_text() == "400 of 400"
+
+
+def test_a_name_that_looks_like_the_template_s_own_marks_is_only_a_name(tmp_path: Path) -> None:
+    write_record(tmp_path, Record("{{details}} {{style}}.png", "failed", "f", reason="{{details}}"))
+    (tmp_path / "recipe.yaml").write_text("task: what {{details}} and {{photos}} mean\n")
+    write_report(tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert "<h1>what {{details}} and {{photos}} mean</h1>" in page
+    assert page.count('id="photo-0"') == 1
+    assert page.rstrip().endswith("</html>")

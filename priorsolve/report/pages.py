@@ -41,7 +41,8 @@ def page(out: Path, records: Sequence[Record]) -> bytes:
         "about": about(records, recipe),
         "photos": _json(_gallery(records)),
     }
-    head, tail = re.sub(r"\{\{(\w+)\}\}", lambda mark: parts.get(mark[1], mark[0]), _part("page.html")).split("{{details}}")
+    # split before anything is put in: a photo's name may hold such marks, too
+    head, tail = (re.sub(r"\{\{(\w+)\}\}", lambda mark: parts[mark[1]], part) for part in _part("page.html").split("{{details}}"))
     with ThreadPoolExecutor() as pool:  # Pillow works on several cores at once
         blocks = pool.map(lambda index: _block(out, index, records[index], size), range(len(records)))
         return _joined([head, *blocks, tail])
