@@ -16,6 +16,7 @@ from torch import Tensor
 
 from priorsolve.baselines import BASELINES, Problem
 from priorsolve.baselines.lasso import haar, lasso
+from priorsolve.data import samples
 from priorsolve.operators import (
     JPEG,
     Blur,
@@ -36,7 +37,10 @@ from priorsolve.operators import (
     motion_blur,
 )
 from priorsolve.operators.base import LinearOperator
+from priorsolve.operators.blur import Padding
+from priorsolve.photos.images import read_image
 
+PADDINGS: list[Padding] = ["reflect", "replicate", "circular"]
 SKIMAGE: Any = restoration
 """scikit-image, whose functions have no types."""
 
@@ -160,6 +164,22 @@ def test_deconvolution_sharpens_in_place(blur: Blur, name: str) -> None:
     problem = posed(blur, x)
     made, before = restored(name, problem), (problem.y - x).square().mean()
     assert (made - x).square().mean() < 0.7 * before
+
+
+@pytest.mark.parametrize("padding", PADDINGS)
+@pytest.mark.parametrize(("name", "share"), [("wiener", 0.75), ("richardson_lucy", 0.5)])
+def test_a_lopsided_blur_is_undone_up_to_the_border(name: str, share: float, padding: Padding) -> None:
+    """With the picture mirrored past its border, Wiener's was 2.4 dB worse than the blurred one, and 3.5 dB for circular edges."""
+    x, blur = read_image(samples()[0], size=(64, 64)), motion_blur(9, 30, padding)
+    problem = posed(blur, x)
+    error, before = ((made.clamp(0, 1) - x).square().mean() for made in (restored(name, problem), problem.y))
+    assert error < share * before
+
+
+@pytest.mark.parametrize("name", ["wiener", "richardson_lucy"])
+def test_a_kernel_may_be_larger_than_the_picture(name: str) -> None:
+    made = restored(name, posed(gaussian_blur(8, "replicate"), photo()[:, :, :20].contiguous()))
+    assert made.isfinite().all()
 
 
 def test_noise_of_no_strength_is_not_amplified() -> None:

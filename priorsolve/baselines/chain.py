@@ -17,8 +17,8 @@ Fill: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """(picture (C, H, W), known (C, H, W) bool) -> the picture with its holes filled; known pixels as they were."""
 Enlarge: TypeAlias = Callable[[Tensor, tuple[int, int]], Tensor]
 """(picture (C, h, w), (H, W)) -> (C, H, W)."""
-Sharpen: TypeAlias = Callable[[Tensor, Tensor, float | None], Tensor]
-"""(picture (C, H, W), kernel (k, l) of sum 1 about its middle pixel ⌊k / 2⌋, noise as in `Problem`) -> (C, H, W)."""
+Sharpen: TypeAlias = Callable[[Tensor, Blur, float | None], Tensor]
+"""(picture (C, H, W), what blurred it, noise as in `Problem`) -> (C, H, W)."""
 
 SMALLER = (Downsample, PillowResize)
 HARD = (Masking, SMALLER, Blur)
@@ -54,7 +54,7 @@ def nearest(y: Tensor, size: tuple[int, int]) -> Tensor:
     return y.repeat_interleave(size[0] // y.shape[1], 1).repeat_interleave(size[1] // y.shape[2], 2)
 
 
-def as_it_is(y: Tensor, kernel: Tensor, noise: float | None) -> Tensor:
+def as_it_is(y: Tensor, blur: Blur, noise: float | None) -> Tensor:
     """Blurred."""
     return y
 
@@ -72,7 +72,7 @@ def undo(problem: Problem, *, fill: Fill = grey_holes, enlarge: Enlarge = neares
         elif isinstance(part, SMALLER):
             y = enlarge(y, (shape[1], shape[2]))
         elif isinstance(part, Blur):
-            y = sharpen(y, part.kernel, problem.noise)
+            y = sharpen(y, part, problem.noise)
         elif isinstance(part, Gray):
             y = part.lift(y[None])[0]
     return y

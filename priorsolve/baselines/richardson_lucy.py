@@ -19,10 +19,10 @@ ITERATIONS = 30
 """Stopped early, since more of them sharpen the noise."""
 
 
-def iterated(y: Tensor, kernel: Tensor, noise: float | None) -> Tensor:
+def iterated(y: Tensor, blur: Blur, noise: float | None) -> Tensor:
     """`skimage.restoration.richardson_lucy`, for every channel. It is for what cannot be negative: what noise made so counts as 0."""
     method: Callable[..., NDArray[np.float64]] = richardson_lucy
-    return deconvolved(y.clamp_min(0), kernel, partial(method, num_iter=ITERATIONS, clip=False, filter_epsilon=1e-12))
+    return deconvolved(y.clamp_min(0), blur, partial(method, num_iter=ITERATIONS, clip=False, filter_epsilon=1e-12))
 
 
 RICHARDSON_LUCY = Baseline("richardson_lucy", only(Blur), partial(undo, sharpen=iterated))

@@ -23,11 +23,11 @@ UNTOLD = 0.05
 """The noise to expect where its strength cannot be said (salt and pepper)."""
 
 
-def filtered(y: Tensor, kernel: Tensor, noise: float | None) -> Tensor:
+def filtered(y: Tensor, blur: Blur, noise: float | None) -> Tensor:
     """`skimage.restoration.wiener`: ĥ* / (|ĥ|² + balance |Laplacian|²), balance = (noise / DETAIL)² or FAINTEST, for every channel."""
     balance = max(((UNTOLD if noise is None else noise) / DETAIL) ** 2, FAINTEST)
     method: Callable[..., NDArray[np.float64]] = wiener
-    return deconvolved(y, kernel, partial(method, balance=balance, clip=False))
+    return deconvolved(y, blur, partial(method, balance=balance, clip=False))
 
 
 WIENER = Baseline("wiener", only(Blur), partial(undo, sharpen=filtered))
