@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import run_support as run
 
@@ -46,3 +47,12 @@ def test_no_other_task_is_told_that_it_enlarges_nothing(tmp_path: Path, capfd: p
     assert main([*command, "--set", "operator={downsample: {factor: 8}}"]) == 0
     assert capfd.readouterr().err.endswith(f"{NO_LARGER}: 1 photo\n")
     assert "--set frame=faces" in NO_LARGER
+
+
+def test_a_measurement_that_nothing_can_be_compared_with_is_no_result(tmp_path: Path) -> None:
+    y = np.full((3, 64, 64), 0.5, np.float32)
+    y[0, 0, 0] = 1e20  # finite, but its square is not
+    np.save(tmp_path / "y.npy", y)
+    (record,) = restore(run.quick(operator="identity", output={}), tmp_path / "y.npy", tmp_path / "out")
+    assert (record.status, record.misfit) == ("failed", None)
+    assert record.reason.startswith("no picture of finite misfit was found: the loss became infinite or not a number")

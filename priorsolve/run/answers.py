@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -53,9 +54,11 @@ class Answer:
     calibration: Mapping[str, float]
 
     def checked(self) -> Answer:
-        """Itself. Raises RecipeError where no picture was found."""
+        """Itself. Raises RecipeError where no picture was found, or none that could be compared with the measurement."""
         if not self.image.isfinite().all():
             raise RecipeError(f"no finite picture was found: {self.stopped}")
+        if not math.isfinite(self.misfit):
+            raise RecipeError(f"no picture of finite misfit was found: {self.stopped}")
         return self
 
 
