@@ -15,7 +15,7 @@ from priorsolve.operators.noise import Noise, must_be_noise
 from priorsolve.showing import is_whole, shown
 from priorsolve.solvers import OnStep, Solution, Solves
 from priorsolve.solvers.averaged import with_images
-from priorsolve.solvers.checks import checked_seeds, must_be_callback
+from priorsolve.solvers.checks import checked_seeds, must_be_callback, unwrapped
 from priorsolve.solvers.fit import solve_fitting
 from priorsolve.solvers.solution import shifted
 from priorsolve.types import HasA, Images, Measurements, PerImage
@@ -58,7 +58,14 @@ class Samples:
         1 where honest, below where the pictures agree on something false. The mean of k errs by √(1 + 1/k) standard deviations, which
         is allowed for. Only guessed values count: not those that are the clean picture's in all k, such as what was measured and put
         back. Both are NaN where nothing was guessed.
+
+        Raises:
+            ValueError: `clean` is no float tensor of one picture for each photo.
         """
+        expected = (len(self.images), *self.images.shape[2:])
+        if not isinstance(clean, Tensor) or not clean.is_floating_point() or tuple(clean.shape) != expected:
+            told = tuple(clean.shape) if isinstance(clean, Tensor) else shown(clean)
+            raise ValueError(f"calibration takes clean pictures as a float tensor of shape {expected}, one for each photo, not {told}")
         k = self.images.shape[1]
         centre = self.images[:, 0] if self.around_first else self.images.mean(1)
         spread = self._variance.sqrt()
@@ -136,6 +143,7 @@ def solve_several(
 
 
 def _measured(solver: Solves, y: Measurements, operator: HasA | Callable[[Images], Measurements]) -> Tensor:
+    operator = unwrapped(operator)
     if not isinstance(operator, Operator):
         return torch.ones_like(y)
     return operator.support(y.new_ones(fewest(operator), *solver.prior.image_shape)).expand_as(y)

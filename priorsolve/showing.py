@@ -50,7 +50,7 @@ def must_be_switch(value: object, name: str) -> None:
 
 
 def checked_path(path: object, name: str) -> Path:
-    """A path, given as text or as one. Raises ValueError for anything else."""
+    """A path, given as text or as one, with a leading ~ as the home folder. Raises ValueError for anything else."""
     if not isinstance(path, str | os.PathLike):
         raise ValueError(f"{name} is {shown(path)}; give the path of a file or folder, as a str or a Path")
-    return Path(path)
+    return Path(os.path.expanduser(path))  # noqa: PTH111 (Path's own raises for an unknown user)

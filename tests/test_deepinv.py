@@ -14,10 +14,11 @@ from solvers_support import difference, random_mask, rows
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+import priorsolve as ps
 from priorsolve.operators import JPEG, Downsample, FastSensing, GaussianSensing, Gray, Identity, Operator, Quantize, gaussian_blur
 from priorsolve.operators.noise import Chain, Gaussian, Noise, Poisson, SaltPepper
 from priorsolve.priors import LinearPrior, Prior
-from priorsolve.solvers import Latent, Staged
+from priorsolve.solvers import Latent, Staged, solve_fitting
 
 deepinv: Any = pytest.importorskip("deepinv", reason='deepinv is not installed; run: pip install "deepinv>=0.5"')
 
@@ -163,6 +164,15 @@ def test_our_operator_comes_back_as_itself() -> None:
     physics = to_physics(operator, img_size=SHAPE)
     holey = torch.where(operator.known > 0, y, torch.nan)
     assert torch.equal(as_reconstructor(solver)(holey, physics), solver(y, operator).images)
+    expected, found = solver(y, operator), solver(holey, physics)
+    assert torch.equal(found.images, expected.images)
+    assert torch.equal(found.residual, expected.residual)
+    torch.testing.assert_close(solve_fitting(solver, holey, physics, batch=1)[0].residual, expected.residual, atol=1e-5, rtol=0)
+    loud = Gaussian(0.1)
+    several, own = (ps.solve_several(solver, y, given, 2, noise=loud) for given in (physics, operator))
+    assert several.samples is not None
+    assert own.samples is not None
+    assert torch.equal(several.samples.images, own.samples.images)
 
 
 # -- our operators as their physics ----------------------------------------------------------------------------------------------------
@@ -247,6 +257,8 @@ def test_what_cannot_be_is_one_clear_error() -> None:
     for refused, given in [(physics, [pictures()]), (physics.A_adjoint, [pictures()]), (physics.update, [])]:
         with pytest.raises(ValueError, match=r"Mask.*never change, so mask"):
             refused(*given, mask=MASKS)
+    with pytest.raises(ValueError, match=r"^Mask.* takes none of deepinv's solver settings, so solver, max_iter cannot be given"):
+        physics.A_dagger(pictures(), solver="CG", max_iter=5)
     with pytest.raises(ValueError, match=r"Gray.*\(B, 3, 16, 16\), got \(B, 3, 8, 8\)"):
         to_physics(Gray(), img_size=SHAPE).A(torch.rand(1, 3, 8, 8))
     with pytest.raises(ValueError, match="divisible by 3"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -179,6 +180,14 @@ def test_what_is_known_tells_nothing_of_the_spread() -> None:
     known = Samples(clean[:, None] + 1e-7 * images).calibration(clean)
     assert known["coverage"].isnan().all()
     assert known["spread_to_error"].isnan().all()
+
+
+def test_samples_are_compared_with_one_clean_picture_for_each_photo() -> None:
+    samples = Samples(torch.rand(3, 4, 3, 8, 8, generator=torch.Generator().manual_seed(0)))
+    clean: Any
+    for clean, told in ((torch.zeros(1, 3, 8, 8), r"\(1, 3, 8, 8\)"), (torch.zeros(3, 3, 8, 8).numpy(), "a ndarray"), (None, "None")):
+        with pytest.raises(ValueError, match=rf"^calibration takes clean pictures .* \(3, 3, 8, 8\), one for each photo, not {told}$"):
+            samples.calibration(clean)
 
 
 def test_pictures_that_agree_on_something_false_are_not_honest() -> None:

@@ -82,6 +82,14 @@ def test_any_codes_and_stops_come_back(count: int, names: set[str], stops: list[
     assert same(load_solution(path), solution)
 
 
+def test_a_path_may_begin_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    save_solution(Latent(linear(), steps=1)(pictures(1), Identity()), "~/kept/a.safetensors")
+    assert (tmp_path / "kept" / "a.safetensors").is_file()
+    assert len(load_solution("~/kept/a.safetensors").images) == 1
+
+
 def test_a_start_from_disk_or_from_a_pickle_is_the_start_itself(tmp_path: Path) -> None:
     y, operator = pictures(2), random_mask(8, 8)
     first = Latent(linear(), steps=15, restarts=2)(operator.A(y), operator)

@@ -348,6 +348,9 @@ def test_what_makes_no_sense_is_refused_in_a_line() -> None:
         with pytest.raises(ValueError, match=words):
             Tuned(prior, **settings)
     y = measured(prior, 1)
+    found = Tuned(prior, steps=1, candidates=1)(y, Identity())
+    with pytest.raises(ValueError, match=r"tuned weights, which only .*, or start at its code alone: start_at\(prior, solution"):
+        Latent(prior, steps=1)(y, Identity(), start=found)
     with pytest.raises(ValueError, match="depends on no weight of the first 1 blocks; unfreeze more blocks, or use a space before them"):
         Tuned(prior, space="features@1", blocks=1, steps=1, candidates=1)(y, Identity())
     begun = Tuned(prior, steps=1, candidates=1)(y, Identity())

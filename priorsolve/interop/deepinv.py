@@ -3,7 +3,8 @@
 model = as_reconstructor(Latent(prior))                          # deepinv.test(model, loader, physics)
 physics = to_physics(Mask(known), Gaussian(0.02), img_size=(3, 64, 64))
 
-The third way needs nothing: `solver(y, physics)` takes every deepinv physics. Checked with deepinv 0.5 (https://deepinv.github.io).
+The third way needs nothing: `solver(y, physics)` takes every deepinv physics, one of `to_physics` as the operator in it.
+Checked with deepinv 0.5 (https://deepinv.github.io).
 """
 
 from __future__ import annotations
@@ -78,8 +79,7 @@ class SolverReconstructor(Reconstructor):  # type: ignore[misc]
         """Images for measurements `y` of a physics; a stack's measurements, a `TensorList`, are compared as one long vector each."""
         if isinstance(y, TensorList):
             return self.solver(_joined(y), lambda x: _joined(physics.A(x))).images
-        operator = physics.operator if isinstance(physics, OperatorPhysics) else physics
-        return self.solver(y, operator).images
+        return self.solver(y, physics).images
 
     def train(self, mode: bool = True) -> SolverReconstructor:
         """There is nothing to train: stays in eval mode."""
@@ -101,6 +101,11 @@ class OperatorPhysics(Physics):  # type: ignore[misc]
         self.register_buffer("measured", operator.support(torch.ones(fewest(operator), *img_size, device=buffer.device)))
         self.to(buffer.device)
 
+    @property
+    def priorsolve_operator(self) -> Operator:
+        """The operator, by which solvers know its holes."""
+        return self.operator
+
     def A(self, x: Images, **parameters: Any) -> Measurements:
         self._refuse(parameters)
         if tuple(x.shape[1:]) != self.img_size:
@@ -114,11 +119,11 @@ class OperatorPhysics(Physics):  # type: ignore[misc]
     def update_parameters(self, **parameters: Any) -> None:
         self._refuse(parameters)
 
-    def _refuse(self, parameters: dict[str, Any]) -> None:
+    def _refuse(self, parameters: dict[str, Any], why: str = "its parameters never change", way: str = "make another physics") -> None:
         """deepinv hands every part all parameters; those of the noise model, and its seed, pass."""
         mine = [name for name in parameters if name != "seed" and not hasattr(self.noise_model, name)]
         if mine:
-            raise ValueError(f"{self.operator}: its parameters never change, so {', '.join(mine)} cannot be given; make another physics")
+            raise ValueError(f"{self.operator}: {why}, so {', '.join(mine)} cannot be given; {way}")
 
 
 class LinearOperatorPhysics(OperatorPhysics, LinearPhysics):  # type: ignore[misc]
@@ -132,7 +137,7 @@ class LinearOperatorPhysics(OperatorPhysics, LinearPhysics):  # type: ignore[mis
 
     def A_dagger(self, y: Measurements, **parameters: Any) -> Images:
         """The operator's own `A† y`, differentiable in `y`; it takes none of deepinv's solver settings."""
-        self._refuse(parameters)
+        self._refuse(parameters, "A_dagger is its own and takes none of deepinv's solver settings", "leave it out")
         return self.operator.A_dagger(y)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import fields, replace
 from operator import index
 from typing import Any, TypeAlias, get_args
@@ -15,7 +15,7 @@ from priorsolve.priors.base import Prior
 from priorsolve.showing import is_whole, must_be_number, must_be_switch, shown
 from priorsolve.solvers.settled import Settled
 from priorsolve.solvers.solution import Solution
-from priorsolve.types import HasA
+from priorsolve.types import HasA, Images, Measurements
 
 Block: TypeAlias = int | Mapping[str, int]
 """Which block features enter: its number, or `{side: 16}`, the last one that features of 16 × 16 enter, whatever its number."""
@@ -102,6 +102,12 @@ def must_be_operator(operator: Any) -> None:
                 f"the operator, {shown(part)}, is in training mode, where a measurement depends on its neighbours or on chance; "
                 "call its eval()"
             )
+
+
+def unwrapped(operator: HasA | Callable[[Images], Measurements]) -> HasA | Callable[[Images], Measurements]:
+    """One of priorsolve's operators that comes as another library's, such as a physics of `to_physics`, as itself; others as they are."""
+    own: HasA | Callable[[Images], Measurements] = getattr(operator, "priorsolve_operator", operator)
+    return own
 
 
 def must_be_callback(on_step: Any) -> None:

@@ -36,7 +36,10 @@ def carried(prior: Prior, codes: Mapping[str, Tensor], space: str) -> Variables:
         ValueError: no map leads there.
     """
     if any(is_weight(name) for name in codes):
-        raise ValueError("the start has tuned weights, which only `tuned` and `pivotal` go on with; put other solvers before them")
+        raise ValueError(
+            "the start has tuned weights, which only `tuned` and `pivotal` go on with; put other solvers before them, "
+            "or start at its code alone: start_at(prior, solution.codes[space], space)"
+        )
     codes = {name: value for name, value in codes.items() if name in prior.spaces}
     if space in codes:
         return dict(codes)

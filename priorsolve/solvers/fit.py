@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from priorsolve.operators.base import Operator
+from priorsolve.showing import is_whole, shown
 from priorsolve.solvers.base import OnStep, Solution, Solves
-from priorsolve.solvers.checks import checked_seeds, checked_start, must_be_measurements
+from priorsolve.solvers.checks import checked_seeds, checked_start, must_be_measurements, unwrapped
 from priorsolve.types import HasA, Images, Measurements
 
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "_alloc_failed")
@@ -42,9 +43,10 @@ def solve_fitting(
         ValueError: as the solver's own call, or the operator would have to be parted for `batch` and cannot be.
     """
     must_be_measurements(y)
+    operator = unwrapped(operator)
     size = max(len(y), 1) if batch is None else batch
-    if size < 1:
-        raise ValueError(f"batch is {batch}; it must be at least 1")
+    if not is_whole(size) or size < 1:
+        raise ValueError(f"batch is {shown(batch)}; it must be a whole number of at least 1")
     seeds = None if seeds is None else checked_seeds(seeds, len(y))
     start = None if start is None else checked_start(start, len(y), next(solver.prior.parameters()))
     parts: list[Solution] = []

@@ -16,7 +16,7 @@ from priorsolve.operators.mask import Masking
 from priorsolve.priors.bank import Written, written
 from priorsolve.priors.base import Prior
 from priorsolve.solvers.chain import Chain
-from priorsolve.solvers.checks import checked_seeds, must_be_as_annotated, must_be_callback, must_be_one_of, must_be_positive
+from priorsolve.solvers.checks import checked_seeds, must_be_as_annotated, must_be_callback, must_be_one_of, must_be_positive, unwrapped
 from priorsolve.solvers.programs import Norm, inverted, value_range
 from priorsolve.solvers.solution import OnStep, Solution, Step
 from priorsolve.solvers.stopping import Stop
@@ -139,7 +139,7 @@ class Layerwise:
         start: Solution | None,
         on_step: OnStep | None,
     ) -> Solution:
-        mask = _mask(operator)
+        mask = _mask(unwrapped(operator))
         measured = Measured(y, operator, tuple(self.prior.image_shape), like=like)
         if seeds is not None:
             checked_seeds(seeds, measured.count)

@@ -12,7 +12,7 @@ from torch import Tensor
 from priorsolve.counter_rng import uniform_hash
 from priorsolve.losses import Distance, Loss, l2, prepared
 from priorsolve.operators.base import OF_EACH, Operator, fewest
-from priorsolve.solvers.checks import must_be_measurements, must_be_operator
+from priorsolve.solvers.checks import must_be_measurements, must_be_operator, unwrapped
 from priorsolve.types import HasA, Images, Measurements, PerImage, Shape
 
 _LARGE = 4.0
@@ -41,7 +41,7 @@ class Target:
         if images.requires_grad and not estimate.requires_grad:
             raise ValueError(
                 "the operator lets no gradient through, so no solver can follow it; write it with differentiable torch functions, "
-                "or name a stand-in under `surrogate` in the recipe"
+                "or solve with a stand-in, such as JPEG for PillowJPEG (in a recipe: `surrogate`)"
             )
         return estimate.to(self.y.dtype)
 
@@ -72,6 +72,7 @@ class Measured:
     def __init__(self, y: Measurements, operator: HasA | Callable[[Images], Measurements], image_shape: Shape, *, like: Tensor) -> None:
         must_be_measurements(y)
         must_be_operator(operator)
+        operator = unwrapped(operator)
         y = y.detach().clone().to(like)
         self.y, self.operator, self.count = y, operator, len(y)
         self.where = torch.ones_like(y)
