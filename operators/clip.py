@@ -36,4 +36,4 @@ class Clip(Operator):
 
     def _A(self, x: Images) -> Measurements:
         y = x.detach().clamp(self.low, self.high)
-        return y + (x - x.detach())  # adds exactly 0, and the gradient
+        return y + (x - x.detach()).nan_to_num(0)  # adds exactly 0, of ∞ too, and the gradient

@@ -57,7 +57,8 @@ def _solved(solve: _Solve, A: Map, A_adjoint: Map, y: Tensor) -> Tensor:
 
 @final
 class _Solved(Function):
-    """`solve(A, Aᵀ, y)` with the gradient `solve(Aᵀ, A, g)`, instead of one through every iteration and where it stopped."""
+    """`solve(A, Aᵀ, y)` with the gradient `solve(Aᵀ, A, g)`, instead of one through every iteration and where it stopped; forwards, as it
+    is linear, the same of the tangent."""
 
     @staticmethod
     def forward(solve: _Solve, A: Map, A_adjoint: Map, y: Tensor) -> Tensor:
@@ -71,6 +72,10 @@ class _Solved(Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, None, None, Tensor]:
         return None, None, None, _solved(ctx.solve, ctx.A_adjoint, ctx.A, gradients[0])
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Tensor:
+        return _solved(ctx.solve, ctx.A, ctx.A_adjoint, tangents[-1])
 
 
 def _shortest(A: Map, A_adjoint: Map, y: Tensor, *, steps: int) -> Tensor:

@@ -17,6 +17,9 @@ from priorsolve.types import Measurements, PerImage
 
 Generators: TypeAlias = Generator | Sequence[Generator]
 
+MOST_PHOTONS = 1e15
+"""At value 1. With more the noise is below float32's rounding, and from 1e19 on torch's counts overflow to negative light."""
+
 _SHARE = "give a number such as 0.05, which is 5 of 100"
 
 
@@ -190,6 +193,8 @@ def check_photons(name: str, peak: float, dead: float = 0.0) -> None:
     """Raises ValueError for a number of photons or a share of dead pixels that cannot be."""
     if not is_number(peak) or not 0 < peak < float("inf"):
         raise ValueError(f"{name}: peak, the photons at value 1, must be above 0, got {shown(peak)}; give a number such as 100")
+    if peak > MOST_PHOTONS:
+        raise ValueError(f"{name}: with peak={shown(peak)} no noise is left; leave it out, or give at most {MOST_PHOTONS:g}")
     if not is_number(dead) or not 0 <= dead < 1:
         raise ValueError(f"{name}: dead is the share of pixels lost, at least 0 and below 1, got {shown(dead)}; {_SHARE}")
 

@@ -95,10 +95,10 @@ class PillowJPEG(Operator):
 
 
 def _each(x: Images, change: Callable[[Image.Image], Image.Image]) -> Measurements:
-    """What `change` makes of every picture as 8 bits."""
+    """What `change` makes of every picture as 8 bits; NaN for one with NaN in it, of which there are no 8 bits."""
     made = []
-    for image in x.detach().clamp(0, 1).mul(255).round().to("cpu", torch.uint8):
+    for image in x.detach().clamp(0, 1).nan_to_num(0).mul(255).round().to("cpu", torch.uint8):
         picture = Image.fromarray(image[0].numpy() if len(image) == 1 else image.permute(1, 2, 0).numpy())
         pixels = torch.from_numpy(np.array(change(picture))).to(x) / 255
         made.append(pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1))
-    return torch.stack(made)
+    return torch.where(x.detach().isnan().flatten(1).any(1).view(-1, 1, 1, 1), torch.nan, torch.stack(made))

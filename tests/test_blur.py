@@ -106,6 +106,15 @@ def test_an_image_is_undone_alike_beside_one_whose_mask_makes_the_rows_uneven() 
         assert torch.equal(together[1][i], alone[1][0])
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:FutureWarning")  # torch's own, at the first tangent
+def test_a_tangent_is_undone_as_a_measurement() -> None:
+    operator = Mask(torch.ones(6, 6)) @ gaussian_blur(0.5)
+    assert isinstance(operator, LinearOperator)
+    y, along = random(2, 1, 3, 6, 6)
+    found = torch.func.jvp(operator.A_dagger, (y,), (along,))
+    torch.testing.assert_close(found[:2], (operator.A_dagger(y), operator.A_dagger(along)))
+
+
 def test_even_grey_stays_grey() -> None:
     grey = torch.full((1, 3, 12, 12), 0.25)
     for padding in PADDINGS[:3]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from priorsolve.operators.noise import Chain, Gaussian, Noise, Photons, Poisson, SaltPepper
+from priorsolve.operators.noise import MOST_PHOTONS, Chain, Gaussian, Noise, Photons, Poisson, SaltPepper
 
 NOISES = [Gaussian(0.1), Poisson(30), SaltPepper(0.3), Chain([Poisson(100), Gaussian(0.02), SaltPepper(0.01)])]
 every = pytest.mark.parametrize("noise", NOISES, ids=repr)
@@ -79,6 +79,11 @@ def test_poisson_counts_photons_around_the_mean() -> None:
     assert (Poisson(20)(-y, rng=rng()) == 0).all()
 
 
+def test_the_most_photons_are_still_counted() -> None:
+    for noise in (Poisson(MOST_PHOTONS), Photons(MOST_PHOTONS)):
+        torch.testing.assert_close(noise(ramp(), rng=rng()), ramp())
+
+
 def test_salt_and_pepper_come_in_equal_parts() -> None:
     noisy = SaltPepper(0.2)(torch.full((1, 200_000), 0.5), rng=rng())
     for value, fraction in ((0.0, 0.1), (1.0, 0.1), (0.5, 0.8)):
@@ -101,6 +106,8 @@ def test_no_noise_is_no_noise() -> None:
         (lambda: Gaussian(-1), "^Gaussian: sigma must be at least 0, got -1"),
         (lambda: Gaussian(float("nan")), "^Gaussian: sigma must be at least 0, got nan"),
         (lambda: Poisson(0), "^Poisson: peak, the photons at value 1, must be above 0, got 0; give a number such as 100$"),
+        (lambda: Poisson(1e20), "^Poisson: with peak=1e\\+20 no noise is left; leave it out, or give at most 1e\\+15$"),
+        (lambda: Photons(1e16, 0.1), "^Photons: with peak=1e\\+16 no noise is left; leave it out"),
         (lambda: SaltPepper(2), "^SaltPepper: amount is the fraction of values lost, 0 to 1, got 2; give a number such as 0.05"),
         (lambda: Gaussian(True), "^Gaussian: sigma must be at least 0, got True; .*, so divide grey levels by 255$"),
         (lambda: Poisson(True), "^Poisson: peak, the photons at value 1, must be above 0, got True; give a number such as 100$"),

@@ -15,7 +15,7 @@ import yaml
 from PIL import Image
 
 from priorsolve.command.checks import check_recipe
-from priorsolve.operators import JPEG, Downsample, PillowJPEG, PillowResize
+from priorsolve.operators import JPEG, Downsample, Operator, PillowJPEG, PillowResize
 from priorsolve.recipe.components import RecipeError, build, check
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.run.restoration import Options, restore
@@ -48,6 +48,16 @@ def test_jpeg_is_libjpegs() -> None:
         one.save(stream, "JPEG", quality=30)
         assert torch.equal((measured * 255).round().to(torch.uint8), torch.from_numpy(np.array(Image.open(stream))).permute(2, 0, 1))
     assert (y - JPEG(30).A(x)).square().mean().sqrt() < 0.02
+
+
+@pytest.mark.parametrize("operator", [PillowResize(2), PillowJPEG(50)], ids=repr)
+def test_what_is_no_number_is_not_black(operator: Operator) -> None:
+    _, x = pictures()
+    expected = operator.A(x)
+    x[1, 0, 5, 5] = torch.nan
+    y = operator.A(x)
+    assert torch.equal(y[0], expected[0])
+    assert y[1].isnan().all()
 
 
 def test_grey_pictures() -> None:

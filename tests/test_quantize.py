@@ -37,6 +37,14 @@ def test_clip_values() -> None:
     assert Clip().A(x).equal(x.clamp(0, 1))
 
 
+def test_clip_holds_what_is_infinite_too() -> None:
+    x = torch.tensor([math.inf, -math.inf, 0.5, math.nan]).view(1, 1, 1, 4).requires_grad_(True)
+    y = Clip().A(x)
+    assert y[..., :3].flatten().tolist() == [1, 0, 0.5]
+    assert y[..., 3].isnan()
+    assert torch.autograd.grad(y[..., :3].sum(), x)[0].isfinite().all()
+
+
 @pytest.mark.parametrize("operator", [Quantize(3), Clip(0.4, 0.6)])
 def test_gradient_goes_straight_through(operator: Operator) -> None:
     x = torch.linspace(-1, 2, 12).view(1, 1, 3, 4).requires_grad_(True)
