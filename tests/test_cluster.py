@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,13 @@ from PIL import Image
 from priorsolve.cli import main
 from priorsolve.cluster import Cluster, restore_on
 from priorsolve.cluster.ray import joined
+from priorsolve.cluster.worker import Worker
+from priorsolve.photos.names import Photo, find_photos
 from priorsolve.recipe.recipe import Recipe
+from priorsolve.run.advance import OnAdvance
 from priorsolve.run.records import Record
 from priorsolve.run.restoration import Options, Run, restore
+from priorsolve.run.workbench import Ended, Opened, Turn, Workbench
 
 pytestmark = [pytest.mark.usefixtures("digiface64"), pytest.mark.xdist_group("ray")]
 TWO = Cluster(workers=2, threads=1)
@@ -62,6 +66,38 @@ def test_the_same_pictures_and_records_as_local(ray: Any, tmp_path: Path, capfd:
 
 
 @pytest.mark.usefixtures("ray")
+def test_a_worker_reads_no_further_than_it_solves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photos, read, solved, most = run.photos(tmp_path / "in", 3), 0, 0, 0
+    for index in range(3):
+        run.picture(index, 160, 160).save(photos / f"{index:02}.png")
+    (photos / "03.png").write_text("no picture")
+    worker = Worker(run.quick(frame="tiles"), tmp_path / "out", Options(batch_size=4), 1)
+    worker.prepare()
+    real_read, real_solve = Workbench.read, Workbench.solve
+
+    def reading(self: Workbench, photo: Photo) -> Ended:
+        nonlocal read, most
+        ended = real_read(self, photo)
+        read += len(ended.work.jobs) if isinstance(ended, Opened) else 0
+        most = max(most, read - solved)
+        return ended
+
+    def solving(self: Workbench, turns: Sequence[Turn], on_step: OnAdvance | None = None) -> list[Ended]:
+        nonlocal solved
+        solved += len(turns)
+        return real_solve(self, turns, on_step)
+
+    monkeypatch.setattr(Workbench, "read", reading)
+    monkeypatch.setattr(Workbench, "solve", solving)
+    records = worker.do(find_photos([photos]))
+    assert {record.name for record in records if record.status == "failed"} == {"03.png"}
+    assert len(records) == 4
+    assert read == solved >= 3 * 9
+    assert most < read / 3 + 4, "one photo's tiles, and what is left of the last batch"
+    worker.stop()
+    assert worker.do(find_photos([photos / "00.png"])) == []
+
+
 def test_a_photo_that_leaves_nothing_to_solve_is_kept_too(tmp_path: Path) -> None:
     photos, recipe = run.photos(tmp_path / "in", 2), run.quick(frame={"faces": {"missing": "copy"}})  # photos without a face
     local = list(restore(recipe, photos, tmp_path / "local", Options()))
@@ -72,13 +108,13 @@ def test_a_photo_that_leaves_nothing_to_solve_is_kept_too(tmp_path: Path) -> Non
 
 
 def test_a_killed_worker_is_replaced_and_the_photo_that_kills_is_named(ray: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """Whoever opens the pipes is killed: once for the first, whenever it is tried for the second."""
+    """Whoever opens two huge files is killed: once for the first, whenever it is tried for the second."""
     photos = run.photos(tmp_path / "in", 8)
     unlucky, deadly = photos / "03.png", photos / "06.png"
     image = unlucky.read_bytes()
-    for pipe in (unlucky, deadly):
-        pipe.unlink()
-        os.mkfifo(pipe)
+    for path in (unlucky, deadly):
+        with path.open("wb") as file:
+            file.truncate(1 << 36)  # which takes minutes to read, and no room
     killing = [
         threading.Thread(target=kill_readers, args=(unlucky, 1, image), daemon=True),
         threading.Thread(target=kill_readers, args=(deadly, 2, b""), daemon=True),
@@ -171,27 +207,25 @@ def through(address: str, folder: Path) -> list[str]:
     return [*arguments, "--engine", "ray", "--ray-address", address, "--workers", "1"]
 
 
-def kill_readers(pipe: Path, times: int, content: bytes) -> None:
-    """Kill the process that opens the pipe, so many times; one that comes later gets the content."""
+def kill_readers(path: Path, times: int, content: bytes) -> None:
+    """Kill the process that reads the file, so many times; one that comes later gets the content."""
     for _ in range(times):
-        end = os.open(pipe, os.O_WRONLY)  # waits for a reader
-        run.wait_for(lambda: readers(pipe))
-        for process in readers(pipe):
-            with contextlib.suppress(ProcessLookupError):  # the other pipe was quicker
+        run.wait_for(lambda: readers(path))
+        for process in readers(path):
+            with contextlib.suppress(ProcessLookupError):  # the other thread was quicker
                 os.kill(process, signal.SIGKILL)
-        run.wait_for(lambda: not readers(pipe))
-        os.close(end)
+        run.wait_for(lambda: not readers(path))
     if content:
-        pipe.with_suffix(".whole").write_bytes(content)
-        pipe.with_suffix(".whole").replace(pipe)
+        path.with_suffix(".whole").write_bytes(content)
+        path.with_suffix(".whole").replace(path)
 
 
-def readers(pipe: Path) -> list[int]:
+def readers(path: Path) -> list[int]:
     """The other processes that have it open."""
     found = []
     for link in Path("/proc").glob("[0-9]*/fd/*"):
         try:
-            if str(link.readlink()) == str(pipe) and int(link.parts[2]) != os.getpid():
+            if str(link.readlink()) == str(path) and int(link.parts[2]) != os.getpid():
                 found.append(int(link.parts[2]))
         except OSError:
             continue

@@ -13,7 +13,7 @@ from priorsolve.photos.names import Photo
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.run.records import Record
 from priorsolve.run.restoration import Options, equip
-from priorsolve.run.workbench import Failed, Opened
+from priorsolve.run.workbench import Failed, Turn
 
 
 class Worker:
@@ -37,12 +37,23 @@ class Worker:
         self._stopped = True
 
     def do(self, photos: Sequence[Photo]) -> list[Record]:
-        """The photos' records; none when it was stopped before."""
-        ended = [self._bench.read(photo) for photo in photos]
-        turns = [(opened, job) for opened in ended if isinstance(opened, Opened) for job in opened.work.jobs]
-        with self._solving:
-            if self._stopped:
-                return []
-            solved = [each for first in range(0, len(turns), self._size) for each in self._bench.solve(turns[first : first + self._size])]
-        unsolved = [each for each in ended if isinstance(each, Failed) or not each.work.jobs]  # it failed, or leaves nothing to solve
-        return [self._bench.keep(each) for each in [*unsolved, *solved]]
+        """The photos' records; of those that were not solved when it was stopped there are none.
+
+        Photos are read until their jobs fill a batch: of many large photos in tiles no more than one is in memory.
+        """
+        told: list[Record] = []
+        turns: list[Turn] = []
+        for left, photo in zip(range(len(photos) - 1, -1, -1), photos, strict=True):
+            ended = self._bench.read(photo)
+            if isinstance(ended, Failed) or not ended.work.jobs:  # it failed, or leaves nothing to solve
+                told.append(self._bench.keep(ended))
+            else:
+                turns += [(ended, job) for job in ended.work.jobs]
+            while len(turns) >= self._size or (turns and not left):
+                batch, turns = turns[: self._size], turns[self._size :]
+                with self._solving:
+                    if self._stopped:
+                        return told
+                    solved = self._bench.solve(batch)
+                told += [self._bench.keep(each) for each in solved]
+        return told
