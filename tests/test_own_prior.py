@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -95,6 +96,37 @@ def test_what_no_solver_can_search_is_told_at_once() -> None:
 def test_what_it_is_sampled_with_is_told(n: Any, rng: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Own().sample(n, rng)
+
+
+@pytest.mark.parametrize(
+    ("sampled", "message"),
+    [
+        (lambda n, rng: torch.randn(1, 6, generator=rng), r"^Own\(3×8×8\): _sample gives \(1, 6\) for 2 codes; its spaces say \(2, 6\)$"),
+        (lambda n, rng: torch.randn(n, 6, generator=rng).tolist(), r"^Own\(3×8×8\): _sample gives a list for 2 codes; its spaces say"),
+        (lambda n, rng: None, "_sample gives a NoneType for 2 codes"),
+    ],
+)
+def test_what_it_samples_is_checked(sampled: Any, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Own, "_sample", lambda _, n, rng: sampled(n, rng))
+    with pytest.raises(ValueError, match=message):
+        Own().sample(2, torch.Generator())
+
+
+@pytest.mark.parametrize("shape", [6, (6.0,), None])
+def test_spaces_say_shapes(shape: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Own, "spaces", {"z": shape})
+    said = rf"^Own\(3×8×8\): spaces has {re.escape(repr(shape))} for 'z'; give the shape of a code, such as \(6,\)$"
+    with pytest.raises(ValueError, match=said):
+        Own().sample(2, torch.Generator())
+    with pytest.raises(ValueError, match=said):
+        Own().decode(torch.zeros(2, 6))
+
+
+def test_a_forgotten_super_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Own, "__init__", lambda self: None)
+    for wrong in (Latent, lambda prior: prior.sample(2, torch.Generator()), lambda prior: prior.eval()):
+        with pytest.raises(AttributeError, match=r"^Own: its __init__ does not call super\(\).__init__\(\); call it first$"):
+            wrong(Own())
 
 
 def test_it_stays_in_eval_mode_inside_a_module_that_is_trained(digiface64: Prior) -> None:

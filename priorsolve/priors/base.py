@@ -96,6 +96,11 @@ class Prior(nn.Module, ABC):
         Raises ValueError where there is no map, or no such truncation.
         """
 
+    def __getattr__(self, name: str) -> Tensor | nn.Module:
+        if "_parameters" not in vars(self):
+            raise AttributeError(f"{type(self).__name__}: its __init__ does not call super().__init__(); call it first")
+        return super().__getattr__(name)
+
     def train(self, mode: bool = True) -> Self:
         """Stays in eval mode: batch statistics would make each picture depend on its neighbours."""
         return super().train(False)
@@ -179,8 +184,10 @@ class Prior(nn.Module, ABC):
             raise ValueError(f"{self}: has no parameter, whose device and type codes have; register one, such as a frozen nn.Parameter")
         if space == "noise" and self.noise_size:
             return torch.randn(n, self.noise_size, generator=rng, device="cpu", dtype=torch.float32).to(parameter)
-        codes = self._sample(n, rng).to(parameter)
-        return self.map(codes, source=self.first_space, target=space or self.first_space)
+        codes, expected = self._sample(n, rng), (n, *self._shape(self.first_space))
+        if _form(codes) != expected:
+            raise ValueError(f"{self}: _sample gives {_form(codes)} for {n} codes; its spaces say {expected}")
+        return self.map(codes.to(parameter), source=self.first_space, target=space or self.first_space)
 
     @torch.no_grad()
     def centre(self, space: str) -> Codes:
@@ -293,6 +300,13 @@ class Prior(nn.Module, ABC):
         if space not in self.spaces:
             raise ValueError(f"{self}: has no space {space!r}; it has {', '.join(self.spaces)}")
 
+    def _shape(self, space: str) -> tuple[int, ...]:
+        """Of a code there. Raises ValueError where an own prior's `spaces` does not say."""
+        shape = self.spaces[space]
+        if not isinstance(shape, Sequence) or not all(map(is_whole, shape)):
+            raise ValueError(f"{self}: spaces has {shown(shape)} for {space!r}; give the shape of a code, such as (6,)")
+        return tuple(shape)
+
     def _check(self, codes: Codes, space: str) -> None:
         self._check_space(space)
         if not isinstance(codes, Tensor):
@@ -303,8 +317,8 @@ class Prior(nn.Module, ABC):
                 f"{self}: codes are {codes.dtype} on {codes.device}, and the prior is {like.dtype} on {like.device}; "
                 f"bring them there, such as codes.to(next(prior.parameters()))"
             )
-        if tuple(codes.shape[1:]) != tuple(self.spaces[space]):
-            expected = ", ".join(map(str, self.spaces[space]))
+        if tuple(codes.shape[1:]) != self._shape(space):
+            expected = ", ".join(map(str, self._shape(space)))
             raise ValueError(f"{self}: expected codes of shape (B, {expected}) in {space!r}, got {tuple(codes.shape)}")
 
     def _check_truncated(self, source: str, target: str) -> None:
@@ -312,9 +326,8 @@ class Prior(nn.Module, ABC):
 
     def _check_drawn(self, images: Images, codes: Codes) -> None:
         expected = (len(codes), *self.image_shape)
-        given = tuple(images.shape) if isinstance(images, Tensor) else f"a {type(images).__name__}"
-        if given != expected:
-            raise ValueError(f"{self}: draws {given} of {len(codes)} codes; its image_shape says {expected}")
+        if _form(images) != expected:
+            raise ValueError(f"{self}: draws {_form(images)} of {len(codes)} codes; its image_shape says {expected}")
         if torch.is_grad_enabled() and codes.requires_grad and not images.requires_grad:
             raise ValueError(f"{self}: lets no gradient through to its codes; draw with differentiable torch functions")
 
@@ -335,6 +348,11 @@ class Prior(nn.Module, ABC):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({'×'.join(map(str, self.image_shape))})"
+
+
+def _form(value: object) -> tuple[int, ...] | str:
+    """A tensor's shape; of anything else its kind."""
+    return tuple(value.shape) if isinstance(value, Tensor) else f"a {type(value).__name__}"
 
 
 def _rows(value: Any, n: int) -> Sequence[Any]:
