@@ -13,6 +13,7 @@ from priorsolve.priors.dcgan import DCGAN
 from priorsolve.priors.decoders import Decoder
 from priorsolve.priors.download import CacheError, DownloadError, FetchError, WrongFileError, cache_folder, cached_path, fetch
 from priorsolve.priors.errors import CheckpointError
+from priorsolve.priors.laws import check_prior_laws
 from priorsolve.priors.linear import LinearPrior
 from priorsolve.priors.load import load_prior
 from priorsolve.priors.mobilestylegan import MobileStyleGAN
@@ -46,6 +47,7 @@ __all__ = [
     "WrongFileError",
     "cache_folder",
     "cached_path",
+    "check_prior_laws",
     "fetch",
     "load_prior",
     "read_checkpoint",

@@ -1,0 +1,140 @@
+"""The laws that every prior keeps, as a public tool: `check_prior_laws(MyPrior())` is a contributor's whole test.
+
+Each law returns how far it is from true, in one space, relative to the sizes compared: 0 is exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from priorsolve.operators.laws import TOLERANCE
+from priorsolve.priors.base import Prior
+from priorsolve.showing import is_whole, shown
+
+Law: TypeAlias = Callable[[Prior, str, int, int], float]
+
+_DARK, _BRIGHT, _FEW = -0.25, 2.0, 0.1
+
+
+def chance(prior: Prior, space: str, batch: int, seed: int) -> float:
+    """The same `rng` draws the same codes, and another one draws others; 0 or 1."""
+    codes, same, other = (prior.sample(batch, torch.Generator().manual_seed(each), space) for each in (seed, seed, seed + 1))
+    return float(not torch.equal(codes, same) or torch.equal(codes, other))
+
+
+@torch.no_grad()
+def independence(prior: Prior, space: str, batch: int, seed: int) -> float:
+    """A code's picture, and its code in `space`, do not depend on the neighbours in the batch."""
+    first = prior.first_space
+    begun, codes = _codes(prior, first, batch, seed), _codes(prior, space, batch, seed)
+    mapped = [prior.map(begun[i : i + 1], source=first, target=space) for i in range(batch)]
+    drawn = [_decode(prior, codes[i : i + 1], space, i) for i in range(batch)]
+    return max(_relative(codes, torch.cat(mapped)), _relative(_decode(prior, codes, space), torch.cat(drawn)))
+
+
+@torch.no_grad()
+def constancy(prior: Prior, space: str, batch: int, seed: int) -> float:
+    """The same codes draw the same pictures again."""
+    codes = _codes(prior, space, batch, seed)
+    return _relative(_decode(prior, codes, space), _decode(prior, codes, space))
+
+
+@torch.no_grad()
+def unchanged(prior: Prior, space: str, batch: int, seed: int) -> float:
+    """Codes are left as they were given; 0 or 1."""
+    codes = _codes(prior, space, batch, seed).clone()
+    given = codes.clone()
+    _decode(prior, codes, space)
+    return float(not torch.equal(given, codes))
+
+
+def vjp(prior: Prior, space: str, batch: int, seed: int) -> float:
+    """A gradient reaches every code, finite and not all zero; 0 or 1."""
+    codes = _codes(prior, space, batch, seed).detach().clone().requires_grad_()
+    images = _decode(prior, codes, space)
+    weights = torch.randn(images.shape, generator=torch.Generator().manual_seed(seed), device="cpu").to(images)
+    (gradient,) = torch.autograd.grad(images, codes, weights)
+    return float(not (gradient.isfinite().all() and (_norm(gradient) > 0).all()))
+
+
+_LAWS: dict[str, tuple[Law, str]] = {
+    "chance": (chance, "draw codes with the rng given and nothing else"),
+    "unchanged": (unchanged, "work on a copy, not in place"),
+    "constancy": (constancy, "draw no chance in _decode, and call eval() where there are layers that do"),
+    "independence": (independence, "a picture is its own code's alone: take no mean, maximum or other statistic over the batch"),
+    "vjp": (vjp, "draw with functions whose gradient is not zero everywhere, and finite"),
+}
+
+
+def check_prior_laws(prior: Prior, *, batch: int = 2, seed: int = 0) -> None:
+    """Assert every law in every space that sampling reaches but `noise`, and that pictures are of [0, 1] and not of another range.
+
+    Raises:
+        AssertionError: names the prior, the law, the space, the error, the tolerance (relative: 1e-4 in float32, 1e-9 in float64) and the
+            way out; or the range of the pictures, where more than a tenth of their values are below −0.25 or above 2.
+        ValueError: that is no prior, `batch` is no whole number above 1, laws are for other types; or as `sample` and `decode` raise it,
+            such as for pictures of another shape than image_shape.
+    """
+    if not isinstance(prior, Prior):
+        raise ValueError(f"check_prior_laws: expected a Prior, got {shown(prior)}; subclass priorsolve.priors.Prior")
+    if not is_whole(batch) or batch < 2:
+        raise ValueError(f"check_prior_laws: batch is {shown(batch)}; give a whole number above 1, so that there are neighbours")
+    codes = prior.sample(batch, torch.Generator().manual_seed(seed))
+    allowed = TOLERANCE.get(codes.dtype)
+    if allowed is None:
+        raise ValueError(f"check_prior_laws: {prior} is of {codes.dtype}; laws are kept in {' and '.join(map(str, TOLERANCE))}")
+    with torch.no_grad():
+        images = prior.decode(codes)
+    if not bool(images.isfinite().all()):
+        raise AssertionError(f"{prior}: decode gives NaN or infinite values")
+    for space in _reached(prior, codes):
+        for name, (law, way) in _LAWS.items():
+            error = law(prior, space, batch, seed)
+            if not error <= allowed:
+                raise AssertionError(
+                    f"{prior}: {name} in {space!r} is off by {error:.2e} (relative) on {batch} codes; allowed {allowed:.0e}: {way}"
+                )
+    if float(((images < _DARK) | (images > _BRIGHT)).double().mean()) > _FEW:
+        raise AssertionError(
+            f"{prior}: decode gives values from {float(images.min()):.3g} to {float(images.max()):.3g}; pictures are in [0, 1]: "
+            "where a network draws in [-1, 1], return (x + 1) / 2"
+        )
+
+
+def _reached(prior: Prior, codes: Tensor) -> Iterator[str]:
+    """The spaces to which the codes of the first have a map. Noise maps may well have no strength, so no gradient either."""
+    for space in prior.spaces:
+        if space == "noise":
+            continue
+        if space != prior.first_space:
+            try:
+                prior.map(codes, source=prior.first_space, target=space)
+            except ValueError:
+                continue
+        yield space
+
+
+def _codes(prior: Prior, space: str, batch: int, seed: int) -> Tensor:
+    return prior.sample(batch, torch.Generator().manual_seed(seed), space)
+
+
+def _decode(prior: Prior, codes: Tensor, space: str, start: int = 0) -> Tensor:
+    """The pictures, each of its own class where codes of z have none: of the classes from `start` on."""
+    label = None
+    if space == "z" and prior.n_classes and prior.first_space != "z":
+        label = torch.arange(start, start + len(codes), device=codes.device) % prior.n_classes
+    return prior.decode(codes, space, label=label)
+
+
+def _norm(a: Tensor) -> Tensor:
+    return a.flatten(1).square().sum(1).sqrt()
+
+
+def _relative(a: Tensor, b: Tensor) -> float:
+    """The largest difference of two rows, over the size of the larger."""
+    size = torch.maximum(_norm(a), _norm(b)).clamp_min(torch.finfo(a.dtype).tiny)
+    return float((_norm(a - b) / size).max())

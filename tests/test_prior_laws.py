@@ -1,0 +1,74 @@
+"""`check_prior_laws`: priors of every family keep the laws, and each way of breaking one is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from prior_support import CHAINS, made
+from test_own_prior import Own
+
+from priorsolve.priors import LinearPrior, Prior, check_prior_laws
+
+
+@pytest.mark.parametrize("name", [*CHAINS, "mobilestylegan"])
+def test_every_family_keeps_them(name: str) -> None:
+    check_prior_laws(made(name), batch=3)
+
+
+@pytest.mark.parametrize("name", ["stylegan2-skip", "stylegan2-classes"])
+def test_a_network_of_random_weights_keeps_them_but_for_its_range(name: str) -> None:
+    with pytest.raises(AssertionError, match=r"decode gives values from -[\d.]+ to [\d.]+; pictures are in .* return \(x \+ 1\) / 2$"):
+        check_prior_laws(made(name))
+
+
+def test_published_weights_keep_them(digiface64: Prior) -> None:
+    check_prior_laws(digiface64)
+
+
+def test_they_are_kept_more_exactly_in_float64() -> None:
+    check_prior_laws(LinearPrior.random(3, (3, 4, 4), dtype=torch.float64))
+    with pytest.raises(ValueError, match=r"is of torch.float16; laws are kept in torch.float32 and torch.float64$"):
+        check_prior_laws(LinearPrior.random(3, (3, 4, 4)).half())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x: x - 0.1 * x.mean(0, keepdim=True), r"^Own\(3×8×8\): independence in 'z' is off by .* on 2 codes; allowed 1e-04: a p"),
+        (lambda x: x + 0.01 * torch.rand_like(x), "constancy in 'z' is off by .*: draw no chance in _decode"),
+        (lambda x: (8 * x).round() / 8 + 0 * x, "vjp in 'z' is off by .*: draw with functions whose gradient"),
+        (lambda x: 2 * x - 1, r"decode gives values from -0\.\d+ to 0\.\d+; pictures are in \[0, 1\]"),
+        (lambda x: 255 * x, r"decode gives values from \d+\.?\d* to 2\d\d; pictures are in \[0, 1\]"),
+        (lambda x: x / 0, "^Own.*: decode gives NaN or infinite values$"),
+    ],
+)
+def test_pictures_that_break_one(change: Callable[[torch.Tensor], Any], message: str) -> None:
+    with pytest.raises(AssertionError, match=message):
+        check_prior_laws(Own(lambda x: change(torch.sigmoid(4 * torch.logit(x)))))
+
+
+@pytest.mark.parametrize("sampled", [lambda n: torch.randn(n, 6), lambda n: torch.ones(n, 6)], ids=["global", "constant"])
+def test_codes_that_are_not_drawn_with_the_rng(sampled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Own, "_sample", lambda _, n, rng: sampled(n))
+    with pytest.raises(AssertionError, match=r"chance in 'z' is off by .*: draw codes with the rng given and nothing else$"):
+        check_prior_laws(Own())
+
+
+def test_codes_that_are_changed_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Own, "_decode", lambda self, codes, *_: torch.sigmoid(codes.detach().tanh_() @ self.weight).view(-1, 3, 8, 8))
+    with pytest.raises(AssertionError, match=r"unchanged in 'z' is off by .*: work on a copy, not in place$"):
+        check_prior_laws(Own())
+
+
+def test_what_is_no_prior_and_other_shapes_are_told() -> None:
+    cases: list[tuple[Any, dict[str, Any], str]] = [
+        (torch.nn.Linear(1, 1), {}, r"expected a Prior, got Linear\(.*; subclass priorsolve.priors.Prior$"),
+        (Own(), {"batch": 1}, "batch is 1; give a whole number above 1"),
+        (Own(lambda x: x[:1]), {}, r"draws \(1, 3, 8, 8\) of 2 codes; its image_shape says \(2, 3, 8, 8\)$"),
+    ]
+    for prior, settings, message in cases:
+        with pytest.raises(ValueError, match=message):
+            check_prior_laws(prior, **settings)
