@@ -163,6 +163,27 @@ def test_an_image_that_is_not_finite_ends_by_itself(value: float, operator: Any)
         assert everywhere.stopped == (Stop.diverged, Stop.diverged)
 
 
+def smooth(count: int) -> Tensor:
+    """Dark on the left, bright on the right, in [0, 1]."""
+    return torch.linspace(0, 1, 8).expand(count, 3, 8, 8).double()
+
+
+@pytest.mark.parametrize("operator", [Identity(), lambda x: x], ids=["ours", "theirs"])
+def test_pictures_around_0_are_told(operator: Any) -> None:
+    y = torch.cat([smooth(1), 2 * smooth(1) - 1])
+    y[0, 0, 0, 0] = math.nan
+    with pytest.raises(ValueError, match=r"^measurement 1 has values down to -1, and the operator .* give \(y \+ 1\) / 2$"):
+        Latent(linear(), steps=2)(y, operator)
+
+
+@pytest.mark.parametrize("sigma", [0.25, 0.5, 1.0])
+def test_noise_on_dark_pictures_is_none_of_their_range(sigma: float) -> None:
+    y = 0.1 * smooth(4) + sigma * torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(1)).double()
+    assert Latent(linear(), steps=1)(y, Identity()).misfit.isfinite().all()
+    around = Latent(linear(), steps=1)(2 * smooth(2) - 1, lambda x: 2 * x - 1)  # nor are values that the operator makes
+    assert around.misfit.isfinite().all()
+
+
 def test_measurements_may_be_as_large_as_the_operator_makes_them() -> None:
     """Also far larger in a few places, and of an operator that sees only differences."""
     prior, y = linear(), pictures(2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -109,9 +110,10 @@ def test_arguments_are_checked_before_parting() -> None:
             solve_fitting(latent(), y, operator, batch=batch)
     with pytest.raises(ValueError, match="2 seeds for 3"):
         solve_fitting(latent(), y, random_mask(8, 8), seeds=[1, 2], batch=2)
+    batch: Any
     for batch in (0, 2.5, "2"):
         with pytest.raises(ValueError, match=rf"^batch is {batch!r}; it must be a whole number of at least 1$"):
-            solve_fitting(latent(), y, random_mask(8, 8), batch=batch)  # type: ignore[arg-type]
+            solve_fitting(latent(), y, random_mask(8, 8), batch=batch)
 
 
 def test_progress_is_told_part_after_part() -> None:

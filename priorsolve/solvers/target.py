@@ -17,6 +17,10 @@ from priorsolve.types import HasA, Images, Measurements, PerImage, Shape
 
 _LARGE = 4.0
 """How many times the largest value that an operator makes of a picture a measurement's middle one must be to be of another range."""
+_NEGATIVE, _SIGNED = 0.25, 0.1
+"""How far below 0 the values of dark places are, and those that an operator which makes negative ones makes of some picture."""
+_FEW = 32
+"""Neighbours of which most may be below 0 by chance."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ class Measured:
 
     Raises:
         ValueError: the measurements are no float tensor, do not have the shape that the operator makes of the prior's
-            images, or are far larger than it makes of any in [0, 1].
+            images, or are far larger than it makes of any in [0, 1], or as it makes them of pictures in [-1, 1].
     """
 
     def __init__(self, y: Measurements, operator: HasA | Callable[[Images], Measurements], image_shape: Shape, *, like: Tensor) -> None:
@@ -96,19 +100,38 @@ class Measured:
 
         An image whose values are not finite is let in: it alone ends as diverged, and its neighbours are solved.
         """
-        if not bool((self.y.abs() > _LARGE).any()):
+        if not bool(((self.y > _LARGE) | (self.y < -_NEGATIVE)).any()):
             return
-        sizes = torch.where((self.where > 0) & self.y.isfinite(), self.y.abs(), torch.nan).flatten(1).nanmedian(1).values
-        if bool((sizes > _LARGE).any()):
+        known = (self.where > 0) & self.y.isfinite()
+        sizes = torch.where(known, self.y.abs(), torch.nan).flatten(1).nanmedian(1).values
+        dark = self._dark(known)
+        if bool((dark | (sizes > _LARGE)).any()):
             noise = uniform_hash(torch.zeros(1, dtype=torch.long), 0, math.prod(image_shape)).view(1, *image_shape).to(self.y)
             with torch.no_grad():
-                made = self.target(torch.arange(self.count), 1).estimate(noise.repeat(self.count, 1, 1, 1))
-            largest = made.flatten(1).abs().amax(1)
+                made = self.target(torch.arange(self.count), 1).estimate(noise.repeat(self.count, 1, 1, 1)).flatten(1)
+            largest, lowest = made.abs().amax(1), made.amin(1)
             for place in (sizes > _LARGE * largest.clamp_min(1)).nonzero().flatten().tolist()[:1]:
                 raise ValueError(
                     f"measurement {place} has values of about {sizes[place]:.3g}, and the operator makes at most {largest[place]:.3g} of a "
                     "picture; pictures are in [0, 1], so divide 8-bit values by 255"
                 )
+            for place in (dark & (lowest > -_SIGNED)).nonzero().flatten().tolist()[:1]:
+                low = self.y[place][known[place]].amin()
+                raise ValueError(
+                    f"measurement {place} has values down to {low:.3g}, and the operator makes none below {lowest[place]:.3g} of a "
+                    "picture; pictures are in [0, 1], so give (y + 1) / 2"
+                )
+
+    def _dark(self, known: Tensor) -> Tensor:
+        """(B,) whether an image has dark places, as pictures in [-1, 1] have: many values well below 0, whose neighbours are below 0 too.
+
+        Noise on a dark picture in [0, 1] may have as many values below 0, but its neighbours are so by chance.
+        """
+        low = (self.y < -_NEGATIVE) & known
+        many = low.flatten(1).sum(1) > 0.1 * known.flatten(1).sum(1)
+        pairs = low[..., :-1] & known[..., 1:]
+        agree = pairs & (self.y[..., 1:] < 0)
+        return many & (agree.flatten(1).sum(1) > 0.75 * pairs.flatten(1).sum(1).clamp_min(_FEW))
 
     @property
     def divisible(self) -> bool:
