@@ -80,6 +80,25 @@ def test_shards_are_seen_together_and_a_new_run_begins_anew(tmp_path: Path) -> N
         assert (seen.done, seen.total, seen.latest, seen.rate) == (1, 5, (), None)
 
 
+def test_a_shard_that_begins_again_counts_no_photo_twice(tmp_path: Path) -> None:
+    def again(plan: Plan) -> tuple[int, int, int | None, float | None]:
+        with working_in(tmp_path, (1, 2)):
+            write_plan(tmp_path, plan, (1, 2))
+        seen = Onlooker(tmp_path).look()
+        return seen.done, seen.failed, seen.total, seen.left
+
+    with working_in(tmp_path, (0, 2)):
+        planned(tmp_path, Plan(10), 1000, (0, 2))
+        planned(tmp_path, Plan(8, done=1, failed=1), 1000, (1, 2))
+        for number in range(5):
+            written(tmp_path, f"{number}.png", 1001 + number)
+        assert again(Plan(3, done=6, failed=1)) == (6, 1, 20, 13)
+        assert again(Plan(10)) == (5, 0, 20, 15), "all of its photos are done again"
+    with working_in(tmp_path, (1, 2)):
+        write_plan(tmp_path, Plan(3, done=6, failed=1), (1, 2))
+        assert read_plans(tmp_path)[0][0] == Plan(3, done=6, failed=1), "alone it begins anew"
+
+
 def test_only_new_records_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,9 +21,21 @@ class Plan:
 
 
 def write_plan(out: Path, plan: Plan, shard: Shard | None) -> None:
-    """Write `run.json`, or `run-0-of-4.json` for a shard. Its age is the run's."""
-    name = "run.json" if shard is None else f"run-{shard[0]}-of-{shard[1]}.json"
-    write_atomically(out / name, json.dumps(asdict(plan)).encode() + b"\n")
+    """Write `run.json`, or `run-0-of-4.json` for a shard. Its age is the run's.
+
+    A shard that begins again while others are at work goes on with its own plan: what it did since then is counted as new.
+    """
+    path = out / ("run.json" if shard is None else f"run-{shard[0]}-of-{shard[1]}.json")
+    before = _read(path)
+    if before is not None:
+        old, when = before
+        done, failed = min(plan.done, old.done), min(plan.failed, old.failed)
+        plan = Plan(plan.todo + plan.done + plan.failed - done - failed, done, failed)
+        if plan == old:
+            return
+    write_atomically(path, json.dumps(asdict(plan)).encode() + b"\n")
+    if before is not None:
+        os.utime(path, (when, when))
 
 
 def read_plans(out: Path) -> list[tuple[Plan, float]]:
