@@ -18,7 +18,7 @@ class Metric:
     """A measure of images (B, C, H, W), called as `metric(images, reference)`; gives (B,) float32 on the images' device.
 
     Both are clamped to [0, 1] first, since that is what is written. `range` is (lowest, highest). Raises ValueError for a reference of
-    another shape.
+    another shape, or clearly of another range.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Metric:
 
 
 def _must_compare(name: str, images: Images, reference: Images) -> None:
-    """Raises ValueError where these are not pictures of one shape."""
+    """Raises ValueError where these are not pictures of one shape, or the reference is clearly not in [0, 1]: clamped, it would flatter."""
     for given in (images, reference):
         if not isinstance(given, Tensor) or not given.is_floating_point():
             told = given.dtype if isinstance(given, Tensor) else shown(given)
@@ -45,6 +45,10 @@ def _must_compare(name: str, images: Images, reference: Images) -> None:
         raise ValueError(f"{name} takes images (B, C, H, W), not {tuple(images.shape)}")
     if reference.shape != images.shape:
         raise ValueError(f"{name}: images are {tuple(images.shape)}, the reference is {tuple(reference.shape)}")
+    if bool((reference > 2).any()):
+        raise ValueError(f"{name}: the reference has values up to {reference.amax():.3g}; pictures are in [0, 1], so divide both by 255")
+    if bool((reference < -0.5).any()):
+        raise ValueError(f"{name}: the reference has values down to {reference.amin():.3g}; pictures are in [0, 1]: give (x + 1) / 2")
 
 
 def psnr(images: Images, reference: Images) -> PerImage:

@@ -110,10 +110,10 @@ def test_arguments_are_checked_before_parting() -> None:
             solve_fitting(latent(), y, operator, batch=batch)
     with pytest.raises(ValueError, match="2 seeds for 3"):
         solve_fitting(latent(), y, random_mask(8, 8), seeds=[1, 2], batch=2)
-    batch: Any
-    for batch in (0, 2.5, "2"):
-        with pytest.raises(ValueError, match=rf"^batch is {batch!r}; it must be a whole number of at least 1$"):
-            solve_fitting(latent(), y, random_mask(8, 8), batch=batch)
+    wrong: Any
+    for wrong in (0, 2.5, "2"):
+        with pytest.raises(ValueError, match=rf"^batch is {wrong!r}; it must be a whole number of at least 1$"):
+            solve_fitting(latent(), y, random_mask(8, 8), batch=wrong)
 
 
 def test_progress_is_told_part_after_part() -> None:

@@ -326,6 +326,8 @@ def test_writing_clamps_and_refuses(tmp_path: Path) -> None:
         write_image(tmp_path / "a.gif", torch.zeros(3, 8, 8))
     with pytest.raises(ValueError, match="NaN"):
         write_image(tmp_path / "a.png", torch.full((3, 8, 8), torch.nan))
+    with pytest.raises(ValueError, match=r"^write_image: the image has values of about \d+; .* divide 8-bit values by 255$"):
+        write_image(tmp_path / "a.png", 255 * torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(0)))
     with pytest.raises(ValueError, match="shape"):
         write_image(tmp_path / "a.png", torch.zeros(5, 8, 8))
 

@@ -44,6 +44,16 @@ def test_ssim_of_constants_is_the_luminance_term() -> None:
     assert value == pytest.approx((2 * a * b + c) / (a * a + b * b + c), abs=1e-6)
 
 
+@pytest.mark.parametrize("name", METRICS)
+def test_a_reference_of_another_range_is_told(name: str) -> None:
+    """Clamped, both pictures would be nearly white, or black, and so nearly equal."""
+    images, reference = pair()
+    with pytest.raises(ValueError, match=rf"^{name}: the reference has values up to 255; .* so divide both by 255$"):
+        METRICS[name](255 * images, 255 * reference)
+    with pytest.raises(ValueError, match=rf"^{name}: the reference has values down to -1; .* give \(x \+ 1\) / 2$"):
+        METRICS[name](2 * images - 1, 2 * reference - 1)
+
+
 @pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
 def test_laws_of_a_metric(metric: Metric) -> None:
     try:

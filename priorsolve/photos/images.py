@@ -193,13 +193,16 @@ def _tensor(picture: Image.Image, channels: int) -> Tensor:
 def write_image(path: str | Path, image: Tensor) -> None:
     """Write (1 or 3, H, W), clamped to [0, 1] and rounded, atomically, in the format of the suffix (none: PNG); with alpha, 2 or 4.
 
-    8 bits per channel. Parent folders are made. Raises ValueError for another shape, NaN, or a suffix that is not written.
+    8 bits per channel. Parent folders are made. Raises ValueError for another shape, values from 0 to 255, NaN, or a suffix that is not
+    written.
     """
     path = checked_path(path, "write_image: path")
     if not isinstance(image, Tensor):
         raise ValueError(f"write_image: the image is {shown(image)}; give a float tensor (1 or 3, H, W)")
     if not image.is_floating_point():
         raise ValueError(f"write_image: the image is of {image.dtype}; give floats in [0, 1], 8-bit values divided by 255")
+    if image.numel() and (middle := float(image.median())) > 4:  # a generator may overshoot, but not so
+        raise ValueError(f"write_image: the image has values of about {middle:.3g}; pictures are in [0, 1], so divide 8-bit values by 255")
     write_tagged(path, image)
 
 
