@@ -185,6 +185,8 @@ def test_results_that_cannot_be_read_are_missing_until_they_are_deleted(tmp_path
         (["inpaint", "inpaint"], ["two recipes are called inpaint", "other=inpaint"]),
         (["inpaint?solver.0.steps=5"], ["needs a name", "mine=inpaint?solver.0.steps=5"]),
         (["a/b=inpaint"], ["'a/b' cannot name a folder", "mine=inpaint"]),
+        (["table.csv=inpaint"], ["table.csv is a file that the benchmark itself writes", "mine=inpaint"]),
+        (["sheet-a.PNG=inpaint"], ["sheet-a.PNG is a file that the benchmark itself writes", "mine=inpaint"]),
         (["tv=inpaint"], ["tv is the name of a baseline", "my-tv=RECIPE"]),
         (["mine=inpant"], ["inpant", "did you mean 'inpaint'"]),
         (["mine=inpaint?solver.9.steps=5"], ["solver.9.steps=5", "no component 9"]),

@@ -47,6 +47,7 @@ def test_the_second_is_refused_in_one_line_that_names_the_first(tmp_path: Path, 
     assert said.count("\n") == 1
     assert f"in use: process {os.getpid()} on {first.host} since {time.strftime('%Y-%m-%d')}" in said
     assert "(priorsolve restore inpaint in) does the same photos" in said
+    assert "give each `restore` a shard of its own (--shard)" in said  # a benchmark, which is told the same, has none
     assert f"or remove its claim {path.name} from the folder if you know that run is dead\n" in said
     assert list((tmp_path / "out").iterdir()) == []
 

@@ -57,8 +57,9 @@ def _read(text: str, overrides: Sequence[str]) -> Variant:
 
 
 def _folder_name(name: str, text: str) -> str:
+    instead = f"mine={text.partition('=')[2] or text}"
     if not re.fullmatch(r"[\w+-][\w .+-]*", name):
-        raise RecipeError(
-            f"{text}: {name!r} cannot name a folder; use letters, digits and - _ . + only, such as mine={text.partition('=')[2] or text}"
-        )
+        raise RecipeError(f"{text}: {name!r} cannot name a folder; use letters, digits and - _ . + only, such as {instead}")
+    if re.fullmatch(r"table\.(csv|parquet|md)|per_photo\.parquet|sheet-.*\.png", name, re.IGNORECASE):
+        raise RecipeError(f"{text}: {name} is a file that the benchmark itself writes; name the recipe otherwise, such as {instead}")
     return name

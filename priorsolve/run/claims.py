@@ -105,8 +105,8 @@ def _refuse(out: Path, claim: Claim, others: list[tuple[Claim, Path]]) -> None:
     for other, path in others:
         if claim.meets(other):
             raise FolderBusyError(
-                f"output folder {out} is in use: {other} does the same photos; wait for it, choose another output folder (--out), "
-                f"give each run a shard of its own (--shard), or remove its claim {path.name} from the folder if you know that run is dead"
+                f"output folder {out} is in use: {other} does the same photos; wait for it, choose another output folder (--out), give "
+                f"each `restore` a shard of its own (--shard), or remove its claim {path.name} from the folder if you know that run is dead"
             )
 
 
