@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +23,7 @@ from priorsolve.photos.images import read_photo
 from priorsolve.recipe.components import RecipeError
 from priorsolve.run import album
 from priorsolve.run.album import FILE, Chroma, chroma_of, grey_of, recoloured, share_colours, unshared
+from priorsolve.run.journal import add_line
 from priorsolve.run.records import Record, write_record
 from priorsolve.run.restoration import Options, Run, restore
 
@@ -132,21 +135,29 @@ def test_an_album_is_finished_whenever_it_was_killed_and_no_picture_is_brought_t
     recipe = run.quick(operator="gray", output=ALBUM)
     list(restore(recipe, photos, tmp_path / "whole"))
     list(restore(run.quick(operator="gray"), photos, tmp_path / "own"))
-    whole, own, real = run.files(tmp_path / "whole"), run.files(tmp_path / "own"), write_atomically
+    whole, own = run.files(tmp_path / "whole"), run.files(tmp_path / "own")
     assert all(whole[name] != own[name] for name in own if name.startswith("images/"))
-    for killed in range(7):  # before the first write, after it, …, after the last
+    for killed in range(9):  # before the first write, after it, …, after the last
         left = [killed]
 
-        def write(path: Path, data: bytes, left: list[int] = left) -> None:
+        def alive(left: list[int] = left) -> None:
             if not left[0]:
                 raise KeyboardInterrupt
             left[0] -= 1
-            real(path, data)
+
+        def write(path: Path, data: bytes, alive: Callable[[], None] = alive) -> None:
+            alive()
+            write_atomically(path, data)
+
+        def add(path: Path, told: Mapping[str, Any], alive: Callable[[], None] = alive) -> None:
+            alive()
+            add_line(path, told)
 
         out = tmp_path / str(killed)
         with monkeypatch.context() as patched:
             patched.setattr(album, "write_atomically", write)
-            if killed < 6:
+            patched.setattr(album, "add_line", add)
+            if killed < 8:
                 with pytest.raises(KeyboardInterrupt):
                     list(restore(recipe, photos, out))
             else:

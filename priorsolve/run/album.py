@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from priorsolve.photos.metadata import read_tags
 from priorsolve.photos.own_colours import in_own_colours
 from priorsolve.recipe.components import RecipeError, build
 from priorsolve.recipe.recipe import Recipe
+from priorsolve.run.journal import add_line, read_lines
 from priorsolve.run.records import read_records
 
 COLOURED = 4.0
@@ -29,6 +30,8 @@ GAIN = 1.25
 SHIFT = 8.0
 """And moved at most so far along a and b."""
 FILE = "album.json"
+JOURNAL = ".album.jsonl"
+"""What was done since `FILE` was written, a line for each picture: to write all of that anew for each would take ever longer."""
 ROWS = 256
 
 
@@ -58,7 +61,7 @@ def share_colours(out: Path, grey: Gray, recipe: str) -> int:
     album, kept in `album.json`; later it is for pictures that were made since. Killed at any moment and begun again, it brings each
     picture once.
     """
-    albums, shared = _read(out / FILE, recipe)
+    albums, shared = _read(out, recipe)
     album = albums.get(recipe)
     new = {name: out / name for name in unshared(out, recipe)}
     found = {name: chroma_of(read_photo(path)[0]) for name, path in new.items()}
@@ -66,19 +69,17 @@ def share_colours(out: Path, grey: Gray, recipe: str) -> int:
     if album is None and brought:
         album = albums[recipe] = Chroma(*(statistics.median(getattr(chroma, key) for chroma in brought) for key in ("a", "b", "spread")))
 
-    def journal() -> None:
-        told = {"chroma": {name: asdict(chroma) for name, chroma in albums.items()}, "images": shared}
-        write_atomically(out / FILE, json.dumps(told, indent=1).encode())
+    shared |= {name: _digest(new[name]) for name, chroma in found.items() if chroma is None}  # the grey ones stay as they are
 
     def journalled(path: Path, data: bytes) -> None:
         """Word of the picture goes before it: one that is there and not told of would be brought a second time."""
-        shared[path.relative_to(out).as_posix()] = hashlib.sha256(data).hexdigest()
-        journal()
+        name, digest = path.relative_to(out).as_posix(), hashlib.sha256(data).hexdigest()
+        add_line(out / JOURNAL, {"image": name, "sha256": digest})
         write_atomically(path, data)
+        shared[name] = digest
 
-    if len(brought) < len(found):  # the grey ones stay as they are
-        shared |= {name: _digest(new[name]) for name, chroma in found.items() if chroma is None}
-        journal()
+    if found:
+        _write(out, albums, shared)
     for name, chroma in found.items():
         if chroma is None or album is None:
             continue
@@ -87,29 +88,43 @@ def share_colours(out: Path, grey: Gray, recipe: str) -> int:
         stored = read_transparent(path)
         alpha = None if stored is None else torch.from_numpy(stored[..., -1].copy())[None]
         write_tagged(path, in_own_colours(made, tags, path, same_size=True, alpha=alpha), tags, journalled)
+    if (out / JOURNAL).exists():
+        _write(out, albums, shared)
+        (out / JOURNAL).unlink()
     return len(brought)
+
+
+def is_unfinished(out: Path, recipe: str) -> bool:
+    """Whether `share_colours` has still to do something."""
+    return bool(unshared(out, recipe)) or (out / JOURNAL).exists()
 
 
 def unshared(out: Path, recipe: str) -> list[str]:
     """The finished pictures of `recipe` that have not the album's chroma yet, as paths below `out`."""
-    _, shared = _read(out / FILE, recipe)
+    _, shared = _read(out, recipe)
     done = (record for record in read_records(out) if record.status == "done" and (record.recipe or record.fingerprint) == recipe)
     pictures = (record.image for record in done if record.image is not None and (out / record.image).is_file())
     return [name for name in pictures if shared.get(name) != _digest(out / name)]
 
 
-def _read(path: Path, recipe: str) -> tuple[dict[str, Chroma], dict[str, str]]:
+def _read(out: Path, recipe: str) -> tuple[dict[str, Chroma], dict[str, str]]:
     """Each recipe's chroma, where a picture had any, and the digests of the pictures that have theirs, or are grey.
 
     An older file knows of one album, which counts as that of `recipe`.
     """
+    since = {str(told.get("image")): str(told.get("sha256")) for told in read_lines(out / JOURNAL)}
     try:
-        given = json.loads(path.read_bytes())
+        given = json.loads((out / FILE).read_bytes())
         known = given["chroma"] or {}
         albums = {recipe: known} if "spread" in known else known
-        return {name: Chroma(**chroma) for name, chroma in albums.items()}, dict(given["images"])
+        return {name: Chroma(**chroma) for name, chroma in albums.items()}, {**given["images"], **since}
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):  # missing or damaged, which count as the same
-        return {}, {}
+        return {}, since
+
+
+def _write(out: Path, albums: Mapping[str, Chroma], shared: Mapping[str, str]) -> None:
+    told = {"chroma": {name: asdict(chroma) for name, chroma in albums.items()}, "images": shared}
+    write_atomically(out / FILE, json.dumps(told, indent=1).encode())
 
 
 def _digest(path: Path) -> str:

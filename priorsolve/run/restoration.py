@@ -17,7 +17,7 @@ from priorsolve.recipe.build import DTYPES, build_noise, build_operators, build_
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.recipe.templates import is_per_photo
 from priorsolve.run.advance import OnAdvance
-from priorsolve.run.album import grey_of, share_colours, unshared
+from priorsolve.run.album import grey_of, is_unfinished, share_colours
 from priorsolve.run.answers import Tools
 from priorsolve.run.claims import refuse_where_busy
 from priorsolve.run.diagnosis import Limits
@@ -145,7 +145,7 @@ class Run:
         """Do what is left, until `stop` says so, and finish the album. Raises FolderBusyError when another run began on it meanwhile."""
         if self.todo:
             yield from self.at_work(self._equipped(on_download).workbench.records(self.todo, on_step, stop))
-        elif self.recipe.output.album and unshared(self.out, self._of_all):  # a run ended when only this was left
+        elif self.recipe.output.album and is_unfinished(self.out, self._of_all):  # a run ended when only this was left
             with self._holding():
                 self._finish_album()
 
