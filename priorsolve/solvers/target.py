@@ -19,8 +19,8 @@ _LARGE = 4.0
 """How many times the largest value that an operator makes of a picture a measurement's middle one must be to be of another range."""
 _NEGATIVE, _SIGNED = 0.25, 0.1
 """How far below 0 the values of dark places are, and those that an operator which makes negative ones makes of some picture."""
-_FEW = 32
-"""Neighbours of which most may be below 0 by chance."""
+_FEW, _WITHIN = 32, 1.5
+"""Neighbours of which most may be below 0 by chance; and how far values of pictures in [-1, 1] reach, with some noise."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,8 @@ class Measured:
         many = low.flatten(1).sum(1) > 0.1 * known.flatten(1).sum(1)
         pairs = low[..., :-1] & known[..., 1:]
         agree = pairs & (self.y[..., 1:] < 0)
-        return many & (agree.flatten(1).sum(1) > 0.75 * pairs.flatten(1).sum(1).clamp_min(_FEW))
+        within = torch.where(known, self.y.abs(), 0).flatten(1).amax(1) <= _WITHIN  # else it is of another range than [-1, 1]
+        return many & within & (agree.flatten(1).sum(1) > 0.75 * pairs.flatten(1).sum(1).clamp_min(_FEW))
 
     @property
     def divisible(self) -> bool:
