@@ -264,6 +264,8 @@ def _read(file: Path, hole: Literal["white", "black"]) -> Tensor:
     """The holes that an image file shows, (h, w) float32: 1 in a hole."""
     if file.is_dir():
         raise ValueError(f"Holes: {file} is a folder; file: '{file}/{{stem}}.png' takes from it the mask of each photo's own name")
+    if file.exists() and not file.is_file():
+        raise ValueError(f"Holes: the mask {file} is a pipe, a socket or a device; give a picture's file")
     try:
         with Image.open(file) as opened:
             exact = opened.format in _LOSSLESS

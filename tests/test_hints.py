@@ -29,6 +29,11 @@ from priorsolve.recipe.recipe import Recipe
             "operator.mask={boxes: [0.3, 0.3, 0.6, 0.6]}",
             "operator[0].mask.boxes: should be a list of lists, such as [[0.3, 0.3, 0.6, 0.6]], got [0.3, 0.3, 0.6, 0.6]",
         ),
+        (
+            "inpaint",
+            "solver={latent: {loss: {vgg_features: {layers: relu3_3}}}}",
+            "layers: should be a list, such as [relu3_3], got 'relu3_3'",
+        ),
         ("inpaint", "operator.mask={colour: #ff00ff}", "what begins with # is a comment; put it in quotes, '#ff00ff'"),
         ("inpaint", "operator.mask.fiel=a.png", "unknown key; did you mean 'file'?"),
         ("inpaint", "noise.gaussian.sigma=0.1", "the list holds nothing; write noise={gaussian: {sigma: 0.1}}"),

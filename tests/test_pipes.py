@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import run_support as run
 
+from priorsolve.operators.holes import Holes
 from priorsolve.photos.identity import identify
 from priorsolve.photos.images import read_measurement, read_photo
 from priorsolve.photos.pictures import PhotoError
@@ -56,3 +57,9 @@ def test_a_pipe_as_prior_is_told_by_its_name(tmp_path: Path) -> None:
     recipe = Recipe.parse({"operator": "gray", "prior": str(tmp_path / "a.pth"), "solver": "latent"})
     assert recipe.fingerprint()
     assert not recipe.is_readable()
+
+
+def test_a_mask_that_is_a_pipe_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "hole.png")
+    with pytest.raises(ValueError, match=r"^Holes: the mask .*hole\.png is a pipe, a socket or a device; give a picture's file$"):
+        Holes(file=str(tmp_path / "hole.png"))

@@ -83,6 +83,7 @@ def test_what_is_no_mapping(given: object) -> None:
 
 def test_what_is_no_file(tmp_path: Path) -> None:
     (tmp_path / "latin.yaml").write_bytes(b"task: caf\xe9")
+    (tmp_path / "empty.yaml").write_text("# later\n")
     wrong: dict[str | Path, str] = {
         tmp_path / "none.yaml": "no such recipe",
         "inpant": "did you mean 'inpaint'",
@@ -92,6 +93,7 @@ def test_what_is_no_file(tmp_path: Path) -> None:
         "dejpeg": "did you mean 'presets/robust-dejpeg-l' or 'presets/robust-dejpeg-m' or 'presets/robust-dejpeg-s'",
         "qqq": "qqq: no such recipe; give a built-in name .`priorsolve list recipes` shows them all. or the path of a .yaml file$",
         tmp_path: "a folder, not a recipe; give a built-in name",
+        tmp_path / "empty.yaml": "empty.yaml: a recipe is a mapping of keys such as operator, prior and solver, and this is empty$",
         tmp_path / "latin.yaml": "latin.yaml: no recipe, which would be text in UTF-8; give a built-in name",
     }
     for source, error in wrong.items():

@@ -153,6 +153,8 @@ def explain(error: ValidationError, where: str, model: type[BaseModel], values: 
     given = repr(first["input"])
     if first["type"] == "bool_type":
         message = "should be true or false"
+    elif first["type"] == "sequence_str":
+        message = f"should be a list, such as [{first['input']}]"
     elif first["type"] == "model_type" and (settings := settings_of(model.model_fields[str(keys[-1])].annotation)):
         message = in_braces(settings.model_fields, first["input"])
     elif first["type"] == "list_type" and len(keys) == 2 and isinstance(outer := (values or {}).get(str(keys[0])), list):

@@ -136,7 +136,8 @@ class Recipe(BaseModel):
     ) -> Recipe:
         """A recipe from plain data; the rest as in `load`. Relative paths are beside `folder`."""
         if not isinstance(given, dict):
-            raise RecipeError(f"{name}: a recipe is a mapping of keys such as operator, prior and solver, not {type(given).__name__}")
+            found = "and this is empty" if given is None else f"not {type(given).__name__}"
+            raise RecipeError(f"{name}: a recipe is a mapping of keys such as operator, prior and solver, {found}")
         try:
             if folder is not None:
                 given = _with_prior_file(anchored(given, folder), folder)

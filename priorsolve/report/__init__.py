@@ -27,7 +27,9 @@ def write_report(out: str | Path, *, sheet: bool = True) -> None:
     out = checked_path(out, "write_report: out")
     records = list(read_records(out))
     if not records:
-        raise ValueError(f"no records in {out}: it is not the output folder of a run, or nothing was restored yet")
+        within = sorted(path.parent.name for path in out.glob("*/records"))[:3]  # a benchmark's folder
+        way_out = f"; give a run in it, such as {' or '.join(str(out / name) for name in within)}" if within else ""
+        raise ValueError(f"no records in {out}: it is not the output folder of a run, or nothing was restored yet{way_out}")
     write_atomically(out / "results.parquet", results(records))
     write_atomically(out / "report.html", page(out, records))
     done = [record for record in records if record.status == "done"]
