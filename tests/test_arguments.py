@@ -135,6 +135,11 @@ def test_an_image_that_is_not_finite_ends_by_itself(value: float, operator: Any)
         assert everywhere.stopped == (Stop.diverged, Stop.diverged)
 
 
+def test_an_operator_without_a_gradient_is_told_with_both_ways_out() -> None:
+    with pytest.raises(ValueError, match=r"^the operator lets no gradient .*, such as JPEG for PillowJPEG \(in a recipe: `surrogate`\)$"):
+        Latent(linear(), steps=2)(pictures(1), lambda x: x.detach())
+
+
 def test_measurements_may_be_as_large_as_the_operator_makes_them() -> None:
     """Also far larger in a few places, and of an operator that sees only differences."""
     prior, y = linear(), pictures(2)
