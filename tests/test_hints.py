@@ -32,7 +32,7 @@ from priorsolve.recipe.recipe import Recipe
         (
             "inpaint",
             "solver={latent: {loss: {vgg_features: {layers: relu3_3}}}}",
-            "layers: should be a list, such as [relu3_3], got 'relu3_3'",
+            "solver[0].latent.loss.vgg_features.layers: should be a list, such as [relu3_3], got 'relu3_3'",
         ),
         ("inpaint", "operator.mask={colour: #ff00ff}", "what begins with # is a comment; put it in quotes, '#ff00ff'"),
         ("inpaint", "operator.mask.fiel=a.png", "unknown key; did you mean 'file'?"),

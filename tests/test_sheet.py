@@ -120,7 +120,7 @@ def test_a_report_of_nothing_says_so_and_one_of_failures_has_no_sheet(tmp_path: 
     with pytest.raises(ValueError, match="no records in"):
         write_report(tmp_path)
     write_record(tmp_path / "blur", Record("a.png", "failed", "f", reason="because"))
-    with pytest.raises(ValueError, match="nothing was restored yet; give a run in it, such as .*blur$"):  # a benchmark's folder
+    with pytest.raises(ValueError, match=r"nothing was restored yet; give a run in it, such as .*blur$"):  # a benchmark's folder
         write_report(tmp_path)
     write_record(tmp_path, Record("a.png", "failed", "f", reason="because"))
     write_report(tmp_path)
