@@ -340,16 +340,16 @@ def report(
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code: 0 all done, 1 some photos failed, 2 a usage or recipe error.
 
-    130 and 143: stopped by Ctrl-C, by SIGTERM.
+    130 and 143: stopped by Ctrl-C, by SIGTERM. 141: whoever read the output has gone, so that nothing more was done.
     """
     command: Any = typer.main.get_command(app)
     given = sys.argv[1:] if arguments is None else arguments
     try:
         code = int(command.main(args=given, prog_name="priorsolve", standalone_mode=False) or 0)
         return stopped(code, given) if code in (130, 143) else code  # 130 is also how newer typers tell of Ctrl-C
-    except BrokenPipeError:  # whoever read the output, such as head, has seen enough
+    except (BrokenPipeError, SystemExit):  # whoever read the output, such as head, has seen enough; typer leaves for nothing else
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return 141
     except (typer.Abort, KeyboardInterrupt):
         return stopped(130, given)
     except Exception as error:
