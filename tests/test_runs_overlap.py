@@ -113,6 +113,6 @@ def test_photos_of_many_jobs_are_not_read_far_ahead(tmp_path: Path, monkeypatch:
 def test_who_leaves_early_loses_nothing_that_was_solved(tmp_path: Path) -> None:
     records = bench(tmp_path / "out", 2).records(find_photos([run.photos(tmp_path / "in", 9)]))
     next(records)
-    records.close()  # type: ignore[attr-defined]
+    records.close()
     assert len(run.records(tmp_path / "out")) in (2, 4)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith(("reading", "writing"))]
