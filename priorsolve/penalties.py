@@ -1,4 +1,4 @@
-"""What a code costs for being unlikely: one number per image, each named as the field names it."""
+"""What a code, or its picture, costs for being unlikely: one number per image, each named as the field names it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from priorsolve.priors.base import Prior
 from priorsolve.showing import must_be_number
-from priorsolve.types import Codes, PerImage
+from priorsolve.types import Codes, Images, PerImage
 from priorsolve.typicality import typical_spread
 
 Penalty = Callable[[Codes], PerImage]
@@ -21,6 +21,14 @@ def gaussian_penalty(codes: Codes) -> PerImage:
     """`‖z‖²`, the negative log-density of a standard normal code up to a constant (CSGM, Bora et al. 2017, eq. 3)."""
     size: PerImage = codes.flatten(1).square().sum(1)
     return size
+
+
+def total_variation(images: Images) -> PerImage:
+    """`mean |x_{i,j+1} − x_{i,j}| + mean |x_{i+1,j} − x_{i,j}|` of pictures (B, C, H, W): small where they are flat (Rudin, Osher & Fatemi
+    1992, the anisotropic form)."""
+    across, down = images.diff(dim=-1), images.diff(dim=-2)
+    value: PerImage = across.abs().flatten(1).mean(1) + down.abs().flatten(1).mean(1)
+    return value
 
 
 def layer_spread(codes: Codes) -> PerImage:

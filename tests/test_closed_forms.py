@@ -158,6 +158,18 @@ def test_layered_without_a_ball_is_least_squares_of_the_features() -> None:
         assert float((found.codes["features@1"] - expected).abs().max()) < 1e-4
 
 
+def test_total_variation_brings_two_flat_halves_nearer() -> None:
+    """`min mean (x − y)² + λ·TV(x)`, y of a on the left and b on the right: a third of the pairs across jump, so both move by λ/3."""
+    prior = LinearChain((CODE, PIXELS, PIXELS))
+    last = next(module for module in prior.modules() if isinstance(module, nn.Linear) and module.in_features == PIXELS)
+    last.weight.data, last.bias.data = torch.eye(PIXELS, dtype=torch.float64), torch.zeros(PIXELS, dtype=torch.float64)
+    y = torch.full((2, 3, SIDE, SIDE), 0.2, dtype=torch.float64)
+    y[0, ..., SIDE // 2 :], y[1, ..., SIDE // 2 :] = 0.8, 0.5
+    found = Layered(prior, 1, steps=600, lr=0.05, total_variation=0.15)(y, Identity()).images
+    expected = torch.where(y > 0.2, y - 0.05, y + 0.05)
+    assert float((found - expected).abs().max()) < 1e-3
+
+
 def test_rounds_never_get_worse() -> None:
     """What z can draw, the features can; what features in a ball can draw, those without one can."""
     prior, operator = LinearChain(), half()

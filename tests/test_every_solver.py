@@ -18,6 +18,7 @@ from torch import Tensor
 
 from priorsolve.operators.base import Identity
 from priorsolve.operators.mask import Mask
+from priorsolve.penalties import total_variation
 from priorsolve.priors import Prior
 from priorsolve.priors.decoders import Decoder
 from priorsolve.solvers import (
@@ -56,7 +57,7 @@ def latent(prior: Prior, space: str | None = None) -> Latent:
 SOLVERS: Mapping[str, Callable[[Prior], Solver | Staged]] = {
     "multicode": lambda prior: Multicode(prior, codes=2, steps=2, candidates=3),
     "multicode-w+": lambda prior: Multicode(prior, codes=2, steps=2, candidates=3, space="w+"),
-    "layered": lambda prior: Layered(prior, 2, steps=2, radius=3.0),
+    "layered": lambda prior: Layered(prior, 2, steps=2, radius=3.0, total_variation=0.1),
     "projector": lambda prior: Projector(prior, steps=2),
     "projector-w+": lambda prior: Projector(prior, space="w+", steps=2),
     "pulse": lambda prior: Pulse(prior, steps=2),
@@ -162,6 +163,24 @@ def test_another_seed_is_another_search(name: str) -> None:
     y = problem(prior, 1)[1].expand(2, -1, -1, -1)
     solution = SEEDED[name](prior)(y, Identity(), seeds=[3, 4])
     assert float((solution.images[0] - solution.images[1]).abs().max()) > 1e-3
+
+
+SMOOTHED: Mapping[str, Callable[[Prior, float], Solver]] = {
+    "latent": lambda prior, weight: Latent(prior, steps=20, restarts=1, total_variation=weight),
+    "multicode": lambda prior, weight: Multicode(prior, codes=2, steps=20, candidates=3, total_variation=weight),
+    "layered": lambda prior, weight: Layered(prior, 2, steps=20, total_variation=weight),
+    "tuned": lambda prior, weight: Tuned(prior, steps=20, total_variation=weight),
+    "pivotal": lambda prior, weight: Pivotal(prior, steps=20, lr=0.01, total_variation=weight),
+}
+
+
+@pytest.mark.parametrize("name", SMOOTHED)
+def test_total_variation_makes_smoother_pictures(name: str) -> None:
+    prior = prior_of("dcgan")
+    operator, y = problem(prior, 2)
+    start = latent(prior)(y, operator)
+    rough, smooth = (total_variation(SMOOTHED[name](prior, weight)(y, operator, start=start).images) for weight in (0.0, 30.0))
+    assert bool((smooth < rough - 1e-3).all())
 
 
 STOPPING: Mapping[str, Callable[[Prior], Solver]] = {

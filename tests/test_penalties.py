@@ -28,6 +28,7 @@ from priorsolve.penalties import (
     mahalanobis,
     noise_autocorrelation,
     penalties_of,
+    total_variation,
 )
 from priorsolve.priors import LinearPrior
 from priorsolve.solvers import Latent, Multicode, Projector, Tuned
@@ -54,6 +55,15 @@ def test_layer_spread_is_the_mean_square_around_the_layers_mean() -> None:
         mean = sum(code) / 5
         assert float(value) == pytest.approx(sum(float((layer - mean).square().sum()) for layer in code) / 15)
     assert layer_spread(codes[:, :1].repeat(1, 5, 1)).abs().max() < 1e-20
+
+
+def test_total_variation_is_the_mean_jump_across_and_the_mean_jump_down() -> None:
+    pictures = drawn(2, 2, 3, 4)
+    for picture, value in zip(pictures, total_variation(pictures), strict=True):
+        across = [abs(float(c[i, j + 1] - c[i, j])) for c in picture for i in range(3) for j in range(3)]
+        down = [abs(float(c[i + 1, j] - c[i, j])) for c in picture for i in range(2) for j in range(4)]
+        assert float(value) == pytest.approx(sum(across) / len(across) + sum(down) / len(down))
+    assert total_variation(torch.ones(1, 3, 5, 5)) == 0
 
 
 def published_geocross(code: Tensor) -> float:

@@ -71,6 +71,8 @@ class Solver(ABC):
     seed: int
     keep: Keep = "best"
     """Which state is the answer: the best of all, or the last."""
+    total_variation: float = 0.0
+    """What the pictures' total variation weighs beside the misfit."""
 
     def __post_init__(self) -> None:
         """What all solvers check alike; a leaf with checks of its own calls this first."""
@@ -177,6 +179,7 @@ class Solver(ABC):
             settings = LoopSettings(
                 steps=self.steps,
                 loss=self.loss,
+                total_variation=self.total_variation,
                 schedule=self.schedule,
                 rules=self.rules,
                 halve_at=frozenset(self.halve_at),

@@ -70,6 +70,7 @@ class Latent(CodeSolver):
         decay_share: share of the steps over which it falls.
         penalties: weights by name: gaussian ‖z‖² (CSGM's λ), mahalanobis; for w+ geocross, colinearity, layer_spread;
             for noise noise_autocorrelation.
+        total_variation: weight of the drawn pictures' total variation, against specks where the measurement leaves much open.
         in_domain: weight of mean (z − E(G(z)))², E being a linear encoder learnt from the bank (IDInvert's term, its network another).
         sphere: keep codes at length √n (PULSE), every vector and every noise map at its own; in z, z+c, p_n, p_n+ and noise. A centre
             that is 0 is no start then.
@@ -101,6 +102,7 @@ class Latent(CodeSolver):
     decay: Decay = "cosine"
     decay_share: float = 1.0
     penalties: Mapping[str, float] | None = None
+    total_variation: float = 0.0
     in_domain: float = 0.0
     sphere: bool = False
     clip: float | None = None
@@ -115,7 +117,7 @@ class Latent(CodeSolver):
         super().__post_init__()
         if self.space is not None:
             must_be_space(self.prior, self.space)
-        must_be_at_least(self, steps=0, restarts=1, candidates=1, bank=2, lr=0, jitter=0, in_domain=0)
+        must_be_at_least(self, steps=0, restarts=1, candidates=1, bank=2, lr=0, jitter=0, in_domain=0, total_variation=0)
         must_be_positive(self, "clip", "noise", "plateau")
         must_be_one_of(self, keep=Keep, decay=Decay, unit=Unit, begin_at=Begin, optimiser=OptimiserName)
         must_be_shares(self, "warmup", "decay_share")

@@ -48,6 +48,7 @@ class Layered(Solver):
             ball as large as a tenth of their count lets each move by a tenth of the spread on average.
         sphere: keep every style's code, whitened as PULSE does, at its own length.
         geocross: weight of the angle between the layers' whitened styles (ILO: 0.01).
+        total_variation: as in `latent`.
         moving_maps: how many of the noise maps move, from the first on, each kept at length √n; 0 holds all.
         drop_picture: begin the picture anew at this block, as ILO's program does, which forgets what the blocks before had drawn: for
             StyleGAN2's skip architecture, where that is part of the features. The round then begins at another picture.
@@ -76,6 +77,7 @@ class Layered(Solver):
     radius: float | None = None
     sphere: bool = True
     geocross: float = 0.0
+    total_variation: float = 0.0
     moving_maps: int = 0
     drop_picture: bool = False
     hold_picture: bool = False
@@ -90,7 +92,7 @@ class Layered(Solver):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        must_be_at_least(self, steps=0, lr=0, style_lr=0, geocross=0, moving_maps=0)
+        must_be_at_least(self, steps=0, lr=0, style_lr=0, geocross=0, total_variation=0, moving_maps=0)
         must_be_positive(self, "radius", "noise", "plateau")
         must_be_shares(self, "warmup", "decay_share")
         must_be_one_of(self, keep=Keep, decay=Decay, optimiser=OptimiserName, unit=Unit)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from priorsolve.counter_rng import row_seeds
 from priorsolve.losses import Loss
+from priorsolve.penalties import total_variation
 from priorsolve.priors.base import exactly
 from priorsolve.solvers.optimisers import Optimiser
 from priorsolve.solvers.schedule import Schedule
@@ -30,6 +31,7 @@ class LoopSettings:
 
     steps: int
     loss: Loss
+    total_variation: float
     schedule: Schedule
     rules: Rules
     halve_at: frozenset[int]
@@ -96,9 +98,12 @@ class Loop:
         with torch.set_grad_enabled(not last), exactly(step >= self.settings.exact_from):
             moved = [] if last else [name for name in self.variables if name not in self.task.held]
             leaves = {name: value.detach().requires_grad_(name in moved) for name, value in self.variables.items()}
-            estimate = self.target.estimate(self.task.draw(leaves, at))
+            images = self.task.draw(leaves, at)
+            estimate = self.target.estimate(images)
             misfit = self.target.misfit(estimate, self.settings.loss)
             objective = self.task.objective(misfit, leaves, at)
+            if self.settings.total_variation:
+                objective = objective + self.settings.total_variation * total_variation(images)
             if not last:
                 # what a picture does not depend on, such as noise maps that act before its block only, has a gradient of 0
                 gradients = torch.autograd.grad(objective.sum(), [leaves[name] for name in moved], materialize_grads=True)

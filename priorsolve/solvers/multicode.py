@@ -56,6 +56,7 @@ class Multicode(CodeSolver):
         warmup: share of the steps over which the rates rise.
         decay: how they fall to 0: cosine, linear, cycle or none.
         penalties: weights by name, as in `latent`; of every code, averaged.
+        total_variation: as in `latent`.
         noise: known standard deviation of the measurement's noise: an image stops when its residual reaches it.
         plateau: an image stops after this many steps without 0.1 % gain.
         divide_again: divide the sum by N once more, as the published program does, although α begins at 1/N: a generator that normalises
@@ -79,6 +80,7 @@ class Multicode(CodeSolver):
     warmup: float = 0.05
     decay: Decay = "cosine"
     penalties: Mapping[str, float] | None = None
+    total_variation: float = 0.0
     divide_again: bool = False
     noise: float | None = None
     plateau: int | None = None
@@ -88,7 +90,7 @@ class Multicode(CodeSolver):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        must_be_at_least(self, steps=0, codes=1, candidates=1, lr=0, mix_lr=0)
+        must_be_at_least(self, steps=0, codes=1, candidates=1, lr=0, mix_lr=0, total_variation=0)
         if not self.lr and not self.mix_lr:
             raise ValueError("lr and mix_lr are both 0, so nothing would move; raise one of them")
         must_be_positive(self, "noise", "plateau")

@@ -50,6 +50,7 @@ class Pivotal(Solver):
         distance: how far from the pivot those codes are, over all layers' styles, towards codes sampled with ψ = 0.5, one a step; their
             pictures have no noise maps.
         locality_loss: compares those pictures.
+        total_variation: as in `latent`.
         noise, plateau: as in `latent`.
         keep: the `best` state of all is the answer, or the `last`, as many published programs have it.
         loss: what compares A(G(c)) with y.
@@ -66,6 +67,7 @@ class Pivotal(Solver):
     locality: float = 0.0
     distance: float = 30.0
     locality_loss: Loss = l2
+    total_variation: float = 0.0
     noise: float | None = None
     plateau: int | None = None
     keep: Keep = "best"
@@ -74,7 +76,7 @@ class Pivotal(Solver):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        must_be_at_least(self, steps=0, locality=0)
+        must_be_at_least(self, steps=0, locality=0, total_variation=0)
         must_be_positive(self, "lr", "stop_at", "distance", "noise", "plateau")
         must_be_decay_rate(self, "beta1")
         must_be_one_of(self, keep=Keep)

@@ -75,6 +75,7 @@ class Tuned(CodeSolver):
         restarts: so many of the candidates are followed, each with its own weights.
         nll: weight of mean z²/2, in z and z+c (where the class is no part of it).
         penalties: of the code, weights by name, as in `latent`.
+        total_variation: as in `latent`.
         noise, plateau: as in `latent`.
         stop_at: an image stops once its loss (penalties included) is at or below this.
         keep: the `best` state of all is the answer, or the `last`, as many published programs have it.
@@ -108,6 +109,7 @@ class Tuned(CodeSolver):
     restarts: int = 1
     nll: float = 0.0
     penalties: Mapping[str, float] | None = None
+    total_variation: float = 0.0
     noise: float | None = None
     plateau: int | None = None
     stop_at: float | None = None
@@ -119,7 +121,7 @@ class Tuned(CodeSolver):
         super().__post_init__()
         if self.space is not None:
             must_be_space(self.prior, self.space)
-        must_be_at_least(self, steps=0, restarts=1, candidates=1, weights_lr=0, lr=0, block_ratio=0, nll=0)
+        must_be_at_least(self, steps=0, restarts=1, candidates=1, weights_lr=0, lr=0, block_ratio=0, nll=0, total_variation=0)
         must_be_positive(self, "noise", "plateau", "stop_at", "sample_std")
         must_be_one_of(self, keep=Keep, decay=Decay, optimiser=Mover)
         must_be_shares(self, "warmup", "decay_share")
