@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from priorsolve.files import write_atomically
 from priorsolve.priors.base import Prior
 from priorsolve.priors.download import CacheError, cache_disk, cache_folder
+from priorsolve.priors.kept import run_form
 from priorsolve.types import Codes, Images, Progress, Shape
 
 SIDE = 64
@@ -71,7 +72,7 @@ def written(prior: Prior) -> Written:
 
 def _stored(prior: Prior, codes: Codes, on_progress: Progress | None) -> Tensor:
     path = cache_folder() / "banks" / f"{_digest(prior)}-{len(codes)}.safetensors"
-    folded = prior.folded()
+    folded = run_form(prior)
     pictures = _read(path)
     # the digest knows a prior's numbers, and not what it does with them
     if pictures is not None and len(pictures) == len(codes) and _alike(pictures[:2], _small(folded, codes[:2])):

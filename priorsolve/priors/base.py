@@ -24,6 +24,10 @@ NoiseMode = Literal["const", "none", "random"]
 Noise = NoiseMode | Tensor
 """Where a generator's noise comes from: its own maps, none, drawn ones, or the maps given, (B, noise_size) or (1, noise_size)."""
 
+FORMS, SPREADS = "_forms", "_spreads"
+"""Attributes in which `priors/kept.py` keeps what it made of a prior."""
+_CHUNK = 8
+"""Codes drawn at a time where only their spread is asked for: 64 codes' features may be gigabytes."""
 _SINGLY, _EXACTLY = ContextVar("singly", default=False), ContextVar("exactly", default=False)
 
 
@@ -104,6 +108,10 @@ class Prior(nn.Module, ABC):
     def train(self, mode: bool = True) -> Self:
         """Stays in eval mode: batch statistics would make each picture depend on its neighbours."""
         return super().train(False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is kept of this one: a copy may change, and whoever reads a file makes it again."""
+        return {name: value for name, value in vars(self).items() if name not in (FORMS, SPREADS)}
 
     @property
     def n_classes(self) -> int:
@@ -205,7 +213,17 @@ class Prior(nn.Module, ABC):
     @torch.no_grad()
     def spread(self, space: str | None = None, n: int = 64) -> Tensor:
         """The standard deviation of all numbers of `n` codes that the prior draws, of a fixed seed; a scalar."""
-        return self.sample(n, torch.Generator().manual_seed(0), space).std()
+        space = space or self.first_space
+        source = "noise" if space == "noise" else self.first_space
+        codes = self.sample(n, torch.Generator().manual_seed(0), source)
+        rows, each = [], 0
+        for part in torch.split(codes, _CHUNK):
+            for row in self.map(part, source=source, target=space):
+                rows.append(torch.stack(torch.var_mean(row.cpu().double(), correction=0)))  # not every device has float64
+                each = row.numel()
+        # the squares within the rows, and those of the rows' means
+        within, means = torch.stack(rows).T
+        return codes.new_tensor(((within.mean() + means.var(correction=0)) * (n * each / (n * each - 1))).sqrt().item())
 
     def resumed(self, codes: Codes, space: str) -> Self:
         """The same prior, weights shared, whose `features@k` go on with what later blocks need of `codes` (B or 1, *spaces[space]).

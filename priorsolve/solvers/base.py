@@ -11,6 +11,7 @@ import torch
 from priorsolve.losses import Loss
 from priorsolve.priors.bank import bank_of
 from priorsolve.priors.base import Prior, singly
+from priorsolve.priors.kept import run_form
 from priorsolve.solvers.checks import checked_seeds, checked_start, must_be_as_annotated, must_be_callback, settle_mappings
 from priorsolve.solvers.loop import Loop, LoopSettings
 from priorsolve.solvers.optimisers import Adam, Optimiser
@@ -143,7 +144,7 @@ class Solver(ABC):
 
     def ready(self) -> Prior:
         """The prior as it is run: folded, since its weights stay as they are."""
-        return self.prior.folded().computing(self.prior.computes)
+        return run_form(self.prior)
 
     def __call__(
         self,

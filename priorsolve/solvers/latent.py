@@ -13,6 +13,7 @@ from priorsolve.latents import stochastic_clip, to_sphere
 from priorsolve.losses import Loss, l2
 from priorsolve.penalties import Penalty, check_penalties, penalties_of
 from priorsolve.priors.base import Prior
+from priorsolve.priors.kept import spread_of
 from priorsolve.solvers.base import CodeSolver, Keep
 from priorsolve.solvers.checks import (
     must_be_at_least,
@@ -175,7 +176,7 @@ class Latent(CodeSolver):
 
     def begin(self, prior: Prior, measured: Measured, seeds: Sequence[int], start: Solution | None) -> Task:
         space = self.code_space
-        scale = prior.spread(space).clamp_min(1e-12)
+        scale = spread_of(prior, space)
         penalties = penalties_of(prior, space, self.penalties or {})
         unit = scale if self.unit == "spread" else scale.new_ones(())
         search = LatentSearch(variables={}, spread={space: unit}, prior=prior, solver=self, space=space, scale=scale, penalties=penalties)

@@ -13,6 +13,7 @@ from priorsolve.latents import to_l1_ball
 from priorsolve.losses import Loss, l2
 from priorsolve.penalties import geocross
 from priorsolve.priors.base import Prior
+from priorsolve.priors.kept import spread_of
 from priorsolve.solvers.base import Keep, Solver
 from priorsolve.solvers.checks import Block, features_at, must_be_at_least, must_be_one_of, must_be_positive, must_be_shares
 from priorsolve.solvers.drawing import carried, needs_style, picture, repeated, style_of
@@ -115,7 +116,7 @@ class Layered(Solver):
 
     def begin(self, prior: Prior, measured: Measured, seeds: Sequence[int], start: Solution | None) -> Task:
         deep = self._deep
-        unit = prior.spread(deep).clamp_min(1e-12)
+        unit = spread_of(prior, deep)
         codes = {deep: repeated(prior.centre(deep), measured.count)} if start is None else carried(prior, start.codes, deep)
         dropped = prior.drawn_channels if self.drop_picture else 0
         codes[deep] = _with_last(codes[deep], torch.zeros_like(codes[deep]), dropped)

@@ -12,6 +12,7 @@ from torch import Tensor
 from priorsolve.losses import Loss, l2
 from priorsolve.penalties import Penalty, check_penalties, penalties_of
 from priorsolve.priors.base import Noise, Prior
+from priorsolve.priors.kept import run_form, spread_of
 from priorsolve.solvers.base import CodeSolver, Keep
 from priorsolve.solvers.checks import Block, features_at, must_be_at_least, must_be_one_of, must_be_positive, must_be_shares, must_be_space
 from priorsolve.solvers.drawing import carried, maps_of, needs_style, picture
@@ -112,15 +113,14 @@ class Multicode(CodeSolver):
         return Rules(noise=self.noise, plateau=self.plateau)
 
     def ready(self) -> Prior:
-        prior = self.prior.crowded() if self.codes >= _CROWD else self.prior.folded()
-        return prior.computing(self.prior.computes)
+        return run_form(self.prior, crowded=self.codes >= _CROWD)
 
     def fresh_optimiser(self) -> Optimiser:
         return make_optimiser(self.optimiser)
 
     def begin(self, prior: Prior, measured: Measured, seeds: Sequence[int], start: Solution | None) -> Task:
         n, space, deep, maps = self.codes, self.code_space, self._deep, {} if start is None else maps_of(start.codes)
-        unit = prior.spread(space).clamp_min(1e-12)
+        unit = spread_of(prior, space)
         drawn = best_sampled(prior, space, measured, seeds, self.loss, candidates=self.candidates, best=n)
         drawn = drawn.view(measured.count, n, *prior.spaces[space])
         mix = unit.new_full((measured.count, n, prior.spaces[deep][0]), 1 / n)

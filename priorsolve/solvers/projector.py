@@ -13,6 +13,7 @@ from priorsolve.counter_rng import normal_hash, normal_like, row_seeds
 from priorsolve.losses import Loss, l2
 from priorsolve.penalties import noise_autocorrelation
 from priorsolve.priors.base import Prior
+from priorsolve.priors.kept import spread_of
 from priorsolve.solvers.base import Keep, Solver
 from priorsolve.solvers.checks import must_be_at_least, must_be_one_of, must_be_shares, must_be_space
 from priorsolve.solvers.drawing import carried, picture, repeated
@@ -75,7 +76,7 @@ class Projector(Solver):
         return Schedule(self.lr, self.warmup, "cosine", self.decay_share)
 
     def begin(self, prior: Prior, measured: Measured, seeds: Sequence[int], start: Solution | None) -> Task:
-        one = prior.spread(self.space).clamp_min(1e-12)
+        one = spread_of(prior, self.space)
         if start is None:
             codes = {self.space: repeated(prior.centre(self.space), measured.count)}
         else:

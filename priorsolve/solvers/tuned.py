@@ -11,6 +11,7 @@ from torch import Tensor
 from priorsolve.losses import Loss, l2
 from priorsolve.penalties import Penalty, check_penalties, penalties_of
 from priorsolve.priors.base import Prior
+from priorsolve.priors.kept import run_form
 from priorsolve.solvers.base import CodeSolver, Keep
 from priorsolve.solvers.carried_adam import CarriedAdam, forgotten
 from priorsolve.solvers.checks import (
@@ -202,7 +203,7 @@ class Tuned(CodeSolver):
         if start is not None:
             return {name: code.to(like, copy=True) for name, code in tuned_carried(prior, start.codes, self.code_space).items()}, 1
         judge = self.loss if self.start_loss is None else self.start_loss
-        folded, space = prior.folded(), self.code_space
+        folded, space = run_form(self.prior), self.code_space
         codes = best_sampled(folded, space, measured, seeds, judge, candidates=self.candidates, best=self.restarts, kept=self._narrowed)
         return {space: codes}, self.restarts
 
