@@ -191,7 +191,7 @@ def test_noise_through_three_layers_and_a_search_after_it() -> None:
     exact = Staged([first])
     torch.testing.assert_close(exact(y, Identity()).misfit, exact.loss(alone.images, y, torch.ones_like(y)))
     with pytest.raises(ValueError, match="the solver draws nothing and the recipe has no noise"):
-        solve_several(exact, y, Identity(), 2, noise=None, where=torch.ones_like(y), seeds=[0, 1], finish=lambda s: s.images, batch=2)
+        solve_several(exact, y, Identity(), 2, noise=None, where=torch.ones_like(y), seeds=[0, 1], finish=lambda s: s.images, batch_size=2)
 
 
 def test_l1_ignores_wrong_pixels_and_linf_does_not() -> None:
@@ -261,6 +261,19 @@ def test_an_image_that_is_not_finite_ends_by_itself(value: float, operator: Line
     assert solution.misfit[1] == torch.inf
     torch.testing.assert_close(solution.images[1:2], prior.decode(prior.centre("z")))
     assert torch.equal(solution.images[::2], together.images[::2])
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_an_image_whose_program_fails_ends_by_itself(norm: Norm) -> None:
+    """HiGHS takes 1e20 for infinite."""
+    prior = Plain((6, 24, 100), nn.ReLU(), (1, 10, 10)).double()
+    z, y = drawn(prior, 3)
+    y[1, 0, :5] = 1e25
+    solution = Layerwise(prior, norm=norm)(y, Identity())
+    assert solution.stopped == (Stop.exact, Stop.diverged, Stop.exact)
+    assert error(prior, z[::2], solution.codes["z"][::2]) < 1e-8
+    assert bool(solution.images.isfinite().all())
+    torch.testing.assert_close(solution.images, prior.decode(solution.codes["z"]))
 
 
 def test_weights_that_were_loaded_since_are_those_that_are_inverted() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 from scipy import sparse
 from torch import nn
 
+from priorsolve.solvers import programs
 from priorsolve.solvers.programs import inverted
 
 
@@ -23,3 +25,36 @@ def test_a_residual_of_least_squares_counts_its_importance_times_the_activations
     everywhere = (-math.inf, math.inf)
     found = inverted(sparse.csr_array(matrix), bias, torch.from_numpy(h), importance, activation, everywhere, "linf")
     np.testing.assert_allclose(found, expected, atol=1e-7)
+
+
+def rectified(size: float, seed: int = 0) -> tuple[Any, Any, torch.Tensor, Any]:
+    """W, b, max(W u + b, 0) of which a fifth is wrong by about `size`, and u."""
+    rng = np.random.default_rng(seed)
+    matrix, bias, u = rng.normal(size=(200, 20)), 0.3 * rng.normal(size=200), rng.normal(size=20)
+    h = np.maximum(matrix @ u + bias, 0)
+    wrong = rng.choice(200, 40, replace=False)
+    h[wrong] = np.abs(h[wrong] + size * np.abs(rng.normal(size=40)))
+    return sparse.csr_array(matrix), bias, torch.from_numpy(h), u
+
+
+@pytest.mark.parametrize("size", [3.0, 30.0, 3000.0])
+def test_wrong_numbers_behind_a_relu_are_no_noise_however_large_they_are(size: float) -> None:
+    matrix, bias, h, u = rectified(size)
+    found = inverted(matrix, bias, h, np.ones(200), nn.ReLU(), (-math.inf, math.inf), "l1")
+    np.testing.assert_allclose(found, u, atol=1e-6)
+
+
+def test_where_a_later_program_fails_the_one_before_it_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    matrix, bias, h, _ = rectified(0.1)
+    noisy = h + 0.01 * torch.rand(200, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    given = matrix, bias, noisy, np.ones(200), nn.ReLU(), (-math.inf, math.inf)
+    real, answers = programs._program, list[Any]()
+
+    def failing(*given: Any) -> Any:
+        if len(answers) == 2:
+            raise ArithmeticError
+        answers.append(real(*given))
+        return answers[-1]
+
+    monkeypatch.setattr(programs, "_program", failing)
+    assert inverted(*given, "linf") is answers[1][0]

@@ -17,7 +17,7 @@ from priorsolve.priors.bank import Written, written
 from priorsolve.priors.base import Prior
 from priorsolve.solvers.chain import Chain
 from priorsolve.solvers.checks import checked_seeds, must_be_as_annotated, must_be_callback, must_be_one_of, must_be_positive, unwrapped
-from priorsolve.solvers.programs import Norm, inverted, value_range
+from priorsolve.solvers.programs import Norm, estimated, inverted, value_range
 from priorsolve.solvers.solution import OnStep, Solution, Step
 from priorsolve.solvers.stopping import Stop
 from priorsolve.solvers.target import Measured
@@ -123,7 +123,6 @@ class Layerwise:
 
         Raises:
             ValueError: the operator is neither the identity nor a mask, too little is left to see, or there is a start.
-            ArithmeticError: a linear program failed for numerical reasons.
         """
         must_be_callback(on_step)
         like = next(self.prior.parameters())
@@ -150,8 +149,10 @@ class Layerwise:
         here = alive.to(like.device)
         target = measured.target(torch.arange(measured.count, device=like.device), 1)
         history: list[Tensor] = []
+        failed: set[int] = set()
         for k in reversed(range(self.steps)):
-            features = self._undo(chain, k, features, known, alive)
+            features, stuck = self._undo(chain, k, features, known, alive)
+            failed |= stuck
             known = torch.ones_like(features)
             images = chain.picture(features, k).to(like)
             history.append(target.misfit(target.estimate(images), l2).where(here, torch.inf))
@@ -169,7 +170,9 @@ class Layerwise:
             misfit=history[-1],
             residual=residual,
             steps=self.steps * here.long(),
-            stopped=tuple(self._stop(value) if lives else Stop.diverged for value, lives in zip(residual.tolist(), alive, strict=True)),
+            stopped=tuple(
+                self._stop(value) if alive[i] and i not in failed else Stop.diverged for i, value in enumerate(residual.tolist())
+            ),
             history=torch.stack(history),
         )
 
@@ -183,16 +186,24 @@ class Layerwise:
             object.__setattr__(self, "_kept", kept)
         return kept[1]
 
-    def _undo(self, chain: Chain, k: int, outputs: Tensor, known: Tensor, alive: Tensor) -> Tensor:
-        """What entered layer `k`, (B, inputs), each image by itself; zeros where one is not alive."""
+    def _undo(self, chain: Chain, k: int, outputs: Tensor, known: Tensor, alive: Tensor) -> tuple[Tensor, set[int]]:
+        """What entered layer `k`, (B, inputs), each image by itself; zeros where one is not alive.
+
+        Beside it the images whose linear program failed for numerical reasons: they go on with an estimate.
+        """
         layer = chain.layers[k]
         bounds = value_range(chain.layers[k - 1].activation if k else None)
         matrix, bias = layer.matrix()
-        found = torch.zeros(len(outputs), layer.inputs, dtype=torch.float64)
+        found, failed = torch.zeros(len(outputs), layer.inputs, dtype=torch.float64), set[int]()
         for i in alive.nonzero().flatten().tolist():
-            u = inverted(matrix, bias, outputs[i], known[i].numpy(), layer.activation, bounds, self.norm)
+            given = matrix, bias, outputs[i], known[i].numpy(), layer.activation, bounds
+            try:
+                u = inverted(*given, self.norm)
+            except ArithmeticError:
+                failed.add(i)
+                u = estimated(*given)
             found[i] = torch.from_numpy(numpy.array(u))
-        return found
+        return found, failed
 
     def _stop(self, residual: float) -> Stop:
         if residual <= EXACT:

@@ -55,8 +55,7 @@ def inverted(
     Raises:
         ArithmeticError: HiGHS found no answer, for numerical reasons; it gives its own.
     """
-    v, slope = (part.numpy() for part in undone(activation, h))
-    weight = slope * importance
+    v, weight = _weighed(h, importance, activation)
     rows = numpy.flatnonzero(weight > 0)
     scaled = sparse.diags_array(weight[rows]) @ matrix[rows]
     if isinstance(activation, nn.ReLU):
@@ -68,6 +67,22 @@ def inverted(
     )
 
 
+def estimated(
+    matrix: Any, bias: Vector, h: Tensor, importance: Vector, activation: nn.Module | None, bounds: tuple[float, float]
+) -> Vector:
+    """As `inverted`, where that found nothing: plain least squares, without the zeros of a ReLU, then brought within the bounds."""
+    v, weight = _weighed(h, importance, activation)
+    rows = numpy.flatnonzero((weight > 0) & ((v > 0) | (not isinstance(activation, nn.ReLU))))
+    scaled = sparse.diags_array(weight[rows]) @ matrix[rows]
+    return numpy.asarray(numpy.linalg.lstsq(scaled.toarray(), (weight * (v - bias))[rows])[0].clip(*bounds))
+
+
+def _weighed(h: Tensor, importance: Vector, activation: nn.Module | None) -> tuple[Vector, Vector]:
+    """What the activation made h of, and what a residual there counts."""
+    v, slope = (part.numpy() for part in undone(activation, h))
+    return v, slope * importance
+
+
 def _rectified(matrix: Any, level: Vector, bias: Vector, bounds: tuple[float, float], norm: Norm) -> Vector:
     """u with max(W u + b, 0) ≈ level: rows above a tolerance ε must be met, the others must not be exceeded, with the least slack.
 
@@ -75,15 +90,24 @@ def _rectified(matrix: Any, level: Vector, bias: Vector, bounds: tuple[float, fl
     (Lei et al. 2019, who do so too; the program is our own formulation).
     """
     tolerance = 1e-6 * max(float(level.max(initial=0)), 1e-3)
+    found: Vector | None = None
     while True:
-        u, slack = _program(matrix, level - bias, level > tolerance, bounds, norm)
+        try:
+            found, slack = _program(matrix, level - bias, level > tolerance, bounds, norm)
+        except ArithmeticError:
+            if found is None:
+                raise
+            return found  # of a smaller tolerance
         if slack <= tolerance:  # at the latest once no row is above it, and u may lie anywhere below
-            return u
+            return found
         tolerance *= 2
 
 
 def _program(matrix: Any, target: Vector, met: NDArray[numpy.bool_], bounds: tuple[float, float], norm: Norm) -> tuple[Vector, float]:
-    """u with the least slack, and the slack: |W u − t| ≤ slack where `met`, W u − t ≤ slack elsewhere; one for all (linf) or each (l1)."""
+    """u with the least slack: |W u − t| ≤ slack where `met`, W u − t ≤ slack elsewhere; one for all (linf) or each (l1).
+
+    Beside it the slack; of l1's the median where `met`, since a few that are large are numbers that are wrong, and no noise.
+    """
     rows, unknowns = matrix.shape
     slack = sparse.csr_array(numpy.ones((rows, 1))) if norm == "linf" else sparse.eye_array(rows, format="csr")
     count = slack.shape[1]
@@ -97,7 +121,9 @@ def _program(matrix: Any, target: Vector, met: NDArray[numpy.bool_], bounds: tup
     )
     if answer.x is None or answer.status != 0:
         raise ArithmeticError(f"HiGHS found no answer to a linear program of {rows} rows and {unknowns} unknowns: {answer.message}")
-    return answer.x[:unknowns], float(answer.fun) / max(rows if norm == "l1" else 1, 1)
+    slacks = answer.x[unknowns:]
+    needed = slacks[met] if norm == "l1" else slacks
+    return answer.x[:unknowns], float(numpy.median(needed)) if len(needed) else 0.0
 
 
 def _least_squares(matrix: Any, target: Vector, bounds: tuple[float, float]) -> Vector:
