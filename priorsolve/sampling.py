@@ -83,7 +83,7 @@ class Several(NamedTuple):
     """The first solution, which is what k = 1 gives; with `mean` its pictures are the mean of all."""
     samples: Samples | None
     """All k pictures; None for k = 1."""
-    batch: int
+    batch_size: int
     """How many images fitted in memory at once."""
 
 
@@ -98,13 +98,13 @@ def solve_several(
     seeds: Sequence[int] | None = None,
     finish: Callable[[Solution], Images] = attrgetter("images"),
     on_step: OnStep | None = None,
-    batch: int | None = None,
+    batch_size: int | None = None,
     mean: bool = False,
 ) -> Several:
     """k solutions of the same measurements.
 
     Args:
-        solver, y, operator, seeds, batch: as in `solve_fitting`.
+        solver, y, operator, seeds, batch_size: as in `solve_fitting`.
         k: how many, at least 1.
         noise: drawn once more for each solution but the first, where something was measured; None leaves `y` as it is. So it stays, too,
             for a solver that ends in samples of p(x | y) itself, in which the noise is.
@@ -121,9 +121,11 @@ def solve_several(
         raise ValueError(f"k is {shown(k)}; give a whole number of solutions, at least 1")
     must_be_noise(noise, "solve_several")
     must_be_callback(on_step)
-    first, batch = solve_fitting(solver, y, operator, seeds=seeds, on_step=shifted(on_step, 0, k * solver.steps), batch=batch)
+    first, batch_size = solve_fitting(
+        solver, y, operator, seeds=seeds, on_step=shifted(on_step, 0, k * solver.steps), batch_size=batch_size
+    )
     if k == 1:
-        return Several(first, None, batch)
+        return Several(first, None, batch_size)
     drawn, pictures = first.images.clone(), [finish(first)]
     solver, noise = solver.varied(), None if solver.samples else noise
     where = _measured(solver, y, operator) if where is None and noise is not None else where
@@ -131,15 +133,15 @@ def solve_several(
     for i in range(1, k):
         own = [(seed + i * _STRIDE) % 2**48 for seed in seeds]
         again = y if noise is None else noise(y, rng=[torch.Generator().manual_seed(seed) for seed in own], where=where)
-        solution, batch = solve_fitting(
-            solver, again, operator, seeds=own, on_step=shifted(on_step, i * solver.steps, k * solver.steps), batch=batch
+        solution, batch_size = solve_fitting(
+            solver, again, operator, seeds=own, on_step=shifted(on_step, i * solver.steps, k * solver.steps), batch_size=batch_size
         )
         if len(y) and torch.equal(solution.images, first.images):
             raise ValueError(_ALIKE)
         drawn += solution.images
         pictures.append(finish(solution))
     answer = with_images(first, drawn / k, y, operator, solver.loss) if mean else first
-    return Several(answer, Samples(torch.stack(pictures, 1), around_first=not solver.samples), batch)
+    return Several(answer, Samples(torch.stack(pictures, 1), around_first=not solver.samples), batch_size)
 
 
 def _measured(solver: Solves, y: Measurements, operator: HasA | Callable[[Images], Measurements]) -> Tensor:

@@ -167,7 +167,7 @@ def test_our_operator_comes_back_as_itself() -> None:
     expected, found = solver(y, operator), solver(holey, physics)
     assert torch.equal(found.images, expected.images)
     assert torch.equal(found.residual, expected.residual)
-    torch.testing.assert_close(solve_fitting(solver, holey, physics, batch=1)[0].residual, expected.residual, atol=1e-5, rtol=0)
+    torch.testing.assert_close(solve_fitting(solver, holey, physics, batch_size=1)[0].residual, expected.residual, atol=1e-5, rtol=0)
     loud = Gaussian(0.1)
     several, own = (ps.solve_several(solver, y, given, 2, noise=loud) for given in (physics, operator))
     assert several.samples is not None

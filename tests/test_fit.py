@@ -38,7 +38,7 @@ def test_parts_that_fit_give_the_whole_answer(solver: Solver | Staged, limit: in
     known = random_mask(7, 1, 8, 8).known
     y = Mask(known).A(pictures(7, torch.float32))
     seeds = list(range(7))
-    solution, size = solve_fitting(solver, y, Heavy(known, limit), seeds=seeds, batch=batch)
+    solution, size = solve_fitting(solver, y, Heavy(known, limit), seeds=seeds, batch_size=batch)
     assert size == fitted
     assert difference(solution, solver(y, Mask(known), seeds=seeds)) < 1e-4
 
@@ -57,7 +57,7 @@ def test_the_size_that_fitted_is_where_the_next_batch_starts() -> None:
     _, size = solve_fitting(latent(), y, Heavy(known, 3, tried=tried))
     assert max(tried) == 6
     tried.clear()
-    solve_fitting(latent(), y, Heavy(known, 3, tried=tried), batch=size)
+    solve_fitting(latent(), y, Heavy(known, 3, tried=tried), batch_size=size)
     assert max(tried) == 3
 
 
@@ -98,7 +98,7 @@ def test_operators_of_others_cannot_be_parted() -> None:
     with pytest.raises(MemoryError, match=r"2 images do not fit.*cannot be parted"):
         solve_fitting(latent(), y, heavy)
     with pytest.raises(ValueError, match="not one of priorsolve's operators"):
-        solve_fitting(latent(), y, lambda x: x, batch=1)
+        solve_fitting(latent(), y, lambda x: x, batch_size=1)
     assert solve_fitting(latent(), y, lambda x: x)[1] == 2
     assert solve_fitting(latent(), y[:1], heavy)[0].images.shape == (1, 3, 8, 8)
 
@@ -107,29 +107,29 @@ def test_arguments_are_checked_before_parting() -> None:
     y, operator = pictures(3, torch.float32), random_mask(4, 1, 8, 8)
     for batch in (None, 2):
         with pytest.raises(ValueError, match="parameters for 4 images, got 3"):
-            solve_fitting(latent(), y, operator, batch=batch)
+            solve_fitting(latent(), y, operator, batch_size=batch)
     with pytest.raises(ValueError, match="2 seeds for 3"):
-        solve_fitting(latent(), y, random_mask(8, 8), seeds=[1, 2], batch=2)
+        solve_fitting(latent(), y, random_mask(8, 8), seeds=[1, 2], batch_size=2)
     wrong: Any
     for wrong in (0, 2.5, "2"):
-        with pytest.raises(ValueError, match=rf"^batch is {wrong!r}; it must be a whole number of at least 1$"):
-            solve_fitting(latent(), y, random_mask(8, 8), batch=wrong)
+        with pytest.raises(ValueError, match=rf"^batch_size is {wrong!r}; it must be a whole number of at least 1$"):
+            solve_fitting(latent(), y, random_mask(8, 8), batch_size=wrong)
 
 
 def test_progress_is_told_part_after_part() -> None:
     operator: Operator = random_mask(8, 8)
     seen: list[Step] = []
-    solve_fitting(latent(), operator.A(pictures(3, torch.float32)), operator, on_step=seen.append, batch=2)
+    solve_fitting(latent(), operator.A(pictures(3, torch.float32)), operator, on_step=seen.append, batch_size=2)
     assert [(step.index, len(step.misfit)) for step in seen] == [(0, 2), (10, 2), (12, 2), (0, 1), (10, 1), (12, 1)]
 
 
 def test_empty_batches_and_joining() -> None:
     operator = random_mask(8, 8)
     y = operator.A(pictures(3, torch.float32))
-    assert solve_fitting(latent(), y[:0], operator, batch=4)[0].images.shape == (0, 3, 8, 8)
+    assert solve_fitting(latent(), y[:0], operator, batch_size=4)[0].images.shape == (0, 3, 8, 8)
     none, size = solve_fitting(latent(), y[:0], operator)
     assert len(none) == 0
-    assert len(solve_fitting(latent(), y, operator, batch=size)[0]) == 3, "what fitted is where the next batch starts"
+    assert len(solve_fitting(latent(), y, operator, batch_size=size)[0]) == 3, "what fitted is where the next batch starts"
     whole = latent()(y, operator)
     assert difference(join([rows(whole, [0]), rows(whole, [1, 2])]), whole) == 0
     assert torch.equal(join([rows(whole, [0]), rows(whole, [1, 2])]).codes["z"], whole.codes["z"])

@@ -233,9 +233,9 @@ def test_the_size_that_fitted_is_remembered(tmp_path: Path, monkeypatch: pytest.
     module = sys.modules["priorsolve.sampling"]
     real = module.solve_fitting
 
-    def short_of_memory(*given: object, batch: int, **options: object) -> object:
-        asked.append(batch)
-        return real(*given, batch=min(batch, 2), **options)
+    def short_of_memory(*given: object, batch_size: int, **options: object) -> object:
+        asked.append(batch_size)
+        return real(*given, batch_size=min(batch_size, 2), **options)
 
     monkeypatch.setattr(module, "solve_fitting", short_of_memory)
     assert len(done(run.quick(), run.photos(tmp_path / "in", 5), tmp_path / "out", Options(batch_size=4))) == 5

@@ -48,7 +48,7 @@ def test_the_spread_of_randomized_solutions_is_the_estimators_own() -> None:
         where=operator.support(torch.ones(1, 3, 4, 4, dtype=torch.float64)),
         seeds=[3],
         finish=finish,
-        batch=8,
+        batch_size=8,
     )
     assert samples is not None
     W = (prior.decode(torch.eye(6, dtype=torch.float64)) - prior.decode(torch.zeros(1, 6, dtype=torch.float64))).flatten(1).T
@@ -78,7 +78,7 @@ def test_the_mean_of_the_posteriors_samples_is_the_best_estimate() -> None:
         where=operator.support(torch.ones(1, 3, 4, 4, dtype=torch.float64)),
         seeds=[3],
         finish=attrgetter("images"),
-        batch=8,
+        batch_size=8,
         mean=True,
     )
     assert samples is not None
@@ -103,7 +103,7 @@ def test_noise_is_not_drawn_again_for_samples_of_the_posterior() -> None:
     y = prior.decode(torch.randn(1, 6, generator=torch.Generator().manual_seed(5), dtype=torch.float64))
     solver = Langevin(prior, noise=sigma, steps=100, lr=0.1, candidates=1)
     _, samples, _ = solve_several(
-        solver, y, Identity(), count, noise=Gaussian(sigma), where=torch.ones_like(y), seeds=[3], finish=attrgetter("images"), batch=8
+        solver, y, Identity(), count, noise=Gaussian(sigma), where=torch.ones_like(y), seeds=[3], finish=attrgetter("images"), batch_size=8
     )
     assert samples is not None
     W = (prior.decode(torch.eye(6, dtype=torch.float64)) - prior.decode(torch.zeros(1, 6, dtype=torch.float64))).flatten(1).T
@@ -248,7 +248,7 @@ def test_solutions_that_are_all_one_are_refused() -> None:
     y = prior.decode(torch.zeros(1, 6, dtype=torch.float64))
     solver = Stubborn(prior, begin_at="centre", steps=2)
     with pytest.raises(ValueError, match="all solutions are one"):
-        solve_several(solver, y, Identity(), 2, noise=None, where=torch.ones_like(y), seeds=[3], finish=attrgetter("images"), batch=8)
+        solve_several(solver, y, Identity(), 2, noise=None, where=torch.ones_like(y), seeds=[3], finish=attrgetter("images"), batch_size=8)
 
 
 @pytest.mark.usefixtures("digiface64")

@@ -83,7 +83,7 @@ def solve_jobs(tools: Tools, jobs: Sequence[Job], on_step: OnStep | None, *, bat
         seeds=[job.seed for job in jobs],
         finish=finish,
         on_step=on_step,
-        batch=batch,
+        batch_size=batch,
         mean=tools.recipe.output.mean == "samples",
     )
     images, notes = finish(solution), [""] * len(jobs)

@@ -94,7 +94,7 @@ class Limits:
         codes = [self._prior.sample(1, generator_for(LIMITS, seed)) for seed in seeds]
         with torch.no_grad():  # one by one, since all may not fit
             y = torch.cat([operator.select(torch.tensor([i])).A(self._prior.decode(code)) for i, code in enumerate(codes)])
-        solution, _ = solve_fitting(self._solver, y, operator, seeds=seeds, batch=batch)
+        solution, _ = solve_fitting(self._solver, y, operator, seeds=seeds, batch_size=batch)
         found: list[float] = solution.residual.tolist()
         return found
 

@@ -26,7 +26,7 @@ def solve_fitting(
     seeds: Sequence[int] | None = None,
     start: Solution | None = None,
     on_step: OnStep | None = None,
-    batch: int | None = None,
+    batch_size: int | None = None,
 ) -> tuple[Solution, int]:
     """The solver's answer for all measurements, and how many fitted in memory at once: start the next batch with that.
 
@@ -36,17 +36,17 @@ def solve_fitting(
     Args:
         solver, y, operator, seeds, start: as in the solver's own call. Only operators of `priorsolve.operators` can be parted.
         on_step: told of one part after another, and of a part anew when it is tried again.
-        batch: the most to solve at once; left out, all of them.
+        batch_size: the most to solve at once; left out, all of them.
 
     Raises:
         MemoryError: a single measurement does not fit, or the operator cannot be parted.
-        ValueError: as the solver's own call, or the operator would have to be parted for `batch` and cannot be.
+        ValueError: as the solver's own call, or the operator would have to be parted for `batch_size` and cannot be.
     """
     must_be_measurements(y)
     operator = unwrapped(operator)
-    size = max(len(y), 1) if batch is None else batch
+    size = max(len(y), 1) if batch_size is None else batch_size
     if not is_whole(size) or size < 1:
-        raise ValueError(f"batch is {shown(batch)}; it must be a whole number of at least 1")
+        raise ValueError(f"batch_size is {shown(batch_size)}; it must be a whole number of at least 1")
     seeds = None if seeds is None else checked_seeds(seeds, len(y))
     start = None if start is None else checked_start(start, len(y), next(solver.prior.parameters()))
     parts: list[Solution] = []
