@@ -53,7 +53,7 @@ class Discs(ps.priors.Prior):
         return [self.painter]
 
     def _sample(self, n: int, rng: torch.Generator) -> Codes:
-        return torch.randn(n, 6, generator=rng)
+        return torch.randn(n, 6, generator=rng, device="cpu", dtype=torch.float32)
 
     def _decode(self, codes: Codes, space: str, label: Tensor | None, noise: str | Tensor) -> Images:
         if label is not None:

@@ -96,6 +96,8 @@ def test_a_default_device_changes_nothing(family: str, whose: torch.device) -> N
     operator = Downsample(2) @ mask
     y = operator.A(y)
     solvers: list[Make] = [every.latent, *every.TUNING.values(), lambda prior: Multicode(prior, codes=2, steps=2, candidates=3)]
+    if family == "dcgan":
+        solvers.append(lambda prior: Langevin(prior, noise=0.3, steps=2, candidates=2))
     here = [make(prior)(y, operator).images for make in solvers]
     with another_device(), DEVICE:
         there = copy.deepcopy(prior).to(whose), copy.deepcopy(operator).to(whose), y.to(whose)

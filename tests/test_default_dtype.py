@@ -13,7 +13,7 @@ from torch import Tensor
 from priorsolve.losses.lpips import LPIPS
 from priorsolve.operators.downsample import Downsample
 from priorsolve.priors import Prior, load_prior
-from priorsolve.solvers import Latent
+from priorsolve.solvers import Langevin, Latent
 
 
 @contextmanager
@@ -57,6 +57,15 @@ def same(found: Mapping[str, Tensor], before: Mapping[str, Tensor]) -> None:
     for key, value in found.items():
         assert value.dtype == torch.float32, key
         assert torch.equal(value, before[key]), key
+
+
+def test_samples_are_drawn_alike() -> None:
+    prior, A = made("dcgan"), Downsample(2)
+    y = A.A(prior.decode(prior.sample(1, torch.Generator().manual_seed(0))))
+    solver = Langevin(prior, noise=0.3, steps=3, candidates=2)
+    before = solver(y, A).images
+    with double_by_default():
+        assert torch.equal(solver(y, A).images, before)
 
 
 def test_lpips_answers_alike() -> None:

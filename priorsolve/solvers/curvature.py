@@ -31,7 +31,8 @@ def curvatures(function: Callable[[Tensor], Tensor], codes: Tensor, count: int) 
     product = _gram(function, codes)
     n = codes.shape[1:].numel()
     k = min(count, n)
-    spare = torch.randn(k, n, generator=torch.Generator().manual_seed(0)).to(codes)  # the same for every row
+    rng = torch.Generator().manual_seed(0)
+    spare = torch.randn(k, n, generator=rng, device="cpu", dtype=torch.float32).to(codes)  # the same for every row
     directions = codes.new_zeros(len(codes), n, k)
     products = torch.zeros_like(directions)
     vector = spare[0].expand(len(codes), n)

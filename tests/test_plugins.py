@@ -1,0 +1,33 @@
+"""Components from other packages, found by their entry points."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from priorsolve.command.catalogue import catalogue
+
+
+def installed(folder: Path, name: str, points: str, module: str = "") -> None:
+    """A package of that name with these entry points, as pip would leave it."""
+    info = folder / f"{name}-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(points)
+    if module:
+        (folder / f"{name}.py").write_text(module)
+
+
+def test_one_without_a_docstring_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed(tmp_path, "bare_plugin", "[priorsolve.operators]\nbare = bare_plugin:bare\n", "def bare(width: int = 3): ...\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert catalogue("operators")["bare"].strip() == "(width=3)"
+
+
+def test_one_that_does_not_load_hides_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed(tmp_path, "ghost_plugin", "[priorsolve.operators]\nghost = nowhere_to_be_found:X\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = catalogue("operators")
+    assert "does not load (nowhere_to_be_found:X)" in found["ghost"]
+    assert found["gray"].startswith("(weights")
