@@ -106,11 +106,8 @@ class Measured:
         sizes = torch.where(known, self.y.abs(), torch.nan).flatten(1).nanmedian(1).values
         dark = self._dark(known)
         if bool((dark | (sizes > _LARGE)).any()):
-            noise = (
-                uniform_hash(torch.zeros(1, dtype=torch.long, device=self.y.device), 0, math.prod(image_shape))
-                .view(1, *image_shape)
-                .to(self.y)
-            )
+            seed = torch.zeros(1, dtype=torch.long, device=self.y.device)
+            noise = uniform_hash(seed, 0, math.prod(image_shape)).view(1, *image_shape).to(self.y)
             with torch.no_grad():
                 made = self.target(torch.arange(self.count, device=self.y.device), 1).estimate(noise.repeat(self.count, 1, 1, 1)).flatten(1)
             largest, lowest = made.abs().amax(1), made.amin(1)
