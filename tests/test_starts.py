@@ -6,11 +6,13 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from prior_support import made
 from solvers_support import linear
+from torch import Tensor
 
 from priorsolve.operators import Identity
 from priorsolve.priors import Prior
-from priorsolve.solvers import Langevin, Latent, Solves, Tuned
+from priorsolve.solvers import Langevin, Latent, Layered, Multicode, Pulse, Solution, Solver, Solves, Tuned
 
 SOLVERS: dict[str, Callable[[Prior], Solves]] = {
     "latent": lambda prior: Latent(prior, steps=0),
@@ -27,3 +29,35 @@ def test_a_picture_drawn_to_test_a_solver_is_not_among_its_starts(solver: str, c
     prior = linear()
     y = prior.decode(prior.sample(count, torch.Generator().manual_seed(0)))
     assert float(SOLVERS[solver](prior)(y, Identity()).residual.min()) > 1e-5
+
+
+@pytest.mark.parametrize("candidates", [1, 3, 4, 5, 20])
+def test_passes_are_of_what_is_drawn(candidates: int) -> None:
+    dcgan, seen, started = made("dcgan"), [0], Latent(made("dcgan"), steps=1)
+
+    def counting(x: Tensor) -> Tensor:
+        seen[0] += len(x)
+        return x
+
+    def passed(solver: Solver, rows: int = 1, curvature: int = 0, start: Solution | None = None) -> int:
+        """But for the looks at the last step's pictures and at the answer, and at the picture whose curvature is asked."""
+        seen[0] = 0
+        solver(dcgan.decode(dcgan.sample(1, torch.Generator().manual_seed(1))) if solver.prior is dcgan else again, counting, start=start)
+        return seen[0] - rows - 1 - curvature
+
+    styled = made("stylegan2-skip")
+    again = styled.decode(styled.sample(1, torch.Generator().manual_seed(1)))
+    begun = started(dcgan.decode(dcgan.sample(1, torch.Generator().manual_seed(2))), Identity())
+    latent = Latent(dcgan, steps=3, candidates=candidates, restarts=4, halving=False)
+    assert latent.passes(3) == passed(latent, rows=4)
+    tuned = Tuned(dcgan, steps=2, candidates=candidates, restarts=2)
+    assert tuned.passes(2) == passed(tuned, rows=2)
+    multicode = Multicode(dcgan, steps=3, candidates=candidates, codes=4)
+    assert multicode.passes(3) == passed(multicode)
+    assert multicode.passes(3, started=True) == passed(multicode, start=begun)
+    langevin = Langevin(dcgan, noise=0.1, steps=3, candidates=candidates, directions=2)
+    assert langevin.passes(3) == passed(langevin, curvature=1)
+    for solver in (latent, tuned, langevin):
+        assert solver.passes(3, started=True) == 3
+    for other in (Pulse(styled, steps=3), Layered(dcgan, 1, steps=3)):
+        assert other.passes(3) == passed(other) == 3

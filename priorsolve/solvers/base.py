@@ -138,7 +138,8 @@ class Solver(ABC):
         One for each restart still followed at each step, forward and backward, and one for each sampled candidate, forward only: so that
         what a search costs does not depend on the machine. A pass is a picture: the several codes that multicode mixes into one count as
         one, though each goes through the layers before the mixing by itself. The pictures from which `begin_at: regressed` predicts are
-        drawn once for a prior and serve every photo ever after, so they are no photo's own and not counted.
+        drawn once for a prior and serve every photo ever after, so they are no photo's own and not counted; nor are the products by which
+        langevin finds its curvature.
         """
         return steps
 
@@ -202,7 +203,11 @@ class CodeSolver(Solver):
     candidates: int
 
     def passes(self, steps: int, *, started: bool = False) -> int:
-        return steps if started else max(self.candidates, 1) + steps
+        return steps if started else self.judged() + steps
+
+    def judged(self, best: int = 1) -> int:
+        """How many of the candidates are drawn to find the `best` of them: none where all are taken."""
+        return self.candidates if self.candidates > best else 0
 
     @property
     def code_space(self) -> str:

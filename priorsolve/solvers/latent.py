@@ -164,7 +164,7 @@ class Latent(CodeSolver):
     def passes(self, steps: int, *, started: bool = False) -> int:
         if started or self.begin_at != "sampled":
             return steps
-        total, rows, halvings = max(self.candidates, self.restarts), self.restarts, frozenset(self.halve_at)
+        total, rows, halvings = self.judged(self.restarts), self.restarts, frozenset(self.halve_at)
         for step in range(steps):
             total += rows
             rows = (rows + 1) // 2 if step in halvings else rows

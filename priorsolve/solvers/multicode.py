@@ -112,6 +112,9 @@ class Multicode(CodeSolver):
     def rules(self) -> Rules:
         return Rules(noise=self.noise, plateau=self.plateau)
 
+    def passes(self, steps: int, *, started: bool = False) -> int:
+        return self.judged(self.codes) + steps  # the others beside a start's code are sampled too
+
     def ready(self) -> Prior:
         return run_form(self.prior, crowded=self.codes >= _CROWD)
 

@@ -165,7 +165,7 @@ class Tuned(CodeSolver):
         return LeanAdam(self.beta1) if self.optimiser == "adam" else make_optimiser(self.optimiser, self.beta1)
 
     def passes(self, steps: int, *, started: bool = False) -> int:
-        return steps if started else max(self.candidates, self.restarts) + self.restarts * steps
+        return steps if started else self.judged(self.restarts) + self.restarts * steps
 
     def ready(self) -> Prior:
         return twin(self.prior, {})  # while it draws its tensors are exchanged, which no other thread must see
