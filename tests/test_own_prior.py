@@ -80,7 +80,10 @@ def test_what_no_solver_can_search_is_told_at_once() -> None:
         ValueError, match=r"is in training mode, where a picture depends on its neighbours or on chance; call prior.eval\(\)$"
     ):
         Latent(shaken)
-    Latent(shaken.eval())
+    solver = Latent(shaken.eval(), steps=2, candidates=4)
+    shaken.dropout.train()  # as a module that holds the network beside the prior does on .train()
+    with pytest.raises(ValueError, match=r"is in training mode, .*; call prior.eval\(\)$"):
+        solver(measured(), Identity())
 
 
 @pytest.mark.parametrize(

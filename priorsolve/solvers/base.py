@@ -12,7 +12,14 @@ from priorsolve.losses import Loss
 from priorsolve.priors.bank import bank_of
 from priorsolve.priors.base import Prior, singly
 from priorsolve.priors.kept import run_form
-from priorsolve.solvers.checks import checked_seeds, checked_start, must_be_as_annotated, must_be_callback, settle_mappings
+from priorsolve.solvers.checks import (
+    checked_seeds,
+    checked_start,
+    must_be_as_annotated,
+    must_be_callback,
+    must_be_searchable,
+    settle_mappings,
+)
 from priorsolve.solvers.loop import Loop, LoopSettings
 from priorsolve.solvers.optimisers import Adam, Optimiser
 from priorsolve.solvers.schedule import Schedule
@@ -167,9 +174,11 @@ class Solver(ABC):
             on_step: called at the start, after every 10 steps and at the end.
 
         Raises:
-            ValueError: the measurements do not fit the operator and the prior, or the seeds or the start do not fit the measurements.
+            ValueError: the measurements do not fit the operator and the prior, the seeds or the start do not fit the measurements, or the
+                prior can no longer be searched, such as in training mode.
         """
         must_be_callback(on_step)
+        must_be_searchable(self.prior)  # as it is now, whatever it was when the solver was made
         like = next(self.prior.parameters())
         # what the caller has around it is not meant for the search: `computing` says in what a network computes
         with torch.inference_mode(False), torch.no_grad(), torch.autocast(like.device.type, enabled=False), singly(self.amplifies):

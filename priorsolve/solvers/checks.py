@@ -40,7 +40,7 @@ def must_be_as_annotated(solver: Any) -> None:
             how = f"; load it first: load_prior({value!r})" if isinstance(value, str) else ", such as load_prior gives"
             raise ValueError(f"{field.name} is {shown(value)}; it must be a Prior{how}")
         if "Prior" in kinds:
-            _must_be_searchable(value)
+            must_be_searchable(value)
         if "Loss" in kinds:
             must_compare(value, field.name)
         if "float" in kinds:
@@ -51,7 +51,7 @@ def must_be_as_annotated(solver: Any) -> None:
             must_be_switch(value, field.name)
 
 
-def _must_be_searchable(prior: Prior) -> None:
+def must_be_searchable(prior: Prior) -> None:
     """Raises ValueError for a prior that cannot be searched: a picture must be its code's alone, and small steps must be told apart."""
     like = next(prior.parameters(), None)
     if like is None:

@@ -16,7 +16,15 @@ from priorsolve.operators.mask import Masking
 from priorsolve.priors.bank import Written, written
 from priorsolve.priors.base import Prior
 from priorsolve.solvers.chain import Chain
-from priorsolve.solvers.checks import checked_seeds, must_be_as_annotated, must_be_callback, must_be_one_of, must_be_positive, unwrapped
+from priorsolve.solvers.checks import (
+    checked_seeds,
+    must_be_as_annotated,
+    must_be_callback,
+    must_be_one_of,
+    must_be_positive,
+    must_be_searchable,
+    unwrapped,
+)
 from priorsolve.solvers.programs import Norm, estimated, inverted, value_range
 from priorsolve.solvers.solution import OnStep, Solution, Step
 from priorsolve.solvers.stopping import Stop
@@ -125,6 +133,7 @@ class Layerwise:
             ValueError: the operator is neither the identity nor a mask, too little is left to see, or there is a start.
         """
         must_be_callback(on_step)
+        must_be_searchable(self.prior)
         like = next(self.prior.parameters())
         with torch.autocast(like.device.type, enabled=False):  # in whose types nothing is exact
             return self._solved(y, operator, like, seeds, start, on_step)
