@@ -38,6 +38,10 @@ class Samples:
     around_first: bool = False
     """Whether the first is the answer, without noise drawn, that the others scatter around, and not one sample of many alike."""
 
+    def __repr__(self) -> str:
+        count, k, *shape = self.images.shape
+        return f"Samples({k} of each of {count} × {'×'.join(map(str, shape))}{'; the others around the first' if self.around_first else ''})"
+
     @property
     def spread(self) -> Tensor:
         """(B, H, W) the standard deviation of each pixel over the k pictures, root mean square of the channels."""

@@ -99,7 +99,7 @@ def test_several_solutions_by_a_name_of_the_library() -> None:
     y = mask.A(pictures(2))
     several = ps.solve_several(solver, y, mask, 3, noise=ps.noise.Gaussian(0.05))
     answer, samples, batch = several
-    assert (answer, samples, batch) == (several.answer, several.samples, several.batch)
+    assert (answer, samples, batch) == (several.answer, several.samples, several.batch_size)
     assert isinstance(samples, ps.Samples)
     assert samples.images.shape == (2, 3, 3, 8, 8)
     assert samples.spread.shape == (2, 8, 8)
@@ -119,3 +119,16 @@ def test_several_solutions_by_a_name_of_the_library() -> None:
             ps.solve_several(solver, y, mask, k)
     with pytest.raises(ValueError, match=r"^on_step is 'x'; give a function of a Step, or None$"):
         ps.solve_several(solver, y, mask, 2, on_step="x")  # type: ignore[arg-type]
+
+
+def test_several_solutions_are_told_in_a_line() -> None:
+    several = ps.solve_several(Latent(linear(), steps=2, restarts=1, candidates=2), pictures(2), Identity(), 3)
+    assert "samples=Samples(3 of each of 2 × 3×8×8; the others around the first)" in repr(several)
+    assert len(repr(several)) < 200
+
+
+def test_complex_measurements_are_told_the_way() -> None:
+    with pytest.raises(ValueError, match=r"give torch.view_as_real\(y\), and let the operator make the same$"):
+        Latent(linear(), steps=2)(torch.fft.fft2(pictures(2)), torch.fft.fft2)
+    found = Latent(linear(), steps=2)(torch.view_as_real(torch.fft.fft2(pictures(2))), lambda x: torch.view_as_real(torch.fft.fft2(x)))
+    assert len(found) == 2

@@ -181,7 +181,8 @@ def _made(A: Callable[[Images], Measurements], x: Images) -> Measurements:
     made = A(x)
     if not isinstance(made, Tensor) or made.is_complex():
         given = "complex numbers" if isinstance(made, Tensor) else f"a {type(made).__name__}"
-        raise ValueError(f"the operator makes {given} of images; it must make a real tensor of measurements (B, ...)")
+        way = ", such as torch.view_as_real gives" if isinstance(made, Tensor) else ""
+        raise ValueError(f"the operator makes {given} of images; it must make a real tensor of measurements (B, ...){way}")
     if made.shape[:1] != x.shape[:1]:
         raise ValueError(
             f"the operator makes measurements of shape {tuple(made.shape)} from images of shape {tuple(x.shape)}; "
