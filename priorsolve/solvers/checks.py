@@ -80,6 +80,7 @@ def must_be_measurements(y: Any) -> None:
         raise ValueError("expected measurements with values, got a tensor on the device meta, which holds none")
     if y.ndim < 2 or y.is_complex():
         one = "; for one number per image give y[:, None]" if y.ndim == 1 else ""
+        one = "; give torch.view_as_real(y), and let the operator make the same" if y.is_complex() else one
         raise ValueError(f"expected real measurements of shape (B, ...), got {y.dtype} of shape {tuple(y.shape)}{one}")
     if not y.is_floating_point():
         raise ValueError(f"expected float measurements, got {y.dtype}; pictures are in [0, 1], so divide 8-bit values by 255")
