@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from priorsolve.command.catalogue import catalogue
+from priorsolve.recipe.components import arguments
 
 
 def installed(folder: Path, name: str, points: str, module: str = "") -> None:
@@ -31,3 +32,13 @@ def test_one_that_does_not_load_hides_no_other(tmp_path: Path, monkeypatch: pyte
     found = catalogue("operators")
     assert "does not load (nowhere_to_be_found:X)" in found["ghost"]
     assert found["gray"].startswith("(weights")
+
+
+def test_a_loss_where_its_maker_should_be_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = "def plain(e, y, where):\n    return (e - y).abs().flatten(1).mean(1)\n\ndef made():\n    return plain\n"
+    installed(tmp_path, "loss_plugin", "[priorsolve.losses]\nplain = loss_plugin:plain\nmade = loss_plugin:made\n", module)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ValueError, match="^the loss 'plain' is a loss itself; its entry point must name a class, or a function that returns"):
+        arguments("losses", "plain")
+    assert set(arguments("losses", "made").model_fields) == {"weight"}
+    assert "is a loss itself" in catalogue("losses")["plain"]

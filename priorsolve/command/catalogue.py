@@ -31,10 +31,9 @@ def catalogue(what: str) -> dict[str, str]:
 
 def _signature(kind: Kind, name: str) -> str:
     try:
-        factory = component(kind, name)
+        factory, fields = component(kind, name), arguments(kind, name).model_fields
     except ValueError as error:  # a plugin that does not load hides no other
         return str(error)
-    fields = arguments(kind, name).model_fields
     given = ", ".join(key if field.is_required() else f"{key}={field.default!r}" for key, field in fields.items())
     summary = next(iter((inspect.getdoc(factory) or "").splitlines()), "")
     return f"({given})  {summary}"

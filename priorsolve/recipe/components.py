@@ -37,11 +37,17 @@ class RecipeError(ValueError):
 
 @cache
 def arguments(kind: Kind, name: str) -> type[BaseModel]:
-    """What the component takes from a recipe, as a model that refuses anything else. Raises ValueError for an unknown name."""
+    """What the component takes from a recipe, as a model that refuses anything else.
+
+    Raises ValueError for an unknown name, and for a plugin's loss that takes an estimate in place of settings.
+    """
     factory = component(kind, name)
     hints = _hints(kind, name)
     fields: dict[str, Any] = {}
-    for key, parameter in inspect.signature(factory).parameters.items():
+    parameters = inspect.signature(factory).parameters
+    if kind == "losses" and inspect.isfunction(factory) and sum(p.default is p.empty for p in parameters.values()) == 3:
+        raise ValueError(f"the loss {name!r} is a loss itself; its entry point must name a class, or a function that returns the loss")
+    for key, parameter in parameters.items():
         if key not in SUPPLIED[kind] and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             default = ... if parameter.default is parameter.empty else _plain(parameter.default)
             fields[key] = (_recipe_type(hints.get(key, Any)), default)
