@@ -8,7 +8,7 @@ import pytest
 import torch
 from prior_support import made
 
-from priorsolve.operators import Downsample, Identity
+from priorsolve.operators import JPEG, Downsample, Identity
 from priorsolve.priors.base import Noise, Prior, singly
 from priorsolve.solvers import Latent, Layered, Multicode, Staged
 from priorsolve.solvers.base import Solves
@@ -70,6 +70,17 @@ def test_lbfgs_gives_a_photo_the_same_answer_in_any_batch(name: str, kind: str) 
     together = solver(y, operator).images
     for part in ([2], [0, 1]):
         assert torch.equal(solver(y[part], operator).images, together[part])
+
+
+def test_of_style_priors_a_photo_has_the_same_answer_through_jpeg_too() -> None:
+    """What rounds a mapped code otherwise soon is another picture, since the gradient of JPEG's rounding jumps."""
+    prior, operator = made("stylegan2-skip"), JPEG(30) @ Identity()
+    solver = Multicode(prior, codes=3, steps=12, candidates=4)
+    pictures = prior.decode(prior.sample(3, torch.Generator().manual_seed(1)))
+    y = operator.A((0.5 * pictures + 0.5 * torch.rand(pictures.shape, generator=torch.Generator().manual_seed(1))).clamp(0, 1))
+    together = solver(y, operator, seeds=[3, 4, 5]).images
+    for i in range(3):
+        assert torch.equal(solver(y[i : i + 1], operator, seeds=[3 + i]).images[0], together[i])
 
 
 def test_only_what_leads_to_lbfgs_is_drawn_singly(monkeypatch: pytest.MonkeyPatch) -> None:

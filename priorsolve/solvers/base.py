@@ -9,6 +9,8 @@ from typing import Literal, Protocol, runtime_checkable
 import torch
 
 from priorsolve.losses import Loss
+from priorsolve.operators.base import Operator, factors
+from priorsolve.operators.jpeg import JPEG
 from priorsolve.priors.bank import bank_of
 from priorsolve.priors.base import Prior, singly
 from priorsolve.priors.kept import run_form
@@ -19,6 +21,7 @@ from priorsolve.solvers.checks import (
     must_be_callback,
     must_be_searchable,
     settle_mappings,
+    unwrapped,
 )
 from priorsolve.solvers.loop import Loop, LoopSettings
 from priorsolve.solvers.optimisers import Adam, Optimiser
@@ -181,7 +184,8 @@ class Solver(ABC):
         must_be_searchable(self.prior)  # as it is now, whatever it was when the solver was made
         like = next(self.prior.parameters())
         # what the caller has around it is not meant for the search: `computing` says in what a network computes
-        with torch.inference_mode(False), torch.no_grad(), torch.autocast(like.device.type, enabled=False), singly(self.amplifies):
+        alone = singly(self.amplifies or (_jumps(operator) and self.prior.row_by_row))  # where rows are drawn so anyway, maps are too
+        with torch.inference_mode(False), torch.no_grad(), torch.autocast(like.device.type, enabled=False), alone:
             prior = self.ready()
             measured = Measured(y, operator, tuple(prior.image_shape), like=like)
             seeds = checked_seeds([self.seed] * measured.count if seeds is None else seeds, measured.count)
@@ -203,6 +207,12 @@ class Solver(ABC):
         """The step after which the last `polish` of all are taken; beyond the end where there are none."""
         last = round(polish * self.steps)
         return self.steps - last if last else self.steps + 1
+
+
+def _jumps(operator: HasA | Callable[[Images], Measurements]) -> bool:
+    """Whether its gradient jumps where a number is halfway between two steps, so that what is rounded otherwise soon is another picture."""
+    operator = unwrapped(operator)
+    return isinstance(operator, Operator) and any(isinstance(part, JPEG) for part in factors(operator))
 
 
 class CodeSolver(Solver):
