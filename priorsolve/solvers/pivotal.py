@@ -47,8 +47,8 @@ class Pivotal(Solver):
         beta1: Adam's first decay rate.
         stop_at: an image stops once its loss (locality included) is at or below this; 0.06 was published for LPIPS.
         locality: weight of keeping pictures of nearby codes as the prior draws them; 0 leaves it out, which nearly halves the time.
-        distance: how far from the pivot those codes are, over all layers' styles, towards codes sampled with ψ = 0.5, one a step; their
-            pictures have no noise maps.
+        distance: how far from the pivot those codes are, over all layers' styles, towards one of 256 codes sampled with ψ = 0.5
+            at each step; their pictures have no noise maps.
         locality_loss: compares those pictures.
         total_variation: as in `latent`.
         noise, plateau: as in `latent`.
