@@ -26,6 +26,11 @@ REFINEMENTS = 2
 """Solutions of the balanced system: the second, of what the first left, finds what rounding hid in directions that A hardly sees.
 They share an item's steps, so that it is looked for only where the first was found."""
 
+RUNAWAY = 1e3
+"""Over the damping: an item's `‖gradient‖²` over its least so far, beyond which it is lost. It cannot exceed `1 + ‖A‖²/damping` but by
+rounding: where convolutions are rounded so coarsely (a GPU's TF32) that Aᵀ is not quite A's transpose, steps lead away once the answer
+is found. Undamped nothing bounds it, and in float32 it was seen to come back from 5e6."""
+
 
 def least_squares(A: Map, A_adjoint: Map, y: Tensor, *, steps: int = 1000) -> Tensor:
     """The shortest `x` that minimises `‖A x − y‖²`, for each item of the batch by itself.
@@ -114,20 +119,22 @@ def _damped(A: Map, A_adjoint: Map, y: Tensor, *, damping: float, steps: int) ->
 
     right = torch.cat([y.flatten(1), torch.zeros_like(A_adjoint(y)).flatten(1)], 1)
     each, floor = torch.full((len(y),), steps, device=y.device), _size(A_adjoint(y)) * (64 * torch.finfo(y.dtype).eps) ** 2
-    return _cgls(taller, taller_adjoint, right, each, floor)[0]
+    return _cgls(taller, taller_adjoint, right, each, floor, runaway=RUNAWAY / damping)[0]
 
 
-def _cgls(A: Map, A_adjoint: Map, y: Tensor, left: Tensor, floor: Tensor) -> tuple[Tensor, Tensor]:
+def _cgls(A: Map, A_adjoint: Map, y: Tensor, left: Tensor, floor: Tensor, *, runaway: float = math.inf) -> tuple[Tensor, Tensor]:
     """CGLS, and how many steps of each item are left then of the `left` it may take.
 
-    An item stops moving when `‖Aᵀ(y − A x)‖²` has fallen to its `floor`, whatever the others do.
+    An item stops moving when `‖Aᵀ(y − A x)‖²` has fallen to its `floor`, whatever the others do. Beyond `runaway` times its least so
+    far it stops too, and the answer is where that was.
     """
     residual = y.clone()
     gradient = A_adjoint(residual)
     size = _size(gradient)
     x, direction = _times(0 * size, torch.ones_like(gradient)), gradient  # all NaN where anything of y is: no step would say so
+    best, least = x, size
     for step in itertools.count():
-        moving = (size > floor) & (left > 0)
+        moving = (size > floor) & (left > 0) & (size <= runaway * least)
         if step % 10 == 0 and not bool(moving.any()):
             break
         left = left - moving.to(left)
@@ -137,8 +144,10 @@ def _cgls(A: Map, A_adjoint: Map, y: Tensor, left: Tensor, floor: Tensor) -> tup
         residual = residual - _times(length, image)
         gradient = A_adjoint(residual)
         previous, size = size, _size(gradient)
+        better = size < least
+        best, least = _where(better, x, best), torch.where(better, size, least)
         direction = gradient + _times(_safe_divide(size, previous), direction)
-    return x, left
+    return _where(size <= runaway * least, x, best), left  # of NaN neither is true
 
 
 def _balance(A: Map, A_adjoint: Map, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -163,6 +172,11 @@ def _balance(A: Map, A_adjoint: Map, y: Tensor) -> tuple[Tensor, Tensor]:
 
 def _size(a: Tensor) -> Tensor:
     return (a * a).flatten(1).sum(1)
+
+
+def _where(chosen: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """For each item `a` where it is chosen, else `b`."""
+    return torch.where(chosen.view(-1, *[1] * (a.ndim - 1)), a, b)
 
 
 def _times(scale: Tensor, x: Tensor) -> Tensor:
