@@ -93,7 +93,7 @@ class Operator(nn.Module, ABC):
 
     def _check_float(self, batch: Tensor, what: str) -> None:
         if not isinstance(batch, Tensor):
-            raise ValueError(f"{self}: expected {what} as a float tensor, got a {type(batch).__name__}")
+            raise ValueError(f"{self}: expected {what} as a float tensor, got an object of type {type(batch).__name__}")
         if not batch.is_floating_point():
             raise ValueError(f"{self}: expected float {what}, got {batch.dtype}; pictures are in [0, 1], so divide 8-bit values by 255")
 
@@ -124,6 +124,11 @@ class LinearOperator(Operator, ABC):
     def _A_dagger(self, y: Measurements) -> Images:
         """The pseudo-inverse: the shortest least-squares solution, by conjugate gradients unless a leaf knows better."""
         return least_squares(self._A, self._A_adjoint, y)
+
+    @property
+    def iterates(self) -> bool:
+        """Whether A† is by conjugate gradients, which may end before they are there."""
+        return type(self)._A_dagger is LinearOperator._A_dagger
 
     @property
     def grey(self) -> bool:
@@ -263,6 +268,10 @@ class ComposedLinear(_Composition, LinearOperator):
         return super()._A_dagger(y)
 
     @property
+    def iterates(self) -> bool:
+        return True
+
+    @property
     def grey(self) -> bool:
         return any(part.grey for part in self._linear())
 
@@ -284,7 +293,7 @@ def compose(operators: Sequence[Operator]) -> Operator:
         raise ValueError(f"compose: operators is {shown(operators)}; give a list of operators, first damage first")
     for operator in operators:
         if not isinstance(operator, Operator):
-            kind = f"the class {operator.__name__}" if isinstance(operator, type) else f"a {type(operator).__name__}"
+            kind = shown(operator) if isinstance(operator, type) else f"an object of type {type(operator).__name__}"
             raise ValueError(
                 f"{kind} is not one of priorsolve's operators and cannot be composed with them; "
                 "give the solver a function, such as lambda x: A.A(B.A(x))"

@@ -43,10 +43,11 @@ class Masking(LinearOperator, ABC):
 
 
 class Mask(Masking):
-    """Inpainting with a mask at hand. `known` is 1 where a pixel is known and 0 in the hole; values between are soft edges.
+    """Inpainting with a mask at hand; boxes, strokes and files: `Holes`, which recipes call `mask`.
 
-    `known` is (H, W), (1|C, H, W), or (B, 1|C, H, W) for one mask per image; a batch of one serves any number of images.
-    It may be boolean or of any number type, and is copied.
+    `known` is 1 where a pixel is known and 0 in the hole; values between are soft edges. It is (H, W), (1|C, H, W), or
+    (B, 1|C, H, W) for one mask per image; a batch of one serves any number of images. It may be boolean or of any number type, and
+    is copied.
 
     y = m·x          Aᵀ y = m·y          A† y = y / m where m > 0, else 0
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias, final
 
 import torch
@@ -27,7 +28,7 @@ class Noise(ABC):
     """Makes measurements (B, ...) noisy. Immutable.
 
     Randomness is drawn on the CPU and in one precision, image by image, so that it is the same wherever `y` lies and of whatever type.
-    A leaf supplies `_noisy` (one image) and `rms`.
+    A leaf is a frozen dataclass and supplies `_noisy` (one image) and `rms`.
     """
 
     def __call__(self, y: Measurements, *, rng: Generators, where: Tensor | None = None) -> Measurements:
@@ -40,7 +41,7 @@ class Noise(ABC):
             ValueError: `y` is no float tensor, or there is not one generator per image.
         """
         if not isinstance(y, Tensor) or not y.is_floating_point():
-            given = y.dtype if isinstance(y, Tensor) else f"a {type(y).__name__}"
+            given = y.dtype if isinstance(y, Tensor) else f"an object of type {type(y).__name__}"
             raise ValueError(f"{self}: expected measurements as a float tensor, got {given}; pictures are in [0, 1]")
         several = [rng] if isinstance(rng, Generator) else list(rng) if isinstance(rng, Iterable) else [rng]
         if not all(isinstance(each, Generator) for each in several):
@@ -60,9 +61,6 @@ class Noise(ABC):
     def rms(self, y: Measurements, where: Tensor | None = None) -> PerImage | None:
         """The root mean square to expect of the noise where something was measured, (B,); None if that cannot be said of `y` alone."""
 
-    @abstractmethod
-    def __repr__(self) -> str: ...
-
 
 def must_be_noise(noise: object, who: str, way: str = "") -> None:
     """Raises ValueError, with a further way out, unless it is a noise, or None."""
@@ -71,15 +69,17 @@ def must_be_noise(noise: object, who: str, way: str = "") -> None:
 
 
 @final
+@dataclass(frozen=True)
 class Gaussian(Noise):
     """`y + sigma·n` with n from a standard normal. `sigma` ≥ 0 is in units of the measurement: 0.02 is 5 of 255 grey levels."""
 
-    def __init__(self, sigma: float) -> None:
-        if not is_number(sigma) or not 0 <= sigma < float("inf"):
+    sigma: float
+
+    def __post_init__(self) -> None:
+        if not is_number(self.sigma) or not 0 <= self.sigma < float("inf"):
             raise ValueError(
-                f"Gaussian: sigma must be at least 0, got {shown(sigma)}; pictures run from 0 to 1, so divide grey levels by 255"
+                f"Gaussian: sigma must be at least 0, got {shown(self.sigma)}; pictures run from 0 to 1, so divide grey levels by 255"
             )
-        self.sigma: float = sigma
 
     def _noisy(self, y: Tensor, rng: Generator) -> Tensor:
         return y + self.sigma * torch.randn(y.shape, generator=rng, device="cpu", dtype=torch.float32).to(y)
@@ -87,17 +87,16 @@ class Gaussian(Noise):
     def rms(self, y: Measurements, where: Tensor | None = None) -> PerImage:
         return y.new_full((len(y),), self.sigma)
 
-    def __repr__(self) -> str:
-        return f"Gaussian(sigma={self.sigma})"
-
 
 @final
+@dataclass(frozen=True)
 class Poisson(Noise):
     """`Poisson(peak·max(y, 0)) / peak`: light counted photon by photon, `peak` > 0 of them at value 1. Its variance is y / peak."""
 
-    def __init__(self, peak: float) -> None:
-        check_photons("Poisson", peak)
-        self.peak: float = peak
+    peak: float
+
+    def __post_init__(self) -> None:
+        check_photons("Poisson", self.peak)
 
     def _noisy(self, y: Tensor, rng: Generator) -> Tensor:
         return (_counted(self, y, self.peak, rng) / self.peak).to(y)
@@ -105,18 +104,17 @@ class Poisson(Noise):
     def rms(self, y: Measurements, where: Tensor | None = None) -> PerImage:
         return (_mean(y.clamp_min(0), where) / self.peak).sqrt()
 
-    def __repr__(self) -> str:
-        return f"Poisson(peak={self.peak})"
-
 
 @final
+@dataclass(frozen=True)
 class SaltPepper(Noise):
     """Each value is lost with probability `amount` (0 to 1) and reads 0 or 1, as likely either way."""
 
-    def __init__(self, amount: float) -> None:
-        if not is_number(amount) or not 0 <= amount <= 1:
-            raise ValueError(f"SaltPepper: amount is the fraction of values lost, 0 to 1, got {shown(amount)}; {_SHARE}")
-        self.amount: float = amount
+    amount: float
+
+    def __post_init__(self) -> None:
+        if not is_number(self.amount) or not 0 <= self.amount <= 1:
+            raise ValueError(f"SaltPepper: amount is the fraction of values lost, 0 to 1, got {shown(self.amount)}; {_SHARE}")
 
     def _noisy(self, y: Tensor, rng: Generator) -> Tensor:
         u = torch.rand(y.shape, generator=rng, device="cpu", dtype=torch.float32).to(y.device)
@@ -125,11 +123,9 @@ class SaltPepper(Noise):
     def rms(self, y: Measurements, where: Tensor | None = None) -> None:
         return None
 
-    def __repr__(self) -> str:
-        return f"SaltPepper(amount={self.amount})"
-
 
 @final
+@dataclass(frozen=True)
 class Photons(Noise):
     """`clamp(b · Poisson(peak·y) / peak)` to [0, 1]: light counted photon by photon, and pixels that are dead, b = 0, in every channel.
 
@@ -138,9 +134,11 @@ class Photons(Noise):
     Source: Poirier-Ginter & Lalonde, "Robust Unsupervised StyleGAN Image Restoration", CVPR 2023, benchmark.
     """
 
-    def __init__(self, peak: float, dead: float = 0.0) -> None:
-        check_photons("Photons", peak, dead)
-        self.peak, self.dead = peak, dead
+    peak: float
+    dead: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_photons("Photons", self.peak, self.dead)
 
     def _noisy(self, y: Tensor, rng: Generator) -> Tensor:
         counted = _counted(self, y, self.peak, rng) / self.peak
@@ -150,18 +148,18 @@ class Photons(Noise):
     def rms(self, y: Measurements, where: Tensor | None = None) -> None:
         return None
 
-    def __repr__(self) -> str:
-        return f"Photons(peak={self.peak}, dead={self.dead})"
-
 
 @final
+@dataclass(frozen=True)
 class Chain(Noise):
     """Several noises, one after the other: `Chain([Poisson(100), Gaussian(0.01)])` is a camera's. None at all is no noise."""
 
-    def __init__(self, noises: Sequence[Noise]) -> None:
-        if not isinstance(noises, Sequence) or not all(isinstance(noise, Noise) for noise in noises):
-            raise ValueError(f"Chain: noises is {shown(noises)}; give a list of noises, such as [Poisson(100), Gaussian(0.01)]")
-        self.noises = tuple(noises)
+    noises: Sequence[Noise]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.noises, Sequence) or not all(isinstance(noise, Noise) for noise in self.noises):
+            raise ValueError(f"Chain: noises is {shown(self.noises)}; give a list of noises, such as [Poisson(100), Gaussian(0.01)]")
+        object.__setattr__(self, "noises", tuple(self.noises))  # the caller's list may change
 
     def _noisy(self, y: Tensor, rng: Generator) -> Tensor:
         for noise in self.noises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import FrozenInstanceError
 
 import pytest
 import torch
@@ -100,6 +101,14 @@ def test_no_noise_is_no_noise() -> None:
     assert torch.equal(rms, torch.zeros(3))
 
 
+@every
+def test_it_stays_as_it_was_made(noise: Noise) -> None:
+    for name, value in vars(noise).items():
+        with pytest.raises(FrozenInstanceError):
+            setattr(noise, name, -1)
+        assert vars(noise)[name] == value
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -120,7 +129,7 @@ def test_no_noise_is_no_noise() -> None:
         (lambda: Gaussian(0.1)(ramp(3), rng=0), r"^Gaussian\(sigma=0.1\): rng is 0; give torch.Generator"),  # type: ignore[arg-type]
         (lambda: Gaussian(0.1)(ramp(2), rng=[1, 2]), r"rng is \[1, 2\]; give torch.Generator"),  # type: ignore[list-item]
         (lambda: Gaussian(0.1)((255 * ramp(3)).byte(), rng=rng()), r"as a float tensor, got torch.uint8; pictures are in \[0, 1\]$"),
-        (lambda: Gaussian(0.1)(ramp(3).numpy(), rng=rng()), "as a float tensor, got a ndarray"),  # type: ignore[arg-type]
+        (lambda: Gaussian(0.1)(ramp(3).numpy(), rng=rng()), "as a float tensor, got an object of type ndarray"),  # type: ignore[arg-type]
     ],
 )
 def test_errors(make: Callable[[], object], message: str) -> None:

@@ -7,7 +7,9 @@ from pathlib import Path
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 import run_support as run
+import torch
 
+from priorsolve.recipe.build import build_operators
 from priorsolve.recipe.components import RecipeError
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.recipe.schema import recipe_schema
@@ -79,6 +81,18 @@ def test_wrong_words_in_their_line(tmp_path: Path, old: str, new: str, error: st
 def test_what_is_no_mapping(given: object) -> None:
     with pytest.raises(RecipeError, match="a recipe is a mapping"):
         Recipe.parse(given)
+
+
+@pytest.mark.parametrize("sensing", ["gaussian_sensing", "fast_sensing"])
+@pytest.mark.parametrize(
+    "mask", [{"mask": {"boxes": [[0.25, 0.2, 0.5, 0.75]]}}, {"mask": {"pixels": 0.3, "seed": "{seed}"}}, {"lines": {"count": 2}}]
+)
+@pytest.mark.parametrize("frame", ["center", "tiles"])
+def test_a_mask_of_what_is_no_picture(sensing: str, mask: dict[str, object], frame: str) -> None:
+    """It ended in a traceback, or a mask for each photo passed its check and failed with every photo."""
+    recipe = run.quick(operator=[{sensing: {"m": 20}}, mask], frame=frame)
+    with pytest.raises(RecipeError, match=r"^operator\[1\]: (mask|lines): expected images of shape \(B, C, H, W\), got \(B, 20\)"):
+        build_operators(recipe, (3, 8, 8), torch.device("cpu"), torch.float32)
 
 
 def test_what_is_no_file(tmp_path: Path) -> None:

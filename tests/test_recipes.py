@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+import run_support as run
 from PIL import Image
 
 from priorsolve.command.checks import check_recipe
 from priorsolve.data import samples
+from priorsolve.operators import GaussianSensing, Gray, gaussian_blur
+from priorsolve.operators.base import LinearOperator, Operator
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.recipe.sources import builtin_recipes
 from priorsolve.run.restoration import Options, restore
+from priorsolve.types import Images, Measurements, Shape
 
 TASKS = sorted(name for name in builtin_recipes() if "/" not in name)  # presets name priors of their own: see test_presets.py
 
@@ -22,6 +27,64 @@ TASKS = sorted(name for name in builtin_recipes() if "/" not in name)  # presets
 def test_it_passes_its_check(name: str) -> None:
     facts, passed = check_recipe(Recipe.load(name))
     assert passed, facts
+
+
+class Off(LinearOperator):
+    """Its A† is off by a constant factor."""
+
+    def out_shape(self, in_shape: Shape) -> Shape:
+        return in_shape
+
+    def in_shape(self, out_shape: Shape) -> Shape:
+        return out_shape
+
+    def _A(self, x: Images) -> Measurements:
+        return 1.00008 * x
+
+    def _A_adjoint(self, y: Measurements) -> Images:
+        return 1.00008 * y
+
+    def _A_dagger(self, y: Measurements) -> Images:
+        return 1.00008 * y
+
+
+class ByGradients(Off):
+    iterates = True
+
+
+@pytest.mark.parametrize(
+    ("operator", "said"),
+    [(Off(), "BROKEN (off by 1.6e-04)"), (ByGradients(), "holds (off by 1.6e-04, of 2e-04 that conjugate gradients may leave)")],
+)
+def test_only_conjugate_gradients_may_leave_more(monkeypatch: pytest.MonkeyPatch, operator: Operator, said: str) -> None:
+    """README's own `--set operator.gaussian_blur.sigma=1.5` was told broken."""
+    monkeypatch.setattr("priorsolve.command.checks.build_operators", lambda *_: (Parts(operator), Parts(operator)))
+    facts, passed = check_recipe(run.quick())
+    assert facts["law: A A† A = A"] == said
+    assert passed == said.startswith("holds")
+
+
+def test_which_pseudo_inverses_are_by_conjugate_gradients() -> None:
+    assert gaussian_blur(1.5).iterates
+    assert (Gray() @ gaussian_blur(1.5, "circular")).iterates
+    assert GaussianSensing(m=5).iterates
+    assert not gaussian_blur(1.5, "circular").iterates
+    assert not Gray().iterates
+
+
+@dataclass(frozen=True)
+class Parts:
+    operator: Operator
+    out_shape: Shape = (3, 64, 64)
+    vary: bool = False
+
+    def check_followed(self) -> None: ...
+
+    def of(self, stem: str, seed: int) -> list[Operator]:
+        return [self.operator]
+
+    def join(self, photos: list[list[Operator]]) -> Operator:
+        return photos[0][0]
 
 
 @pytest.mark.usefixtures("ffhq128")

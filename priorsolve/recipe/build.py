@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 
 from priorsolve.framing import DetectorError, load_detector
-from priorsolve.operators.base import LinearOperator, Operator, compose
+from priorsolve.operators.base import LinearOperator, Operator, compose, shape_text
 from priorsolve.operators.holes import Holes
 from priorsolve.operators.mask import Masking, join_masks
 from priorsolve.operators.noise import Chain, Noise
@@ -162,6 +162,8 @@ class Operators:
         shape = image_shape
         for index, spec in enumerate(self._specs):
             self._shapes.append(shape)
+            if self._is_mask(spec):
+                self._must_be_picture(shape, index)
             if self._framed and self._is_mask(spec):
                 self._fixed.append(None)  # its holes lie in the photo, another part of which each frame shows
             elif is_per_photo(spec):
@@ -264,6 +266,12 @@ class Operators:
         if not self._is_mask(spec):
             (name,) = spec
             raise RecipeError(f"{self._key}[{index}].{name}: only a mask can differ from photo to photo; leave {{stem}} and {{seed}} out")
+
+    def _must_be_picture(self, shape: Shape, index: int) -> None:
+        if len(shape) != 3:
+            (name,) = self._specs[index]
+            given = shape_text(shape)
+            raise RecipeError(f"{self._key}[{index}]: {name}: expected images of shape (B, C, H, W), got {given}; list it earlier")
 
     def _is_mask(self, spec: dict[str, dict[str, object]]) -> bool:
         (name,) = spec
