@@ -110,8 +110,15 @@ def test_a_function_may_change_the_pictures_it_is_given(restarts: int) -> None:
 
 
 def test_masks_by_themselves_are_solved_as_ever() -> None:
-    y, mask = pictures(2), random_mask(2, 1, 8, 8)
-    assert Latent(linear(), steps=2)(mask.A(y), mask).images.shape == y.shape
+    solver, y, mask = Latent(linear(), steps=5), pictures(2), random_mask(2, 1, 8, 8)
+    both = solver(mask.A(y), mask)
+    for i in range(2):
+        own = mask.select(torch.tensor([i]))
+        alone = solver(own.A(y[i : i + 1]), own)
+        torch.testing.assert_close(both.images[i : i + 1], alone.images)
+        torch.testing.assert_close(both.residual[i : i + 1], alone.residual)
+    crossed = solver(mask.A(y), mask.select(torch.tensor([1, 0])))
+    assert (crossed.images - both.images).abs().amax((1, 2, 3)).min() > 1e-3
 
 
 class Holder:

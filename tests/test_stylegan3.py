@@ -114,7 +114,12 @@ def test_published_sizes_are_none_too_large(side: int) -> None:
     way = [min(i / 12, 1) for i in range(15)]
     stopbands = [2**2.1 * (side / 2 * 2**0.3 / 2**2.1) ** part for part in way]
     sizes = [2 ** math.ceil(math.log2(min(2 * stopband, side))) + 20 for stopband in stopbands][:-2] + [side] * 2
-    plan_of([f"L{i}_{size}_8" for i, size in enumerate(sizes)], {})
+    names = [f"L{i}_{size}_8" for i, size in enumerate(sizes)]
+    waves, plans = plan_of(names, {})
+    assert [plan.name for plan in plans] == names
+    assert [plan.out_size for plan in plans] == sizes
+    assert [plan.in_size for plan in plans] == [waves["size"], *sizes[:-1]]
+    assert waves["size"] == 36
 
 
 @pytest.mark.parametrize(("large", "factor", "dense"), [(200, 1, 400), (52, 4, 208), (20, 16, 320)])
