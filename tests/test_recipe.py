@@ -9,12 +9,14 @@ import pytest
 import run_support as run
 import torch
 
+from priorsolve.command.checks import check_recipe
 from priorsolve.recipe.build import build_operators
 from priorsolve.recipe.components import RecipeError
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.recipe.schema import recipe_schema
 from priorsolve.recipe.sources import builtin_recipes
 from priorsolve.recipe.yamlfile import parse
+from priorsolve.run.restoration import Options, equip
 
 GOOD = {"operator": "gray", "prior": "digiface64", "solver": "latent"}
 
@@ -81,6 +83,28 @@ def test_wrong_words_in_their_line(tmp_path: Path, old: str, new: str, error: st
 def test_what_is_no_mapping(given: object) -> None:
     with pytest.raises(RecipeError, match="a recipe is a mapping"):
         Recipe.parse(given)
+
+
+QUICK: dict[str, object] = {"steps": 2, "candidates": 2, "restarts": 1}
+
+
+@pytest.mark.parametrize(
+    ("operator", "solver", "error"),
+    [
+        ("identity", [{"latent": {"space": "features@2", **QUICK}}, {"latent": {"space": "z", **QUICK}}], r"solver\[1\]: a start has f"),
+        ("identity", [{"tuned": {"steps": 1, "candidates": 2}}, {"latent": QUICK}], r"solver\[1\]: the start has tuned weights"),
+        ("identity", {"pivotal": {"steps": 2}}, r"solver\[0\]: pivotal: needs a code to stay at"),
+        ({"downsample": {"factor": 16}}, {"latent": {**QUICK, "loss": {"laplacian_pyramid": {"levels": 4}}}}, r"solver\[0\]: .*lev"),
+        ({"fast_sensing": {"ratio": 0.3}}, {"latent": {**QUICK, "loss": "laplacian_pyramid"}}, r"solver\[0\]: .*pictures"),
+    ],
+)
+def test_what_no_photo_could_pass_is_refused_before_any(tmp_path: Path, operator: object, solver: object, error: str) -> None:
+    """`check` said that the solver fits, and a run solved its first stages for every photo."""
+    recipe = run.quick(operator=operator, solver=solver)
+    with pytest.raises(RecipeError, match=f"^{error}"):
+        check_recipe(recipe)
+    with pytest.raises(RecipeError, match=f"^{error}"):
+        equip(recipe, tmp_path, Options())
 
 
 @pytest.mark.parametrize("sensing", ["gaussian_sensing", "fast_sensing"])

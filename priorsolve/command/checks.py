@@ -13,7 +13,7 @@ from priorsolve.operators.laws import OF_STEPS, REACHED, TOLERANCE, laws
 from priorsolve.priors import ZOO, Prior, cached_path, fetch, load_prior
 from priorsolve.priors.checkpoint import FOLDER
 from priorsolve.priors.load import load_file
-from priorsolve.recipe.build import build_noise, build_operators, build_solver, image_shape_of
+from priorsolve.recipe.build import build_noise, build_operators, build_solver, image_shape_of, rehearse
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.recipe.sources import builtin_recipes
 from priorsolve.run.measuring import photo_seed
@@ -40,6 +40,7 @@ def check_recipe(recipe: Recipe) -> tuple[dict[str, Any], bool]:
     facts: dict[str, Any] = {"recipe": recipe.dump().rstrip()} | ({"exchanged": recipe.exchanged} if recipe.exchanged else {})
     if recipe.prior not in ZOO or cached_path(recipe.prior).exists():
         solver = build_solver(recipe, load_prior(recipe.prior))
+        rehearse(solver, solving.out_shape)
         facts["solver"] = f"fits the prior, {solver.steps} steps"
         descends = solver.descends
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,7 +23,7 @@ from priorsolve.recipe.framings import FrameKind
 from priorsolve.recipe.recipe import OPERATORS, Recipe
 from priorsolve.recipe.registry import component
 from priorsolve.recipe.templates import is_per_photo, rendered
-from priorsolve.solvers import Solves, Staged
+from priorsolve.solvers import Latent, Layered, Pivotal, Solves, Staged
 from priorsolve.types import Progress, Shape
 
 DTYPES = {"auto": torch.float32, "float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
@@ -91,6 +92,31 @@ def build_solver(recipe: Recipe, prior: Prior) -> Solves:
         for name, given in spec.items():
             stages.append(build("solvers", name, given, f"solver[{index}]", prior=prior, seed=recipe.seed))
     return stages[0] if len(stages) == 1 else Staged(stages, mean=recipe.output.mean == "stages")
+
+
+def rehearse(solver: Solves, out_shape: Shape) -> None:
+    """Raise RecipeError where a stage cannot go on from the one before, or its loss does not suit what is measured, before any photo is.
+
+    Found without photos, and with one blank measurement. A first stage by itself and a `layered` one at the end, which goes on from any
+    code, are not tried: getting ready takes a large prior seconds.
+    """
+    stages = solver.stages if isinstance(solver, Staged) else [solver]
+    like, start = next(solver.prior.parameters()), None
+    blank = like.new_zeros(1, *out_shape)
+    last = max((place for place, stage in enumerate(stages) if not isinstance(stage, Layered)), default=0)
+    last = last if last or isinstance(stages[0], Pivotal) else -1
+    for place, stage in enumerate(stages):
+        if isinstance(stage, Latent) and stage.learns_from:
+            stage = replace(
+                stage, begin_at="sampled", in_domain=0.0
+            )  # the codes are of the same space, and no pictures are drawn to learn from
+        try:
+            with torch.no_grad():
+                stage.loss(blank, blank, torch.ones_like(blank))
+            if place <= last:
+                start = stage(blank[:0], lambda x: x.new_zeros(len(x), *out_shape), start=start)
+        except ValueError as error:
+            raise RecipeError(f"solver[{place}]: {error}") from error
 
 
 def build_operators(

@@ -13,7 +13,17 @@ import torch
 from priorsolve.files import WriteError
 from priorsolve.metrics import METRICS
 from priorsolve.photos.names import Photo, output_names
-from priorsolve.recipe.build import DTYPES, build_noise, build_operators, build_prior, build_solver, device_called, dtype_of, refuse_marks
+from priorsolve.recipe.build import (
+    DTYPES,
+    build_noise,
+    build_operators,
+    build_prior,
+    build_solver,
+    device_called,
+    dtype_of,
+    refuse_marks,
+    rehearse,
+)
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.recipe.templates import is_per_photo
 from priorsolve.run.advance import OnAdvance
@@ -253,6 +263,7 @@ def equip(
     solver = build_solver(recipe, prior)
     if solver.descends:
         solving.check_followed()
+    rehearse(solver, solving.out_shape)
     solver.prepare(on_learning)
     limits = Limits(solver, prior, recipe.seed, shared=not solving.vary) if recipe.output.limit else None
     tools = Tools(recipe, solver, operators, solving, noise, Typicality(prior), limits)
