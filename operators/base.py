@@ -48,11 +48,26 @@ class Operator(nn.Module, ABC):
         """The formula. The shape has been checked."""
 
     def A(self, x: Images) -> Measurements:
-        """Measure images `x` (B, C, H, W): noiseless and differentiable."""
+        """Measure images `x` (B, C, H, W): noiseless and differentiable.
+
+        Raises:
+            ValueError: `x` does not fit, or the formula writes into it.
+        """
         self._check_float(x, "images")
         shape = self.out_shape(tuple(x.shape[1:]))
         self._check_batch(x)
-        return self._A(x) if len(x) else _none(x, shape)
+        if not len(x):
+            return _none(x, shape)
+        written = None if x.is_inference() else x._version
+        y = self._A(x)
+        if written is not None and written != x._version:
+            raise ValueError(f"{self}: its _A writes into the images that it is given; make new ones, such as x * 0.5 for x.mul_(0.5)")
+        return y
+
+    def __getattr__(self, name: str) -> Tensor | nn.Module:
+        if "_parameters" not in vars(self):
+            raise AttributeError(f"{type(self).__name__}: its __init__ does not call super().__init__(); call it first")
+        return super().__getattr__(name)
 
     def forward(self, x: Images) -> Measurements:
         return self.A(x)

@@ -322,7 +322,9 @@ class Counted(Masks):
 
 class Changing(Masks):
     def _A(self, x: Images) -> Measurements:
-        return x.mul_(0.5)
+        numbers = x.detach().numpy()  # through which torch does not see what is written
+        numbers *= 0.5
+        return x.clone()
 
 
 @pytest.mark.parametrize(("kind", "count"), [(Masks, 2), (Masks, 3), (Counted, 3)])
