@@ -40,7 +40,9 @@ class Samples:
 
     def __repr__(self) -> str:
         count, k, *shape = self.images.shape
-        return f"Samples({k} of each of {count} × {'×'.join(map(str, shape))}{'; the others around the first' if self.around_first else ''})"
+        return (
+            f"Samples({k} of each of {count} × {'×'.join(map(str, shape))}{'; the others around the first' if self.around_first else ''})"
+        )
 
     @property
     def spread(self) -> Tensor:
