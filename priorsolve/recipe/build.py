@@ -106,10 +106,8 @@ def rehearse(solver: Solves, out_shape: Shape) -> None:
     last = max((place for place, stage in enumerate(stages) if not isinstance(stage, Layered)), default=0)
     last = last if last or isinstance(stages[0], Pivotal) else -1
     for place, stage in enumerate(stages):
-        if isinstance(stage, Latent) and stage.learns_from:
-            stage = replace(
-                stage, begin_at="sampled", in_domain=0.0
-            )  # the codes are of the same space, and no pictures are drawn to learn from
+        if isinstance(stage, Latent) and stage.learns_from:  # codes of the same space, without pictures drawn to learn from
+            stage = replace(stage, begin_at="sampled", in_domain=0.0)
         try:
             with torch.no_grad():
                 stage.loss(blank, blank, torch.ones_like(blank))
