@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from priorsolve import losses, operators, priors, solvers
+    from priorsolve import losses, metrics, operators, priors, solvers
     from priorsolve.consistency import put_back
     from priorsolve.operators import noise
     from priorsolve.photos.images import read_image, write_image
@@ -31,6 +31,7 @@ __all__ = [
     "Samples",
     "load_prior",
     "losses",
+    "metrics",
     "noise",
     "operators",
     "priors",
@@ -48,6 +49,7 @@ _HOMES = {
     "Samples": "priorsolve.sampling:Samples",
     "load_prior": "priorsolve.priors:load_prior",
     "losses": "priorsolve.losses",
+    "metrics": "priorsolve.metrics",
     "noise": "priorsolve.operators.noise",
     "operators": "priorsolve.operators",
     "priors": "priorsolve.priors",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import sys
@@ -63,7 +64,6 @@ def restore(
     from priorsolve.memory import keep_freed_memory
     from priorsolve.report import outdated, write_report
     from priorsolve.run.mixed import told_of_metrics, told_of_strangers
-    from priorsolve.run.outfolder import unwritable
     from priorsolve.run.restoration import Options, Run
 
     keep_freed_memory()
@@ -96,11 +96,6 @@ def restore(
             display.record(record)
             failed += record.status == "failed"
             restored += record.status == "done"
-    if outdated(out):
-        try:
-            write_report(out, sheet=loaded.output.sheet)
-        except OSError as error:
-            raise unwritable(out, error.strerror or error) from None
     if not silent:
         counts = {
             "restored": restored,
@@ -112,6 +107,12 @@ def restore(
         for line in [*display.summary(), told_of_metrics(out, run.names if run.before["done"] and options.degrade else (), loaded.metrics)]:
             if line:
                 console.say(line)
+    if outdated(out):
+        try:
+            write_report(out, sheet=loaded.output.sheet)
+        except OSError as error:
+            again = f"make room and run `priorsolve report {out}`"
+            raise OSError(f"every photo's result is kept; the report could not be written: {_refused(error)}; {again}") from None
     raise typer.Exit(stop.exit_code or (1 if failed or run.before["failed"] else 0))
 
 
@@ -270,8 +271,9 @@ def list_(
     if as_json:
         typer.echo(json.dumps(found, indent=2))
         return
+    width = max(map(len, found))
     for name, line in found.items():
-        typer.echo(f"{name:<18} {line}")
+        typer.echo(f"{name:<{width}}  {line}")
 
 
 @app.command()
@@ -342,6 +344,9 @@ def main(arguments: list[str] | None = None) -> int:
 
     130 and 143: stopped by Ctrl-C, by SIGTERM. 141: whoever read the output has gone, so that nothing more was done.
     """
+    for stream in (sys.stdout, sys.stderr):  # in a terminal that knows fewer letters a table comes out all the same
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     command: Any = typer.main.get_command(app)
     given = sys.argv[1:] if arguments is None else arguments
     try:
@@ -375,8 +380,15 @@ def _expected(error: Exception) -> bool:
     return isinstance(error, FetchError | ClusterError)
 
 
+def _refused(error: OSError) -> object:
+    """Which file, and why; as it is where there is no file to it."""
+    return f"{error.filename}: {error.strerror}" if error.filename and error.strerror else error
+
+
 def _fail(message: object) -> None:
     from priorsolve.command import console
+
+    message = _refused(message) if isinstance(message, OSError) else message
 
     usage = getattr(message, "format_message", None)
     if usage is None or usage():  # without any words it showed the help itself

@@ -13,6 +13,10 @@ from priorsolve.showing import shown
 from priorsolve.types import Images, PerImage
 
 
+def _nothing() -> None:
+    """It needs no files."""
+
+
 @dataclass(frozen=True)
 class Metric:
     """A measure of images (B, C, H, W), called as `metric(images, reference)`; gives (B,) float32 on the images' device.
@@ -25,7 +29,7 @@ class Metric:
     higher_is_better: bool
     range: tuple[float, float]
     function: Callable[[Images, Images], PerImage]
-    fetch: Callable[[], None] = lambda: None
+    fetch: Callable[[], None] = _nothing
     """Have the files that it needs on this machine, before a run and not after it. Raises FetchError."""
 
     def __call__(self, images: Images, reference: Images) -> PerImage:

@@ -28,6 +28,8 @@ SUMMARISED = ("beside the faces ", "no face was found", "written for the prior "
 """How notes begin that the summary repeats, with the number of photos."""
 ALMOST = 0.99
 """What is shown at most while photos are at work: the last of all are still to be put together and written when they are solved."""
+LONG = 100
+"""Letters of a reason that is told in full once: a thousand photos may fail for the same."""
 STEADY = 600
 """Over how many seconds the time left is told from: some photos take longer than others."""
 err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
@@ -116,6 +118,7 @@ class RunDisplay:
     def __init__(self, total: int, quiet: bool, as_json: bool, told: set[str] | None = None) -> None:
         self._told = set() if told is None else told
         self._as_json, self._done, self._shown = as_json, 0, 0.0
+        self._first: dict[str, str] = {}  # the photo of which a reason was told
         self._bar = Bar(
             TextColumn("restoring"),
             BarColumn(),
@@ -154,7 +157,9 @@ class RunDisplay:
             sys.stdout.write(json.dumps(data_of(record), allow_nan=False) + "\n")
             sys.stdout.flush()
         elif record.status == "failed":
-            say_once(f"failed: {record.name}: {record.reason}", self._told)
+            first = self._first.setdefault(record.reason, record.name)
+            as_before = first != record.name and len(record.reason) > LONG
+            say_once(f"failed: {record.name}: {f'as {first}' if as_before else record.reason}", self._told)
         self._summarised.update(note.partition(" (")[0] for note in record.notes if note.startswith(SUMMARISED))
 
     def _show(self, completed: float, **words: Any) -> None:
