@@ -35,6 +35,11 @@ class Operator(nn.Module, ABC):
         """For one that lets no gradient through: what a recipe may name under `surrogate` in its place. Empty where nothing is known."""
         return ""
 
+    @property
+    def jumps(self) -> bool:
+        """Whether it rounds: where a number is halfway between two steps, what is rounded otherwise before it is soon another picture."""
+        return False
+
     @abstractmethod
     def out_shape(self, in_shape: Shape) -> Shape:
         """The measurement's shape for images of `in_shape`, both without batch.
@@ -228,6 +233,10 @@ class _Composition(Operator, ABC):
         if len(sizes) > 1:
             raise ValueError(f"{self}: its parts are for different numbers of images: {sorted(map(str, sizes))}")
         return sizes.pop() if sizes else None
+
+    @property
+    def jumps(self) -> bool:
+        return any(part.jumps for part in factors(self))
 
     def out_shape(self, in_shape: Shape) -> Shape:
         for part in factors(self):

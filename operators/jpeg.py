@@ -37,6 +37,10 @@ class JPEG(Operator):
     def extra_repr(self) -> str:
         return f"quality={self.quality}"
 
+    @property
+    def jumps(self) -> bool:
+        return True
+
     def out_shape(self, in_shape: Shape) -> Shape:
         if len(in_shape) != 3 or in_shape[0] not in (1, 3):
             raise self._refuse("(B, 3, H, W) or (B, 1, H, W)", in_shape)

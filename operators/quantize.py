@@ -30,6 +30,10 @@ class Quantize(Operator):
     def extra_repr(self) -> str:
         return f"levels={self.levels}"
 
+    @property
+    def jumps(self) -> bool:
+        return True
+
     def out_shape(self, in_shape: Shape) -> Shape:
         return in_shape
 

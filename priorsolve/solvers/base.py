@@ -9,8 +9,7 @@ from typing import Literal, Protocol, runtime_checkable
 import torch
 
 from priorsolve.losses import Loss
-from priorsolve.operators.base import Operator, factors
-from priorsolve.operators.jpeg import JPEG
+from priorsolve.operators.base import Operator
 from priorsolve.priors.bank import bank_of
 from priorsolve.priors.base import Prior, singly
 from priorsolve.priors.kept import run_form
@@ -184,7 +183,9 @@ class Solver(ABC):
         must_be_searchable(self.prior)  # as it is now, whatever it was when the solver was made
         like = next(self.prior.parameters())
         # what the caller has around it is not meant for the search: `computing` says in what a network computes
-        alone = singly(self.amplifies or (_jumps(operator) and self.prior.row_by_row))  # where rows are drawn so anyway, maps are too
+        known = unwrapped(operator)
+        jumps = isinstance(known, Operator) and known.jumps
+        alone = singly(self.amplifies or (jumps and self.prior.row_by_row))  # where rows are drawn so anyway, maps are too
         with torch.inference_mode(False), torch.no_grad(), torch.autocast(like.device.type, enabled=False), alone:
             prior = self.ready()
             measured = Measured(y, operator, tuple(prior.image_shape), like=like)
@@ -207,12 +208,6 @@ class Solver(ABC):
         """The step after which the last `polish` of all are taken; beyond the end where there are none."""
         last = round(polish * self.steps)
         return self.steps - last if last else self.steps + 1
-
-
-def _jumps(operator: HasA | Callable[[Images], Measurements]) -> bool:
-    """Whether its gradient jumps where a number is halfway between two steps, so that what is rounded otherwise soon is another picture."""
-    operator = unwrapped(operator)
-    return isinstance(operator, Operator) and any(isinstance(part, JPEG) for part in factors(operator))
 
 
 class CodeSolver(Solver):
