@@ -45,6 +45,7 @@ def done(out: Path, name: str, number: int, **changes: Any) -> Record:
     facts: dict[str, Any] = {
         "seed": number,
         "misfit": 1 / (number + 2),
+        "residual": (number % 3) / 10,
         "steps": 100,
         "stopped": ("no progress for a while", "ran all of its steps; more may still help")[number % 2],
         "metrics": {"psnr": 20.0 + number, "ssim": 0.5},

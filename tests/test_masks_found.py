@@ -307,7 +307,7 @@ def test_masks_are_written_corrected_and_given_back(tmp_path: Path, capfd: pytes
     assert "there is no mask in it" in capfd.readouterr().err
     photo.save(tmp_path / "in/sub/a.png")
     assert main(["masks", recipe, str(tmp_path / "in"), *colour]) == 2
-    assert "would both have the mask a.png" in capfd.readouterr().err
+    assert "would both have the mask a.png; rename one of them, or give them one by one, each with an --out" in capfd.readouterr().err
 
 
 def test_marks_are_in_the_fingerprint_and_refused_with_their_line(tmp_path: Path) -> None:

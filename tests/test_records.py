@@ -26,6 +26,7 @@ record = st.builds(
     reason=text,
     seed=st.none() | st.integers(0, 2**64 - 1),
     misfit=st.none() | number,
+    residual=st.none() | number,
     steps=st.integers(0, 10**6),
     stopped=text,
     metrics=st.dictionaries(text, number, max_size=3),
@@ -65,9 +66,9 @@ def test_nan_comes_back_and_unknown_fields_are_skipped(tmp_path: Path) -> None:
     assert [record.name for record in read_records(tmp_path)] == ["a.png"]
 
 
-def test_an_old_record_has_no_history(tmp_path: Path) -> None:
-    path = write_record(tmp_path, Record("a.png", "done", "f", history=(1.0, 0.5)))
-    old = {key: value for key, value in json.loads(path.read_text()).items() if key != "history"}
+def test_an_old_record_has_neither_history_nor_residual(tmp_path: Path) -> None:
+    path = write_record(tmp_path, Record("a.png", "done", "f", residual=0.5, history=(1.0, 0.5)))
+    old = {key: value for key, value in json.loads(path.read_text()).items() if key not in ("history", "residual")}
     path.write_text(json.dumps(old))
     assert read_record(path) == Record("a.png", "done", "f")
 

@@ -101,6 +101,9 @@ def test_the_gallery_filters_sorts_and_says_why_a_photo_failed(browser: Browser,
         assert page.locator("#name").inner_text() == "sub/00.png"
         page.get_by_label("Sort by").select_option(label="psnr, high to low")
         assert names(page) == [*(f"{number:02}.png" for number in reversed(range(6))), "broken.png"]
+        page.get_by_label("Sort by").select_option(label="residual, high to low")
+        assert names(page)[:2] == ["02.png", "05.png"]
+        assert page.locator("#metrics dt").all_inner_texts() == ["psnr", "ssim", "misfit", "residual"]
         page.get_by_label("Sort by").select_option(label="misfit, high to low")
         assert names(page)[:2] == ["00.png", "01.png"]
         page.get_by_label("Search ended because").select_option(label="no progress for a while (3)")

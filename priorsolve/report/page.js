@@ -6,9 +6,10 @@ const number = (value) => (typeof value === "string" ? Number(value.replace("inf
 const run = JSON.parse(byId("photos").textContent);
 const photos = run.photos.map((photo, index) => {
   const metrics = Object.fromEntries(Object.entries(photo.metrics).map(([key, value]) => [key, number(value)]));
-  return { ...photo, index, metrics, misfit: number(photo.misfit), lower: photo.name.toLowerCase() };
+  return { ...photo, index, metrics, misfit: number(photo.misfit), residual: number(photo.residual), lower: photo.name.toLowerCase() };
 });
 const PAGE = 60;
+const FITS = ["misfit", "residual"];
 const view = { found: photos, page: 0, index: -1, at: 50, against: "measurement" };
 
 function element(tag, attributes = {}, ...children) {
@@ -31,13 +32,13 @@ function said(key, value) {
   if (value === null || value === undefined) return "–";
   if (!Number.isFinite(value)) return Number.isNaN(value) ? "not a number" : value > 0 ? "∞" : "−∞";
   if (key === "psnr") return `${value.toFixed(1)} dB`;
-  return key === "misfit" ? String(Number(value.toPrecision(3))) : value.toFixed(3);
+  return FITS.includes(key) ? String(Number(value.toPrecision(3))) : value.toFixed(3);
 }
 
 // ---- the gallery
 
 function value(photo, key) {
-  const found = key === "misfit" ? photo.misfit : photo.metrics[key];
+  const found = FITS.includes(key) ? photo[key] : photo.metrics[key];
   return found === undefined || Number.isNaN(found) ? null : found;
 }
 
@@ -206,7 +207,7 @@ function strip({ pictures, files }) {
 
 function numbers(photo) {
   const rows = Object.entries(photo.metrics).map(([key, each]) => [key, each, number(run.medians[photo.group][key])]);
-  if (photo.misfit !== null) rows.push(["misfit", photo.misfit, null]);
+  for (const key of FITS) if (photo[key] !== null) rows.push([key, photo[key], null]);
   byId("metrics").replaceChildren(
     ...rows.map(([key, each, median]) => {
       const made = element("div", {}, element("dt", {}, key), element("dd", {}, said(key, each)));
@@ -298,7 +299,7 @@ byId("tiles").addEventListener("keydown", (event) => {
 // ---- the start
 
 const orders = [["name, A to Z", "name", 1], ["name, Z to A", "name", -1]];
-for (const key of [...new Set(run.medians.flatMap(Object.keys)), "misfit"]) orders.push([`${key}, low to high`, key, 1], [`${key}, high to low`, key, -1]);
+for (const key of [...new Set(run.medians.flatMap(Object.keys)), ...FITS]) orders.push([`${key}, low to high`, key, 1], [`${key}, high to low`, key, -1]);
 byId("sort").replaceChildren(...orders.map(([label, ...order]) => element("option", { value: JSON.stringify(order) }, label)));
 const reasons = new Map();
 for (const { stopped } of photos) if (stopped) reasons.set(stopped, (reasons.get(stopped) ?? 0) + 1);

@@ -58,7 +58,7 @@ def _gallery(records: Sequence[Record]) -> dict[str, Any]:
 def _entry(record: Record, group: int) -> dict[str, Any]:
     """What the gallery filters and sorts by."""
     entry = {"name": record.name, "status": record.status, "stopped": record.stopped, "reason": record.reason, "group": group}
-    return {**entry, "misfit": record.misfit, "metrics": record.metrics}
+    return {**entry, "misfit": record.misfit, "residual": record.residual, "metrics": record.metrics}
 
 
 def _block(out: Path, index: int, record: Record, size: Size) -> str:

@@ -21,6 +21,7 @@ def results(records: list[Record]) -> bytes:
         "status": arrow.array([record.status for record in records], text),
         "reason": arrow.array([legible(record.reason) for record in records], text),
         "misfit": arrow.array([record.misfit for record in records], number),
+        "residual": arrow.array([record.residual for record in records], number),
         "steps": arrow.array([record.steps for record in records], whole),
         "stopped": arrow.array([legible(record.stopped) for record in records], text),
         "seconds": arrow.array([record.seconds for record in records], number),

@@ -45,6 +45,7 @@ class Answer:
     image: Tensor
     drawn: Tensor
     misfit: float
+    residual: float
     history: tuple[float, ...]
     steps: int
     stopped: str
@@ -97,6 +98,7 @@ def solve_jobs(tools: Tools, jobs: Sequence[Job], on_step: OnStep | None, *, bat
             image=images[index],
             drawn=solution.images[index],
             misfit=float(solution.misfit[index]),
+            residual=float(solution.residual[index]),
             history=thinned(solution.history[:, index].tolist()),
             steps=int(solution.steps[index]),
             stopped=solution.stopped[index].value,

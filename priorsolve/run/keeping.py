@@ -92,6 +92,7 @@ class Keeper:
             fingerprint=work.fingerprint,
             seed=work.seed,
             misfit=None if worst is None else rounded(worst.misfit),
+            residual=None if worst is None else rounded(worst.residual),
             history=() if worst is None else tuple(map(rounded, worst.history)),
             steps=max((answer.steps for answer in answers), default=0),
             stopped="" if worst is None else worst.stopped,

@@ -58,9 +58,8 @@ def write_masks(
     taken: dict[str, str] = {}
     for photo in found:
         if (other := taken.setdefault(stem(photo.name), photo.name)) != photo.name:
-            raise ValueError(
-                f"{other} and {photo.name} would both have the mask {stem(photo.name)}.png; give them one folder after another"
-            )
+            ways = "rename one of them, or give them one by one, each with an --out of its own"
+            raise ValueError(f"{other} and {photo.name} would both have the mask {stem(photo.name)}.png; {ways}")
     refuse_overwriting(found, out, [place for name in taken for place in (f"{name}.png", f"{PREVIEWS}/{name}.jpg")])
     for line in intake.sentences():
         say(line)

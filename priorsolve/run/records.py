@@ -35,6 +35,9 @@ class Record:
     """Why it failed, in one line."""
     seed: int | None = None
     misfit: float | None = None
+    """What the solver made small, in its loss's own units."""
+    residual: float | None = None
+    """The root mean square of what its picture leaves of the measurement, in the measurement's units; None in older records, too."""
     steps: int = 0
     stopped: str = ""
     """A sentence: why the solver stopped."""
@@ -224,7 +227,7 @@ _READERS: dict[str, Any] = {
     "file": _maybe(_identity),
     "status": _status,
     "seed": _maybe(_whole),
-    "misfit": _maybe(_number),
+    **dict.fromkeys(("misfit", "residual"), _maybe(_number)),
     "steps": _whole,
     "seconds": _number,
     "history": lambda value: tuple(_number(misfit) for misfit in value),

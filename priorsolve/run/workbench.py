@@ -17,6 +17,7 @@ from priorsolve.run.answers import Answer, Tools, solve_jobs
 from priorsolve.run.jobs import Job, Reader, Work
 from priorsolve.run.keeping import Keeper
 from priorsolve.run.records import Record
+from priorsolve.solvers.fit import is_out_of_memory
 
 Stop: TypeAlias = Callable[[], bool]
 """Asked before each batch whether to end there."""
@@ -99,7 +100,8 @@ class Workbench:
             return Failed(photo, error, file)
 
     def solve(self, turns: Sequence[Turn], on_step: OnAdvance | None = None) -> list[Ended]:
-        """Solve together, and tell which photos are ended; where that fails, each by itself, so that the culprit is found and named."""
+        """Solve together, and tell which photos are ended; where that fails, each by itself, so that the culprit is found and named;
+        where memory is short, in halves."""
         turns = [(opened, job) for opened, job in turns if not opened.failed]
         if not turns:
             return []
@@ -109,7 +111,11 @@ class Workbench:
             answers, self._fits = solve_jobs(self._tools, [job for _, job in turns], told, batch=self._fits)
         except Exception as error:  # noqa: BLE001 (as above)
             if len(turns) > 1:
-                return [ended for turn in turns for ended in self.solve([turn], on_step)]
+                parts = [[turn] for turn in turns]
+                if is_out_of_memory(error):  # of what comes after the search, which makes do by itself
+                    self._size = len(turns) // 2  # of the batches to come, too
+                    parts = [turns[: self._size], turns[self._size :]]
+                return [ended for part in parts for ended in self.solve(part, on_step)]
             turns[0][0].failed = True
             self._odometer.add(1 - len(turns[0][0].answers) * worths[0])
             return [Failed(turns[0][0].photo, error, turns[0][0].work.file)]
