@@ -9,6 +9,7 @@ import pytest
 import run_support as run
 import torch
 
+from priorsolve.consistency import put_back
 from priorsolve.run import answers
 from priorsolve.run.restoration import Options, restore
 
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("digiface64")
 
 
 def test_batches_are_halved_and_stay_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, asked = answers.put_back, list[int]()
+    real, asked = put_back, list[int]()
 
     def short(x: torch.Tensor, *given: Any, **settings: Any) -> torch.Tensor:
         asked.append(len(x))
