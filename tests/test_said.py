@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as parquet
 import pytest
 import run_support as run
 
 from priorsolve.cli import main
+from priorsolve.operators.downsample import Downsample
+from priorsolve.photos.images import read_image
+from priorsolve.report.table import results
 from priorsolve.run.jobs import NO_LARGER
 from priorsolve.run.records import Record
 from priorsolve.run.restoration import Options, restore
@@ -56,3 +61,16 @@ def test_a_measurement_that_nothing_can_be_compared_with_is_no_result(tmp_path: 
     (record,) = restore(run.quick(operator="identity", output={}), tmp_path / "y.npy", tmp_path / "out")
     assert (record.status, record.misfit) == ("failed", None)
     assert record.reason.startswith("no picture of finite misfit was found: the loss became infinite or not a number")
+
+
+def test_the_residual_is_of_the_measurement_as_it_was_taken(tmp_path: Path) -> None:
+    run.picture(0, 64, 64).save(tmp_path / "a.png")
+    record = done(tmp_path / "a.png", tmp_path / "out", Options(degrade=True), operator=SMALLER, output={"consistency": False})
+    restored = read_image(tmp_path / "out" / (record.image or ""), (64, 64))[None]
+    measured = read_image(tmp_path / "out" / (record.measurement or ""), (8, 8))[None]
+    left = (Downsample(8).A(restored) - measured).square().mean().sqrt()
+    assert record.residual is not None
+    assert record.residual == pytest.approx(float(left), abs=2e-3)  # both files are of 8 bits
+    assert record.misfit == pytest.approx(record.residual**2, rel=1e-3)  # by squares
+    table = parquet.read_table(io.BytesIO(results([record])))
+    assert table["residual"].to_pylist() == [record.residual]
