@@ -146,11 +146,6 @@ class LinearOperator(Operator, ABC):
         return least_squares(self._A, self._A_adjoint, y)
 
     @property
-    def iterates(self) -> bool:
-        """Whether A† is by conjugate gradients, which may end before they are there."""
-        return type(self)._A_dagger is LinearOperator._A_dagger
-
-    @property
     def grey(self) -> bool:
         """Whether one number is left of a pixel's colours, which the same change of them all can explain."""
         return False
@@ -290,10 +285,6 @@ class ComposedLinear(_Composition, LinearOperator):
             known = self.support(y.new_ones(fewest(self), *self.in_shape(tuple(y.shape[1:]))))
             y = torch.where((known > 0) | y.isfinite(), y, 0)
         return super()._A_dagger(y)
-
-    @property
-    def iterates(self) -> bool:
-        return True
 
     @property
     def grey(self) -> bool:

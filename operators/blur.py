@@ -85,10 +85,6 @@ class Blur(LinearOperator):
             padded = _fold(padded, self.before[axis], self.after[axis], self.padding, dim=axis + 2)
         return padded
 
-    @property
-    def iterates(self) -> bool:
-        return self.padding != "circular"
-
     def _A_dagger(self, y: Measurements) -> Images:
         if self.padding != "circular":
             return super()._A_dagger(y)

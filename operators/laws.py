@@ -19,9 +19,6 @@ Law: TypeAlias = Callable[..., float]
 
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-9}
 
-OF_STEPS, REACHED = ("A A† A = A", "gradient of A†"), 2e-4
-"""The laws that an A† by conjugate gradients, which end after 1000 steps, may keep only to so much where a kernel erases much."""
-
 
 def dot_test(operator: LinearOperator, in_shape: Shape, *, batch: int = 2, dtype: torch.dtype = torch.float32, seed: int = 0) -> float:
     """`⟨A u, v⟩ = ⟨u, Aᵀ v⟩`: the difference over `‖A u‖‖v‖`, the worst image of the batch."""

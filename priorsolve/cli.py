@@ -389,7 +389,6 @@ def _fail(message: object) -> None:
     from priorsolve.command import console
 
     message = _refused(message) if isinstance(message, OSError) else message
-
     usage = getattr(message, "format_message", None)
     if usage is None or usage():  # without any words it showed the help itself
         console.fail(f"{usage().rstrip('.')}; see priorsolve --help" if usage else message)
