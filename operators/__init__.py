@@ -10,6 +10,7 @@ from priorsolve.operators.jpeg import JPEG
 from priorsolve.operators.laws import check_laws, dot_test
 from priorsolve.operators.lines import Lines
 from priorsolve.operators.mask import Mask, join_masks
+from priorsolve.operators.mirror import Mirror
 from priorsolve.operators.photons import FixedPhotons
 from priorsolve.operators.pillow import PillowJPEG, PillowResize
 from priorsolve.operators.quantize import Quantize
@@ -31,6 +32,7 @@ __all__ = [
     "LinearOperator",
     "Lines",
     "Mask",
+    "Mirror",
     "Operator",
     "PillowJPEG",
     "PillowResize",

@@ -19,7 +19,7 @@ from priorsolve.operators.base import LinearOperator, Operator, fewest, shape_te
 from priorsolve.operators.noise import Noise, must_be_noise
 from priorsolve.priors import Prior
 from priorsolve.showing import checked_seed, is_whole, shown
-from priorsolve.solvers import Solves, Staged
+from priorsolve.solvers import Mirrored, Solves, Staged
 from priorsolve.types import Images, Measurements, Shape
 
 try:
@@ -73,7 +73,7 @@ class SolverReconstructor(Reconstructor):  # type: ignore[misc]
     def __init__(self, solver: Solves) -> None:
         super().__init__()
         self.solver = solver
-        self.priors = nn.ModuleList([stage.prior for stage in (solver.stages if isinstance(solver, Staged) else [solver])])
+        self.priors = nn.ModuleList(_priors(solver))
 
     def forward(self, y: Measurements | TensorList, physics: Physics) -> Images:
         """Images for measurements `y` of a physics; a stack's measurements, a `TensorList`, are compared as one long vector each."""
@@ -154,6 +154,12 @@ class _SeededNoise(NoiseModel):  # type: ignore[misc]
     def to(self, *args: Any, **kwargs: Any) -> _SeededNoise:
         """Our noises draw on the CPU wherever `y` lies, so the generator stays there."""
         return nn.Module.to(self, *args, **kwargs)
+
+
+def _priors(solver: Solves) -> list[Prior]:
+    if isinstance(solver, Mirrored):
+        return _priors(solver.solver)
+    return [prior for stage in solver.stages for prior in _priors(stage)] if isinstance(solver, Staged) else [solver.prior]
 
 
 def _joined(y: TensorList) -> Measurements:

@@ -23,7 +23,7 @@ from priorsolve.recipe.framings import FrameKind
 from priorsolve.recipe.recipe import OPERATORS, Recipe
 from priorsolve.recipe.registry import component
 from priorsolve.recipe.templates import is_per_photo, rendered
-from priorsolve.solvers import Latent, Layered, Pivotal, Solves, Staged
+from priorsolve.solvers import Latent, Layered, Mirrored, Pivotal, Solves, Staged
 from priorsolve.types import Progress, Shape
 
 DTYPES = {"auto": torch.float32, "float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
@@ -91,7 +91,8 @@ def build_solver(recipe: Recipe, prior: Prior) -> Solves:
     for index, spec in enumerate(recipe.solver):
         for name, given in spec.items():
             stages.append(build("solvers", name, given, f"solver[{index}]", prior=prior, seed=recipe.seed))
-    return stages[0] if len(stages) == 1 else Staged(stages, mean=recipe.output.mean == "stages")
+    solver = stages[0] if len(stages) == 1 else Staged(stages, mean="stages" in recipe.output.mean)
+    return Mirrored(solver) if "mirror" in recipe.output.mean else solver
 
 
 def rehearse(solver: Solves, out_shape: Shape) -> None:
@@ -100,6 +101,7 @@ def rehearse(solver: Solves, out_shape: Shape) -> None:
     Found without photos, and with one blank measurement. A first stage by itself and a `layered` one at the end, which goes on from any
     code, are not tried: getting ready takes a large prior seconds.
     """
+    solver = solver.solver if isinstance(solver, Mirrored) else solver
     stages = solver.stages if isinstance(solver, Staged) else [solver]
     like, start = next(solver.prior.parameters()), None
     blank = like.new_zeros(1, *out_shape)

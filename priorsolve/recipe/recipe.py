@@ -29,10 +29,6 @@ def _as_list(given: Any) -> Any:
     return given if isinstance(given, list) else [] if given is None else [given]
 
 
-def _as_names(given: Any) -> Any:
-    return [given] if isinstance(given, str) else given
-
-
 def _as_spec(given: Any) -> Any:
     if isinstance(given, str):
         return {given: {}}
@@ -69,8 +65,9 @@ class Output(BaseModel):
     """Bring all photos that are given colours to the chroma that they have in common, at the end of the run."""
     limit: bool = False
     """Each record says whether the prior or the solver is what limits the fit; takes one more solve, or as many where masks differ."""
-    mean: Literal["samples", "stages"] | None = None
-    """The answer is the mean of all `samples`, not the first, or of what all stages of the solver drew, not the last.
+    mean: Annotated[list[Literal["samples", "stages", "mirror"]], BeforeValidator(_as_list)] = []
+    """The answer is the mean of all `samples`, not the first; of what all `stages` of the solver drew, not the last; of what is drawn for
+    the photo and for its `mirror` image.
 
     Nearer, where they err by themselves, and softer. Of a single stage it is what that drew.
     """
@@ -94,7 +91,7 @@ class Recipe(BaseModel):
     frame: Framings = Framings(center=Plain())
     """Which part of a photo the prior draws: its centre, all of it (`aligned`), every face in it, or tiles over it."""
     solver: Specs
-    metrics: Annotated[list[str], BeforeValidator(_as_names)] = ["psnr", "ssim"]
+    metrics: Annotated[list[str], BeforeValidator(_as_list)] = ["psnr", "ssim"]
     output: Output = Output()
     seed: int = 0
     samples: Annotated[int, Field(ge=1)] = 1
@@ -176,7 +173,7 @@ class Recipe(BaseModel):
             parts["samples"] = self.samples
         for name in ("album", "damping", "limit", "mean"):
             if chosen := getattr(self.output, name):
-                parts[name] = chosen
+                parts[name] = sorted(set(chosen)) if name == "mean" else chosen
         if self.frame.kind != "center":
             parts["frame"] = self.frame.model_dump()
         parts["prior"] = [self.prior, ZOO[self.prior].sha256] if self.prior in ZOO else content(self.prior)
@@ -211,7 +208,7 @@ class Recipe(BaseModel):
             raise Misplaced(RecipeError(empty), ("operator",))
         if not self.solver:
             raise Misplaced(RecipeError("solver: the list is empty; name at least one, such as `latent: {steps: 300}`"), ("solver",))
-        if self.output.mean == "samples" and self.samples == 1:
+        if "samples" in self.output.mean and self.samples == 1:
             alone = f"output.mean: samples is {self.samples}, which has no mean; set samples to 4 or so, or leave mean out"
             raise Misplaced(RecipeError(alone), ("output", "mean"))
         for index, metric in enumerate(self.metrics):

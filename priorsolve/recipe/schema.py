@@ -26,9 +26,10 @@ def recipe_schema() -> dict[str, Any]:
         choices = [one, {"type": "array", "items": one, **({} if key in MAY_BE_EMPTY else {"minItems": 1})}]
         none = [{"type": "null"}] if key in MAY_BE_EMPTY else []
         schema["properties"][key] = {"title": described.get("title", key), "anyOf": choices + none}
-    several = schema["properties"]["metrics"]
-    one = {"title": several.pop("title"), "default": several.pop("default")}
-    schema["properties"]["metrics"] = {**one, "anyOf": [several["items"], several]}
+    for properties, key in ((schema["properties"], "metrics"), (definitions["Output"]["properties"], "mean")):
+        several = properties[key]
+        told = {name: several.pop(name) for name in ("title", "default", "description") if name in several}
+        properties[key] = {**told, "anyOf": [several["items"], several, {"type": "null"}]}
     definitions["Framings"] |= {"minProperties": 1, "maxProperties": 1}
     named = {"enum": list(Framings.model_fields)}
     schema["properties"]["frame"] = {"title": "Frame", "default": "center", "anyOf": [named, {"$ref": "#/$defs/Framings"}]}

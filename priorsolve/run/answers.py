@@ -85,7 +85,7 @@ def solve_jobs(tools: Tools, jobs: Sequence[Job], on_step: OnStep | None, *, bat
         finish=finish,
         on_step=on_step,
         batch_size=batch,
-        mean=tools.recipe.output.mean == "samples",
+        mean="samples" in tools.recipe.output.mean,
     )
     images, notes = finish(solution), [""] * len(jobs)
     if tools.solving is not tools.operators:

@@ -8,6 +8,7 @@ from priorsolve.solvers.langevin import Langevin
 from priorsolve.solvers.latent import Latent
 from priorsolve.solvers.layered import Layered
 from priorsolve.solvers.layerwise import Layerwise
+from priorsolve.solvers.mirrored import Mirrored
 from priorsolve.solvers.multicode import Multicode
 from priorsolve.solvers.pivotal import Pivotal
 from priorsolve.solvers.projector import Projector
@@ -23,6 +24,7 @@ __all__ = [
     "Latent",
     "Layered",
     "Layerwise",
+    "Mirrored",
     "Multicode",
     "OnStep",
     "Pivotal",

@@ -1,0 +1,122 @@
+"""A solver that also looks at its measurements in a mirror."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import final
+
+import torch
+
+from priorsolve.losses import Loss
+from priorsolve.operators.base import Operator
+from priorsolve.operators.mirror import Mirror
+from priorsolve.priors.base import Prior
+from priorsolve.showing import shown
+from priorsolve.solvers.averaged import with_images
+from priorsolve.solvers.base import Solves
+from priorsolve.solvers.checks import must_be_callback, must_be_operator, unwrapped
+from priorsolve.solvers.solution import OnStep, Solution, shifted
+from priorsolve.types import HasA, Images, Measurements, Progress
+
+
+@final
+@dataclass(frozen=True)
+class Mirrored:
+    """Self-ensemble of a solver: the mean of what it draws for the photo and for the photo's mirror image.
+
+    x̂ = ½ G(c₁) + ½ M G(c₂)        c₁ explains y by A, c₂ by A∘M; M exchanges left and right
+
+    Another code explains the mirror image, and its picture errs in other places, so the mean has the smaller squared error. It is softer
+    where the two disagree. Twice the steps and passes of the solver, in the memory of one.
+
+    An image's steps are those of both searches, its history goes through the first and then the second, misfit and residual are the mean's,
+    and its codes and stop are the first search's, of the photo as it is. It takes no `start`: no code is known for the mirror image.
+
+    Args:
+        solver: one solver, or `Staged` ones.
+
+    Raises:
+        ValueError: `solver` is none, or the call is given a `start`.
+
+    Source: Timofte, Rothe & Van Gool, "Seven ways to improve example-based single image super resolution", CVPR 2016.
+    """
+
+    solver: Solves
+
+    def __post_init__(self) -> None:
+        if isinstance(self.solver, type) or not isinstance(self.solver, Solves):
+            raise ValueError(f"solver is {shown(self.solver)}; it must be a solver, such as Latent(prior)")
+
+    @property
+    def prior(self) -> Prior:
+        """The solver's own, as all that follows."""
+        return self.solver.prior
+
+    @property
+    def seed(self) -> int:
+        return self.solver.seed
+
+    @property
+    def loss(self) -> Loss:
+        return self.solver.loss
+
+    @property
+    def steps(self) -> int:
+        """Of both searches."""
+        return 2 * self.solver.steps
+
+    @property
+    def descends(self) -> bool:
+        return self.solver.descends
+
+    @property
+    def amplifies(self) -> bool:
+        return self.solver.amplifies
+
+    @property
+    def samples(self) -> bool:
+        """A mean of two is no sample."""
+        return False
+
+    def prepare(self, on_progress: Progress | None = None) -> None:
+        self.solver.prepare(on_progress)
+
+    def passes(self, steps: int, *, started: bool = False) -> int:
+        """Of both searches, taken to have spent half of their steps each."""
+        return self.solver.passes(steps - steps // 2) + self.solver.passes(steps // 2)
+
+    def varied(self) -> Mirrored:
+        return replace(self, solver=self.solver.varied())
+
+    @torch.inference_mode(False)
+    def __call__(
+        self,
+        y: Measurements,
+        operator: HasA | Callable[[Images], Measurements],
+        *,
+        seeds: Sequence[int] | None = None,
+        start: Solution | None = None,
+        on_step: OnStep | None = None,
+    ) -> Solution:
+        """As a solver's own call."""
+        must_be_callback(on_step)
+        if start is not None:
+            raise ValueError(
+                "Mirrored begins two searches, and a start has no code for the second; put all stages inside it: Mirrored(Staged([…]))"
+            )
+        half = self.solver.steps
+        first = self.solver(y, operator, seeds=seeds, on_step=shifted(on_step, 0, self.steps))
+        second = self.solver(y, in_mirror(operator), seeds=seeds, on_step=shifted(on_step, half, self.steps))
+        both = replace(first, steps=first.steps + second.steps, history=torch.cat([first.history, second.history]))
+        return with_images(both, (first.images + second.images.flip(-1)) / 2, y, operator, self.loss)
+
+
+def in_mirror(operator: HasA | Callable[[Images], Measurements]) -> HasA | Callable[[Images], Measurements]:
+    """What the operator measures of mirror images."""
+    must_be_operator(operator)
+    known = unwrapped(operator)
+    if isinstance(known, Operator):
+        return known @ Mirror()
+    A = known.A if isinstance(known, HasA) else known
+    return lambda x: A(x.flip(-1))
