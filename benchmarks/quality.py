@@ -68,7 +68,10 @@ SMALL = {
     "hole24": ("A hole of 24×24", f"inpaint?{HOLE}&output.mean=null"),
     "upscale4": ("4× larger, from 16×16", "upscale?operator.0.downsample.factor=4"),
     "colours64": ("Colours", "colorize?output.mean=null"),
-    "identity": ("Nothing missing: how near the prior comes to a photo", "inpaint?operator=[identity]&output.consistency=false&output.mean=null"),
+    "identity": (
+        "Nothing missing: how near the prior comes to a photo",
+        "inpaint?operator=[identity]&output.consistency=false&output.mean=null",
+    ),
     "sense500": ("500 Gaussian measurements of 12 288", "sense?operator=[{gaussian_sensing: {m: 500, seed: 0}}]&noise=[]"),
 }
 """Tasks at 64×64 with digiface64, 16 photos, by every kind of solver."""
