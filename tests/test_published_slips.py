@@ -92,8 +92,8 @@ def test_dgp_hands_adams_moments_from_stage_to_stage() -> None:
     assert float((anew.images - loop).abs().max()) > 1e-3
     assert "Adam's moments" in repr(carried)
     # weights that did not move yet have moments too, and all of the twelve steps
-    assert int(carried.codes["adam:steps"]) == 12
-    assert all(f"adam:second:{name}" in carried.codes for name in carried.codes if name.startswith("weights:"))
+    moving = [name for name in carried.codes if not name.startswith("adam:")]
+    assert all(int(carried.codes[f"adam:steps:{name}"]) == 12 and f"adam:second:{name}" in carried.codes for name in moving)
 
 
 def test_carried_momentum_is_torchs_own_adam_going_on() -> None:
@@ -115,17 +115,37 @@ def test_moments_belong_to_their_photo(tmp_path: Path) -> None:
     first = dataclasses.replace(first, stop_at=float(losses.max()) * 1.001)  # one photo needs all steps, others leave
     both = Staged([first, Tuned(prior, steps=5, weights_lr=1e-3, carry_moments=True)])
     batch = both(y, Identity())
-    taken = batch.codes["adam:steps"].long().tolist()
+    taken = batch.codes["adam:steps:z"].long().tolist()
     assert len(set(taken)) > 1
     for i in range(3):
         alone = both(y[i : i + 1], Identity())
-        assert alone.codes["adam:steps"].long().tolist() == taken[i : i + 1]
+        assert alone.codes["adam:steps:z"].long().tolist() == taken[i : i + 1]
         torch.testing.assert_close(alone.images, batch.images[i : i + 1], atol=1e-5, rtol=0)
     # what another solver goes on with, and what is kept of a photo's prior, is without them
     save_delta(prior, batch, 1, tmp_path / "one.safetensors")
     assert set(load_delta(prior, tmp_path / "one.safetensors")[1]) == {"z"}
     further = Tuned(prior, steps=2)(y, Identity(), start=batch)
     assert not any(name.startswith("adam:") for name in further.codes)
+
+
+@pytest.mark.parametrize("beta1", [0.0, 0.9])
+@pytest.mark.parametrize("held", [{"lr": 0.0}, {"weights_lr": 0.0}])
+def test_what_begins_to_move_in_a_later_stage_takes_adams_first_step(held: dict[str, Any], beta1: float) -> None:
+    """Which is the rate itself: it has seen nothing yet, however many steps the others have."""
+    prior = DCGAN.from_state(random_state())
+    y = measured(DCGAN.from_state(random_state(seed=1)), 2)
+    second = Tuned(prior, steps=1, lr=0.01, weights_lr=1e-3, beta1=beta1, carry_moments=True, keep="last", candidates=2)
+    begun = dataclasses.replace(second, steps=30, **held)(y, Identity())
+    moved = second(y, Identity(), start=begun)
+    rates = {name: 0.01 if name == "z" else 1e-3 for name in moved.codes if not name.startswith("adam:")}
+    late = [name for name in rates if f"adam:steps:{name}" not in begun.codes]
+    assert ("z" in late) is ("lr" in held)
+    assert len(late) in (1, len(rates) - 1)
+    for name in rates:
+        assert moved.codes[f"adam:steps:{name}"].tolist() == ([1, 1] if name in late else [31, 31])
+    for name in late:
+        own = begun.codes[name] if name in begun.codes else prior.get_parameter(name.removeprefix("weights:"))
+        torch.testing.assert_close(float((moved.codes[name] - own).abs().max()), rates[name], rtol=0.02, atol=0)
 
 
 def test_only_adams_moments_can_be_carried() -> None:

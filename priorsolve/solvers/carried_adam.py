@@ -11,39 +11,44 @@ from torch import Tensor
 from priorsolve.solvers.optimisers import Optimiser
 from priorsolve.solvers.variables import REMEMBERED, Variables, is_remembered
 
-_FIRST, _SECOND, _STEPS = f"{REMEMBERED}first:", f"{REMEMBERED}second:", f"{REMEMBERED}steps"
+_FIRST, _SECOND, _STEPS = f"{REMEMBERED}first:", f"{REMEMBERED}second:", f"{REMEMBERED}steps:"
+_BETA2, _EPSILON = 0.999, 1e-8
 
 
 @final
 class CarriedAdam(Optimiser):
     """Adam (Kingma & Ba 2015, Algorithm 1) whose running means are variables: `adam:first:NAME` and `adam:second:NAME`, (rows, *shape).
 
-    `adam:steps`, (rows,), says how many steps they are of. Without momentum the first mean is the gradient, and is not remembered.
+    `adam:steps:NAME`, (rows,), says how many steps they are of: what begins to move later has seen fewer. Without momentum the first mean
+    is the gradient, and is not remembered.
     """
 
-    def __init__(self, beta1: float, beta2: float = 0.999, epsilon: float = 1e-8) -> None:
-        self.beta1, self.beta2, self.epsilon = beta1, beta2, epsilon
+    def __init__(self, beta1: float) -> None:
+        self.beta1 = beta1
 
     def remembered(self, variables: Variables, names: Iterable[str], earlier: Mapping[str, Tensor]) -> Variables:
-        """What `move` needs among the variables: from `earlier` what is there, in whose absence nothing has been seen yet."""
-        like = next(iter(variables.values()))
-        begun: Variables = {_STEPS: like.new_zeros(len(like))}
+        """What `move` needs among the variables: of a name all that is in `earlier`, or where some is lacking, as before any step."""
+        begun: Variables = {}
         for name in names:
-            begun |= {mean + name: torch.zeros_like(variables[name]) for mean in ((_FIRST, _SECOND) if self.beta1 else (_SECOND,))}
-        return {name: earlier.get(name, value) for name, value in begun.items()}
+            value = variables[name]
+            fresh = {mean + name: torch.zeros_like(value) for mean in ((_FIRST, _SECOND) if self.beta1 else (_SECOND,))}
+            fresh[_STEPS + name] = value.new_zeros(len(value))
+            begun |= {key: earlier[key] for key in fresh} if fresh.keys() <= earlier.keys() else fresh
+        return begun
 
     def keep(self, rows: Tensor) -> None:
         """Nothing is remembered here."""
 
     def move(self, variables: Variables, gradients: Variables, step: int, lr: float, scale: Variables) -> Variables:
-        taken = variables[_STEPS] + 1
-        moved = variables | {_STEPS: taken}
+        moved = dict(variables)
         for name, gradient in gradients.items():
+            taken = variables[_STEPS + name] + 1
             t = taken.view(-1, *[1] * (gradient.ndim - 1))
             m = torch.lerp(variables[_FIRST + name], gradient, 1 - self.beta1) if self.beta1 else gradient
-            v = torch.lerp(variables[_SECOND + name], gradient.square(), 1 - self.beta2)
+            v = torch.lerp(variables[_SECOND + name], gradient.square(), 1 - _BETA2)
             step_size = lr * scale[name] * m / (1 - self.beta1**t)
-            moved |= {_SECOND + name: v, name: variables[name] - step_size / ((v / (1 - self.beta2**t)).sqrt() + self.epsilon)}
+            moved[name] = variables[name] - step_size / ((v / (1 - _BETA2**t)).sqrt() + _EPSILON)
+            moved |= {_SECOND + name: v, _STEPS + name: taken}
             if self.beta1:
                 moved[_FIRST + name] = m
         return moved
