@@ -160,10 +160,13 @@ class _Ordered(OrderedDict[Any, Any]):
 
 
 class _Easy(dict[str, Any]):
-    """Made empty, then filled."""
+    """Made empty, then filled. Without attributes, as above; and where a pickle names the class itself, its state is refused."""
 
     def __init__(self) -> None:
         super().__init__()
+
+    def __setstate__(self, state: object) -> None:
+        pass
 
 
 def _array(*_: object) -> Array:
@@ -199,6 +202,7 @@ _ALLOWED: Mapping[str, Any] = {
     **dict.fromkeys(_COPYING),
     "argparse.Namespace": Inert,
     "torch.device": Inert,
+    **{f"pathlib.{local}{kind}Path": Inert for local in ("", "_local.") for kind in ("Posix", "Windows", "PurePosix", "PureWindows")},
     "torch._utils._rebuild_tensor": _Maker(_view),
     "torch._utils._rebuild_tensor_v2": _Maker(_view),
     "torch._utils._rebuild_parameter": _Maker(_parameter),
