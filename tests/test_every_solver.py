@@ -121,6 +121,17 @@ TUNING: Mapping[str, Callable[[Prior], Solver | Staged]] = {
 }
 
 
+@pytest.mark.parametrize("family", ["dcgan", "stylegan2-skip"])
+def test_tuned_pictures_are_drawn_again_with_their_own_weights(family: str) -> None:
+    prior = prior_of(family)
+    carrying = Tuned(prior, steps=2, candidates=2, carry_moments=True)
+    for solver in (*(make(prior) for make in TUNING.values()), carrying):
+        solution = solver(problem(prior, 2)[1], Identity())
+        assert torch.equal(picture(prior, solution.codes), solution.images)
+    with pytest.raises(ValueError, match=r"picture: got a Solution, with no code of .*; give solution\.codes"):
+        picture(prior, solution)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_empty_batch_is_answered_whatever_the_network(family: str) -> None:
     prior = prior_of(family)

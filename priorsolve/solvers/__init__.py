@@ -2,7 +2,6 @@
 
 from priorsolve.solvers.base import OnStep, Solution, Solver, Solves, Step
 from priorsolve.solvers.delta import load_delta, save_delta
-from priorsolve.solvers.drawing import picture
 from priorsolve.solvers.fit import solve_fitting
 from priorsolve.solvers.langevin import Langevin
 from priorsolve.solvers.latent import Latent
@@ -13,6 +12,7 @@ from priorsolve.solvers.multicode import Multicode
 from priorsolve.solvers.pivotal import Pivotal
 from priorsolve.solvers.projector import Projector
 from priorsolve.solvers.pulse import Pulse
+from priorsolve.solvers.redrawn import picture
 from priorsolve.solvers.staged import Staged
 from priorsolve.solvers.starts import start_at
 from priorsolve.solvers.stopping import Stop

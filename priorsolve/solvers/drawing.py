@@ -14,8 +14,6 @@ from priorsolve.types import Codes, Images
 
 def picture(prior: Prior, codes: Mapping[str, Tensor]) -> Images:
     """The pictures of codes by space: one code, with `noise` maps beside it, or features with the style for the later blocks."""
-    if any(is_weight(name) for name in codes):
-        raise ValueError("these codes are drawn with weights of their own; use priorsolve.solvers.weights.tuned_picture")
     deep, style = _deepest(codes), style_of(prior, codes)
     maps = maps_of(codes)
     with torch.autocast(next(prior.parameters()).device.type, enabled=False):  # a caller's; `computing` says in what a network computes

@@ -1,0 +1,29 @@
+"""A solution's pictures, drawn again from its codes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from priorsolve.priors.base import Prior
+from priorsolve.showing import shown
+from priorsolve.solvers.carried_adam import forgotten
+from priorsolve.solvers.weights import tuned_picture
+from priorsolve.types import Images
+
+
+def picture(prior: Prior, codes: Mapping[str, Tensor]) -> Images:
+    """The pictures (B, C, H, W) of a solution's codes, in [0, 1] but not clamped, each with the weights that were tuned for it, if any.
+
+    Args:
+        prior: the solver's.
+        codes: (B, ...) by name: `solution.codes`, or with the prior that `load_delta` gives the codes beside it.
+
+    Raises:
+        ValueError: none of them is a code of this prior.
+    """
+    if not isinstance(codes, Mapping) or not any(name in prior.spaces for name in codes):
+        given = ", ".join(map(str, codes)) if isinstance(codes, Mapping) else shown(codes)
+        raise ValueError(f"picture: got {given or 'nothing'}, with no code of {prior}; give solution.codes of a solver with this prior")
+    return tuned_picture(prior, forgotten(codes))
