@@ -15,7 +15,7 @@ from torch import Tensor
 from priorsolve.counter_rng import normal_hash
 from priorsolve.losses import l2
 from priorsolve.operators.base import Identity
-from priorsolve.solvers import Latent, Stop
+from priorsolve.solvers import Latent, Staged, Stop
 from priorsolve.solvers.target import Measured
 from priorsolve.solvers.task import At
 
@@ -49,6 +49,19 @@ def test_what_diverges_while_shaken_has_the_misfit_of_its_picture() -> None:
     solution = Latent(prior, begin_at="centre", steps=40, jitter=3.0, loss=breaks)(y, Identity())
     assert solution.stopped == (Stop.diverged, Stop.diverged)
     torch.testing.assert_close(solution.misfit, (solution.images - y).square().flatten(1).mean(1))
+
+
+def test_what_was_never_a_number_has_an_infinite_misfit_however_it_was_searched() -> None:
+    """As it has without: then the last misfit that was one counts, and here the picture is looked at anew."""
+    prior, y = linear(), pictures(2)
+    y[1, 0, 0, 0] = math.nan
+    plain = Latent(prior, steps=4, restarts=1, candidates=2)
+    solvers = replace(plain, jitter=0.1), Latent(linear(torch.float32).computing(torch.bfloat16), steps=4), Staged([plain, plain], mean=True)
+    for solver in (plain, *solvers):
+        solution = solver(y, Identity())
+        assert solution.stopped == (Stop.budget, Stop.diverged)
+        assert math.isfinite(solution.misfit[0])
+        assert solution.misfit[1] == math.inf
 
 
 @pytest.mark.parametrize(("step", "fade"), [(0, 1.0), (12, 0.36), (30, 0.0)])

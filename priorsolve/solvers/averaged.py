@@ -25,4 +25,4 @@ def with_images(
     target = Measured(y, operator, tuple(images.shape[1:]), like=images).target(torch.arange(len(images)), 1)
     with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
         estimate = target.estimate(images)
-        return replace(solution, images=images, misfit=target.misfit(estimate, loss), residual=target.residual(estimate))
+        return replace(solution, images=images, misfit=target.final_misfit(estimate, loss), residual=target.residual(estimate))

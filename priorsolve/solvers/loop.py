@@ -174,7 +174,7 @@ class Loop:
         return Solution(
             images=images,
             codes=self.task.codes(self.final),
-            misfit=target.misfit(estimate, self.settings.loss) if redrawn else self.final_misfit,
+            misfit=target.final_misfit(estimate, self.settings.loss) if redrawn else self.final_misfit,
             residual=target.residual(estimate),
             steps=self.final_steps,
             stopped=tuple(STOPS[i] for i in verdicts.tolist()),

@@ -57,6 +57,11 @@ class Target:
                 self._distances[id(loss)] = (loss, prepared(loss, self.y, self.where, self.repeats))
         return self._distances[id(loss)][1](estimate)
 
+    def final_misfit(self, estimate: Measurements, loss: Loss) -> PerImage:
+        """As `misfit`, and infinite where that is not a number, as after an image diverged."""
+        misfit = self.misfit(estimate, loss)
+        return misfit.where(~misfit.isnan(), torch.inf)
+
     def residual(self, estimate: Measurements) -> PerImage:
         """The root mean squared residual of each row."""
         return l2(estimate, self.y, self.where).sqrt()
