@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import io
 import pathlib
 import pickle
@@ -14,6 +15,7 @@ import torch
 from nvidia_support import nvidia_pickle
 from style_support import style2_state
 
+import priorsolve
 from priorsolve.priors import CheckpointError, load_prior, read_state
 from priorsolve.priors.inert import Dtype, Inert
 from priorsolve.priors.unpickle import _ALLOWED, _PACKED, _Easy, nowhere, unpickle
@@ -57,3 +59,11 @@ def test_paths_among_the_arguments_of_a_training_are_no_code(kind: type[Any], tm
     assert list(read_state(tmp_path / "training.pt")) == ["main.0.weight"]
     newer = pickle.dumps(kind("runs/1"), 0).replace(b"cpathlib\n", b"cpathlib._local\n")
     assert isinstance(unpickle(io.BytesIO(newer), nowhere), Inert)
+
+
+def test_what_a_file_holds_is_not_checked_by_assert() -> None:
+    """python -O leaves asserts out. Those below tell mypy a type, or hold a formula to itself."""
+    root = Path(priorsolve.__file__).parent
+    readers = [*root.joinpath("priors").glob("*.py"), root / "losses" / "weights.py"]
+    asserting = {path.name for path in readers for node in ast.walk(ast.parse(path.read_bytes())) if isinstance(node, ast.Assert)}
+    assert asserting == {"inert.py", "stylegan2.py", "stylegan3.py", "synthesis3.py"}

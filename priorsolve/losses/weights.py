@@ -226,9 +226,8 @@ def _from_pickle(path: Path, source: Source) -> dict[str, Tensor]:
     (network,) = (value for key, value in content.items() if key in ("AlexNet_0", "VGG16_0"))
     state: dict[str, Tensor] = {}
     for number, index in enumerate(source.convolutions):
-        kernel, bias = network[f"Conv_{number}"]["kernel"], network[f"Conv_{number}"]["bias"]
-        assert isinstance(kernel, Array)  # the file is known to the last byte
-        assert isinstance(bias, Array)
+        kernel: Array = network[f"Conv_{number}"]["kernel"]  # the file is known to the last byte
+        bias: Array = network[f"Conv_{number}"]["bias"]
         state[f"features.{index}.weight"] = kernel.tensor().permute(3, 2, 0, 1).contiguous()
         state[f"features.{index}.bias"] = bias.tensor()
     return state

@@ -101,14 +101,19 @@ def _shapes(prior: Prior) -> dict[str, torch.Size]:
     return {key: value.shape for key, value in prior.state_dict().items()}
 
 
-def _placeholders(shapes: object, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _placeholders(shapes: Any, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Tensors in the shapes of what the prior was first built from, no more of them than the file is good for."""
     try:
-        assert isinstance(shapes, dict)
         known = [(key, getattr(torch, dtype), shape, float(value)) for key, (dtype, shape, value) in shapes.items()]
-        assert all(dtype in PLAIN and len(shape) < 9 for _, dtype, shape, _ in known)
-        assert all(type(n) is int and 0 <= n < 1 << 31 for _, _, shape, _ in known for n in shape)
-        assert all(dtype.is_floating_point or math.isfinite(value) for _, dtype, _, value in known)
+        sound = all(
+            dtype in PLAIN
+            and len(shape) < 9
+            and all(type(n) is int and 0 <= n < 1 << 31 for n in shape)
+            and (dtype.is_floating_point or math.isfinite(value))
+            for _, dtype, shape, value in known
+        )
+        if not sound:
+            raise ValueError  # told below
     except FAILURES:
         raise CheckpointError(f"has {SETTINGS}.{_SHAPES} in no known form; convert the original again") from None
     total, held = sum(math.prod(shape) for _, _, shape, _ in known), sum(value.numel() for value in state.values())
