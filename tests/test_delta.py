@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,8 @@ from test_tuned import measured
 from priorsolve.counter_rng import uniform_hash
 from priorsolve.operators.base import Identity
 from priorsolve.priors.errors import CheckpointError
-from priorsolve.solvers import Latent, Solution, Staged
+from priorsolve.solvers import Latent, Solution, Staged, picture, start_at
 from priorsolve.solvers.delta import load_delta, save_delta
-from priorsolve.solvers.drawing import picture
 from priorsolve.solvers.pivotal import Nearby, Pivotal
 from priorsolve.solvers.stopping import Stop
 from priorsolve.solvers.task import At
@@ -101,6 +101,37 @@ def test_a_file_of_another_prior_is_refused_in_a_line(tmp_path: Path) -> None:
     plain = Latent(prior, steps=0)(measured(prior, 1), Identity())
     with pytest.raises(ValueError, match="no tuned weights"):
         save_delta(prior, plain, 0, path)
+
+
+def test_wrong_arguments_are_refused_in_a_line(tmp_path: Path) -> None:
+    prior, path = made("dcgan"), tmp_path / "one.safetensors"
+    solution = Tuned(prior, steps=1, candidates=1)(measured(prior, 1), Identity())
+    save_delta(prior, solution, 0, path)
+    calls: list[tuple[Callable[..., object], tuple[object, ...], str]] = [
+        (save_delta, (prior, solution, 0, None), r"save_delta: path is None; give the path of a file or folder"),
+        (save_delta, (prior, solution.codes, 0, path), r"save_delta: expected a Solution, got a dict; give what a solver returned"),
+        (
+            save_delta,
+            ("dcgan", solution, 0, path),
+            r"save_delta: prior is 'dcgan'; it must be .*: load_prior\('dcgan'\)",
+        ),
+        (load_delta, (prior, None), "load_delta: path is None"),
+        (load_delta, (path, prior), "load_delta: prior is a .*Path; it must be a Prior, such as load_prior gives"),
+        (start_at, ("dcgan", solution.codes["z"]), "start_at: prior is 'dcgan'"),
+        (picture, (None, solution.codes), "picture: prior is None"),
+    ]
+    for call, arguments, words in calls:
+        with pytest.raises(ValueError, match=words):
+            call(*arguments)
+
+
+def test_the_path_may_begin_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    prior = made("dcgan")
+    save_delta(prior, Tuned(prior, steps=0, candidates=1)(measured(prior, 1), Identity()), 0, "~/kept/one.safetensors")
+    assert (tmp_path / "kept" / "one.safetensors").is_file()
+    assert set(load_delta(prior, "~/kept/one.safetensors")[1]) == {"z"}
 
 
 # -- pivotal tuning --------------------------------------------------------------------------------------------------------------------

@@ -36,10 +36,8 @@ def must_be_as_annotated(solver: Any) -> None:
         value, kinds = getattr(solver, field.name), _kinds(field.type)
         if value is None and "None" in kinds:
             continue
-        if "Prior" in kinds and not isinstance(value, Prior):
-            how = f"; load it first: load_prior({value!r})" if isinstance(value, str) else ", such as load_prior gives"
-            raise ValueError(f"{field.name} is {shown(value)}; it must be a Prior{how}")
         if "Prior" in kinds:
+            must_be_prior(value, field.name)
             must_be_searchable(value)
         if "Loss" in kinds:
             must_compare(value, field.name)
@@ -49,6 +47,19 @@ def must_be_as_annotated(solver: Any) -> None:
             raise ValueError(f"{field.name} is {shown(value)}; it must be a whole number")
         if kinds[0] == "bool":
             must_be_switch(value, field.name)
+
+
+def must_be_prior(value: Any, name: str) -> None:
+    """Raises ValueError unless it is a prior, and not one's name."""
+    if not isinstance(value, Prior):
+        how = f"; load it first: load_prior({value!r})" if isinstance(value, str) else ", such as load_prior gives"
+        raise ValueError(f"{name} is {shown(value)}; it must be a Prior{how}")
+
+
+def must_be_solution(value: Any, who: str) -> None:
+    """Raises ValueError unless it is a solution."""
+    if not isinstance(value, Solution):
+        raise ValueError(f"{who}: expected a Solution, got {shown(value)}; give what a solver returned")
 
 
 def must_be_searchable(prior: Prior) -> None:

@@ -15,8 +15,9 @@ from priorsolve.files import write_atomically
 from priorsolve.priors.base import Prior
 from priorsolve.priors.errors import CheckpointError
 from priorsolve.priors.layout import refuse_nonfinite, refuse_other_types
-from priorsolve.showing import is_whole, shown
+from priorsolve.showing import checked_path, is_whole, shown
 from priorsolve.solvers.carried_adam import forgotten
+from priorsolve.solvers.checks import must_be_prior, must_be_solution
 from priorsolve.solvers.instance import NAME, instance_normed
 from priorsolve.solvers.solution import Solution
 from priorsolve.solvers.weights import named, parted
@@ -33,9 +34,12 @@ def save_delta(prior: Prior, solution: Solution, index: int, path: str | Path) -
         solution: of `tuned` or `pivotal`, or of a list that ends with one.
 
     Raises:
-        ValueError: nothing was tuned, or there is no such image.
+        ValueError: nothing was tuned, there is no such image, or an argument is not what it must be.
         OSError: the folder cannot be written.
     """
+    must_be_prior(prior, "save_delta: prior")
+    must_be_solution(solution, "save_delta")
+    path = checked_path(path, "save_delta: path")
     if not is_whole(index):
         raise ValueError(f"index is {shown(index)}; give the whole number of one image")
     if not 0 <= index < len(solution.images):
@@ -43,7 +47,7 @@ def save_delta(prior: Prior, solution: Solution, index: int, path: str | Path) -
     if not parted(solution.codes)[1]:
         raise ValueError("the solution has no tuned weights; its codes are all there is, so save those")
     tensors = {name: value[index].detach().cpu().contiguous() for name, value in forgotten(solution.codes).items()}
-    write_atomically(Path(path), save(tensors, {"format": "pt", _KIND: fingerprint(prior), _FAMILY: str(prior)}))
+    write_atomically(path, save(tensors, {"format": "pt", _KIND: fingerprint(prior), _FAMILY: str(prior)}))
 
 
 def load_delta(prior: Prior, path: str | Path) -> tuple[Prior, dict[str, Tensor]]:
@@ -51,8 +55,10 @@ def load_delta(prior: Prior, path: str | Path) -> tuple[Prior, dict[str, Tensor]
 
     Raises:
         CheckpointError: no such file, not one of `save_delta`'s, one of another prior, or one with other tensors than such a file has.
+        ValueError: that is no prior, or no path.
     """
-    path = Path(path)
+    must_be_prior(prior, "load_delta: prior")
+    path = checked_path(path, "load_delta: path")
     try:
         with safe_open(path, "pt") as file:
             about = file.metadata() or {}

@@ -9,6 +9,7 @@ from torch import Tensor
 from priorsolve.priors.base import Prior
 from priorsolve.showing import shown
 from priorsolve.solvers.carried_adam import forgotten
+from priorsolve.solvers.checks import must_be_prior
 from priorsolve.solvers.weights import tuned_picture
 from priorsolve.types import Images
 
@@ -21,8 +22,9 @@ def picture(prior: Prior, codes: Mapping[str, Tensor]) -> Images:
         codes: (B, ...) by name: `solution.codes`, or with the prior that `load_delta` gives the codes beside it.
 
     Raises:
-        ValueError: none of them is a code of this prior.
+        ValueError: that is no prior, or none of them is a code of it.
     """
+    must_be_prior(prior, "picture: prior")
     if not isinstance(codes, Mapping) or not any(name in prior.spaces for name in codes):
         given = ", ".join(map(str, codes)) if isinstance(codes, Mapping) else shown(codes)
         raise ValueError(f"picture: got {given or 'nothing'}, with no code of {prior}; give solution.codes of a solver with this prior")

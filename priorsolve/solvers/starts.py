@@ -11,6 +11,7 @@ from priorsolve.counter_rng import STARTS, generator_for
 from priorsolve.losses import Loss
 from priorsolve.priors.base import Prior
 from priorsolve.showing import shown
+from priorsolve.solvers.checks import must_be_prior
 from priorsolve.solvers.solution import Solution
 from priorsolve.solvers.stopping import Stop
 from priorsolve.solvers.target import Measured, Target
@@ -34,8 +35,9 @@ def start_at(prior: Prior, codes: Codes, space: str | None = None) -> Solution:
         space: where they live; the prior's first space if left out.
 
     Raises:
-        ValueError: the prior has no such space, or codes of another shape there.
+        ValueError: that is no prior, or it has no such space, or codes of another shape there.
     """
+    must_be_prior(prior, "start_at: prior")
     if not isinstance(codes, Tensor):
         way = "; give torch.from_numpy(codes)" if type(codes).__name__ == "ndarray" else ""
         raise ValueError(f"start_at: expected codes as a tensor (B, ...), got {shown(codes)}{way}")

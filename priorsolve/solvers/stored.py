@@ -12,7 +12,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from priorsolve.files import write_atomically
-from priorsolve.showing import checked_path, shown
+from priorsolve.showing import checked_path
+from priorsolve.solvers.checks import must_be_solution
 from priorsolve.solvers.solution import Solution
 from priorsolve.solvers.stopping import Stop
 
@@ -32,8 +33,7 @@ def save_solution(solution: Solution, path: str | Path) -> None:
         ValueError: that is no solution, or no path.
         OSError: the folder cannot be written.
     """
-    if not isinstance(solution, Solution):
-        raise ValueError(f"save_solution: expected a Solution, got {shown(solution)}; give what a solver returned, and then the path")
+    must_be_solution(solution, "save_solution")
     path = checked_path(path, "save_solution: path")
     tensors = {name: getattr(solution, name) for name in _RANKS} | {_CODES + name: codes for name, codes in solution.codes.items()}
     # copies: a file holds no two tensors that share memory, as parts of one solution may
