@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import NamedTuple
 
 import torch
@@ -62,8 +61,9 @@ class Samples:
         pictures that are all alike): where honest 0.95 for many pictures, less for few (0.82 of three, 0.86 of four, 0.91 of eight:
         Student's t with k − 1 degrees of freedom). `spread_to_error` is the spread's root mean square over that of the answer's error:
         1 where honest, below where the pictures agree on something false. The mean of k errs by √(1 + 1/k) standard deviations, which
-        is allowed for. Only guessed values count: not those that are the clean picture's in all k, such as what was measured and put
-        back. Both are NaN where nothing was guessed.
+        is allowed for. Only guessed values count: not those that are the clean picture's in all k, such as what was measured without
+        noise and put back. With noise they count, and are honest where each picture has a measurement of its own put back. Both are
+        NaN where nothing was guessed.
 
         Raises:
             ValueError: `clean` is no float tensor of one picture for each photo.
@@ -93,6 +93,10 @@ class Several(NamedTuple):
     """How many images fitted in memory at once."""
 
 
+def _as_drawn(solution: Solution, measured: Measurements) -> Images:
+    return solution.images
+
+
 def solve_several(
     solver: Solves,
     y: Measurements,
@@ -102,7 +106,7 @@ def solve_several(
     noise: Noise | None = None,
     where: Tensor | None = None,
     seeds: Sequence[int] | None = None,
-    finish: Callable[[Solution], Images] = attrgetter("images"),
+    finish: Callable[[Solution, Measurements], Images] = _as_drawn,
     on_step: OnStep | None = None,
     batch_size: int | None = None,
     mean: bool = False,
@@ -112,10 +116,12 @@ def solve_several(
     Args:
         solver, y, operator, seeds, batch_size: as in `solve_fitting`.
         k: how many, at least 1.
-        noise: drawn once more for each solution but the first, where something was measured; None leaves `y` as it is. So it stays, too,
-            for a solver that ends in samples of p(x | y) itself, in which the noise is.
+        noise: drawn once more for each solution but the first, where something was measured; None leaves `y` as it is. A solver that
+            ends in samples of p(x | y) itself is given `y` each time, since the noise is in them; only `finish` then meets it.
         where: (B, ...) 1 where something was measured; left out, the operator says so where it is one of priorsolve's.
-        finish: from a solution to the pictures that are kept.
+        finish: from a solution and a measurement, which may be put back into it, to the pictures that are kept. The measurement is `y`
+            for the first, and for the others `y` with its noise drawn once more: if all had `y` in them they would call its noise
+            certain. Samples of p(x | y) are all alike, so that the first, too, meets noise drawn once more.
         mean: the answer's pictures are the mean of the k as they were drawn, and misfit and residual are the mean's; the rest stays the
             first's. No other picture has less squared error on average over samples of p(x | y), which these are as far as the
             solver's are.
@@ -132,20 +138,31 @@ def solve_several(
     )
     if k == 1:
         return Several(first, None, batch_size)
-    drawn, pictures = first.images.clone(), [finish(first)]
-    solver, noise = solver.varied(), None if solver.samples else noise
+    solver = solver.varied()
     where = _measured(solver, y, operator) if where is None and noise is not None else where
     seeds = checked_seeds([solver.seed] * len(y) if seeds is None else seeds, len(y))
+
+    def own(i: int) -> list[int]:
+        return [(seed + i * _STRIDE) % 2**48 for seed in seeds]
+
+    def again(i: int) -> Measurements:
+        return y if noise is None else noise(y, rng=[torch.Generator().manual_seed(seed) for seed in own(i)], where=where)
+
+    drawn, pictures = first.images.clone(), [finish(first, again(k) if solver.samples else y)]  # again(0) may be the noise that is in y
     for i in range(1, k):
-        own = [(seed + i * _STRIDE) % 2**48 for seed in seeds]
-        again = y if noise is None else noise(y, rng=[torch.Generator().manual_seed(seed) for seed in own], where=where)
+        measured = again(i)
         solution, batch_size = solve_fitting(
-            solver, again, operator, seeds=own, on_step=shifted(on_step, i * solver.steps, k * solver.steps), batch_size=batch_size
+            solver,
+            y if solver.samples else measured,
+            operator,
+            seeds=own(i),
+            on_step=shifted(on_step, i * solver.steps, k * solver.steps),
+            batch_size=batch_size,
         )
         if len(y) and torch.equal(solution.images, first.images):
             raise ValueError(_ALIKE)
         drawn += solution.images
-        pictures.append(finish(solution))
+        pictures.append(finish(solution, measured))
     answer = with_images(first, drawn / k, y, operator, solver.loss) if mean else first
     return Several(answer, Samples(torch.stack(pictures, 1), around_first=not solver.samples), batch_size)
 

@@ -191,7 +191,7 @@ def test_noise_through_three_layers_and_a_search_after_it() -> None:
     exact = Staged([first])
     torch.testing.assert_close(exact(y, Identity()).misfit, exact.loss(alone.images, y, torch.ones_like(y)))
     with pytest.raises(ValueError, match="the solver draws nothing and the recipe has no noise"):
-        solve_several(exact, y, Identity(), 2, noise=None, where=torch.ones_like(y), seeds=[0, 1], finish=lambda s: s.images, batch_size=2)
+        solve_several(exact, y, Identity(), 2, noise=None, where=torch.ones_like(y), seeds=[0, 1], batch_size=2)
 
 
 def test_l1_ignores_wrong_pixels_and_linf_does_not() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,15 @@ import run_support as run
 import torch
 from PIL import Image
 
+from priorsolve.consistency import put_back
 from priorsolve.operators import Identity, Mask
 from priorsolve.operators.noise import Gaussian
 from priorsolve.priors.linear import LinearPrior
 from priorsolve.recipe.components import RecipeError
 from priorsolve.run.restoration import Options, restore
 from priorsolve.sampling import Samples, solve_several
-from priorsolve.solvers import Langevin, Latent, Step
-from priorsolve.types import Images
+from priorsolve.solvers import Langevin, Latent, Solution, Solves, Staged, Step
+from priorsolve.types import Images, Measurements
 
 
 def toy() -> LinearPrior:
@@ -36,9 +36,6 @@ def test_the_spread_of_randomized_solutions_is_the_estimators_own() -> None:
     y = operator.A(prior.decode(torch.zeros(1, 6, dtype=torch.float64)))
     solver = Latent(prior, steps=25, restarts=1, candidates=1, optimiser="lbfgs", lr=1.0, decay="none", warmup=0)
 
-    def finish(solution: object) -> Images:
-        return solution.images  # type: ignore[attr-defined, no-any-return]
-
     _, samples, _ = solve_several(
         solver,
         y,
@@ -47,7 +44,6 @@ def test_the_spread_of_randomized_solutions_is_the_estimators_own() -> None:
         noise=Gaussian(sigma),
         where=operator.support(torch.ones(1, 3, 4, 4, dtype=torch.float64)),
         seeds=[3],
-        finish=finish,
         batch_size=8,
     )
     assert samples is not None
@@ -77,7 +73,6 @@ def test_the_mean_of_the_posteriors_samples_is_the_best_estimate() -> None:
         noise=None,
         where=operator.support(torch.ones(1, 3, 4, 4, dtype=torch.float64)),
         seeds=[3],
-        finish=attrgetter("images"),
         batch_size=8,
         mean=True,
     )
@@ -102,9 +97,7 @@ def test_noise_is_not_drawn_again_for_samples_of_the_posterior() -> None:
     prior, sigma, count = toy(), 0.5, 200
     y = prior.decode(torch.randn(1, 6, generator=torch.Generator().manual_seed(5), dtype=torch.float64))
     solver = Langevin(prior, noise=sigma, steps=100, lr=0.1, candidates=1)
-    _, samples, _ = solve_several(
-        solver, y, Identity(), count, noise=Gaussian(sigma), where=torch.ones_like(y), seeds=[3], finish=attrgetter("images"), batch_size=8
-    )
+    _, samples, _ = solve_several(solver, y, Identity(), count, noise=Gaussian(sigma), where=torch.ones_like(y), seeds=[3], batch_size=8)
     assert samples is not None
     W = (prior.decode(torch.eye(6, dtype=torch.float64)) - prior.decode(torch.zeros(1, 6, dtype=torch.float64))).flatten(1).T
     exact = (W @ torch.linalg.inv(torch.eye(6) + W.T @ W / sigma**2) @ W.T).diagonal().mean()
@@ -166,6 +159,33 @@ def test_samples_that_are_as_far_off_as_the_original_are_honest(around_first: bo
     assert told["spread_to_error"].tolist() == pytest.approx([1.0] * 2, abs=0.12)
 
 
+@pytest.mark.parametrize("langevin", [False, True])
+def test_what_is_put_back_with_its_noise_is_honest_too(langevin: bool) -> None:
+    """A picture of the prior's, most of it measured with noise σ: least squares of y, of y with noise drawn once more, and samples of
+    p(x | y) alike err by about as much as they are apart, where known by σ. With y put back into all, coverage was 0.19."""
+    rng, sigma, count, k = torch.Generator().manual_seed(0), 0.05, 24, 9
+    prior = LinearPrior(0.2 * torch.randn(192, 12, generator=rng, dtype=torch.float64), torch.zeros(192, dtype=torch.float64), (3, 8, 8))
+    clean = prior.decode(torch.randn(count, 12, generator=rng, dtype=torch.float64))
+    known = (torch.rand(8, 8, generator=rng) < 0.8).double()
+    operator, noise, seeds = Mask(known).double(), Gaussian(sigma), list(range(count))
+    y = noise(operator.A(clean), rng=[torch.Generator().manual_seed(seed) for seed in seeds], where=known.expand(count, 3, 8, 8))
+    solver: Solves = Latent(prior, steps=15, restarts=1, candidates=1, optimiser="lbfgs", lr=1.0, decay="none", warmup=0)
+    if langevin:
+        solver = Staged([solver, Langevin(prior, noise=sigma, steps=25, lr=0.1)])
+
+    def finish(solution: Solution, measured: Measurements) -> Images:
+        return put_back(solution.images, measured, operator)
+
+    answer, samples, _ = solve_several(solver, y, operator, k, noise=noise, seeds=seeds, finish=finish)
+    assert samples is not None
+    told = samples.calibration(clean)
+    assert float(told["coverage"].mean()) == pytest.approx(0.92, abs=0.03)  # Student's t with 8 degrees of freedom
+    assert float(told["spread_to_error"].square().mean().sqrt()) == pytest.approx(1, abs=0.06)
+    assert float(samples.spread[:, known > 0].square().mean().sqrt()) == pytest.approx(sigma, rel=0.05)
+    if not langevin:
+        torch.testing.assert_close(samples.images[:, 0], put_back(answer.images, y, operator))
+
+
 def test_what_is_known_tells_nothing_of_the_spread() -> None:
     """Put back, it is the original but for rounding, by which it was within two standard deviations of it or not."""
     rng = torch.Generator().manual_seed(0)
@@ -210,7 +230,8 @@ def test_a_run_with_samples_has_the_same_answer_and_a_map(tmp_path: Path) -> Non
         spread = np.array(Image.open(tmp_path / "three" / three.spread))
         assert spread.shape == (64, 64)
         assert spread[24:40, 24:40].mean() > spread[:8, :8].mean()  # the hole is guessed, the rest was measured
-        assert 0 < three.metrics["coverage"] <= 1
+        assert spread[:8].mean() == pytest.approx(4 * 255 * 0.05, rel=0.15)  # by its noise, which was drawn again before it was put back
+        assert 0.6 < three.metrics["coverage"] <= 1
         assert three.metrics["spread_to_error"] > 0
         assert one.fingerprint != three.fingerprint
 
@@ -248,7 +269,7 @@ def test_solutions_that_are_all_one_are_refused() -> None:
     y = prior.decode(torch.zeros(1, 6, dtype=torch.float64))
     solver = Stubborn(prior, begin_at="centre", steps=2)
     with pytest.raises(ValueError, match="all solutions are one"):
-        solve_several(solver, y, Identity(), 2, noise=None, where=torch.ones_like(y), seeds=[3], finish=attrgetter("images"), batch_size=8)
+        solve_several(solver, y, Identity(), 2, noise=None, where=torch.ones_like(y), seeds=[3], batch_size=8)
 
 
 @pytest.mark.usefixtures("digiface64")

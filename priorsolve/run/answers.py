@@ -69,9 +69,9 @@ def solve_jobs(tools: Tools, jobs: Sequence[Job], on_step: OnStep | None, *, bat
     operator = tools.solving.join([job.solving for job in jobs])
     where = measured_where(operator, y.new_empty(len(y), *tools.operators.image_shape))
 
-    def finish(solution: Solution) -> Tensor:
+    def finish(solution: Solution, measured: Tensor) -> Tensor:
         if tools.recipe.output.consistency and isinstance(operator, LinearOperator):
-            return put_back(solution.images, y, operator, damping=tools.recipe.output.damping)
+            return put_back(solution.images, measured, operator, damping=tools.recipe.output.damping)
         return solution.images
 
     solution, samples, batch = solve_several(
@@ -87,7 +87,7 @@ def solve_jobs(tools: Tools, jobs: Sequence[Job], on_step: OnStep | None, *, bat
         batch_size=batch,
         mean="samples" in tools.recipe.output.mean,
     )
-    images, notes = finish(solution), [""] * len(jobs)
+    images, notes = finish(solution, y), [""] * len(jobs)
     if tools.solving is not tools.operators:
         notes = surrogate_notes(images, tools.operators.join([job.parts for job in jobs]), operator)
     calibration = _calibration(samples, jobs)
