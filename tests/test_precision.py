@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import run_support as run
 import torch
+from prior_support import CHAINS, STYLED, made
 from solvers_support import least_squares, linear, pictures, random_mask
 from test_mobilestylegan import random_state
 
@@ -34,6 +35,22 @@ def test_only_passes_with_gradients_are_in_bfloat16(digiface64: Prior) -> None:
     assert a.dtype == torch.float32
     assert torch.nn.functional.cosine_similarity(a, b).min() > 0.99
     assert digiface64.computes is None
+
+
+@pytest.mark.parametrize("name", [*STYLED, *CHAINS])
+def test_every_map_from_the_start(name: str) -> None:
+    prior = made(name)
+    half, first = prior.computing(torch.bfloat16), prior.first_space
+    codes = prior.sample(2, torch.Generator().manual_seed(0))
+    for space in prior.spaces:
+        for truncation in (1.0, 0.7):
+            try:
+                exact = prior.map(codes, source=first, target=space, truncation=truncation)
+            except ValueError:  # there is none
+                continue
+            mapped = half.map(codes.clone().requires_grad_(), source=first, target=space, truncation=truncation)
+            assert (mapped.dtype, mapped.requires_grad) == (torch.float32, True)
+            assert (mapped - exact).norm() < 0.05 * exact.norm()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int8])

@@ -79,7 +79,7 @@ class MappingNetwork(nn.Module):
         x = torch.cat([_normal(z), _normal(embedded)], dim=1) if self.n_features else _normal(z)
         for i in range(self._depth):
             x = self.get_submodule(f"fc{i}")(x)
-        return x
+        return x.to(code.dtype)  # what follows may meet w̄, which is of that type whatever the layers compute in
 
 
 def _normal(x: Tensor) -> Tensor:

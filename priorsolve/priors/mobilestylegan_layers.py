@@ -56,7 +56,7 @@ class Mapping(nn.Module):
         x = z * (z.square().mean(1, keepdim=True) + 1e-8).rsqrt()
         for layer in self.layers:
             x = F.leaky_relu(layer(x), SLOPE) * math.sqrt(2)
-        return x
+        return x.to(z.dtype)  # what follows may meet w̄, which is of that type whatever the layers compute in
 
 
 @final
