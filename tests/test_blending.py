@@ -55,3 +55,11 @@ def test_an_answer_in_the_photos_place_has_its_colours_at_the_seam() -> None:
     photo = torch.rand(3, SIDE, SIDE, generator=torch.Generator().manual_seed(0)) / 2 + 0.2
     made = compose(scene(Identity(), Whole(), keeps=False), Shot(photo, None, ()), [photo + 0.05], [photo + 0.05])
     torch.testing.assert_close(made, photo, atol=1e-4, rtol=0)
+
+
+def test_what_differs_in_the_middle_moves_no_colour_of_an_answer_in_the_photos_place() -> None:
+    photo = torch.full((3, SIDE, SIDE), PHOTO)
+    answer = photo.clone()
+    answer[:, 8:24, 8:24] = DRAWN
+    made = compose(scene(Identity(), Whole(), keeps=False), Shot(photo, None, ()), [answer], [answer])
+    torch.testing.assert_close(made[:, :4], photo[:, :4], atol=1e-2, rtol=0)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from priorsolve.operators.blur import gaussian_blur
 from priorsolve.operators.gray import Gray
 from priorsolve.operators.laws import check_laws
 from priorsolve.operators.mask import Mask
@@ -59,3 +60,18 @@ def test_a_pixel_of_which_only_weightless_colours_are_known_is_not_measured() ->
     assert torch.equal(operator.support(torch.ones_like(x)), known[2:].expand(2, 1, 4, 4))
     assert torch.equal((Gray() @ Mask(known)).support(torch.ones_like(x)), torch.ones(2, 1, 4, 4))
     check_laws(operator, (3, 4, 4))
+
+
+def test_what_rounding_left_of_a_grey_change_tints_nothing() -> None:
+    operator = Gray() @ gaussian_blur(sigma=0.8)  # whose A† would make one level in 255 of it
+    x = torch.rand(1, 3, 6, 6, generator=torch.Generator().manual_seed(0))
+    lifted = operator.lift(operator.A(torch.nn.functional.interpolate(x, size=(48, 48), mode="bicubic")))
+    torch.testing.assert_close(lifted, lifted.mean(1, keepdim=True).expand_as(lifted), atol=1e-5, rtol=0)
+
+
+def test_what_no_grey_change_explains_is_explained_by_another() -> None:
+    known = torch.ones(3, 4, 4)
+    known[0, :, :2] = 0  # there the weights that are left cancel out
+    operator = Gray([1, 1, -1]) @ Mask(known)
+    y = torch.rand(1, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(operator.A(operator.lift(y)), y)

@@ -67,6 +67,11 @@ def test_a_mask_is_safe_from_its_maker() -> None:
     assert A.known.sum() == 4
 
 
+def test_masks_for_different_numbers_of_images_do_not_go_together() -> None:
+    with pytest.raises(ValueError, match=r"^Mask\(.*\) @ Mask\(.*\): its parts are for different numbers of images: \['2', '3'\]$"):
+        (Mask(torch.ones(3, 1, 4, 4)) @ Mask(torch.ones(2, 1, 4, 4))).A(torch.ones(2, 1, 4, 4))
+
+
 def test_joined_masks_are_the_single_ones_in_order() -> None:
     singles = [Holes(half="left"), Mask(torch.rand(3, 4, 6, generator=torch.Generator().manual_seed(0))), Holes(pixels=0.5, seed=3)]
     A, x = join_masks(singles, (3, 4, 6)), torch.rand(3, 3, 4, 6, generator=torch.Generator().manual_seed(1))

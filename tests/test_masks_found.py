@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 
 from priorsolve.cli import main
 from priorsolve.operators.holes import Holes
+from priorsolve.operators.photo_holes import PhotoHoles
 from priorsolve.operators.scratches import Scratches, find_scratches
 from priorsolve.photos.pictures import PhotoError
 from priorsolve.recipe.components import RecipeError
@@ -127,6 +128,24 @@ def test_files_of_the_photos_shape_go_with_it(tmp_path: Path) -> None:
     assert found(tmp_path / "a.png", (50, 50), whole=False, file=str(tmp_path / "square.png")).sum() > 20  # made for what is worked on
 
 
+def test_a_file_of_the_size_that_is_worked_on_lies_over_that(tmp_path: Path) -> None:
+    smooth(128, 128).save(tmp_path / "a.png")
+    hole = Image.new("L", (64, 64))
+    hole.paste(255, (10, 10, 20, 20))
+    hole.save(tmp_path / "m.png")
+    mask = Holes(file=str(tmp_path / "m.png"))
+    assert mask.in_photo(tmp_path / "a.png", whole=False, size=(64, 64)) is mask
+    assert mask.in_photo(tmp_path / "a.png", whole=False, size=(32, 32)) is not mask
+
+
+def test_a_photos_holes_are_cropped_at_whole_pixels_and_keep_their_levels() -> None:
+    holes = torch.zeros(64, 65)  # half a pixel too wide on either side
+    holes[:, 10], holes[:, 20] = 1, 0.498
+    known = PhotoHoles(holes).A(torch.ones(1, 1, 64, 64))[0, 0]
+    assert (known == 0).all(0).nonzero().flatten().tolist() == [10]
+    torch.testing.assert_close(known[:, 20], 1 - holes[:, 20], atol=0.5 / 255, rtol=0)
+
+
 def test_below_a_files_soft_edge_a_photo_is_damaged(tmp_path: Path) -> None:
     smooth(8, 8).save(tmp_path / "a.png")
     levels = np.zeros((8, 8), np.uint8)
@@ -213,6 +232,32 @@ def test_what_is_shorter_than_a_scratch_is_none() -> None:
         grey = torch.full((240, 240), 0.5)
         grey[100:102, 60 : 60 + length] = 0.9
         assert bool(find_scratches(grey, Scratches(length=0.2, dust=False)).any()) == is_one
+
+
+def grainy(side: int, grain: float = 0.01) -> torch.Tensor:
+    """A grey photo, whose texture is this strong."""
+    return (0.4 + grain * torch.randn(side, side, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
+
+
+@pytest.mark.parametrize(
+    ("place", "how", "is_one"),
+    [
+        ((slice(150, 158), slice(50, 250)), Scratches(width=0.02, dust=False, grow=0), True),  # as wide as may be: found at half the size
+        ((slice(100, 104), slice(50, 110)), Scratches(width=0.005, dust=False, grow=0), False),  # wider than that
+        ((slice(100, 101), slice(50, 66)), Scratches(grow=0), False),  # shorter than a scratch, and longer than dust
+        ((slice(100, 103), slice(50, 53)), Scratches(contrast=0.3, grow=0), False),  # dust that stands out as a scratch need only
+        ((slice(100, 103), slice(50, 53)), Scratches(contrast=0.15, grow=0), True),
+    ],
+)
+def test_how_wide_long_and_bright_a_scratch_is(place: tuple[slice, slice], how: Scratches, is_one: bool) -> None:
+    grey = grainy(400)
+    grey[place] += 0.4
+    seen = find_scratches(grey, how)
+    assert float(seen[place].float().mean()) > 0.9 if is_one else not bool(seen.any())
+
+
+def test_grain_as_strong_as_a_scratch_is_none() -> None:
+    assert float(find_scratches(grainy(200, 0.12), Scratches(grow=0)).float().mean()) < 0.005
 
 
 def test_a_clean_photo_has_no_scratch_and_is_no_failure(tmp_path: Path) -> None:

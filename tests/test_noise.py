@@ -60,6 +60,18 @@ def test_shape_and_type_are_kept(noise: Noise) -> None:
     assert noise(torch.zeros(0, 3), rng=rng()).shape == (0, 3)
 
 
+@every
+def test_what_is_no_number_in_a_hole_stays_and_makes_no_other_one_so(noise: Noise) -> None:
+    where = (torch.arange(64) % 3 > 0).float().expand(3, 1, 64, 64)
+    noisy = noise(torch.where(where > 0, ramp(), torch.nan), rng=rng(), where=where)
+    assert torch.equal(noisy.isnan(), where == 0)
+
+
+@every
+def test_noise_is_the_same_in_every_type(noise: Noise) -> None:
+    torch.testing.assert_close(noise(ramp().double(), rng=rng()).float(), noise(ramp(), rng=rng()), atol=1e-6, rtol=0)
+
+
 @pytest.mark.parametrize("noise", [Gaussian(0.1), Poisson(30), Chain([Poisson(100), Gaussian(0.05)])], ids=repr)
 def test_rms_is_what_is_measured(noise: Noise) -> None:
     where = torch.zeros(1, 1, 256, 256)

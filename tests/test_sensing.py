@@ -118,6 +118,13 @@ def test_errors_name_the_thing_and_the_value(make: Callable[..., Any], message: 
 def test_memory_guard_names_the_way_out() -> None:
     with pytest.raises(ValueError, match=r"3\.96e\+03 GB, above limit_gb=2; use .*FastSensing\(ratio=0.1, seed=5\)"):
         GaussianSensing(ratio=0.1, seed=5).for_shape((3, 1024, 1024))
+    with pytest.raises(ValueError, match=r"above limit_gb=0.001; use"):
+        GaussianSensing(ratio=0.5, limit_gb=0.001).for_shape((3, 32, 32))
+
+
+@pytest.mark.parametrize("make", [GaussianSensing, FastSensing])
+def test_the_smallest_ratio_measures_one_number(make: Callable[..., Any]) -> None:
+    assert make(ratio=1e-6).for_shape((1, 4, 4)).A(torch.ones(2, 1, 4, 4)).shape == (2, 1)
 
 
 @pytest.mark.parametrize("transform", ["hadamard", "dct", "fft"])
