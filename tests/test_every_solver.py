@@ -342,10 +342,6 @@ def test_pulse_begins_at_any_style() -> None:
     assert float((plain.images - continued.images).abs().max()) > 1e-2
     again = Pulse(prior, steps=0)(y, operator, start=continued)
     torch.testing.assert_close(again.codes["w+"], continued.codes["w+"], rtol=1e-4, atol=1e-4)
-    features = Layered(prior, 3, steps=0)(y, operator)
-    alone = replace(features, codes={"features@3": features.codes["features@3"]})
-    with pytest.raises(ValueError, match=r"no way to 'w\+'"):
-        Pulse(prior, steps=0)(y, operator, start=alone)
 
 
 @pytest.mark.parametrize("space", ["z", "s", "noise", "features@2"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from priorsolve.operators import Identity
 from priorsolve.priors import Prior
-from priorsolve.solvers import Langevin, Latent, Layered, Multicode, Pulse, Solution, Solver, Solves, Tuned
+from priorsolve.solvers import Langevin, Latent, Layered, Multicode, Projector, Pulse, Solution, Solver, Solves, Staged, Tuned, start_at
 
 SOLVERS: dict[str, Callable[[Prior], Solves]] = {
     "latent": lambda prior: Latent(prior, steps=0),
@@ -61,3 +62,36 @@ def test_passes_are_of_what_is_drawn(candidates: int) -> None:
         assert solver.passes(3, started=True) == 3
     for other in (Pulse(styled, steps=3), Layered(dcgan, 1, steps=3)):
         assert other.passes(3) == passed(other) == 3
+
+
+ALONE: dict[str, Callable[[Prior], Solver]] = {
+    "projector": lambda prior: Projector(prior, space="w+", steps=1),
+    "pulse": lambda prior: Pulse(prior, steps=1),
+    "langevin": lambda prior: Langevin(prior, noise=0.1, steps=1),
+}
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_features_that_would_be_forgotten_are_refused(name: str) -> None:
+    prior = made("stylegan2-skip")
+    y = prior.decode(prior.sample(1, torch.Generator().manual_seed(1)))
+    found = Layered(prior, 2, steps=1)(y, Identity())
+    with pytest.raises(
+        ValueError, match=rf"^{name}: the start has features@2, and .* begin without them; put {name} before what found them"
+    ):
+        ALONE[name](prior)(y, Identity(), start=found)
+    assert set(Projector(prior, space="w+", steps=0)(y, Identity(), start=start_at(prior, found.codes["w+"], "w+")).codes) == {
+        "w+",
+        "noise",
+    }
+
+
+@pytest.mark.parametrize("space", ["w++", "s"])
+@pytest.mark.parametrize("name", ["layered", "pulse"])
+def test_a_style_behind_those_that_move_is_refused_with_a_way_out(name: str, space: str) -> None:
+    prior = made("stylegan2-skip")
+    y = prior.decode(prior.sample(1, torch.Generator().manual_seed(1)))
+    first, second = Latent(prior, space=space, steps=0), Layered(prior, 2, steps=1) if name == "layered" else Pulse(prior, steps=1)
+    words = rf"^{name}: the start has a code of '{re.escape(space)}', from which no map leads .*; put {name} after a solver in w or w\+$"
+    with pytest.raises(ValueError, match=words):
+        Staged([first, second])(y, Identity())

@@ -11,6 +11,9 @@ from priorsolve.priors.base import Noise, Prior
 from priorsolve.solvers.variables import Variables, is_weight
 from priorsolve.types import Codes, Images
 
+_BEHIND = ("w++", "s")
+"""Spaces of styles with more numbers than w+ has."""
+
 
 def picture(prior: Prior, codes: Mapping[str, Tensor]) -> Images:
     """The pictures of codes by space: one code, with `noise` maps beside it, or features with the style for the later blocks."""
@@ -55,6 +58,21 @@ def carried(prior: Prior, codes: Mapping[str, Tensor], space: str) -> Variables:
     mapped = prior.map(codes[style], source=style, target=space, noise=own)
     keeps_style = space.startswith("features@") and needs_style(prior)
     return {space: mapped, **({style: codes[style]} if keeps_style else {}), **maps}
+
+
+def must_be_without_features(codes: Mapping[str, Tensor], space: str, who: str, way: str = "") -> None:
+    """Raises ValueError for a start with features, which a solver that moves a code of `space` alone would forget."""
+    deep = _deepest(codes)
+    if deep is not None:
+        way = way or f"put {who} before what found them, or start at the code alone: start_at(prior, solution.codes[space], space)"
+        raise ValueError(f"{who}: the start has {deep}, and codes of {space!r} would begin without them; {way}")
+
+
+def must_lead_to_wplus(prior: Prior, codes: Mapping[str, Tensor], who: str) -> None:
+    """Raises ValueError for a start whose style is behind w+ already."""
+    style = style_of(prior, codes)
+    if style in _BEHIND:
+        raise ValueError(f"{who}: the start has a code of {style!r}, from which no map leads to 'w+'; put {who} after a solver in w or w+")
 
 
 def needs_style(prior: Prior) -> bool:

@@ -16,7 +16,7 @@ from priorsolve.priors.base import Prior
 from priorsolve.solvers.base import CodeSolver, Keep
 from priorsolve.solvers.checks import must_be_at_least, must_be_positive, must_be_shares, must_be_space
 from priorsolve.solvers.curvature import curvatures
-from priorsolve.solvers.drawing import carried, maps_of, picture
+from priorsolve.solvers.drawing import carried, maps_of, must_be_without_features, picture
 from priorsolve.solvers.fit import is_out_of_memory
 from priorsolve.solvers.optimisers import Descent, Optimiser
 from priorsolve.solvers.schedule import Schedule
@@ -99,6 +99,7 @@ class Langevin(CodeSolver):
     def begin(self, prior: Prior, measured: Measured, seeds: Sequence[int], start: Solution | None) -> Task:
         space = self.code_space
         if start is not None:
+            must_be_without_features(start.codes, space, "langevin")
             begun = carried(prior, start.codes, space)
             codes, maps = begun[space].to(measured.y, copy=True), {name: value.to(measured.y) for name, value in maps_of(begun).items()}
         else:

@@ -16,7 +16,7 @@ from priorsolve.priors.base import Prior
 from priorsolve.priors.kept import spread_of
 from priorsolve.solvers.base import Keep, Solver
 from priorsolve.solvers.checks import Block, features_at, must_be_at_least, must_be_one_of, must_be_positive, must_be_shares
-from priorsolve.solvers.drawing import carried, needs_style, picture, repeated, style_of
+from priorsolve.solvers.drawing import carried, must_lead_to_wplus, needs_style, picture, repeated, style_of
 from priorsolve.solvers.latent import Unit
 from priorsolve.solvers.optimisers import Optimiser, OptimiserName, make_optimiser
 from priorsolve.solvers.proxy import Proxy
@@ -200,6 +200,7 @@ def _with_last(features: Tensor, others: Tensor, channels: int) -> Tensor:
 
 def _wplus(prior: Prior, codes: Variables) -> Tensor:
     """The styles (rows, L, n) with which the later blocks draw: those of the middle where there is no code of them beside the features."""
+    must_lead_to_wplus(prior, codes, "layered")
     style = style_of(prior, codes)
     if style is None:
         return prior.centre("w+").expand(len(next(iter(codes.values()))), -1, -1)

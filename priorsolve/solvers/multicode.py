@@ -15,7 +15,7 @@ from priorsolve.priors.base import Noise, Prior
 from priorsolve.priors.kept import run_form, spread_of
 from priorsolve.solvers.base import CodeSolver, Keep
 from priorsolve.solvers.checks import Block, features_at, must_be_at_least, must_be_one_of, must_be_positive, must_be_shares, must_be_space
-from priorsolve.solvers.drawing import carried, maps_of, needs_style, picture
+from priorsolve.solvers.drawing import carried, maps_of, must_be_without_features, needs_style, picture
 from priorsolve.solvers.mixing import mixed
 from priorsolve.solvers.optimisers import Optimiser, OptimiserName, make_optimiser
 from priorsolve.solvers.schedule import Decay, Schedule
@@ -150,12 +150,9 @@ class Multicode(CodeSolver):
     def _first(self, prior: Prior, start: Solution) -> Codes:
         """The code of the start. Raises ValueError where that alone does not draw the start's pictures."""
         space = self.code_space
-        beside = next((name for name in start.codes if name.startswith("features@")), None)
-        if beside is not None and not space.startswith("features@"):
-            raise ValueError(
-                f"multicode: the start has {beside}, and codes of {space!r} would begin without them; after another multicode "
-                "keep its space, block and number of codes"
-            )
+        if not space.startswith("features@"):
+            way = "after another multicode keep its space, block and number of codes"
+            must_be_without_features(start.codes, space, "multicode", way)
         return carried(prior, start.codes, space)[space]
 
     def _mixes(self, space: str) -> bool:

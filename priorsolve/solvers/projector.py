@@ -1,4 +1,4 @@
-"""StyleGAN2's projector: one style and the noise maps, found together; and noise maps after w+, for the last details."""
+"""StyleGAN2's projector: one style and the noise maps, found together."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from priorsolve.priors.base import Prior
 from priorsolve.priors.kept import spread_of
 from priorsolve.solvers.base import Keep, Solver
 from priorsolve.solvers.checks import must_be_at_least, must_be_one_of, must_be_shares, must_be_space
-from priorsolve.solvers.drawing import carried, picture, repeated
+from priorsolve.solvers.drawing import carried, must_be_without_features, picture, repeated
 from priorsolve.solvers.schedule import Schedule
 from priorsolve.solvers.solution import Solution
 from priorsolve.solvers.target import Measured
@@ -80,6 +80,7 @@ class Projector(Solver):
         if start is None:
             codes = {self.space: repeated(prior.centre(self.space), measured.count)}
         else:
+            must_be_without_features(start.codes, self.space, "projector")
             codes = {name: code.to(one, copy=True) for name, code in carried(prior, start.codes, self.space).items()}
         samples = prior.sample(4096, torch.Generator().manual_seed(0), "w")
         sigma = (samples - samples.mean(0)).square().sum(1).mean().sqrt()

@@ -14,7 +14,7 @@ from priorsolve.penalties import geocross
 from priorsolve.priors.base import Prior
 from priorsolve.solvers.base import Keep, Solver
 from priorsolve.solvers.checks import must_be_at_least, must_be_one_of, must_be_positive, must_be_shares
-from priorsolve.solvers.drawing import carried, picture
+from priorsolve.solvers.drawing import carried, must_be_without_features, must_lead_to_wplus, picture
 from priorsolve.solvers.proxy import Proxy
 from priorsolve.solvers.schedule import Decay, Schedule
 from priorsolve.solvers.solution import Solution
@@ -93,6 +93,8 @@ class Pulse(Solver):
         proxy = Proxy.of(prior)
         maps = normal_hash(own, 1, prior.noise_size).to(drawn)
         if start is not None:
+            must_be_without_features(start.codes, "w+", "pulse")
+            must_lead_to_wplus(prior, start.codes, "pulse")
             codes = carried(prior, start.codes, "w+")
             found = proxy.whitened(codes["w+"].to(drawn))
             drawn = found.mean(1, keepdim=True) if self.same_code else found
