@@ -55,15 +55,16 @@ class Samples:
         return (self.images[:, 1:] - self.images[:, :1]).square().mean(1) if self.around_first else self.images.var(1)
 
     def calibration(self, clean: Images) -> dict[str, PerImage]:
-        """How honest the spread is against the `clean` pictures (B, C, H, W): two numbers of each photo, (B,) by name.
+        """How honest the spread is against the `clean` pictures (B, C, H, W): three numbers of each photo, (B,) by name.
 
         `coverage` is the share of values that are within two standard deviations of the answer (the first picture, or the mean of
         pictures that are all alike): where honest 0.95 for many pictures, less for few (0.82 of three, 0.86 of four, 0.91 of eight:
         Student's t with k − 1 degrees of freedom). `spread_to_error` is the spread's root mean square over that of the answer's error:
-        1 where honest, below where the pictures agree on something false. The mean of k errs by √(1 + 1/k) standard deviations, which
-        is allowed for. Only guessed values count: not those that are the clean picture's in all k, such as what was measured without
-        noise and put back. With noise they count, and are honest where each picture has a measurement of its own put back. Both are
-        NaN where nothing was guessed.
+        1 where honest, below where the pictures agree on something false; `guessed_error` is the latter. Of several photos the ratio is
+        the root of the mean squares' (a mean of ratios is above 1 where they are honest: each photo's values err together). The mean of
+        k errs by √(1 + 1/k) standard deviations, which is allowed for. Only guessed values count: not those that are the clean
+        picture's in all k, such as what was measured without noise and put back. With noise they count, and are honest where each
+        picture has a measurement of its own put back. All are NaN where nothing was guessed.
 
         Raises:
             ValueError: `clean` is no float tensor of one picture for each photo.
@@ -78,8 +79,9 @@ class Samples:
         guessed = (self.images - clean[:, None]).abs().amax(1) > _ROUNDING
         error = (clean - centre).abs() * (1 if self.around_first else (k / (k + 1)) ** 0.5)
         within = ((error <= 2 * spread) & guessed).flatten(1).sum(1)
-        squares, errors = ((value.square() * guessed).flatten(1).sum(1) for value in (spread, error))
-        return {"coverage": within / guessed.flatten(1).sum(1), "spread_to_error": (squares / errors).sqrt()}
+        count = guessed.flatten(1).sum(1)
+        apart, off = (((value.square() * guessed).flatten(1).sum(1) / count).sqrt() for value in (spread, error))
+        return {"coverage": within / count, "spread_to_error": apart / off, "guessed_error": off}
 
 
 class Several(NamedTuple):

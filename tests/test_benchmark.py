@@ -130,12 +130,17 @@ def test_failures_limits_and_what_is_missing(tmp_path: Path, capfd: pytest.Captu
     said = capfd.readouterr().err
     assert "3 results are missing" in said
     assert said.count("failed: 01.png: ") == 1, "though three recipes met it"
+    assert main(arguments) == 1
+    assert capfd.readouterr().err.count("failed: 01.png: ") == 1, "it is tried again"
     assert {row["n"] for row in rows(out).values()} == {2}
     assert main([argument for argument in arguments if argument != "--no-baselines"]) == 1
     assert [line for line in capfd.readouterr().err.splitlines() if "01.png" in line] == [
         "failed: 01.png: not an image: no picture format that is read"
     ]  # once, though it is in no baseline's power
     assert rows(out)["hole", "tv"]["n"] == 2
+    run.picture(1).save(tmp_path / "in" / "01.png")
+    assert main([*arguments, "--quiet"]) == 0
+    assert {row["n"] for row in rows(out).values()} == {3}
 
 
 @pytest.mark.usefixtures("digiface64")
@@ -167,8 +172,13 @@ def test_results_that_cannot_be_read_are_missing_until_they_are_deleted(tmp_path
     capfd.readouterr()
     assert main(arguments) == 1
     said = capfd.readouterr().err
-    assert [line.split(": ")[:2] for line in said.splitlines()] == [["missing", str(path)] for path in broken]
+    lines = said.splitlines()
+    assert [line.split(": ")[:2] for line in lines[:2]] == [["missing", str(path)] for path in broken]
     assert "delete it, and the same command makes it again" in said
+    unpaired = [f"{method}: 1 of 2 photos; means are not of the same photos" for method in ("longer latent", "hole tv")]
+    assert lines[2:] == unpaired
+    assert all(f"\n{line}.\n" in (out / "table.md").read_text(encoding="utf-8") for line in unpaired)
+    assert list(rows(out)) == list(table), "the first photo's methods are not put first"
     assert rows(out)["longer", "latent"]["n"] == rows(out)["hole", "tv"]["n"] == 1
     assert rows(out)["hole", "latent"] == table["hole", "latent"]
     for path in broken:
@@ -291,4 +301,8 @@ def test_recipes_that_draw_samples_are_judged_by_their_spread_too(tmp_path: Path
     assert 0 < several["coverage"] <= 1
     assert several["spread_to_error"] > 0
     assert math.isnan(single["coverage"])
+    own = [row for (recipe, *_), row in rows(tmp_path / "out", "per_photo").items() if recipe == "thrice"]
+    squares = np.array([[(row["spread_to_error"] * row["guessed_error"]) ** 2, row["guessed_error"] ** 2] for row in own]).sum(0)
+    assert several["spread_to_error"] == pytest.approx(np.sqrt(squares[0] / squares[1]))
+    assert "guessed_error" not in several
     assert "| – | – |" in (tmp_path / "out" / "table.md").read_text(encoding="utf-8")

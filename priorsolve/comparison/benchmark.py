@@ -17,7 +17,7 @@ from torch import Tensor
 
 from priorsolve.baselines import BASELINES, Baseline, Problem
 from priorsolve.comparison.contest import Contest, Entry, Place, contests_of
-from priorsolve.comparison.summary import Score
+from priorsolve.comparison.summary import CALIBRATION, Score, unpaired
 from priorsolve.comparison.variants import Variant
 from priorsolve.metrics import METRICS
 from priorsolve.photos.identity import identify
@@ -37,14 +37,12 @@ from priorsolve.types import Shape
 SHOWN = 8
 """Photos on a sheet."""
 USUAL = ("psnr", "ssim", "lpips")
-CALIBRATION = ("coverage", "spread_to_error")
-"""What records say of the spread where a recipe draws samples."""
 
 
 class Benchmark:
     """A benchmark that is checked and ready. Do each entry's `run.records()`, then `baseline_records()`, then read `scores()`.
 
-    All three can be stopped and begun again: what lies in `out` already is not done twice.
+    All three can be stopped and begun again: what lies in `out` already is not done twice, but what failed is tried again.
 
     Args:
         variants: recipes under names of their own.
@@ -84,7 +82,7 @@ class Benchmark:
         self.entries = []
         for variant in variants:
             recipe = variant.recipe.model_copy(update={"output": variant.recipe.output.model_copy(update={"format": "png"})})
-            run = Run(recipe, photos, out / variant.name, replace(options, degrade=True, limit=None))
+            run = Run(recipe, photos, out / variant.name, replace(options, degrade=True, limit=None, retry_failed=True))
             run.todo = [photo for photo in run.todo if photo.name in chosen]
             self.entries.append(Entry(variant.name, recipe, run))
         self._contests: list[Contest] | None = None
@@ -143,7 +141,12 @@ class Benchmark:
         return sum(place.record_of(photo) is not None for contest in self.contests() for place in contest.places for photo in self.photos)
 
     def scores(self, stop: Stop = lambda: False, say: Callable[[str], object] = lambda line: None) -> Iterator[Score]:
-        """One for each photo and method that succeeded, until `stop` says so. A result that cannot be read is left out, and told of."""
+        """One for each photo and method that succeeded, until `stop` says so. A result that cannot be read is left out, and told of.
+
+        At the end it is told which methods lack photos that others have.
+        """
+        rows = [(place.recipe, place.method) for contest in self.contests() for place in contest.places]
+        found: list[Score] = []
         for contest in self.contests():
             for photo in self.photos:
                 if stop():
@@ -159,7 +162,11 @@ class Benchmark:
                             say(f"missing: {path}: {error.reason}; delete it, and the same command makes it again")
                         else:
                             values = self._judged(place, record, picture[None], clean, problem)
-                            yield Score(place.recipe, place.method, photo.name, values)
+                            row = rows.index((place.recipe, place.method))
+                            found.append(Score(place.recipe, place.method, photo.name, values, row))
+                            yield found[-1]
+        for line in unpaired(found):
+            say(line)
 
     def write_sheets(self) -> list[Path]:
         """`sheet-<recipe>.png` for each problem: the first photos' original, measurement and every method's picture, with its PSNR."""

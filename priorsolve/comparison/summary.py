@@ -17,10 +17,15 @@ LEVEL = 0.95
 
 CAPTION = (
     "Mean over n photos ± half of the 95 % confidence interval (Student's t). psnr in dB and ssim (data range 1): higher is better; "
-    "lpips (AlexNet) and misfit (root mean square of A(result) − y where measured): lower is better. seconds: per photo. passes: pictures "
-    "that the generator draws for a photo, of multicode's several codes one. All of the written 8-bit images."
+    "lpips (AlexNet): lower is better. misfit (root mean square of A(result) − y where measured): with noise, best near its level; "
+    "without, lower is better. coverage and spread_to_error (of all photos together, no mean of ratios): where anything was guessed. "
+    "seconds: per photo. passes: pictures that the generator draws for a photo, of multicode's several codes one. "
+    "All of the written 8-bit images."
 )
 """What the table's columns are."""
+
+COVERAGE, RATIO, ERROR = CALIBRATION = ("coverage", "spread_to_error", "guessed_error")
+"""What records say of the spread where a recipe draws samples. NaN is a photo in which nothing was guessed, or a method without spread."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,8 @@ class Score:
     method: str
     photo: str
     values: Mapping[str, float]
+    row: int = 0
+    """The method's in the table: the lowest comes first."""
 
 
 @dataclass(frozen=True)
@@ -58,20 +65,54 @@ def interval(values: Sequence[float]) -> Mean:
     mean = float(np.mean(values))
     if len(values) < 2 or not math.isfinite(mean):
         return Mean(mean, None)
-    from scipy.stats import t  # slow to import
+    return Mean(mean, float(_reach(len(values)) * np.std(values, ddof=1) / math.sqrt(len(values))))
 
-    return Mean(mean, float(t.ppf((1 + LEVEL) / 2, len(values) - 1) * np.std(values, ddof=1) / math.sqrt(len(values))))
+
+def pooled(ratios: Sequence[float], errors: Sequence[float]) -> Mean:
+    """√(mean spread² / mean error²) over the photos where both are known, from each one's spread / error and error; NaN where none is.
+
+    The interval is the jackknife's, with Student's t: what is left out in turn is a photo. A mean of ratios would be above 1 where the
+    spread is honest: by 1.17 where each photo's values err together in 5 directions.
+    """
+    known = [(ratio, error) for ratio, error in zip(ratios, errors, strict=True) if math.isfinite(ratio * error)]
+    if not known:
+        return Mean(math.nan, None)
+    squares = np.array([((ratio * error) ** 2, error**2) for ratio, error in known])
+    total = squares.sum(0)
+    found = math.sqrt(total[0] / total[1])
+    if len(known) < 2:
+        return Mean(found, None)
+    others = total - squares
+    return Mean(found, _reach(len(known)) * math.sqrt((len(known) - 1) * np.var(np.sqrt(others[:, 0] / others[:, 1]))))
 
 
 def summarised(scores: Sequence[Score]) -> list[Line]:
-    """One line for each recipe and method, in the order met."""
-    groups: dict[tuple[str, str], list[Score]] = {}
-    for score in scores:
-        groups.setdefault((score.recipe, score.method), []).append(score)
+    """One line for each recipe and method, by their rows, else in the order met."""
     return [
-        Line(recipe, method, len(group), {key: _mean(key, [score.values[key] for score in group]) for key in group[0].values})
-        for (recipe, method), group in groups.items()
+        Line(recipe, method, len(group), {key: _mean(key, group) for key in group[0].values if key != ERROR})
+        for (recipe, method), group in _by_method(scores).items()
     ]
+
+
+def unpaired(scores: Sequence[Score]) -> list[str]:
+    """A sentence on each method that lacks photos which another one has."""
+    photos = len({score.photo for score in scores})
+    return [
+        f"{recipe} {method}: {len(group)} of {photos} photos; means are not of the same photos"
+        for (recipe, method), group in _by_method(scores).items()
+        if len(group) < photos
+    ]
+
+
+def infinite(scores: Sequence[Score]) -> list[str]:
+    """A sentence on each method and column whose mean is infinite."""
+    counts = {
+        (*method, key): (sum(math.isinf(score.values[key]) for score in group), len(group))
+        for method, group in _by_method(scores).items()
+        for key in group[0].values
+        if key not in CALIBRATION
+    }
+    return [f"{recipe} {method}: {key} is infinite for {n} of {of} photos" for (recipe, method, key), (n, of) in counts.items() if n]
 
 
 def cells(lines: Sequence[Line]) -> tuple[list[str], list[list[str]]]:
@@ -83,7 +124,7 @@ def cells(lines: Sequence[Line]) -> tuple[list[str], list[list[str]]]:
 
 
 def write_tables(out: Path, scores: Sequence[Score], caption: str) -> list[Line]:
-    """Write `table.csv`, `table.parquet`, `table.md` (with `caption` below) and `per_photo.parquet`; returns the table's lines.
+    """Write `table.csv`, `table.parquet`, `table.md` (with `caption` and remarks below) and `per_photo.parquet`; returns the table's lines.
 
     Half the width of a column's interval is in the column `<name>_ci95`. Raises ValueError for no scores.
     """
@@ -118,14 +159,34 @@ def write_tables(out: Path, scores: Sequence[Score], caption: str) -> list[Line]
     write_atomically(out / "table.csv", data.getvalue())
     head, rows = cells(lines)
     text = [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
-    write_atomically(out / "table.md", "\n".join([*text, "", caption, ""]).encode())
+    remarks = [line for sentence in (*unpaired(scores), *infinite(scores)) for line in ("", f"{sentence}.")]
+    write_atomically(out / "table.md", "\n".join([*text, *remarks, "", caption, ""]).encode())
     return lines
 
 
-def _mean(key: str, values: Sequence[float]) -> Mean:
+def _by_method(scores: Sequence[Score]) -> dict[tuple[str, str], list[Score]]:
+    groups: dict[tuple[str, str], list[Score]] = {}
+    for score in sorted(scores, key=lambda score: score.row):
+        groups.setdefault((score.recipe, score.method), []).append(score)
+    return groups
+
+
+def _mean(key: str, scores: Sequence[Score]) -> Mean:
     """With its interval, but for times: the photos of a batch share one, which says nothing of how times vary."""
+    values = [score.values[key] for score in scores]
+    if key == RATIO:
+        return pooled(values, [score.values[ERROR] for score in scores])
+    if key == COVERAGE:
+        values = [value for value in values if math.isfinite(value)] or [math.nan]
     found = interval(values)
     return Mean(found.mean, None) if key == "seconds" else found
+
+
+def _reach(count: int) -> float:
+    """Student's t₀.₉₇₅(count − 1)."""
+    from scipy.stats import t  # slow to import
+
+    return float(t.ppf((1 + LEVEL) / 2, count - 1))
 
 
 def _said(key: str, value: Mean) -> str:
