@@ -124,6 +124,4 @@ def _understood(module: nn.Module) -> bool:
         return module.negative_slope > 0
     if type(module) is nn.Softplus:
         return bool(module.beta == 1)
-    if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.Dropout) and module.training:
-        return False
     return type(module) in (*_AFFINE, *_ACTIVATIONS)
