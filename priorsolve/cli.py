@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from priorsolve.command.arguments import AsJson, Out, Photos, Quiet, RecipeArgument, Seed, Sets, Version, path_of
+from priorsolve.command.arguments import AsJson, Out, Photos, Quiet, RecipeArgument, Seed, Sets, Version, What, path_of
 from priorsolve.command.engine import cluster_of, records_of, shard_of
 from priorsolve.command.interrupted import stopped
 
@@ -141,7 +141,7 @@ def degrade(
 @app.command()
 def masks(
     recipe: RecipeArgument,
-    photos: Annotated[list[Path], typer.Argument(metavar="PHOTOS...", parser=path_of, help="Photos or folders.")],
+    photos: Annotated[list[Path], typer.Argument(metavar="PHOTOS", parser=path_of, help="Photos or folders.")],
     out: Out = Path("masks"),
     set_: Sets = None,
     seed: Seed = None,
@@ -164,7 +164,7 @@ def masks(
 def benchmark(
     recipes: Annotated[
         list[str],
-        typer.Argument(metavar="RECIPE...", help="Recipes, or 'NAME=RECIPE?key=value&key=value' for one with changes of its own."),
+        typer.Argument(metavar="RECIPE", help="Recipes, or 'NAME=RECIPE?key=value&key=value' for one with changes of its own."),
     ],
     photos: Annotated[
         list[Path] | None,
@@ -261,9 +261,7 @@ def check(
 
 
 @app.command("list")
-def list_(
-    what: Annotated[str, typer.Argument(help="recipes, operators, noises, solvers, priors, losses or metrics.")], as_json: AsJson = False
-) -> None:
+def list_(what: What, as_json: AsJson = False) -> None:
     """List what can be used, with its arguments."""
     from priorsolve.command.catalogue import catalogue
 
@@ -391,7 +389,8 @@ def _fail(message: object) -> None:
     message = _refused(message) if isinstance(message, OSError) else message
     usage = getattr(message, "format_message", None)
     if usage is None or usage():  # without any words it showed the help itself
-        console.fail(f"{usage().rstrip('.')}; see priorsolve --help" if usage else message)
+        command = getattr(getattr(message, "ctx", None), "command_path", "priorsolve")
+        console.fail(f"{usage().rstrip('.')}; see {command} --help" if usage else message)
 
 
 if __name__ == "__main__":

@@ -74,8 +74,8 @@ def restore(tmp_path: Path, *more: str) -> list[str]:
         (["{recipe}", "--batch-size", "0"], ["batch size is 0", "at least 1"]),
         (["{recipe}", "--shard", "3"], ["--shard 3", "i/n"]),
         (["{recipe}", "--shard", "3/3"], ["shard 3/3", "from 0"]),
-        (["{recipe}", "--unknown"], ["--unknown", "see priorsolve --help"]),
-        ([], ["RECIPE", "see priorsolve --help"]),
+        (["{recipe}", "--unknown"], ["--unknown", "see priorsolve restore --help"]),
+        ([], ["RECIPE", "see priorsolve restore --help"]),
     ],
 )
 def test_bad_input_is_one_line(
@@ -108,7 +108,9 @@ def test_the_version_and_the_short_word_for_help(capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().out == f"priorsolve {importlib.metadata.version('priorsolve')}\n"
     for words in (["-h"], ["restore", "-h"]):
         assert main(words) == 0
-        assert "Usage: priorsolve" in capsys.readouterr().out
+        said = capsys.readouterr().out
+        assert "Usage: priorsolve" in said
+        assert "[[" not in said
 
 
 def test_a_prior_has_nothing_to_set(capsys: pytest.CaptureFixture[str]) -> None:
@@ -169,6 +171,10 @@ def test_lists_and_schema(capfd: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capfd.readouterr().out)["$schema"]
     assert main(["list", "priers"]) == 2
     assert "did you mean 'priors'" in capfd.readouterr().err
+    assert main(["list"]) == 2
+    assert capfd.readouterr().err == "priorsolve: Missing argument 'WHAT'; see priorsolve list --help\n"  # which names the choices
+    assert main(["lists"]) == 2
+    assert capfd.readouterr().err.endswith("; see priorsolve --help\n")
 
 
 def test_help_is_quick_and_needs_no_torch() -> None:

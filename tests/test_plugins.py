@@ -21,9 +21,13 @@ def installed(folder: Path, name: str, points: str, module: str = "") -> None:
 
 
 def test_one_without_a_docstring_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    installed(tmp_path, "bare_plugin", "[priorsolve.operators]\nbare = bare_plugin:bare\n", "def bare(width: int = 3): ...\n")
+    module = "from dataclasses import dataclass\nfrom priorsolve.operators import Identity\n\ndef bare(width: int = 3): ...\n"
+    module += "class Own(Identity): ...\n\n@dataclass\nclass Field:\n    width: int = 3\n"  # as all are under python -OO
+    points = "[priorsolve.operators]\nbare = bare_plugin:bare\nown = bare_plugin:Own\nfield = bare_plugin:Field\n"
+    installed(tmp_path, "bare_plugin", points, module)
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert catalogue("operators")["bare"].strip() == "(width=3)"
+    found = catalogue("operators")
+    assert [found[name] for name in ("bare", "own", "field")] == ["(width=3)", "()", "(width=3)"]
 
 
 def test_one_that_does_not_load_hides_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

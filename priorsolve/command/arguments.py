@@ -25,11 +25,12 @@ def _version(asked: bool) -> None:
 
 RecipeArgument = Annotated[str, typer.Argument(metavar="RECIPE", help="A built-in recipe's name, or the path of a YAML file.")]
 Photos = Annotated[
-    list[Path] | None, typer.Argument(metavar="[PHOTOS]...", parser=path_of, help="Photos or folders; left out, the sample photos.")
+    list[Path] | None, typer.Argument(metavar="PHOTOS", parser=path_of, help="Photos or folders; left out, the sample photos.")
 ]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="PATH", parser=path_of, help="Output folder.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe, e.g. solver.0.steps=50.")]
 Seed = Annotated[int | None, typer.Option(help="Use this seed instead of the recipe's.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing but errors.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable lines on standard output.")]
+What = Annotated[str, typer.Argument(metavar="WHAT", help="recipes, operators, noises, solvers, priors, losses or metrics.")]
 Version = Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")]

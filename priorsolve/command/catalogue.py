@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-
 from priorsolve.metrics import METRICS
 from priorsolve.priors import ZOO
 from priorsolve.recipe.components import arguments
@@ -35,5 +33,6 @@ def _signature(kind: Kind, name: str) -> str:
     except ValueError as error:  # a plugin that does not load hides no other
         return str(error)
     given = ", ".join(key if field.is_required() else f"{key}={field.default!r}" for key, field in fields.items())
-    summary = next(iter((inspect.getdoc(factory) or "").splitlines()), "")
-    return f"({given})  {summary}"
+    summary = next(iter((factory.__doc__ or "").strip().splitlines()), "")  # its own: no word of what it derives from
+    signature = summary.startswith(f"{getattr(factory, '__name__', name)}(")  # which a dataclass without a docstring has in its place
+    return f"({given})  {'' if signature else summary}".rstrip()
