@@ -15,8 +15,8 @@ from priorsolve.operators.mask import Masking
 
 Fill: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """(picture (C, H, W), known (C, H, W) bool) -> the picture with its holes filled; known pixels as they were."""
-Enlarge: TypeAlias = Callable[[Tensor, tuple[int, int]], Tensor]
-"""(picture (C, h, w), (H, W)) -> (C, H, W)."""
+Enlarge: TypeAlias = Callable[[Tensor, Downsample | PillowResize], Tensor]
+"""(picture (C, h, w), what made it smaller) -> (C, H, W)."""
 Sharpen: TypeAlias = Callable[[Tensor, Blur, float | None], Tensor]
 """(picture (C, H, W), what blurred it, noise as in `Problem`) -> (C, H, W)."""
 
@@ -49,9 +49,9 @@ def grey_holes(y: Tensor, known: Tensor) -> Tensor:
     return torch.where(known, y, MID_GREY)
 
 
-def nearest(y: Tensor, size: tuple[int, int]) -> Tensor:
-    """Each pixel as a rectangle. `size` is a multiple of the picture's."""
-    return y.repeat_interleave(size[0] // y.shape[1], 1).repeat_interleave(size[1] // y.shape[2], 2)
+def nearest(y: Tensor, smaller: Downsample | PillowResize) -> Tensor:
+    """Each pixel as a square."""
+    return y.repeat_interleave(smaller.factor, 1).repeat_interleave(smaller.factor, 2)
 
 
 def as_it_is(y: Tensor, blur: Blur, noise: float | None) -> Tensor:
@@ -61,16 +61,12 @@ def as_it_is(y: Tensor, blur: Blur, noise: float | None) -> Tensor:
 
 def undo(problem: Problem, *, fill: Fill = grey_holes, enlarge: Enlarge = nearest, sharpen: Sharpen = as_it_is) -> Tensor:
     """The picture (C, H, W). A soft edge, where a mask lets less than all through, is divided by the mask's value first."""
-    parts = factors(problem.operator)
-    shapes = [problem.image_shape]
-    for part in parts:
-        shapes.append(part.out_shape(shapes[-1]))
     y = problem.y
-    for part, shape in zip(reversed(parts), reversed(shapes[:-1]), strict=True):
+    for part in reversed(factors(problem.operator)):
         if isinstance(part, Masking):
             y = fill(part.A_dagger(y[None])[0], part.support(torch.ones_like(y[None]))[0] > 0)
         elif isinstance(part, SMALLER):
-            y = enlarge(y, (shape[1], shape[2]))
+            y = enlarge(y, part)
         elif isinstance(part, Blur):
             y = sharpen(y, part, problem.noise)
         elif isinstance(part, Gray):
