@@ -8,6 +8,9 @@ from typing import Protocol, TypeAlias
 import torch
 from torch import Tensor
 
+FEATHER = 0.3
+"""The share of the way from the middle to the edge along which a rounded window falls."""
+
 
 class Window(Protocol):
     """(…, 2) points of a frame to (…) weights."""
@@ -25,13 +28,11 @@ class Whole:
 
 @dataclass(frozen=True)
 class Rounded:
-    """1 in the middle, falling smoothly to 0 along a square with round corners; `feather` is the fall's share of the way."""
-
-    feather: float = 0.3
+    """1 in the middle, falling smoothly to 0 along a square with round corners."""
 
     def __call__(self, points: Tensor) -> Tensor:
         away = points.abs().pow(4).sum(-1).pow(0.25)
-        t = ((1 - away) / self.feather).clamp(0, 1)
+        t = ((1 - away) / FEATHER).clamp(0, 1)
         return t * t * (3 - 2 * t)
 
 

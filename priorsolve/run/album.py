@@ -17,7 +17,7 @@ from priorsolve.files import write_atomically
 from priorsolve.operators.gray import Gray
 from priorsolve.photos.images import read_photo, read_transparent, write_tagged
 from priorsolve.photos.metadata import read_tags
-from priorsolve.photos.own_colours import in_own_colours
+from priorsolve.photos.own_colours import ROWS, in_own_colours
 from priorsolve.recipe.components import RecipeError, build
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.run.journal import add_line, read_lines
@@ -32,7 +32,6 @@ SHIFT = 8.0
 FILE = "album.json"
 JOURNAL = ".album.jsonl"
 """What was done since `FILE` was written, a line for each picture: to write all of that anew for each would take ever longer."""
-ROWS = 256
 
 
 @dataclass(frozen=True)
