@@ -24,6 +24,15 @@ def to_sphere(codes: Codes, parts: Sequence[int] = ()) -> Codes:
     return (flat * (math.sqrt(flat.shape[-1]) / length)).view_as(codes)
 
 
+def sized(vectors: Tensor, parts: Sequence[int] = ()) -> Tensor:
+    """Vectors (..., n) at length √n: as `to_sphere`, whose last bit rounds otherwise. So is every part of vectors (..., Σ parts)."""
+    if parts:
+        return torch.cat([sized(part) for part in torch.split(vectors, [*parts], -1)], -1)
+    length: Tensor = vectors.norm(dim=-1, keepdim=True)
+    scaled: Tensor = vectors * (vectors.shape[-1] ** 0.5 / length.clamp_min(1e-12))
+    return scaled
+
+
 def to_l1_ball(codes: Codes, radius: float | Tensor) -> Codes:
     """The nearest codes with `Σ|c| ≤ radius`, image by image (Duchi et al. 2008, figure 1)."""
     flat = codes.flatten(1)

@@ -8,11 +8,11 @@ from typing import final
 import torch
 from torch import Tensor
 
-from priorsolve.solvers.optimisers import Optimiser
+from priorsolve.solvers.optimisers import BETA2, Optimiser
 from priorsolve.solvers.variables import REMEMBERED, Variables, is_remembered
 
 _FIRST, _SECOND, _STEPS = f"{REMEMBERED}first:", f"{REMEMBERED}second:", f"{REMEMBERED}steps:"
-_BETA2, _EPSILON = 0.999, 1e-8
+_EPSILON = 1e-8
 
 
 @final
@@ -45,9 +45,9 @@ class CarriedAdam(Optimiser):
             taken = variables[_STEPS + name] + 1
             t = taken.view(-1, *[1] * (gradient.ndim - 1))
             m = torch.lerp(variables[_FIRST + name], gradient, 1 - self.beta1) if self.beta1 else gradient
-            v = torch.lerp(variables[_SECOND + name], gradient.square(), 1 - _BETA2)
+            v = torch.lerp(variables[_SECOND + name], gradient.square(), 1 - BETA2)
             step_size = lr * scale[name] * m / (1 - self.beta1**t)
-            moved[name] = variables[name] - step_size / ((v / (1 - _BETA2**t)).sqrt() + _EPSILON)
+            moved[name] = variables[name] - step_size / ((v / (1 - BETA2**t)).sqrt() + _EPSILON)
             moved |= {_SECOND + name: v, _STEPS + name: taken}
             if self.beta1:
                 moved[_FIRST + name] = m

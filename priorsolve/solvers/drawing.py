@@ -90,6 +90,18 @@ def maps_of(codes: Mapping[str, Tensor]) -> Variables:
     return {name: value for name, value in codes.items() if name == "noise"}
 
 
+def split_maps(maps: Tensor, moving: int) -> Variables:
+    """Noise maps (rows, N) as `maps`, the first numbers, which move, and `rest`, the others; none of no numbers."""
+    parts = {"maps": maps[:, :moving], "rest": maps[:, moving:]}
+    return {name: part for name, part in parts.items() if part.shape[1]}
+
+
+def joined_maps(variables: Mapping[str, Tensor]) -> Variables:
+    """As `noise` what `split_maps` parted, where there are any."""
+    parts = [variables[name] for name in ("maps", "rest") if name in variables]
+    return {"noise": torch.cat(parts, 1)} if parts else {}
+
+
 def repeated(codes: Codes, rows: int) -> Codes:
     """(1, ...) as (rows, ...)."""
     return codes.expand(rows, *codes.shape[1:]).clone()

@@ -9,18 +9,17 @@ from typing import final
 import torch
 from torch import Tensor
 
-from priorsolve.latents import to_l1_ball
+from priorsolve.latents import sized, to_l1_ball
 from priorsolve.losses import Loss, l2
 from priorsolve.penalties import geocross
 from priorsolve.priors.base import Prior
 from priorsolve.priors.kept import spread_of
 from priorsolve.solvers.base import Keep, Solver
 from priorsolve.solvers.checks import Block, features_at, must_be_at_least, must_be_one_of, must_be_positive, must_be_shares
-from priorsolve.solvers.drawing import carried, must_lead_to_wplus, needs_style, picture, repeated, style_of
+from priorsolve.solvers.drawing import carried, joined_maps, must_lead_to_wplus, needs_style, picture, repeated, split_maps, style_of
 from priorsolve.solvers.latent import Unit
 from priorsolve.solvers.optimisers import Optimiser, OptimiserName, make_optimiser
 from priorsolve.solvers.proxy import Proxy
-from priorsolve.solvers.pulse import sized
 from priorsolve.solvers.schedule import Decay, Schedule
 from priorsolve.solvers.solution import Solution
 from priorsolve.solvers.stopping import Rules
@@ -133,8 +132,7 @@ class Layered(Solver):
         sizes = prior.noise_sizes[: self.moving_maps]
         if "noise" in codes or sizes:
             maps = codes.get("noise", prior.noise_maps().expand(measured.count, -1)).to(unit, copy=True)
-            parts = {"maps": maps[:, : sum(sizes)], "rest": maps[:, sum(sizes) :]}
-            variables |= {name: part for name, part in parts.items() if part.shape[1]}
+            variables |= split_maps(maps, sum(sizes))
         radius = None if self.radius is None else self.radius * unit
         return _Round(
             variables=variables,
@@ -178,7 +176,7 @@ class _Round(Task):
     def project(self, variables: Variables, at: At) -> Variables:
         moved = dict(variables)
         if "maps" in moved:
-            moved["maps"] = torch.cat([sized(part) for part in torch.split(moved["maps"], self.sizes, 1)], 1)
+            moved["maps"] = sized(moved["maps"], self.sizes)
         moved[self.deep] = _with_last(moved[self.deep], moved["from"], self.kept)
         if self.radius is not None:
             moved[self.deep] = moved["from"] + to_l1_ball(moved[self.deep] - moved["from"], self.radius)
@@ -187,8 +185,7 @@ class _Round(Task):
         return moved
 
     def codes(self, variables: Variables) -> Variables:
-        maps = [variables[name] for name in ("maps", "rest") if name in variables]
-        found = {self.deep: variables[self.deep], **({"noise": torch.cat(maps, 1)} if maps else {})}
+        found = {self.deep: variables[self.deep], **joined_maps(variables)}
         return found if self.proxy is None else {**found, "w+": self.proxy.coloured(variables["z+"])}
 
 

@@ -13,6 +13,8 @@ from priorsolve.operators.pairs import in_pairs
 from priorsolve.solvers.variables import Variables
 
 OptimiserName = Literal["adam", "sgd", "momentum", "rmsprop", "normalised", "lbfgs"]
+BETA2 = 0.999
+"""Adam's second decay rate."""
 
 
 class Optimiser(ABC):
@@ -34,8 +36,8 @@ class Optimiser(ABC):
 class Adam(Optimiser):
     """Adam (Kingma & Ba 2015, Algorithm 1)."""
 
-    def __init__(self, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-12) -> None:
-        self.beta1, self.beta2, self.epsilon = beta1, beta2, epsilon
+    def __init__(self, beta1: float = 0.9, epsilon: float = 1e-12) -> None:
+        self.beta1, self.epsilon = beta1, epsilon
         self.first: Variables = {}
         self.second: Variables = {}
 
@@ -43,14 +45,14 @@ class Adam(Optimiser):
         self.first, self.second = _rows(self.first, rows), _rows(self.second, rows)
 
     def move(self, variables: Variables, gradients: Variables, step: int, lr: float, scale: Variables) -> Variables:
-        correct1, correct2 = 1 - self.beta1 ** (step + 1), 1 - self.beta2 ** (step + 1)
+        correct1, correct2 = 1 - self.beta1 ** (step + 1), 1 - BETA2 ** (step + 1)
         moved = dict(variables)
         for name, gradient in gradients.items():
             for moments in (self.first, self.second):
                 if name not in moments:
                     moments[name] = torch.zeros_like(gradient)
             m = self.first[name].lerp_(gradient, 1 - self.beta1)
-            v = self.second[name].mul_(self.beta2).addcmul_(gradient, gradient, value=1 - self.beta2)
+            v = self.second[name].mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
             moved[name] = variables[name] - ((lr / correct1) * scale[name] * m).div_((v / correct2).sqrt_().add_(self.epsilon))
         return moved
 

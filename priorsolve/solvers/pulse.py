@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, final
 
-import torch
-
 from priorsolve.counter_rng import normal_hash, row_seeds
+from priorsolve.latents import sized
 from priorsolve.losses import Loss, l2
 from priorsolve.penalties import geocross
 from priorsolve.priors.base import Prior
 from priorsolve.solvers.base import Keep, Solver
 from priorsolve.solvers.checks import must_be_at_least, must_be_one_of, must_be_positive, must_be_shares
-from priorsolve.solvers.drawing import carried, must_be_without_features, must_lead_to_wplus, picture
+from priorsolve.solvers.drawing import carried, joined_maps, must_be_without_features, must_lead_to_wplus, picture, split_maps
 from priorsolve.solvers.proxy import Proxy
 from priorsolve.solvers.schedule import Decay, Schedule
 from priorsolve.solvers.solution import Solution
@@ -101,9 +100,7 @@ class Pulse(Solver):
             maps = codes.get("noise", prior.noise_maps().expand_as(maps)).to(drawn)
         one = drawn.new_ones(())
         sizes = prior.noise_sizes[: self.moving_maps]
-        moving = sum(sizes)
-        variables = {"z+": drawn, "maps": maps[:, :moving], "rest": maps[:, moving:]}
-        variables = {name: value for name, value in variables.items() if value.shape[1]}
+        variables = {"z+": drawn, **split_maps(maps, sum(sizes))}
         search = _Sphere(
             variables=variables,
             spread={"z+": one, "maps": one},
@@ -138,18 +135,9 @@ class _Sphere(Task):
     def project(self, variables: Variables, at: At) -> Variables:
         moved = {**variables, "z+": sized(variables["z+"])}
         if "maps" in moved:
-            moved["maps"] = torch.cat([sized(part) for part in torch.split(variables["maps"], self.sizes, 1)], 1)
+            moved["maps"] = sized(variables["maps"], self.sizes)
         return moved
 
     def codes(self, variables: Variables) -> Variables:
-        maps = [variables[name] for name in ("maps", "rest") if name in variables]
-        noise = {"noise": torch.cat(maps, 1)} if maps else {}
         styles = self.proxy.coloured(variables["z+"])
-        return {"w+": styles.expand(-1, *self.prior.spaces["w+"]).contiguous(), **noise}
-
-
-def sized(vectors: torch.Tensor) -> torch.Tensor:
-    """At length √n, that of a standard normal vector of n numbers: as `to_sphere`, whose last bit rounds otherwise."""
-    length: torch.Tensor = vectors.norm(dim=-1, keepdim=True)
-    sized: torch.Tensor = vectors * (vectors.shape[-1] ** 0.5 / length.clamp_min(1e-12))
-    return sized
+        return {"w+": styles.expand(-1, *self.prior.spaces["w+"]).contiguous(), **joined_maps(variables)}

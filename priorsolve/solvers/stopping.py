@@ -24,6 +24,8 @@ class Stop(Enum):
 
 STOPS = tuple(Stop)
 RUNNING = -1
+GAIN = 1e-3
+"""The smallest relative gain in the objective that counts as progress."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +35,12 @@ class Rules:
     Args:
         noise: known standard deviation of the measurement's noise, in the measurement's units: stop when the root mean squared
             residual reaches it (Morozov's discrepancy principle); fitting further would fit the noise.
-        plateau: stop after this many steps without a relative gain of `gain` in the objective.
-        gain: the smallest relative gain that counts as progress.
+        plateau: stop after this many steps without a relative gain of `GAIN` in the objective.
         target: stop when the objective, misfit and penalties, is at or below this: good enough.
     """
 
     noise: float | None = None
     plateau: int | None = None
-    gain: float = 1e-3
     target: float | None = None
 
 
@@ -71,7 +71,7 @@ class Watch:
         """
         verdict = torch.full_like(self.since, RUNNING)
         if rules.plateau is not None:
-            enough = torch.minimum(self.reference * (1 - rules.gain), self.reference * (1 + rules.gain))  # of either sign
+            enough = torch.minimum(self.reference * (1 - GAIN), self.reference * (1 + GAIN))  # of either sign
             progress = objective < enough
             self.since = torch.where(progress, step, self.since)
             self.reference = torch.where(progress, objective, self.reference)

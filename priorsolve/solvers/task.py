@@ -19,11 +19,6 @@ class At:
     steps: int
     seeds: Tensor
 
-    @property
-    def share(self) -> float:
-        """How much of the way is behind, from 0 to 1."""
-        return self.step / max(self.steps, 1)
-
 
 @dataclass(kw_only=True)
 class Task(ABC):
@@ -69,4 +64,4 @@ class Task(ABC):
 
 def faded(at: At) -> float:
     """How much codes are still shaken while they are drawn: from 1 at first to 0 at three quarters (Karras et al. 2020, appendix D)."""
-    return max(0.0, 1 - at.share / 0.75) ** 2 if at.step < at.steps else 0.0
+    return max(0.0, 1 - at.step / at.steps / 0.75) ** 2 if at.step < at.steps else 0.0

@@ -13,7 +13,7 @@ from torch.optim.adam import adam
 from priorsolve.priors.base import Prior
 from priorsolve.solvers.drawing import carried, picture
 from priorsolve.solvers.instance import NAME, Beginning, instance_normed
-from priorsolve.solvers.optimisers import Adam, Optimiser
+from priorsolve.solvers.optimisers import BETA2, Adam, Optimiser
 from priorsolve.solvers.products import Products
 from priorsolve.solvers.variables import WEIGHTS, Variables, is_weight
 from priorsolve.types import Images
@@ -182,7 +182,7 @@ class LeanAdam(Optimiser):
                 fused=True,
                 amsgrad=False,
                 beta1=self.plain.beta1,
-                beta2=self.plain.beta2,
+                beta2=BETA2,
                 lr=lr * scale[name],
                 weight_decay=0.0,
                 eps=self.plain.epsilon,
