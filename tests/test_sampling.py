@@ -13,7 +13,7 @@ from PIL import Image
 
 from priorsolve.consistency import put_back
 from priorsolve.operators import Identity, Mask
-from priorsolve.operators.noise import Gaussian
+from priorsolve.operators.noise import Gaussian, Poisson
 from priorsolve.priors.linear import LinearPrior
 from priorsolve.recipe.components import RecipeError
 from priorsolve.run.restoration import Options, restore
@@ -53,6 +53,18 @@ def test_the_spread_of_randomized_solutions_is_the_estimators_own() -> None:
     expected = covariance.diagonal().view(3, 4, 4).mean(0).sqrt()
     measured = samples.spread[0]
     assert (measured / expected - 1).abs().max() < 0.25  # 200 samples: the deviation of a deviation is 5 %, and 16 are looked at
+
+
+def test_noise_is_drawn_again_only_where_something_was_measured() -> None:
+    """What lies in a hole is no number, of which Poisson's noise makes none."""
+    known = torch.ones(4, 4)
+    known[:2] = 0
+    y = torch.where(known > 0, 0.5, torch.nan).expand(1, 3, 4, 4).double()
+    solver = Latent(toy(), steps=2, restarts=1, candidates=2)
+    answer, samples, _ = solve_several(solver, y, Mask(known).double(), 2, noise=Poisson(100.0))
+    assert samples is not None
+    assert answer.images.isfinite().all()
+    assert samples.images.isfinite().all()
 
 
 def test_the_mean_of_the_posteriors_samples_is_the_best_estimate() -> None:
