@@ -27,6 +27,14 @@ def test_a_residual_of_least_squares_counts_its_importance_times_the_activations
     np.testing.assert_allclose(found, expected, atol=1e-7)
 
 
+def test_a_residual_below_zero_counts_by_the_slope_there() -> None:
+    """Of what a LeakyReLU of slope 0.1 made: 1 and -1 for one number u, so that (u − 1)² + 0.1² (u + 1)² is to be small."""
+    h = torch.tensor([1.0, -0.1], dtype=torch.float64)
+    everywhere = (-math.inf, math.inf)
+    found = inverted(sparse.csr_array(np.ones((2, 1))), np.zeros(2), h, np.ones(2), nn.LeakyReLU(0.1), everywhere, "linf")
+    np.testing.assert_allclose(found, [0.99 / 1.01], atol=1e-6)
+
+
 def rectified(size: float, seed: int = 0) -> tuple[Any, Any, torch.Tensor, Any]:
     """W, b, max(W u + b, 0) of which a fifth is wrong by about `size`, and u."""
     rng = np.random.default_rng(seed)

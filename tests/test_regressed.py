@@ -18,6 +18,7 @@ from priorsolve.priors import Prior, bank
 from priorsolve.priors.base import Noise
 from priorsolve.solvers import Latent, Staged, regression
 from priorsolve.solvers.regression import SHRINKAGES, Ridge
+from priorsolve.types import Images, Measurements, Shape
 
 
 @pytest.fixture(autouse=True)
@@ -198,6 +199,33 @@ def test_of_large_measurements_a_part_is_enough(monkeypatch: pytest.MonkeyPatch)
     part = solver(y, Identity()).codes["z"]
     assert not torch.equal(part, whole)
     assert float((part - whole).abs().max()) < 0.7 * float(whole.abs().max())
+
+
+def test_the_part_that_is_enough_is_of_every_column(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every 4th number of rows of 8 would be two columns alone."""
+    monkeypatch.setattr(regression, "MOST", 16)
+    columns = torch.arange(8.0).expand(1, 1, 8, 8)
+    assert set(regression._thinned(columns).flatten().tolist()) == set(range(8))
+
+
+class _Nothing(Operator):
+    """Not a number where nothing is measured: on the left."""
+
+    def out_shape(self, in_shape: Shape) -> Shape:
+        return in_shape
+
+    def support(self, inside: Tensor) -> Tensor:
+        return torch.cat([0 * inside[..., :2], inside[..., 2:]], -1)
+
+    def _A(self, x: Images) -> Measurements:
+        return torch.cat([x[..., :2] * torch.nan, x[..., 2:]], -1)
+
+
+def test_what_an_operator_leaves_in_its_holes_predicts_nothing() -> None:
+    y = pictures(1)
+    solver = Latent(linear(), begin_at="regressed", bank=64, steps=0)
+    beside = Mask(torch.cat([torch.zeros(8, 2), torch.ones(8, 6)], -1))
+    assert torch.equal(solver(y, _Nothing()).codes["z"], solver(y, beside).codes["z"])
 
 
 def test_what_cannot_be_predicted_is_refused(digiface64: Prior) -> None:

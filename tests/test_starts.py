@@ -11,9 +11,11 @@ from prior_support import made
 from solvers_support import linear
 from torch import Tensor
 
+from priorsolve.latents import sized
 from priorsolve.operators import Identity
 from priorsolve.priors import Prior
 from priorsolve.solvers import Langevin, Latent, Layered, Multicode, Projector, Pulse, Solution, Solver, Solves, Staged, Tuned, start_at
+from priorsolve.solvers.proxy import Proxy
 
 SOLVERS: dict[str, Callable[[Prior], Solves]] = {
     "latent": lambda prior: Latent(prior, steps=0),
@@ -62,6 +64,14 @@ def test_passes_are_of_what_is_drawn(candidates: int) -> None:
         assert solver.passes(3, started=True) == 3
     for other in (Pulse(styled, steps=3), Layered(dcgan, 1, steps=3)):
         assert other.passes(3) == passed(other) == 3
+
+
+def test_one_code_for_all_layers_begins_at_the_mean_of_the_starts() -> None:
+    prior = made("stylegan2-skip")
+    styles = prior.sample(prior.spaces["w+"][0], torch.Generator().manual_seed(1), "w")[None]  # another one for each layer
+    begun = Pulse(prior, steps=0, same_code=True)(prior.decode(styles, "w+"), Identity(), start=start_at(prior, styles, "w+"))
+    proxy = Proxy.of(prior)
+    torch.testing.assert_close(begun.codes["w+"][:, 0], proxy.coloured(sized(proxy.whitened(styles).mean(1))))
 
 
 ALONE: dict[str, Callable[[Prior], Solver]] = {

@@ -119,11 +119,11 @@ def test_each_image_has_a_plateau_of_its_own() -> None:
     assert len(set(together.steps.tolist())) == 3
 
 
-@pytest.mark.parametrize(("left", "stops"), [(0.998, False), (0.9999, True)])
-def test_a_gain_of_more_than_a_thousandth_is_progress(left: float, stops: bool) -> None:
+@pytest.mark.parametrize(("first", "factor", "stops"), [(1, 0.998, False), (1, 0.9999, True), (-1, 1.002, False), (-1, 1.0001, True)])
+def test_a_gain_of_more_than_a_thousandth_is_progress_of_either_sign(first: float, factor: float, stops: bool) -> None:
     watch, alive, verdicts = Watch.start(1, torch.zeros(1)), torch.ones(1, dtype=torch.bool), set()
     for step in range(12):
-        value = torch.tensor([left**step])
+        value = torch.tensor([first * factor**step])
         verdicts.add(int(watch.verdict(Rules(plateau=3), step, value, value, alive)))
     assert (verdicts != {RUNNING}) is stops
 
@@ -196,6 +196,15 @@ def test_a_diverged_restart_does_not_stop_its_image(halving: bool) -> None:
     solution = Latent(prior, steps=400, restarts=3, candidates=16, lr=0.3, halving=halving)(y, Breaking(row=0, size=3, call=5))
     assert solution.stopped == (Stop.budget,)
     assert float((solution.codes["z"] - least_squares(prior, Identity(), y)).abs().max()) < 1e-5
+
+
+def test_halving_drops_what_diverged_however_good_it_was_before() -> None:
+    """The better one of two breaks before the other is dropped: it stays the answer, and the other one is moved on."""
+    prior, y = linear(), pictures(1)
+    solution = Latent(prior, steps=12, restarts=2, candidates=16, lr=0)(y, Breaking(row=0, size=2, call=3))
+    assert solution.stopped == (Stop.budget,)
+    assert solution.steps.tolist() == [12]
+    assert torch.equal(solution.codes["z"], Latent(prior, steps=0, restarts=1, candidates=16)(y, Identity()).codes["z"])
 
 
 def test_a_huge_rate_in_float32_diverges_without_an_exception() -> None:
