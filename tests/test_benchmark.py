@@ -199,7 +199,7 @@ def test_results_that_cannot_be_read_are_missing_until_they_are_deleted(tmp_path
         (["sheet-a.PNG=inpaint"], ["sheet-a.PNG is a file that the benchmark itself writes", "mine=inpaint"]),
         (["tv=inpaint"], ["tv is the name of a baseline", "my-tv=RECIPE"]),
         (["mine=inpant"], ["inpant", "did you mean 'inpaint'"]),
-        (["mine=inpaint?solver.9.steps=5"], ["solver.9.steps=5", "no component 9"]),
+        (["mine=inpaint?solver.9.steps=5"], ["mine?solver.9.steps=5: ", "no component 9"]),
         (["inpaint", "--metric", "pnsr"], ["'pnsr'", "did you mean 'psnr'"]),
         (["inpaint", "--limit", "0"], ["limit is 0", "use 1 or more"]),
         (["inpaint", "--photos", "nowhere"], ["no such file or folder: nowhere"]),

@@ -92,6 +92,7 @@ def test_a_long_history_keeps_its_ends() -> None:
         '{"name": 1, "status": "done", "fingerprint": "f"}',
         '{"name": "a", "status": "half", "fingerprint": "f"}',
         '{"name": "a", "status": "done", "fingerprint": "f", "metrics": 3}',
+        '{"name": "a", "status": "done", "fingerprint": "f", "misfit": true}',
         "\xff",
     ],
 )

@@ -1,0 +1,115 @@
+"""What a benchmark's recipes are given, and what is judged: the same problem for all that pose it, told before any work."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import run_support as run
+import torch
+from torch import Tensor
+
+from priorsolve.baselines import BASELINES, Baseline
+from priorsolve.comparison.benchmark import Benchmark
+from priorsolve.comparison.contest import Entry, contests_of
+from priorsolve.comparison.summary import Line, Mean, Score, cells, write_tables
+from priorsolve.comparison.variants import Variant
+from priorsolve.metrics import METRICS
+from priorsolve.recipe.components import RecipeError
+from priorsolve.recipe.recipe import Recipe
+from priorsolve.run.keeping import _judged
+from priorsolve.run.restoration import Options
+
+
+def bench(tmp_path: Path, recipe: Recipe, photos: Path | None = None) -> Benchmark:
+    photos = run.photos(tmp_path / "in", 1) if photos is None else photos
+    return Benchmark([Variant("mine", recipe)], [photos], tmp_path / "out", Options(), metrics=["psnr"])
+
+
+@pytest.mark.usefixtures("digiface64")
+@pytest.mark.parametrize(("noise", "rms"), [([], 0.0), ([{"gaussian": {"sigma": 0.05}}], 0.05), ([{"photons": {"peak": 50}}], None)])
+def test_baselines_are_told_the_noise(tmp_path: Path, noise: list[Any], rms: float | None) -> None:
+    made = bench(tmp_path, run.quick(noise=noise))
+    (contest,) = made.contests()
+    _, problem = contest.pose(made.photos[0])
+    assert problem.noise == (None if rms is None else pytest.approx(rms))
+    assert contest.fingerprint(made.photos[0]).endswith("-64x64"), "of pictures of another size the answers are others"
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_baselines_apply_where_the_first_photo_lacks_its_mask(tmp_path: Path) -> None:
+    photos = run.photos(tmp_path / "in", 2)
+    run.picture(0).point(lambda level: 255 * (level > 128)).convert("L").save(tmp_path / "01.png")
+    made = bench(tmp_path, run.quick(operator={"mask": {"file": str(tmp_path / "{stem}.png")}}), photos)
+    (contest,) = made.contests()
+    assert [baseline.name for baseline in contest.baselines] == ["copy", "biharmonic", "tv", "pinv"]
+
+
+def entry(name: str, recipe: Recipe, side: int) -> Entry:
+    run: Any = SimpleNamespace(prepare=lambda: SimpleNamespace(operators=SimpleNamespace(image_shape=(3, side, side))))
+    return Entry(name, recipe, run)
+
+
+def test_recipes_share_a_contest_where_problem_and_size_are_the_same() -> None:
+    other = run.quick(seed=7)
+    entries = [entry("a", run.quick(), 64), entry("b", run.quick(samples=2), 64), entry("c", run.quick(), 128), entry("d", other, 64)]
+    found = contests_of(entries, [], with_baselines=False)
+    assert [[each.name for each in contest.entries] for contest in found] == [["a", "b"], ["c"], ["d"]]
+    with pytest.raises(RecipeError, match=r"^e: frame: a benchmark compares pictures of the prior's size; use center$"):
+        contests_of([entry("e", run.quick(frame="tiles"), 64)], [], with_baselines=False)
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_a_metric_that_cannot_judge_is_told_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lacking(images: Tensor, reference: Tensor) -> Tensor:
+        raise ValueError("no weights")
+
+    monkeypatch.setitem(METRICS, "psnr", replace(METRICS["psnr"], function=lacking))
+    with pytest.raises(ValueError, match="no weights"):
+        bench(tmp_path, run.quick()).contests()
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_results_lose_nothing_in_a_jpeg_and_a_baseline_s_failure_is_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "in").mkdir()
+    run.picture(0).save(tmp_path / "in" / "a.jpg")
+
+    def fails(problem: object) -> Tensor:
+        raise ValueError("no way")
+
+    for name in list(BASELINES)[1:]:
+        monkeypatch.delitem(BASELINES, name)
+    everything: Callable[[object], bool] = lambda operator: True  # noqa: E731
+    monkeypatch.setitem(BASELINES, "copy", Baseline("copy", everything, fails))
+    made = bench(tmp_path, run.quick(samples=3), tmp_path / "in")
+    (record,) = made.entries[0].run.records()
+    assert str(record.image).endswith(".png")
+    (failed,) = made.baseline_records()
+    assert (failed.status, failed.reason) == ("failed", "copy: no way")
+    (score,) = made.scores()
+    assert score.values["passes"] == 3 * made.entries[0].run.prepare().solver.passes(record.steps)
+
+
+def test_a_misfit_is_told_to_four_digits() -> None:
+    _, (row,) = cells([Line("r", "latent", 2, {"misfit": Mean(0.01234, 0.00111), "psnr": Mean(20.126, None)})])
+    assert row == ["r", "latent", "2", "0.0123 ± 0.0011", "20.13"]
+
+
+def test_a_photo_s_name_need_not_be_unicode(tmp_path: Path) -> None:
+    write_tables(tmp_path, [Score("r", "latent", "a\udcff.png", {"psnr": 20.0})], "")
+    assert (tmp_path / "per_photo.parquet").is_file()
+
+
+def test_a_frame_in_which_nothing_was_guessed_does_not_count() -> None:
+    def judged(*coverages: float) -> dict[str, float]:
+        answers: list[Any] = [SimpleNamespace(calibration={"coverage": each}, image=torch.zeros(3, 4, 4)) for each in coverages]
+        jobs: list[Any] = [SimpleNamespace(clean=torch.zeros(3, 4, 4)) for _ in coverages]
+        return _judged(jobs, answers, [])
+
+    assert judged(math.nan, 0.5, 0.75) == {"coverage": 0.625}
+    assert judged(math.nan) == {}
