@@ -40,6 +40,9 @@ def test_they_are_kept_more_exactly_in_float64() -> None:
         (lambda x: x - 0.1 * x.mean(0, keepdim=True), r"^Own\(3×8×8\): independence in 'z' is off by .* on 2 codes; allowed 1e-04: a p"),
         (lambda x: x + 0.01 * torch.rand_like(x), "constancy in 'z' is off by .*: draw no chance in _decode"),
         (lambda x: (8 * x).round() / 8 + 0 * x, "vjp in 'z' is off by .*: draw with functions whose gradient"),
+        (lambda x: x.detach() + 0.001 * (x - x.detach()), r"slope in 'z' is off by 9.9.e-01 .*; allowed 3e-02: draw with functions"),
+        (lambda x: x.detach() + 1.1 * (x - x.detach()), "slope in 'z' is off by [89].*e-02"),
+        (lambda x: x * x.detach(), "slope in 'z' is off by .*: draw with functions whose gradient is that of what they draw: detach noth"),
         (lambda x: 2 * x - 1, r"decode gives values from -0\.\d+ to 0\.\d+; pictures are in \[0, 1\]"),
         (lambda x: 255 * x, r"decode gives values from \d+\.?\d* to 2\d\d; pictures are in \[0, 1\]"),
         (lambda x: x / 0, "^Own.*: decode gives NaN or infinite values$"),
@@ -50,10 +53,32 @@ def test_pictures_that_break_one(change: Callable[[torch.Tensor], Any], message:
         check_prior_laws(Own(lambda x: change(torch.sigmoid(4 * torch.logit(x)))))
 
 
-@pytest.mark.parametrize("sampled", [lambda n: torch.randn(n, 6), lambda n: torch.ones(n, 6)], ids=["global", "constant"])
-def test_codes_that_are_not_drawn_with_the_rng(sampled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Own, "_sample", lambda _, n, rng: sampled(n))
-    with pytest.raises(AssertionError, match=r"chance in 'z' is off by .*: draw codes with the rng given and nothing else$"):
+SAMPLED: dict[str, Callable[[int, torch.Generator], torch.Tensor]] = {
+    "global": lambda n, rng: torch.randn(n, 6),
+    "constant": lambda n, rng: torch.ones(n, 6),
+    "repeated": lambda n, rng: torch.randn(1, 6, generator=rng).expand(n, 6),
+}
+
+
+@pytest.mark.parametrize("sampled", SAMPLED, ids=SAMPLED)
+def test_codes_that_are_not_drawn_with_the_rng(sampled: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Own, "_sample", lambda _, n, rng: SAMPLED[sampled](n, rng))
+    with pytest.raises(AssertionError, match=r"chance in 'z' is off by .*: draw each code anew, with the rng given and nothing else$"):
+        check_prior_laws(Own())
+
+
+def test_maps_to_another_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through ReLU, where the picture goes through tanh."""
+    monkeypatch.setattr(Own, "spaces", {"z": (6,), "features@1": (6,)})
+    monkeypatch.setattr(
+        Own,
+        "_decode",
+        lambda self, codes, space, *_: torch.sigmoid((codes.tanh() if space == "z" else codes) @ self.weight).view(-1, 3, 8, 8),
+    )
+    monkeypatch.setattr(Own, "_map", lambda self, codes, *_: codes.tanh())
+    check_prior_laws(Own())
+    monkeypatch.setattr(Own, "_map", lambda self, codes, *_: codes.relu())
+    with pytest.raises(AssertionError, match=r"agreement in 'features@1' is off by .*; allowed 1e-04: let _map give the code from which"):
         check_prior_laws(Own())
 
 
@@ -72,3 +97,22 @@ def test_what_is_no_prior_and_other_shapes_are_told() -> None:
     for prior, settings, message in cases:
         with pytest.raises(ValueError, match=message):
             check_prior_laws(prior, **settings)
+
+
+@pytest.mark.parametrize("shape", [(8, 8), 8, (3.0, 8, 8)])
+def test_what_no_solver_can_use_is_told(shape: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    training = Own()
+    training.dropout = torch.nn.Dropout()
+    with pytest.raises(ValueError, match=r"^Own.*: is in training mode, .*; call prior.eval\(\)$"):
+        check_prior_laws(training)
+    check_prior_laws(training.eval())
+    monkeypatch.setattr(Own, "image_shape", shape)
+    with pytest.raises(ValueError, match=r"^Own: image_shape is .*; give \(C, H, W\), such as \(3, 64, 64\)$"):
+        check_prior_laws(Own())
+
+
+def test_a_prior_without_spaces_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Own, "spaces", {})
+    for wrong in (check_prior_laws, lambda prior: prior.sample(2, torch.Generator()), lambda prior: prior.decode(torch.zeros(2, 6))):
+        with pytest.raises(ValueError, match=r"^Own.*: spaces is empty; name a space and the shape .*, such as \{'z': \(512,\)\}$"):
+            wrong(Own())

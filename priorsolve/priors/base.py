@@ -77,8 +77,10 @@ class Prior(nn.Module, ABC):
 
     @property
     def first_space(self) -> str:
-        """Where sampling starts."""
-        return next(iter(self.spaces))
+        """Where sampling starts. Raises ValueError where an own prior's `spaces` is empty."""
+        for space in self.spaces:
+            return space
+        raise ValueError(f"{self}: spaces is empty; name a space and the shape of a code there, such as {{'z': (512,)}}")
 
     @property
     @abstractmethod
