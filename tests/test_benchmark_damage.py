@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from random import Random
 
 import pytest
 import torch
@@ -38,6 +39,17 @@ def test_the_ends_lie_in_the_outer_thirds() -> None:
         known = Lines(1, width=0.02, seed=seed).A(torch.ones(1, 1, 60, 60))[0, 0]
         middle = known[20:40, 20:40]
         assert float((1 - middle).sum()) < 60, seed
+
+
+def test_a_stroke_is_what_lies_near_the_line_between_its_ends() -> None:
+    rng, side = Random(4), (20 * 60) ** 0.5
+    a, b = (torch.tensor([rng.choice((0, 2 / 3)) + rng.random() / 3 for _ in range(2)]) for _ in range(2))
+    line = (a + torch.linspace(0, 1, 200)[:, None] * (b - a)) * torch.tensor([60, 20])
+    pixels = torch.cartesian_prod(torch.arange(20) + 0.5, torch.arange(60) + 0.5).flip(1)
+    off = torch.cdist(pixels, line).amin(1).view(20, 60) - 0.1 * side / 2
+    known = Lines(1, width=0.1, seed=4).A(torch.ones(1, 1, 20, 60))[0, 0]
+    assert bool((known[off < -0.8] == 0).all())
+    assert bool((known[off > 0.8] == 1).all())
 
 
 def test_a_mask_for_each_photo() -> None:
@@ -81,6 +93,8 @@ def test_the_stand_in_is_as_noisy_and_can_be_looked_through() -> None:
     assert abs(float(drawn.mean() + 0.8 * 0.5 / 50 - true.mean())) < 0.003  # the published stand-in takes half a photon away
     assert abs(float(drawn.std() - true.std())) < 0.01
     assert torch.equal(drawn, FixedPhotons(50, 0.2).A(x))
+    assert not torch.equal(drawn, FixedPhotons(50, 0.2, seed=1).A(x))
+    assert abs(float((drawn == 0).all(1).double().mean()) - 0.2) < 0.01  # dead in every channel
     outside = torch.full((1, 1, 8, 8), 1.3, requires_grad=True)
     (gradient,) = torch.autograd.grad(FixedPhotons(50).A(outside).sum(), outside)
     assert (gradient > 0).all()

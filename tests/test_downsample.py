@@ -74,6 +74,8 @@ def test_matrices_met_first_in_inference_mode_serve_training_too() -> None:
 def test_errors_name_the_value_and_the_way_out() -> None:
     with pytest.raises(ValueError, match=r"^Downsample: factor must be a whole number of at least 1, got 0$"):
         Downsample(0)
+    with pytest.raises(ValueError, match=r"^Downsample: factor must be a whole number of at least 1, got 2.5$"):
+        Downsample(2.5)  # type: ignore[arg-type]
     with pytest.raises(
         ValueError, match=r"^Downsample: there is no kernel 'cubic'; choose one of area, nearest, bilinear, bicubic, lanczos$"
     ):

@@ -61,6 +61,19 @@ def test_transparent_parts_are_holes(tmp_path: Path) -> None:
         found(tmp_path / "empty.png", (16, 16), alpha=True)
 
 
+def test_what_is_half_transparent_is_a_hole_beside_a_scratch(tmp_path: Path) -> None:
+    photo = Image.new("RGBA", (96, 96), "grey")
+    photo.paste((255, 255, 255, 255), (20, 70, 80, 71))
+    for left, alpha in ((10, 128), (40, 253)):
+        photo.paste((128, 128, 128, alpha), (left, 20, left + 20, 25))
+    photo.save(tmp_path / "a.png")
+    hole = np.zeros((96, 96), bool)
+    hole[20:25, 10:30] = True
+    assert (found(tmp_path / "a.png", (96, 96), alpha=True) == hole).all()
+    hole[70, 20:80] = True
+    assert (found(tmp_path / "a.png", (96, 96), alpha=True, scratches=Scratches(grow=0)) == hole).all()
+
+
 def test_what_was_painted_over_is_a_hole_with_its_soft_edge(tmp_path: Path) -> None:
     large = smooth().resize((384, 384))
     ImageDraw.Draw(large).line((40, 60, 300, 280), MAGENTA, 24)

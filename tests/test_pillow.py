@@ -60,6 +60,14 @@ def test_what_is_no_number_is_not_black(operator: Operator) -> None:
     assert y[1].isnan().all()
 
 
+def test_a_wide_picture_with_a_hole_stays_so() -> None:
+    x = pictures()[1][:, :, :32]
+    torch.testing.assert_close(PillowResize(4).A(x), Downsample(4).A(x), atol=1.01 / 255, rtol=0)
+    known = torch.ones(1, 32, 64)
+    known[..., :16] = 0
+    assert torch.equal(PillowResize(4).support(known[None].expand(2, 3, -1, -1))[1, 2], known[0, ::4, ::4])
+
+
 def test_grey_pictures() -> None:
     x = pictures()[1][:, :1]
     assert PillowResize(2).A(x).shape == (2, 1, 32, 32)
