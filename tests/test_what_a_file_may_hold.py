@@ -63,3 +63,12 @@ def test_so_they_are_of_every_family(file: Checkpoint, monkeypatch: pytest.Monke
     monkeypatch.setattr(load, "SIDE_LIMIT", 4)
     with pytest.raises(CheckpointError, match="more than 4; it is damaged"):
         build(file)
+
+
+@pytest.mark.parametrize("state", [style2_state(), test_dcgan.random_state(), test_pggan.random_state()])
+def test_numbers_beyond_float32_are_refused_and_those_laid_otherwise_are_put_in_order(state: dict[str, Tensor]) -> None:
+    key = max(state, key=lambda name: state[name].numel() if state[name].ndim == 4 else 0)
+    with pytest.raises(CheckpointError, match=f"NaN or infinite values in {key}"):
+        build(Checkpoint({**state, key: torch.full_like(state[key], 1e300, dtype=torch.float64)}))
+    other = {name: x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x for name, x in state.items()}
+    assert all(x.is_contiguous() for x in build(Checkpoint(other)).parameters())

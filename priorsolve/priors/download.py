@@ -45,7 +45,18 @@ class WrongFileError(FetchError):
 
 
 def cache_folder() -> Path:
-    """`$PRIORSOLVE_CACHE`, else `priorsolve` in the user's cache folder as the platform has it. Not created here."""
+    """`$PRIORSOLVE_CACHE`, else `priorsolve` in the user's cache folder as the platform has it. Not created here.
+
+    Raises:
+        CacheError: that is in a home folder which the user does not have, as in some containers.
+    """
+    try:
+        return _chosen_folder()
+    except RuntimeError:
+        raise CacheError("no home folder to keep weights in; set PRIORSOLVE_CACHE to a folder that can be written") from None
+
+
+def _chosen_folder() -> Path:
     if chosen := os.environ.get("PRIORSOLVE_CACHE"):
         return Path(chosen).expanduser().absolute()
     if sys.platform == "win32":
@@ -83,6 +94,9 @@ def fetch(name: str, *, on_progress: Progress | None = None) -> Path:
     targets = {inner: (place / Path(inner.path).name if entry.more else place) for inner in entry.files}
     if all(_is_right(target, inner) for inner, target in targets.items()):
         return place
+    for target in targets.values():
+        if target.is_dir():
+            raise CacheError(f"{target} is a folder where a file belongs; remove it")
     folder = next(iter(targets.values())).parent
     with cache_disk(folder), working_folder(folder) as working:
         wheel = _download(entry, working, place, on_progress)

@@ -49,8 +49,14 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], unused: Callable[[str]
         if key not in expected and not unused(key):
             raise CheckpointError(f"{key} has no place in {type(network).__name__}; save the generator's state_dict alone")
     refuse_other_types(state, expected)
-    refuse_nonfinite(state, expected)
-    network.load_state_dict({key: state[key].detach().to(torch.float32, copy=True) for key in expected}, assign=True)
+    numbers = {key: plain(state[key]) for key in expected}
+    refuse_nonfinite(numbers, expected)
+    network.load_state_dict(numbers, assign=True)
+
+
+def plain(x: Tensor) -> Tensor:
+    """A float32 copy, in the order of its axes: numbers that lie otherwise are summed, and so rounded, otherwise."""
+    return x.detach().to(torch.float32, copy=True, memory_format=torch.contiguous_format)
 
 
 def refuse_other_types(state: Mapping[str, Tensor], keys: Iterable[str]) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from priorsolve.priors.errors import CheckpointError
-from priorsolve.priors.layout import refuse_other_types
+from priorsolve.priors.layout import plain, refuse_other_types
 from priorsolve.types import Shape
 
 
@@ -49,7 +49,7 @@ class Tensors:
             raise CheckpointError(f"{key} has shape {found}, expected ({expected}) from the layers around it; use the file as it was saved")
         refuse_other_types(self._state, [key])
         self._asked.add(key)
-        value = self._state[key].detach().to(torch.float32, copy=True)
+        value = plain(self._state[key])
         if not bool(torch.isfinite(value).all()):
             raise CheckpointError(f"NaN or infinite values in {key}; the file is damaged or its training diverged, so use another snapshot")
         return value
