@@ -14,10 +14,11 @@ import run_support as run
 import torch
 from PIL import Image
 from scipy import stats
+from solvers_support import linear
 
 from priorsolve.baselines import BASELINES
 from priorsolve.cli import main
-from priorsolve.comparison.benchmark import Benchmark
+from priorsolve.comparison.benchmark import Benchmark, passes_of
 from priorsolve.comparison.summary import Mean, Score, interval, summarised
 from priorsolve.comparison.variants import read_variants
 from priorsolve.metrics import METRICS
@@ -306,3 +307,11 @@ def test_recipes_that_draw_samples_are_judged_by_their_spread_too(tmp_path: Path
     assert several["spread_to_error"] == pytest.approx(np.sqrt(squares[0] / squares[1]))
     assert "guessed_error" not in several
     assert "| – | – |" in (tmp_path / "out" / "table.md").read_text(encoding="utf-8")
+
+
+def test_samples_after_the_first_take_their_own_passes() -> None:
+    """They begin at sampled codes, several at once, however the first does."""
+    solver = Latent(linear(), begin_at="centre", steps=20)
+    others = Latent(linear(), begin_at="sampled", steps=20)
+    assert passes_of(solver, 20, 1) == solver.passes(20) == 20
+    assert passes_of(solver, 20, 3) == 20 + 2 * others.passes(20) > 20 + 2 * 64

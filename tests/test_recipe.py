@@ -8,6 +8,7 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 import run_support as run
 import torch
+from prior_support import made
 
 from priorsolve.command.checks import check_recipe
 from priorsolve.recipe.build import build_operators
@@ -16,7 +17,7 @@ from priorsolve.recipe.recipe import Recipe
 from priorsolve.recipe.schema import recipe_schema
 from priorsolve.recipe.sources import builtin_recipes
 from priorsolve.recipe.yamlfile import parse
-from priorsolve.run.restoration import Options, equip
+from priorsolve.run.restoration import Options, equip, restore
 
 GOOD = {"operator": "gray", "prior": "digiface64", "solver": "latent"}
 
@@ -93,6 +94,11 @@ QUICK: dict[str, object] = {"steps": 2, "candidates": 2, "restarts": 1}
     [
         ("identity", [{"latent": {"space": "features@2", **QUICK}}, {"latent": {"space": "z", **QUICK}}], r"solver\[1\]: a start has f"),
         ("identity", [{"tuned": {"steps": 1, "candidates": 2}}, {"latent": QUICK}], r"solver\[1\]: the start has tuned weights"),
+        (
+            "identity",
+            [{"latent": {"space": "features@2", **QUICK}}, {"latent": {"space": "features@1", **QUICK}}],
+            r"solver\[1\]: .* no map",
+        ),
         ("identity", {"pivotal": {"steps": 2}}, r"solver\[0\]: pivotal: needs a code to stay at"),
         ({"downsample": {"factor": 16}}, {"latent": {**QUICK, "loss": {"laplacian_pyramid": {"levels": 4}}}}, r"solver\[0\]: .*lev"),
         ({"fast_sensing": {"ratio": 0.3}}, {"latent": {**QUICK, "loss": "laplacian_pyramid"}}, r"solver\[0\]: .*pictures"),
@@ -105,6 +111,28 @@ def test_what_no_photo_could_pass_is_refused_before_any(tmp_path: Path, operator
         check_recipe(recipe)
     with pytest.raises(RecipeError, match=f"^{error}"):
         equip(recipe, tmp_path, Options())
+
+
+def test_stages_that_look_at_the_operator_before_any_step_pass(tmp_path: Path) -> None:
+    """They were tried on an operator that lets no gradient through."""
+    solver = [{"latent": QUICK}, {"langevin": {"noise": 0.05, "steps": 1}}]
+    recipe = run.quick(operator={"downsample": {"factor": 8}}, noise={"gaussian": {"sigma": 0.05}}, solver=solver, samples=2)
+    check_recipe(recipe)
+    (record,) = restore(recipe, run.photos(tmp_path / "in", 1), tmp_path / "out", Options(degrade=True))
+    assert record.status == "done"
+    assert {"coverage", "spread_to_error"} <= record.metrics.keys()
+
+
+@pytest.mark.parametrize("family", ["stylegan2-skip", "dcgan"])
+def test_what_no_codes_cannot_be_mapped_to(family: str) -> None:
+    """What cannot be done with one code is refused of none, too."""
+    prior = made(family)
+    source = "w" if family == "stylegan2-skip" else "features@2"
+    target = "z" if family == "stylegan2-skip" else "features@1"
+    for rows in (0, 1):
+        with pytest.raises(ValueError, match="no map from"):
+            prior.map(torch.zeros(rows, *prior.spaces[source]), source=source, target=target)
+    assert prior.map(torch.zeros(0, *prior.spaces["z"]), source="z", target="features@2").shape == (0, *prior.spaces["features@2"])
 
 
 @pytest.mark.parametrize("sensing", ["gaussian_sensing", "fast_sensing"])

@@ -56,7 +56,11 @@ def test_what_was_never_a_number_has_an_infinite_misfit_however_it_was_searched(
     prior, y = linear(), pictures(2)
     y[1, 0, 0, 0] = math.nan
     plain = Latent(prior, steps=4, restarts=1, candidates=2)
-    solvers = replace(plain, jitter=0.1), Latent(linear(torch.float32).computing(torch.bfloat16), steps=4), Staged([plain, plain], mean=True)
+    solvers = (
+        replace(plain, jitter=0.1),
+        Latent(linear(torch.float32).computing(torch.bfloat16), steps=4),
+        Staged([plain, plain], mean=True),
+    )
     for solver in (plain, *solvers):
         solution = solver(y, Identity())
         assert solution.stopped == (Stop.budget, Stop.diverged)

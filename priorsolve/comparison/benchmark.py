@@ -32,6 +32,7 @@ from priorsolve.run.records import Record, pending, write_record
 from priorsolve.run.restoration import Options, Run
 from priorsolve.run.sheet import Row, write_sheet
 from priorsolve.run.workbench import Stop
+from priorsolve.solvers import Solves
 from priorsolve.types import Shape
 
 SHOWN = 8
@@ -194,7 +195,7 @@ class Benchmark:
         values["misfit"] = float((square.sum() / where.expand_as(square).sum().clamp_min(1)).sqrt())
         values["seconds"] = record.seconds
         entry = place.entry  # a record has the first sample's steps; the others are taken to need as many
-        values["passes"] = 0.0 if entry is None else float(entry.recipe.samples * entry.run.prepare().solver.passes(record.steps))
+        values["passes"] = 0.0 if entry is None else float(passes_of(entry.run.prepare().solver, record.steps, entry.recipe.samples))
         return values
 
     def _row(self, contest: Contest, photo: Photo) -> Row:
@@ -210,6 +211,11 @@ class Benchmark:
                     continue
                 words[place.label] = f"{float(METRICS['psnr'](picture[None], clean[None])):.1f} dB"
         return Row(photo.name, pictures, under=words)
+
+
+def passes_of(solver: Solves, steps: int, samples: int) -> int:
+    """Of all samples; those after the first begin elsewhere."""
+    return solver.passes(steps) + (samples - 1) * solver.varied().passes(steps)
 
 
 def _picture(place: Place, record: Record, problem: Problem) -> Tensor:

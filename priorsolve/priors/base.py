@@ -288,6 +288,7 @@ class Prior(nn.Module, ABC):
         elif source == target:
             return codes
         if not len(codes):
+            self._try_map(codes, source, target, label, truncation)
             return codes.sum().expand(0, *self.spaces[target])
         with self._precision():
             if self._goes_by_row(codes, label) and (_SINGLY.get() or target.startswith("features@")):
@@ -297,6 +298,13 @@ class Prior(nn.Module, ABC):
                 mapped = self._map(codes, source, target, label, truncation, noise)
         mapped = mapped.to(codes.dtype)
         return mapped.contiguous() if target.startswith("features@") else mapped
+
+    @torch.no_grad()
+    def _try_map(self, none: Codes, source: str, target: str, label: Tensor | None, truncation: float) -> None:
+        """Raise what mapping codes would, of which there are none."""
+        with self._precision():
+            of = None if label is None else label.new_zeros(1, *label.shape[1:])
+            self._map(none.new_zeros(1, *self.spaces[source]), source, target, of, truncation, "const")
 
     @property
     def row_by_row(self) -> bool:

@@ -50,7 +50,7 @@ class Styled(Prior):
         if not space.startswith(("w", "s")):
             target = "w" if codes.ndim == 2 else "w+"
             codes, space = self.map(codes, source=space, target=target), target
-        other._later, other._later_space = codes, space
+        other._later, other._later_space = codes if len(codes) else codes.new_zeros(1, *codes.shape[1:]), space  # of none, one for all
         return other
 
     @property

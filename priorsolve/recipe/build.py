@@ -114,7 +114,7 @@ def rehearse(solver: Solves, out_shape: Shape) -> None:
             with torch.no_grad():
                 stage.loss(blank, blank, torch.ones_like(blank))
             if place <= last:
-                start = stage(blank[:0], lambda x: x.new_zeros(len(x), *out_shape), start=start)
+                start = stage(blank[:0], lambda x: x.sum() * x.new_zeros(len(x), *out_shape), start=start)
         except ValueError as error:
             raise RecipeError(f"solver[{place}]: {error}") from error
 

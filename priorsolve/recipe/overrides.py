@@ -147,4 +147,4 @@ def _choose(components: list[Any], path: list[str], text: str) -> tuple[int, lis
     if head not in names and len(names) == 1 and names[0] is not None:
         return 0, path
     have = ", ".join(f"{index}: {name}" for index, name in enumerate(names)) or "nothing"
-    raise RecipeError(f"{text}: {head!r} does not name one component; the list holds {have}; say its number or name")
+    raise RecipeError(f"{text}: {head!r} does not name one component; the list holds {have}; say its number or name, or * for all")
