@@ -67,3 +67,13 @@ def test_what_a_file_holds_is_not_checked_by_assert() -> None:
     readers = [*root.joinpath("priors").glob("*.py"), root / "losses" / "weights.py"]
     asserting = {path.name for path in readers for node in ast.walk(ast.parse(path.read_bytes())) if isinstance(node, ast.Assert)}
     assert asserting == {"inert.py", "stylegan2.py", "stylegan3.py", "synthesis3.py"}
+
+
+@pytest.mark.parametrize("name", ["\x1b[31mred\x07", "\u202egnp.exe", "n" * 2_000_000], ids=["escape", "right to left", "long"])
+def test_names_in_a_file_do_not_write_to_the_terminal(tmp_path: Path, name: str) -> None:
+    """Nor fill it: what is wrong and the way out are still there."""
+    torch.save({name: torch.zeros(1), "another": torch.zeros(1)}, tmp_path / "named.pt")
+    with pytest.raises(CheckpointError, match=r"no known generator layout matches.*; known are .*Decoder$") as told:
+        load_prior(str(tmp_path / "named.pt"))
+    assert str(told.value).isprintable()
+    assert len(str(told.value)) < 1200 + len(str(tmp_path))

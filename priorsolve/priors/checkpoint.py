@@ -15,7 +15,7 @@ from typing import Any, final
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from priorsolve.priors.errors import FAILURES, CheckpointError
+from priorsolve.priors.errors import FAILURES, CheckpointError, legible
 from priorsolve.priors.legacy import MAGIC, packed, read_stream
 from priorsolve.priors.torchzip import read_zip
 from priorsolve.priors.unpickle import nowhere, unpickle
@@ -96,7 +96,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
             return _read_safetensors(path, size)
         return _read_pickles(path, size, select)
     except CheckpointError as error:
-        raise CheckpointError(f"{path}: {' '.join(str(error).split())}") from None  # one line, whatever the names inside
+        raise CheckpointError(f"{path}: {legible(error)}") from None
     except FAILURES as error:  # what a pickle may hold has no end; what is foreseen is told better
         raise CheckpointError(f"{path}: is damaged ({_line(error)}); download or copy it again") from None
 

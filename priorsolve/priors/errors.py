@@ -15,6 +15,20 @@ FAILURES = (
 """Whatever a damaged or hostile file can raise in a reader; a file is no reason for a traceback."""
 
 
+_LONGEST = 1000
+
+
+def legible(words: object) -> str:
+    """An error's words in one line that a terminal may show, whatever names a file put into them.
+
+    Their middle is cut where they are long: what is wrong and the way out stand at the ends.
+    """
+    line = " ".join(str(words).split())
+    if len(line) > _LONGEST:
+        line = f"{line[: _LONGEST // 2]} … {line[-_LONGEST // 2 :]}"
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in line)
+
+
 def told(value: object) -> str:
     """A value out of a file as an error names it: words, numbers and short rows of them, anything else by its kind.
 

@@ -17,7 +17,7 @@ from priorsolve.priors.base import Prior
 from priorsolve.priors.checkpoint import Checkpoint, read_checkpoint
 from priorsolve.priors.dcgan import DCGAN
 from priorsolve.priors.download import fetch
-from priorsolve.priors.errors import CheckpointError, told
+from priorsolve.priors.errors import CheckpointError, legible, told
 from priorsolve.priors.faces import load_faces
 from priorsolve.priors.layout import PLAIN, SIDE_LIMIT
 from priorsolve.priors.mobilestylegan import MobileStyleGAN
@@ -70,7 +70,7 @@ def load_file(path: Path, nonfinite: Nonfinite = "refuse") -> tuple[Prior, str]:
     try:
         return build(checkpoint, nonfinite), format_of(checkpoint).family
     except CheckpointError as error:
-        raise CheckpointError(f"{path}: {' '.join(str(error).split())}") from None
+        raise CheckpointError(f"{path}: {legible(error)}") from None
 
 
 def build(checkpoint: Checkpoint, nonfinite: Nonfinite = "refuse") -> Prior:
