@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -79,12 +78,14 @@ def test_results_lose_nothing_in_a_jpeg_and_a_baseline_s_failure_is_its_own(tmp_
     (tmp_path / "in").mkdir()
     run.picture(0).save(tmp_path / "in" / "a.jpg")
 
+    def everything(operator: object) -> bool:
+        return True
+
     def fails(problem: object) -> Tensor:
         raise ValueError("no way")
 
     for name in list(BASELINES)[1:]:
         monkeypatch.delitem(BASELINES, name)
-    everything: Callable[[object], bool] = lambda operator: True  # noqa: E731
     monkeypatch.setitem(BASELINES, "copy", Baseline("copy", everything, fails))
     made = bench(tmp_path, run.quick(samples=3), tmp_path / "in")
     (record,) = made.entries[0].run.records()
