@@ -131,7 +131,7 @@ class Benchmark:
                 image = f"images/{contest.first.run.names[photo.name]}"
                 write_image(folder / image, picture)
                 size = (int(picture.shape[1]), int(picture.shape[2]))
-                record = replace(record, status="done", image=image, seconds=round(seconds, 4), output_size=size)
+                record = replace(record, status="done", image=image, seconds=round(seconds, 6), output_size=size)
             except (PhotoError, RecipeError, ValueError, ArithmeticError, RuntimeError, MemoryError) as error:  # the other photos go on
                 record = replace(record, reason=f"{whose}{reason_of(error)}")
             write_record(folder, record)
