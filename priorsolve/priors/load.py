@@ -16,6 +16,7 @@ from priorsolve.priors import biggan, biggan_deep, conditional_dcgan, decoders, 
 from priorsolve.priors.base import Prior
 from priorsolve.priors.checkpoint import Checkpoint, read_checkpoint
 from priorsolve.priors.dcgan import DCGAN
+from priorsolve.priors.discriminators import refuse_discriminator
 from priorsolve.priors.download import fetch
 from priorsolve.priors.errors import CheckpointError, legible, told
 from priorsolve.priors.faces import load_faces
@@ -81,7 +82,8 @@ def build(checkpoint: Checkpoint, nonfinite: Nonfinite = "refuse") -> Prior:
         if tensor.dtype not in PLAIN:
             raise CheckpointError(f"{key} holds {tensor.dtype}, a type that no generator known here has; save the weights as float32")
     if nonfinite == "zero":
-        finite = {key: torch.nan_to_num(t, 0, 0, 0) if t.is_floating_point() else t for key, t in checkpoint.state.items()}
+        # as float32, in which they are used: float64 holds numbers beyond it
+        finite = {key: t.where(t.float().isfinite(), 0) if t.is_floating_point() else t for key, t in checkpoint.state.items()}
         checkpoint = replace(checkpoint, state=finite)
     if checkpoint.family is not None:
         prior = restored(checkpoint, found.build)
@@ -94,7 +96,9 @@ def build(checkpoint: Checkpoint, nonfinite: Nonfinite = "refuse") -> Prior:
 
 
 def format_of(checkpoint: Checkpoint) -> Format:
-    """The layout that a checkpoint's family, or its tensors' names, show. Raises CheckpointError where none matches."""
+    """The layout that a checkpoint's family, or its tensors' names, show. Raises CheckpointError for others."""
+    if checkpoint.family is None:
+        refuse_discriminator(checkpoint.state)
     for known in FORMATS:
         if checkpoint.family == known.family or (checkpoint.family is None and known.recognises(checkpoint.state)):
             return known
