@@ -199,3 +199,16 @@ def test_damaged_weights_are_refused_unless_asked_for(tmp_path: Path) -> None:
         load_prior(tmp_path / "f")
     prior = load_prior(tmp_path / "f", nonfinite="zero")
     assert bool(torch.isfinite(prior.decode(codes(prior))).all())
+
+
+def test_numbers_beyond_float32_are_damage_in_a_file_of_ours_too(tmp_path: Path) -> None:
+    save_prior(small(), tmp_path / "f")
+    with safe_open(tmp_path / "f", framework="pt") as file:
+        metadata = file.metadata()
+    tensors = {key: value.double() if value.is_floating_point() else value for key, value in load_file(tmp_path / "f").items()}
+    name = next(key for key, value in tensors.items() if value.ndim == 4)
+    tensors[name][0] = 1e300
+    save_file(tensors, tmp_path / "g", metadata)
+    with pytest.raises(CheckpointError, match=f"NaN or infinite values in {name}"):
+        load_prior(tmp_path / "g")
+    assert float(load_prior(tmp_path / "g", nonfinite="zero").state_dict()[name][0].abs().max()) == 0
