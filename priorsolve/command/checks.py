@@ -41,7 +41,7 @@ def check_recipe(recipe: Recipe) -> tuple[dict[str, Any], bool]:
     facts: dict[str, Any] = {"recipe": recipe.dump().rstrip()} | ({"exchanged": recipe.exchanged} if recipe.exchanged else {})
     if recipe.prior not in ZOO or cached_path(recipe.prior).exists():
         solver = build_solver(recipe, load_prior(recipe.prior))
-        rehearse(solver, solving.out_shape)
+        rehearse(solver, solving)
         facts["solver"] = f"fits the prior, {solver.steps} steps"
         descends = solver.descends
     else:

@@ -23,8 +23,8 @@ from priorsolve.recipe.framings import FrameKind
 from priorsolve.recipe.recipe import OPERATORS, Recipe
 from priorsolve.recipe.registry import component
 from priorsolve.recipe.templates import is_per_photo, rendered
-from priorsolve.solvers import Latent, Layered, Mirrored, Pivotal, Solves, Staged
-from priorsolve.types import Progress, Shape
+from priorsolve.solvers import Latent, Layered, Layerwise, Mirrored, Solves, Staged
+from priorsolve.types import Images, Measurements, Progress, Shape
 
 DTYPES = {"auto": torch.float32, "float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
 """The dtype of codes, measurements and losses for each `--dtype`; with bfloat16 only the network computes in it."""
@@ -95,26 +95,32 @@ def build_solver(recipe: Recipe, prior: Prior) -> Solves:
     return Mirrored(solver) if "mirror" in recipe.output.mean else solver
 
 
-def rehearse(solver: Solves, out_shape: Shape) -> None:
-    """Raise RecipeError where a stage cannot go on from the one before, or its loss does not suit what is measured, before any photo is.
+def rehearse(solver: Solves, solving: Operators) -> None:
+    """Raise RecipeError where a stage cannot begin, cannot go on from the one before or look through the operators, or where its loss does
+    not suit what is measured, before any photo is.
 
-    Found without photos, and with one blank measurement. A first stage by itself and a `layered` one at the end, which goes on from any
-    code, are not tried: getting ready takes a large prior seconds.
+    Found without photos, and with one blank measurement. A `layered` stage is only told where to go on: how far features spread takes a
+    large prior seconds.
     """
     solver = solver.solver if isinstance(solver, Mirrored) else solver
     stages = solver.stages if isinstance(solver, Staged) else [solver]
     like, start = next(solver.prior.parameters()), None
-    blank = like.new_zeros(1, *out_shape)
-    last = max((place for place, stage in enumerate(stages) if not isinstance(stage, Layered)), default=0)
-    last = last if last or isinstance(stages[0], Pivotal) else -1
+    blank = like.new_zeros(1, *solving.out_shape)
+
+    def flat(x: Images) -> Measurements:
+        return x.sum() * x.new_zeros(len(x), *solving.out_shape)
+
     for place, stage in enumerate(stages):
         if isinstance(stage, Latent) and stage.learns_from:  # codes of the same space, without pictures drawn to learn from
             stage = replace(stage, begin_at="sampled", in_domain=0.0)
         try:
             with torch.no_grad():
                 stage.loss(blank, blank, torch.ones_like(blank))
-            if place <= last:
-                start = stage(blank[:0], lambda x: x.sum() * x.new_zeros(len(x), *out_shape), start=start)
+                if isinstance(stage, Layered) and start is not None:
+                    start = replace(start, codes=stage.resumed(solver.prior, start.codes))
+                    continue
+            # others look at what the operator makes, and one of a user's own need not measure an empty batch
+            start = stage(blank[:0], solving.shared if isinstance(stage, Layerwise) else flat, start=start)
         except ValueError as error:
             raise RecipeError(f"solver[{place}]: {error}") from error
 
@@ -209,6 +215,11 @@ class Operators:
     def vary(self) -> bool:
         """Whether they differ from photo to photo."""
         return None in self._fixed
+
+    @property
+    def shared(self) -> Operator:
+        """The parts that serve every photo, as one: masks that differ from photo to photo are left out."""
+        return compose([part for part in self._fixed if part is not None]).to(self._device, self._dtype)
 
     def check_consistent(self) -> None:
         """Raises RecipeError where what was measured cannot be put back."""

@@ -202,7 +202,7 @@ class Recipe(BaseModel):
         return self.model_copy(update=filled)
 
     def _refuse_senseless(self) -> None:
-        """Raise Misplaced for what no component is to blame for: empty lists, a mean of one sample, metrics that are unknown."""
+        """Raise Misplaced for what no component is to blame for: empty lists, a mean that there is not, metrics that are unknown."""
         if not self.operator:
             empty = "operator: the list is empty; `operator: identity` is for pictures that only noise has harmed"
             raise Misplaced(RecipeError(empty), ("operator",))
@@ -211,6 +211,9 @@ class Recipe(BaseModel):
         if "samples" in self.output.mean and self.samples == 1:
             alone = f"output.mean: samples is {self.samples}, which has no mean; set samples to 4 or so, or leave mean out"
             raise Misplaced(RecipeError(alone), ("output", "mean"))
+        if "mirror" in self.output.mean and any("layerwise" in spec for spec in self.solver):
+            seen = "output.mean: layerwise sees the photo as it is and not in a mirror; leave mirror out, or use the solver latent"
+            raise Misplaced(RecipeError(seen), ("output", "mean"))
         for index, metric in enumerate(self.metrics):
             if metric not in METRICS:
                 unknown = f"metrics: no metric is called {metric!r}; {did_you_mean(metric, METRICS)}"

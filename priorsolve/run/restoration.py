@@ -263,7 +263,7 @@ def equip(
     solver = build_solver(recipe, prior)
     if solver.descends:
         solving.check_followed()
-    rehearse(solver, solving.out_shape)
+    rehearse(solver, solving)
     solver.prepare(on_learning)
     limits = Limits(solver, prior, recipe.seed, shared=not solving.vary) if recipe.output.limit else None
     tools = Tools(recipe, solver, operators, solving, noise, Typicality(prior), limits)

@@ -193,11 +193,13 @@ def must_be_one_of(solver: object, **choices: Any) -> None:
 
 
 def must_be_space(prior: Any, space: str) -> None:
-    """Raises ValueError for a space that the prior does not have."""
+    """Raises ValueError for a space that the prior does not have, or whose codes alone it cannot draw."""
     if space not in prior.spaces:
         raise ValueError(
             f"space {space!r} is not one of the prior's: {', '.join(prior.spaces)}; `solver: latent` by itself suits every prior"
         )
+    if space == "z" and "z+c" in prior.spaces:
+        raise ValueError(f"space 'z' leaves the class open, which {prior} must be told to draw; use 'z+c', where it is part of the code")
 
 
 def must_be_class(prior: Prior, space: str, label: int | None) -> None:

@@ -83,7 +83,9 @@ class Langevin(CodeSolver):
         must_be_shares(self, "flattest")
         must_be_space(self.prior, self.code_space)
         if self.code_space not in _NORMAL:
-            raise ValueError(f"space is {self.code_space!r}; langevin needs one of standard normal codes: {', '.join(_NORMAL)}")
+            have = [name for name in self.prior.spaces if name in _NORMAL and not (name == "z" and "z+c" in self.prior.spaces)]
+            way = f"use {', '.join(have)}" if have else f"{self.prior} has none, so use latent"
+            raise ValueError(f"space is {self.code_space!r}; langevin needs one of standard normal codes; {way}")
 
     @property
     def schedule(self) -> Schedule:

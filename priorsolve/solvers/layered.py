@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -116,14 +116,14 @@ class Layered(Solver):
     def begin(self, prior: Prior, measured: Measured, seeds: Sequence[int], start: Solution | None) -> Task:
         deep = self._deep
         unit = spread_of(prior, deep)
-        codes = {deep: repeated(prior.centre(deep), measured.count)} if start is None else carried(prior, start.codes, deep)
+        codes = {deep: repeated(prior.centre(deep), measured.count)} if start is None else self.resumed(prior, start.codes)
         dropped = prior.drawn_channels if self.drop_picture else 0
         codes[deep] = _with_last(codes[deep], torch.zeros_like(codes[deep]), dropped)
         variables: Variables = {deep: codes[deep].to(unit, copy=True), "from": codes[deep].to(unit, copy=True)}
         one = unit.new_ones(())
         held, spreads, proxy = {"from", "lengths", "rest"}, {deep: unit if self.unit == "spread" else one, "maps": one}, None
         if needs_style(prior):
-            wplus = prior.centre("w+").expand(measured.count, -1, -1) if start is None else _wplus(prior, codes)
+            wplus = prior.centre("w+").expand(measured.count, -1, -1) if start is None else codes["w+"]
             proxy = Proxy.of(prior)
             variables["z+"] = proxy.whitened(wplus)
             variables["lengths"] = variables["z+"].norm(dim=-1, keepdim=True)
@@ -147,6 +147,14 @@ class Layered(Solver):
             sizes=sizes,
             kept=prior.drawn_channels if self.hold_picture or self.drop_picture else 0,
         )
+
+    def resumed(self, prior: Prior, codes: Mapping[str, Tensor]) -> Variables:
+        """What the round begins with, of an earlier solution's codes by space: features, `w+` for the later blocks where the prior has
+        styles, and the noise maps that are there. Raises ValueError where no way leads there."""
+        deep = self._deep
+        found = carried(prior, codes, deep)
+        style = {"w+": _wplus(prior, found)} if needs_style(prior) else {}
+        return {name: code for name, code in found.items() if name in (deep, "noise")} | style
 
     @property
     def _deep(self) -> str:
