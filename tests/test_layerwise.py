@@ -309,9 +309,7 @@ def test_it_is_named_in_recipes(tmp_path: Path) -> None:
     assert checked() == "fits the prior, 2 steps"
     assert checked(solver=["layerwise", {"latent": {"steps": 3}}]) == "fits the prior, 5 steps"
     assert checked(operator={"mask": {"file": "{stem}.png"}}) == "fits the prior, 2 steps"
-    with pytest.raises(
-        RecipeError, match=r"^recipe: output\.mean: layerwise sees the photo as it is and not in a mirror; leave"
-    ):
+    with pytest.raises(RecipeError, match=r"^recipe: output\.mean: layerwise sees the photo as it is and not in a mirror; leave"):
         checked(output={"mean": "mirror"})
     with pytest.raises(RecipeError, match=r"^solver\[0\]: layerwise: cannot look through Blur.*use the solver latent$"):
         checked(operator=[mask, {"gaussian_blur": {"sigma": 1.0}}])
