@@ -9,9 +9,8 @@ from typing import Protocol, TypeAlias, runtime_checkable
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.dropout import _DropoutNd
 
+from priorsolve.priors.layers import mixes as mixes  # solvers ask it of operators and priors
 from priorsolve.showing import shown
 from priorsolve.types import Measurements, PerImage
 
@@ -22,7 +21,6 @@ Distance: TypeAlias = Callable[[Measurements], PerImage]
 """A loss whose measurement is settled: `distance(estimate)`."""
 
 _SETTINGS = (bool, int, float, str)
-_OF_BATCHES = (_BatchNorm, _DropoutNd)
 
 
 @runtime_checkable
@@ -95,11 +93,6 @@ def _must_be_settled(loss: object, name: str) -> None:
             raise ValueError(
                 f"{name}, {shown(part)}, is in training mode, where a misfit depends on its neighbours or on chance; call its eval()"
             )
-
-
-def mixes(module: nn.Module) -> bool:
-    """Whether it is in training with layers that look at neighbours, note what they see or throw dice."""
-    return any(isinstance(part, _OF_BATCHES) and part.training for part in module.modules())
 
 
 def _takes_three(loss: Callable[..., object]) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from priorsolve.priors.chance import normal
 from priorsolve.priors.labels import must_be_label
 from priorsolve.showing import is_whole, must_be_number, shown
 from priorsolve.types import Codes, Images, Shape
@@ -193,7 +194,7 @@ class Prior(nn.Module, ABC):
         if parameter is None:
             raise ValueError(f"{self}: has no parameter, whose device and type codes have; register one, such as a frozen nn.Parameter")
         if space == "noise" and self.noise_size:
-            return torch.randn(n, self.noise_size, generator=rng, device="cpu", dtype=torch.float32).to(parameter)
+            return normal(rng, n, self.noise_size).to(parameter)
         codes, expected = self._sample(n, rng), (n, *self._shape(self.first_space))
         if _form(codes) != expected:
             raise ValueError(f"{self}: _sample gives {_form(codes)} for {n} codes; its spaces say {expected}")

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from priorsolve.priors.base import Noise
+from priorsolve.priors.chance import normal
 from priorsolve.priors.feedforward import FeedForward, depth
 from priorsolve.priors.labels import class_weights
 from priorsolve.types import Codes, Images, Shape
@@ -45,7 +46,7 @@ class ClassConditional(FeedForward, ABC):
 
     def _draw(self, n: int, rng: torch.Generator) -> Tensor:
         """`n` codes in z, on the CPU."""
-        return torch.randn(n, *self._spaces["z"], generator=rng, device="cpu", dtype=torch.float32)
+        return normal(rng, n, *self._spaces["z"])
 
     def _sample(self, n: int, rng: torch.Generator) -> Codes:
         z = self._draw(n, rng)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from priorsolve.apart import apart
 from priorsolve.priors.base import Noise, Prior
+from priorsolve.priors.chance import normal
 from priorsolve.priors.layers import fused
 from priorsolve.types import Codes, Images, Shape
 
@@ -47,7 +48,7 @@ class FeedForward(Prior, ABC):
         return fused(self)
 
     def _sample(self, n: int, rng: torch.Generator) -> Codes:
-        return torch.randn(n, *self.spaces[self.first_space], generator=rng, device="cpu", dtype=torch.float32)
+        return normal(rng, n, *self.spaces[self.first_space])
 
     def _decode(self, codes: Codes, space: str, label: Tensor | None, noise: Noise) -> Images:
         self._refuse_label(label)

@@ -10,11 +10,10 @@ from typing import TypeAlias
 
 import torch
 from torch import Tensor
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.dropout import _DropoutNd
 
 from priorsolve.operators.laws import TOLERANCE
 from priorsolve.priors.base import Prior, exactly
+from priorsolve.priors.layers import mixes
 from priorsolve.showing import is_whole, shown
 
 Law: TypeAlias = Callable[[Prior, str, int, int], float]
@@ -135,7 +134,7 @@ def check_prior_laws(prior: Prior, *, batch: int = 2, seed: int = 0) -> None:
     shape = prior.image_shape
     if not isinstance(shape, Sequence) or len(shape) != 3 or not all(map(is_whole, shape)):
         raise ValueError(f"{type(prior).__name__}: image_shape is {shown(shape)}; give (C, H, W), such as (3, 64, 64)")
-    if any(part.training and isinstance(part, (_BatchNorm, _DropoutNd)) for part in prior.modules()):
+    if mixes(prior):
         raise ValueError(f"{prior}: is in training mode, where a picture depends on its neighbours or on chance; call prior.eval()")
     codes = prior.sample(batch, torch.Generator().manual_seed(seed))
     exact = TOLERANCE.get(codes.dtype)

@@ -1,4 +1,4 @@
-"""Layers made of given tensors, and the few that torch does not have."""
+"""Layers made of given tensors, and the few that torch does not have; and whether torch's own mix a batch."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Protocol, TypeVar, final, runtime_checkable
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -93,3 +95,8 @@ def fused(module: M) -> M:
             replaced[id(part)] = foldable.fused()
             inside |= {id(child) for child in part.modules()}
     return copy.deepcopy(module, dict(replaced))
+
+
+def mixes(module: nn.Module) -> bool:
+    """Whether it is in training with layers that look at neighbours, note what they see or throw dice."""
+    return any(isinstance(part, _BatchNorm | _DropoutNd) and part.training for part in module.modules())

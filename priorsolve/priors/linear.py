@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from priorsolve.priors.base import Noise, Prior
+from priorsolve.priors.chance import normal
 from priorsolve.types import Codes, Images, Shape
 
 
@@ -72,7 +73,7 @@ class LinearPrior(Prior):
         return [self._layer]
 
     def _sample(self, n: int, rng: torch.Generator) -> Codes:
-        return torch.randn(n, self._layer.in_features, generator=rng, device="cpu", dtype=torch.float32)
+        return normal(rng, n, self._layer.in_features)
 
     def _decode(self, codes: Codes, space: str, label: Tensor | None, noise: Noise) -> Images:
         if label is not None:

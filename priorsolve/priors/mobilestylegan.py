@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from priorsolve.apart import apart
 from priorsolve.priors.base import Noise
+from priorsolve.priors.chance import normal
 from priorsolve.priors.errors import CheckpointError
 from priorsolve.priors.layout import refuse_other_types
 from priorsolve.priors.mobilestylegan_frozen import Frozen
@@ -156,7 +157,7 @@ class MobileStyleGAN(Styled):
         return other
 
     def _sample(self, n: int, rng: torch.Generator) -> Codes:
-        return torch.randn(n, *self._spaces["z"], generator=rng, device="cpu", dtype=torch.float32)
+        return normal(rng, n, *self._spaces["z"])
 
     def _decode(self, codes: Codes, space: str, label: Tensor | None, noise: Noise) -> Images:
         if label is not None:

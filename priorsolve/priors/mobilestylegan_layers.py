@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from priorsolve.priors.base import Noise
+from priorsolve.priors.chance import normal
 from priorsolve.priors.perfilter import convolved
 
 SLOPE = 0.2
@@ -111,7 +112,7 @@ class Finish(nn.Module):
         if noise == "const":
             return self.noise
         rng = torch.Generator().manual_seed(seed * 1000 + self._number)
-        return torch.randn(self.noise.shape, generator=rng, device="cpu", dtype=torch.float32).to(self.noise) * self.noise.std()
+        return normal(rng, *self.noise.shape).to(self.noise) * self.noise.std()
 
     def plain(self) -> Tensor:
         """(H·W,) the network's own map before its strength; zeros where the strength is 0."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from priorsolve.priors.chance import normal
 from priorsolve.priors.errors import CheckpointError
 from priorsolve.priors.layout import SIDE_LIMIT
 
@@ -48,7 +49,7 @@ def renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             raise CheckpointError(f"{noisy[name]} is of a side of {side}; no generator known here draws more than {SIDE_LIMIT}")
         if name.replace("noise_strength", "weight") not in named:
             continue  # told where the network is built, before any memory is taken
-        noise = torch.randn(side, side, generator=rng, device="cpu", dtype=torch.float32)
+        noise = normal(rng, side, side)
         named.setdefault(name.replace("noise_strength", "noise_const"), noise)
     return named
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from priorsolve.priors.base import Noise
+from priorsolve.priors.chance import normal
 from priorsolve.priors.errors import CheckpointError, told
 from priorsolve.priors.labels import class_weights
 from priorsolve.priors.layout import fill
@@ -110,7 +111,7 @@ class StylePrior(Styled):
         return embedded
 
     def _sample(self, n: int, rng: torch.Generator) -> Codes:
-        z = torch.randn(n, self.mapping.z_dim, generator=rng, device="cpu", dtype=torch.float32)
+        z = normal(rng, n, self.mapping.z_dim)
         if not self.n_classes:
             return z
         return torch.cat([z, self.embed(torch.randint(self.n_classes, (n,), generator=rng, device="cpu")).to(z)], dim=1)
@@ -185,7 +186,7 @@ def _mean_style(mapping: MappingNetwork) -> Tensor:
     total = torch.zeros(mapping.w_dim, dtype=torch.float64)
     with torch.no_grad():
         for start in range(0, _AVERAGED, _AT_ONCE):
-            code = torch.randn(_AT_ONCE, mapping.z_dim, generator=rng, device="cpu", dtype=torch.float32)
+            code = normal(rng, _AT_ONCE, mapping.z_dim)
             if mapping.n_classes:
                 # the columns, for a row of weights for each of many classes would be the largest tensor of all
                 label = torch.arange(start, start + _AT_ONCE) % mapping.n_classes

@@ -18,6 +18,7 @@ from torch.autograd import Function
 from torch.nn import functional as F
 
 from priorsolve.priors.base import Noise
+from priorsolve.priors.chance import normal
 from priorsolve.priors.synthesis2 import Block, Convolution, Picture, Skip
 
 _SLOPE = 0.2
@@ -101,7 +102,7 @@ class FrozenConvolution(nn.Module):
         if isinstance(noise, Tensor):
             return noise.view(-1, 1, self.side, self.side) * self.strength
         if noise == "random":
-            return torch.randn(self.side, self.side, generator=rng, device="cpu", dtype=torch.float32).to(self.noise) * self.strength
+            return normal(rng, self.side, self.side).to(self.noise) * self.strength
         return self.noise if noise == "const" else None
 
 

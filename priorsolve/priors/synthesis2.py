@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from priorsolve.priors.base import Noise
+from priorsolve.priors.chance import normal
 from priorsolve.priors.errors import CheckpointError
 from priorsolve.priors.fir import smooth, twice
 from priorsolve.priors.layout import empty, shape_of
@@ -76,9 +77,7 @@ class Convolution(nn.Module):
             return None
         if noise == "const":
             return self.noise_const * self.noise_strength
-        return (
-            torch.randn(self.side, self.side, generator=rng, device="cpu", dtype=torch.float32).to(self.noise_const) * self.noise_strength
-        )
+        return normal(rng, self.side, self.side).to(self.noise_const) * self.noise_strength
 
 
 @final

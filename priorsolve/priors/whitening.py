@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from priorsolve.priors.chance import normal
+
 _BATCH = 4096
 
 
@@ -42,7 +44,7 @@ class Whitening(nn.Module):
         sums = [torch.zeros(width, dtype=torch.float64), torch.zeros(width, dtype=torch.float64)]
         products = torch.zeros(width, width, dtype=torch.float64)
         for start in range(0, n, _BATCH):
-            z = torch.randn(min(_BATCH, n - start), width, generator=rng, device="cpu", dtype=torch.float32)
+            z = normal(rng, min(_BATCH, n - start), width)
             w = mapping(z.to(device)).cpu().double()
             p = F.leaky_relu(w, 5.0)
             sums = [sums[0] + w.sum(0), sums[1] + p.sum(0)]
