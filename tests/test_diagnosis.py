@@ -21,6 +21,7 @@ from priorsolve.photos.images import write_image
 from priorsolve.priors import Prior
 from priorsolve.priors.feedforward import FeedForward
 from priorsolve.priors.stylegan2 import StyleGAN2
+from priorsolve.recipe.build import build_noise
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.run.diagnosis import Limits, bottleneck, diagnose, fit, known_noise
 from priorsolve.run.restoration import Options, restore
@@ -162,12 +163,35 @@ def test_only_codes_are_judged_and_each_by_itself() -> None:
         ({"noise": {"gaussian": {"sigma": 0.02}}}, 0.02),
         ({"noise": [{"gaussian": {"sigma": 0.03}}, {"gaussian": {"sigma": 0.04}}]}, 0.05),
         ({"noise": [{"gaussian": {"sigma": 0.03}}, {"salt_pepper": {"amount": 0.1}}]}, None),
+        ({"noise": {"gaussian": {"sigma": 0.0}}}, None),
+        ({"noise": {"poisson": {"peak": 50}}}, 0.1),
+        ({"noise": [{"poisson": {"peak": 50}}, {"gaussian": {"sigma": 0.1}}]}, 0.02**0.5),
         ({"noise": {"gaussian": {"sigma": 0.02}}, "solver": [{"latent": {"noise": 0.01}}, "latent"]}, 0.01),
     ],
 )
 def test_the_noise_that_a_recipe_tells(changes: dict[str, Any], expected: float | None) -> None:
-    found = known_noise(Recipe.parse({"operator": "gray", "prior": "digiface64", "solver": "latent", **changes}))
-    assert found == (None if expected is None else pytest.approx(expected))
+    recipe = Recipe.parse({"operator": "gray", "prior": "digiface64", "solver": "latent", **changes})
+    y = torch.tensor([0.5, math.nan]).expand(2, 1, 4, 2)
+    found = known_noise(recipe, build_noise(recipe), y, torch.tensor([1.0, 0.0]))
+    assert found == [None if expected is None else pytest.approx(expected)] * 2
+
+
+def test_counted_light_is_a_noise_that_each_photo_tells_of_itself(tmp_path: Path) -> None:
+    """Nothing was known of any noise but gaussian, though of a dark photo there is less than of a bright one."""
+    rng = torch.Generator().manual_seed(0)
+    state = {"fc3.weight": torch.randn(16, 2, generator=rng), "fc3.bias": torch.ones(16)}
+    state |= {"fc4.weight": 0.3 * torch.randn(1024, 16, generator=rng).abs(), "fc4.bias": torch.full((1024,), -6.0)}
+    torch.save(state, tmp_path / "vae.pth")
+    prior = ps.load_prior(tmp_path / "vae.pth")
+    for name, code in (("bright", [2.0, 2.0]), ("dark", [-0.5, 0.0])):
+        write_image(tmp_path / "in" / f"{name}.png", prior.decode(torch.tensor([code]))[0])
+    noise = [{"poisson": {"peak": 100}}, {"gaussian": {"sigma": 0.01}}]
+    solver = {"latent": {"steps": 60, "lr": 0.1, "restarts": 1}}
+    mask = {"mask": {"boxes": [[0.25, 0.25, 0.75, 0.75]]}}
+    recipe = run.quick(operator=mask, noise=noise, prior=str(tmp_path / "vae.pth"), solver=solver, output={})
+    told = {record.name: record for record in restore(recipe, tmp_path / "in", tmp_path / "out", Options(degrade=True))}
+    assert all(record.diagnosis[0].startswith("fits to the noise") for record in told.values()), told
+    assert (told["bright.png"].residual or 0) > 2 * (told["dark.png"].residual or 0)
 
 
 @pytest.mark.usefixtures("digiface64")

@@ -91,7 +91,7 @@ def solve_jobs(tools: Tools, jobs: Sequence[Job], on_step: OnStep | None, *, bat
     if tools.solving is not tools.operators:
         notes = surrogate_notes(images, tools.operators.join([job.parts for job in jobs]), operator)
     calibration = _calibration(samples, jobs)
-    noise, seeds = known_noise(tools.recipe), [job.seed for job in jobs]
+    noise, seeds = known_noise(tools.recipe, tools.noise, y, where), [job.seed for job in jobs]
     limits = [None] * len(jobs) if tools.limits is None else tools.limits.of(operator, seeds, batch)
     answers = [
         Answer(
@@ -102,7 +102,7 @@ def solve_jobs(tools: Tools, jobs: Sequence[Job], on_step: OnStep | None, *, bat
             history=thinned(solution.history[:, index].tolist()),
             steps=int(solution.steps[index]),
             stopped=solution.stopped[index].value,
-            diagnosis=diagnose(solution, index, tools.typicality, noise=noise, limit=limits[index]),
+            diagnosis=diagnose(solution, index, tools.typicality, noise=noise[index], limit=limits[index]),
             note=notes[index],
             spread=None if samples is None else samples.spread[index],
             calibration=calibration[index],

@@ -6,13 +6,16 @@ import math
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from priorsolve.counter_rng import LIMITS, generator_for
 from priorsolve.operators.base import Operator
+from priorsolve.operators.noise import Noise
 from priorsolve.priors.base import Prior
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.solvers import Solution, Solves
 from priorsolve.solvers.fit import solve_fitting
+from priorsolve.types import Measurements
 from priorsolve.typicality import Typicality
 
 WITHIN = 0.1
@@ -29,7 +32,7 @@ def diagnose(
     Args:
         index: which of the solution's images.
         typicality: the prior's.
-        noise: known standard deviation of the measurement's noise, in its units; `known_noise` of the recipe.
+        noise: known standard deviation of the measurement's noise, in its units: `known_noise`.
         limit: what the same solver reaches on a picture that the prior can draw: `Limits`.
     """
     residual = float(solution.residual[index])
@@ -99,11 +102,18 @@ class Limits:
         return found
 
 
-def known_noise(recipe: Recipe) -> float | None:
-    """The noise level that the recipe tells: a solver's, the last first, or what gaussian noise it adds; None if neither tells."""
+def known_noise(recipe: Recipe, noise: Noise | None, y: Measurements, where: Tensor) -> list[float | None]:
+    """Each measurement's noise level: that of a solver, the last first, or what is to be expected of the recipe's noise in it; None where
+    neither tells, or where there is none to judge by.
+
+    Args:
+        noise: the recipe's, built.
+        y: (B, ...) with that noise in it.
+        where: 1 where something was measured, 0 elsewhere; broadcast to `y`.
+    """
     for given in (settings for spec in reversed(recipe.solver) for settings in spec.values()):
         if given.get("noise") is not None:
-            return float(given["noise"])
-    if not recipe.noise or any("gaussian" not in spec for spec in recipe.noise):
-        return None
-    return math.hypot(*(float(spec["gaussian"]["sigma"]) for spec in recipe.noise))
+            return [float(given["noise"])] * len(y)
+    told = None if noise is None else noise.rms(torch.where(where > 0, y, 0), where)
+    levels: list[float] = [0.0] * len(y) if told is None else told.tolist()
+    return [level if level > 0 else None for level in levels]
