@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from pathlib import Path
 
 import jsonschema  # type: ignore[import-untyped]
@@ -177,6 +179,31 @@ def test_what_no_codes_cannot_be_mapped_to(family: str) -> None:
         with pytest.raises(ValueError, match="no map from"):
             prior.map(torch.zeros(rows, *prior.spaces[source]), source=source, target=target)
     assert prior.map(torch.zeros(0, *prior.spaces["z"]), source="z", target="features@2").shape == (0, *prior.spaces["features@2"])
+
+
+BY_255 = "pictures are in [0, 1], so divide grey levels by 255: 0.098"
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        (
+            {"noise": [{"poisson": {"peak": 9}}, {"gaussian": {"sigma": 25}}]},
+            "noise[1].gaussian.sigma: 25 is more than all that is measured of a picture, at most 1; " + BY_255,
+        ),
+        (
+            {"solver": ["latent", {"layered": {"block": 2, "noise": 25.0}}]},
+            "solver[1].layered.noise: 25 is more than all that is measured of a picture, at most 1; " + BY_255,
+        ),
+        ({"noise": {"gaussian": {"sigma": 1.0}}}, ""),
+        ({"noise": {"gaussian": {"sigma": 25}}, "operator": {"gaussian_sensing": {"m": 20}}}, ""),  # whose numbers are as large
+    ],
+)
+def test_noise_in_grey_levels_of_255_is_told(changes: dict[str, object], error: str) -> None:
+    """A run failed with its first photo, or stopped there at once, as fitted."""
+    recipe = run.quick(**{"operator": {"mask": {"pixels": 0.5, "seed": "{seed}"}}, "output": {}, **changes})
+    with pytest.raises(RecipeError, match=f"^{re.escape(error)}$") if error else contextlib.nullcontext():
+        build_operators(recipe, (3, 64, 64), torch.device("cpu"), torch.float32)
 
 
 @pytest.mark.parametrize("sensing", ["gaussian_sensing", "fast_sensing"])

@@ -137,7 +137,22 @@ def build_operators(
         solving.check_consistent()
     if recipe.frame.kind != "center":
         check_frames(recipe.frame.kind, image_shape, true.out_shape)
+    check_noise(recipe, true)
     return true, solving
+
+
+def check_noise(recipe: Recipe, operators: Operators) -> None:
+    """Raise RecipeError for noise, added or known, above all that is measured of pictures in [0, 1]: it is meant in grey levels of 255."""
+    noises = [
+        (f"noise[{index}].{name}.sigma", given.get("sigma")) for index, spec in enumerate(recipe.noise) for name, given in spec.items()
+    ]
+    known = [
+        (f"solver[{index}].{name}.noise", given.get("noise")) for index, spec in enumerate(recipe.solver) for name, given in spec.items()
+    ]
+    for place, level in noises + known:
+        if isinstance(level, int | float) and level > 1 and level > (most := operators.largest):
+            told = f"{level:g} is more than all that is measured of a picture, at most {most:.3g}"
+            raise RecipeError(f"{place}: {told}; pictures are in [0, 1], so divide grey levels by 255: {level / 255:.3g}")
 
 
 def check_frames(kind: FrameKind, image_shape: Shape, out_shape: Shape) -> None:
@@ -220,6 +235,13 @@ class Operators:
     def shared(self) -> Operator:
         """The parts that serve every photo, as one: masks that differ from photo to photo are left out."""
         return compose([part for part in self._fixed if part is not None]).to(self._device, self._dtype)
+
+    @property
+    def largest(self) -> float:
+        """How large the numbers are at most that they make of pictures in [0, 1]: of a white one, and of one of noise."""
+        pictures = torch.stack([torch.ones(self.image_shape), torch.rand(self.image_shape, generator=torch.Generator().manual_seed(0))])
+        with torch.no_grad():
+            return float(self.shared.A(pictures.to(self._device, self._dtype)).abs().max())
 
     def check_consistent(self) -> None:
         """Raises RecipeError where what was measured cannot be put back."""
