@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import run_support as run
@@ -19,6 +20,7 @@ from priorsolve.cli import main
 from priorsolve.command.stopping import Stopping
 from priorsolve.comparison.benchmark import Benchmark
 from priorsolve.comparison.variants import read_variants
+from priorsolve.run import restoration
 from priorsolve.run.restoration import Options, Run
 
 pytestmark = pytest.mark.usefixtures("digiface64")
@@ -41,6 +43,21 @@ def test_once_finishes_the_batch_and_all_that_follows_is_done_by_the_next_run(tm
     assert main([*arguments, "--quiet"]) == 0
     assert len(run.records(tmp_path / "out")) == 12
     assert kept.items() <= run.records(tmp_path / "out").items()
+
+
+def test_stopped_between_its_first_files_a_run_may_be_followed_by_one_of_another_recipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    photos, out = run.photos(tmp_path / "in", 2), tmp_path / "out"
+    for writer in ("write_plan", "write_atomically"):
+        with monkeypatch.context() as patched:
+            patched.setattr(restoration, writer, stopped)
+            with pytest.raises(KeyboardInterrupt):
+                list(Run(run.quick(), [photos], out, Options()).records())
+        assert len(Run(run.quick(seed=1), [photos], out, Options()).todo) == 2
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from priorsolve.files import WriteError, is_leftover, write_atomically
+from priorsolve.files import WriteError, is_leftover
 from priorsolve.photos.names import Photo, output_name
 from priorsolve.run.claims import Shard, claimed
 from priorsolve.run.plan import forget_plans, read_plans
@@ -99,14 +99,6 @@ def refuse_foreign(out: Path, targets: Iterable[str], recipe: str) -> None:
             raise ValueError(
                 f"{out / target} is there, and no run made it, but this one would overwrite it; choose another output folder (--out)"
             )
-
-
-def write_recipe(out: Path, text: str) -> None:
-    """The resolved recipe, the first file of a run. Raises ValueError when the folder cannot be written."""
-    try:
-        write_atomically(out / "recipe.yaml", text.encode())
-    except OSError as error:
-        raise unwritable(out, error.strerror or error) from None
 
 
 def without_results(photos: Sequence[Photo], inputs: Sequence[Path], results: Iterable[Path]) -> list[Photo]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from priorsolve.files import WriteError
+from priorsolve.files import WriteError, write_atomically
 from priorsolve.metrics import METRICS
 from priorsolve.photos.names import Photo, output_names
 from priorsolve.recipe.build import (
@@ -44,7 +44,6 @@ from priorsolve.run.outfolder import (
     refuse_overwriting,
     unwritable,
     working_in,
-    write_recipe,
 )
 from priorsolve.run.plan import Plan, write_plan
 from priorsolve.run.records import Record, pending
@@ -174,8 +173,11 @@ class Run:
     @contextlib.contextmanager
     def _holding(self) -> Iterator[None]:
         with working_in(self.out, self.options.shard):
-            write_recipe(self.out, self.recipe.dump())
-            write_plan(self.out, Plan(len(self.todo), self.before["done"], self.before["failed"]), self.options.shard)
+            try:  # the plan first: without one the next run takes the recipe for somebody's own
+                write_plan(self.out, Plan(len(self.todo), self.before["done"], self.before["failed"]), self.options.shard)
+                write_atomically(self.out / "recipe.yaml", self.recipe.dump().encode())
+            except OSError as error:
+                raise unwritable(self.out, error.strerror or error) from None
             yield
 
     def _finish_album(self) -> None:
