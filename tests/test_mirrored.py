@@ -12,6 +12,7 @@ import pytest
 import run_support as run
 import torch
 from PIL import Image
+from scipy import ndimage
 from solvers_support import SHAPE, difference, least_squares, linear, pictures, random_mask, rows
 
 from priorsolve.operators import Gray, Identity, Mask, Mirror, check_laws
@@ -47,6 +48,25 @@ def test_the_answer_is_the_mean_of_both_optima() -> None:
         known = mask.known[i].expand(SHAPE) > 0
         assert float(residual) == pytest.approx(float((found.images[i] - x[i])[known].square().mean().sqrt()), rel=1e-6)
         assert float(found.misfit[i]) == pytest.approx(float(residual) ** 2, rel=1e-6)
+
+
+def test_fine_detail_may_be_left_as_the_photo_s_own_answer_has_it() -> None:
+    """Only the coarse part of what the mean changes is taken, by another library's blur."""
+    x, mask = pictures(2), random_mask(2, 1, *SHAPE[1:])
+    y = mask.A(x)
+    own, mean = exact()(y, mask).images, Mirrored(exact())(y, mask).images
+    found = Mirrored(exact(), own_detail=0.8)(y, mask)
+    coarse = ndimage.gaussian_filter((mean - own).numpy(), (0, 0, 0.8, 0.8), mode="nearest")
+    torch.testing.assert_close(found.images, own + torch.from_numpy(coarse), atol=1e-6, rtol=0)
+    known = mask.known.expand_as(x) > 0
+    expected = [float((found.images[i] - x[i])[known[i]].square().mean().sqrt()) for i in range(2)]
+    assert found.residual.tolist() == pytest.approx(expected, rel=1e-6)
+    for wrong in (-1.0, 129.0, float("nan"), "1"):
+        with pytest.raises(ValueError, match=r"^own_detail is .*; give the σ of a blur in pixels, from 0 to 128$"):
+            Mirrored(exact(0), own_detail=wrong)  # type: ignore[arg-type]
+    with pytest.raises(RecipeError, match=r"^recipe: output.own_detail: 2 is for the mean with a mirror image; set output.mean to mirror"):
+        run.quick(output={"own_detail": 2.0})
+    assert run.quick(output={"mean": "mirror", "own_detail": 2.0}).fingerprint() != run.quick(output={"mean": "mirror"}).fingerprint()
 
 
 def test_what_is_told_of_both_searches() -> None:

@@ -92,7 +92,7 @@ def build_solver(recipe: Recipe, prior: Prior) -> Solves:
         for name, given in spec.items():
             stages.append(build("solvers", name, given, f"solver[{index}]", prior=prior, seed=recipe.seed))
     solver = stages[0] if len(stages) == 1 else Staged(stages, mean="stages" in recipe.output.mean)
-    return Mirrored(solver) if "mirror" in recipe.output.mean else solver
+    return Mirrored(solver, recipe.output.own_detail) if "mirror" in recipe.output.mean else solver
 
 
 def rehearse(solver: Solves, solving: Operators) -> None:

@@ -71,6 +71,8 @@ class Output(BaseModel):
 
     Nearer, where they err by themselves, and softer. Of a single stage it is what that drew.
     """
+    own_detail: Annotated[float, Field(ge=0, le=128)] = 0.0
+    """With the mean of `mirror`: detail finer than a blur of this σ (pixels) is the photo's own answer's, so that it stays sharp."""
 
 
 class Recipe(BaseModel):
@@ -171,7 +173,7 @@ class Recipe(BaseModel):
         parts["solver"] = with_content(self.solver)
         if self.samples != 1:
             parts["samples"] = self.samples
-        for name in ("album", "damping", "limit", "mean"):
+        for name in ("album", "damping", "limit", "mean", "own_detail"):
             if chosen := getattr(self.output, name):
                 parts[name] = sorted(set(chosen)) if name == "mean" else chosen
         if self.frame.kind != "center":
@@ -211,6 +213,9 @@ class Recipe(BaseModel):
         if "samples" in self.output.mean and self.samples == 1:
             alone = f"output.mean: samples is {self.samples}, which has no mean; set samples to 4 or so, or leave mean out"
             raise Misplaced(RecipeError(alone), ("output", "mean"))
+        if self.output.own_detail and "mirror" not in self.output.mean:
+            own = f"output.own_detail: {self.output.own_detail:g} is for the mean with a mirror image; set output.mean to mirror or leave it out"
+            raise Misplaced(RecipeError(own), ("output", "own_detail"))
         if "mirror" in self.output.mean and any("layerwise" in spec for spec in self.solver):
             seen = "output.mean: layerwise sees the photo as it is and not in a mirror; leave mirror out, or use the solver latent"
             raise Misplaced(RecipeError(seen), ("output", "mean"))

@@ -10,9 +10,11 @@ import torch
 
 from priorsolve.losses import Loss
 from priorsolve.operators.base import Operator
+from priorsolve.operators.blur import Blur
+from priorsolve.operators.kernels import gaussian_kernel
 from priorsolve.operators.mirror import Mirror
 from priorsolve.priors.base import Prior
-from priorsolve.showing import shown
+from priorsolve.showing import is_number, shown
 from priorsolve.solvers.averaged import with_images
 from priorsolve.solvers.base import Solves
 from priorsolve.solvers.checks import must_be_callback, must_be_operator, unwrapped
@@ -25,28 +27,34 @@ from priorsolve.types import HasA, Images, Measurements, Progress
 class Mirrored:
     """Self-ensemble of a solver: the mean of what it draws for the photo and for the photo's mirror image.
 
-    x̂ = ½ G(c₁) + ½ M G(c₂)        c₁ explains y by A, c₂ by A∘M; M exchanges left and right
+    x̄ = ½ G(c₁) + ½ M G(c₂)        c₁ explains y by A, c₂ by A∘M; M exchanges left and right
+    x̂ = G(c₁) + B (x̄ − G(c₁))      B is a Gaussian blur of σ = own_detail; without one x̂ = x̄
 
     Another code explains the mirror image, and its picture errs in other places, so the mean has the smaller squared error. It is softer
-    where the two disagree. Twice the steps and passes of the solver, in the memory of one.
+    where the two disagree; detail finer than `own_detail` is therefore left as the first search drew it. Twice the steps and passes of
+    the solver, in the memory of one.
 
-    An image's steps are those of both searches, its history goes through the first and then the second, misfit and residual are the mean's,
+    An image's steps are those of both searches, its history goes through the first and then the second, misfit and residual are x̂'s,
     and its codes and stop are the first search's, of the photo as it is. It takes no `start`: no code is known for the mirror image.
 
     Args:
         solver: one solver, or `Staged` ones.
+        own_detail: σ in pixels, at most 128; 0 takes the mean of all detail.
 
     Raises:
-        ValueError: `solver` is none, or the call is given a `start`.
+        ValueError: `solver` is none, `own_detail` is no such number, or the call is given a `start`.
 
     Source: Timofte, Rothe & Van Gool, "Seven ways to improve example-based single image super resolution", CVPR 2016.
     """
 
     solver: Solves
+    own_detail: float = 0.0
 
     def __post_init__(self) -> None:
         if isinstance(self.solver, type) or not isinstance(self.solver, Solves):
             raise ValueError(f"solver is {shown(self.solver)}; it must be a solver, such as Latent(prior)")
+        if not is_number(self.own_detail) or not 0 <= self.own_detail <= 128:
+            raise ValueError(f"own_detail is {shown(self.own_detail)}; give the σ of a blur in pixels, from 0 to 128")
 
     @property
     def prior(self) -> Prior:
@@ -109,7 +117,10 @@ class Mirrored:
         first = self.solver(y, operator, seeds=seeds, on_step=shifted(on_step, 0, self.steps))
         second = self.solver(y, in_mirror(operator), seeds=seeds, on_step=shifted(on_step, half, self.steps))
         both = replace(first, steps=first.steps + second.steps, history=torch.cat([first.history, second.history]))
-        return with_images(both, (first.images + second.images.flip(-1)) / 2, y, operator, self.loss)
+        return with_images(both, first.images + self._coarse((second.images.flip(-1) - first.images) / 2), y, operator, self.loss)
+
+    def _coarse(self, change: Images) -> Images:
+        return Blur(gaussian_kernel(self.own_detail), "replicate").A(change) if self.own_detail else change
 
 
 def in_mirror(operator: HasA | Callable[[Images], Measurements]) -> HasA | Callable[[Images], Measurements]:
