@@ -213,8 +213,8 @@ class Recipe(BaseModel):
         if "samples" in self.output.mean and self.samples == 1:
             alone = f"output.mean: samples is {self.samples}, which has no mean; set samples to 4 or so, or leave mean out"
             raise Misplaced(RecipeError(alone), ("output", "mean"))
-        if self.output.own_detail and "mirror" not in self.output.mean:
-            own = f"output.own_detail: {self.output.own_detail:g} is for the mean with a mirror image; set output.mean to mirror or leave it out"
+        if (detail := self.output.own_detail) and "mirror" not in self.output.mean:
+            own = f"output.own_detail: {detail:g} is for the mean with a mirror image; set output.mean to mirror, or leave it out"
             raise Misplaced(RecipeError(own), ("output", "own_detail"))
         if "mirror" in self.output.mean and any("layerwise" in spec for spec in self.solver):
             seen = "output.mean: layerwise sees the photo as it is and not in a mirror; leave mirror out, or use the solver latent"
