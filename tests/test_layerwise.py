@@ -286,6 +286,9 @@ def test_weights_that_were_loaded_since_are_those_that_are_inverted() -> None:
     solver(drawn(prior)[1], Identity())
     prior.load_state_dict(other.state_dict())
     assert solver(drawn(prior)[1], Identity()).stopped == (Stop.exact, Stop.exact)
+    for parameter in prior.parameters():
+        parameter.data.mul_(0.5)  # which counts nowhere
+    assert solver(drawn(prior)[1], Identity()).stopped == (Stop.exact, Stop.exact)
 
 
 def test_it_is_named_in_recipes(tmp_path: Path) -> None:

@@ -161,8 +161,11 @@ def test_pictures_are_drawn_once_and_read_from_the_cache(own_cache: Path, monkey
     other = linear(torch.float32)
     before = bank.bank_of(other, 20)
     other.bias[0] += 1
-    assert float((bank.bank_of(other, 20).pictures - before.pictures).abs().max()) > 0.5
-    assert len(list((own_cache / "banks").iterdir())) == 2
+    then = bank.bank_of(other, 20)
+    assert float((then.pictures - before.pictures).abs().max()) > 0.5
+    other.bias.data[1] += 1  # which counts nowhere
+    assert float((bank.bank_of(other, 20).pictures - then.pictures).abs().max()) > 0.5
+    assert len(list((own_cache / "banks").iterdir())) == 3
 
 
 def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias, final
+from typing import final
 from weakref import WeakKeyDictionary
 
 import torch
@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from priorsolve.files import write_atomically
 from priorsolve.priors.base import Prior
 from priorsolve.priors.download import CacheError, cache_disk, cache_folder
-from priorsolve.priors.kept import run_form
+from priorsolve.priors.kept import State, run_form, state_of
 from priorsolve.types import Codes, Images, Progress, Shape
 
 SIDE = 64
@@ -28,8 +28,7 @@ _SEED = 20170703
 _CHUNK = 16
 _LIKE = 0.01
 """How far pictures drawn anew may be from those of a file, on average: more than bfloat16 rounds, less than another prior draws."""
-Written: TypeAlias = tuple[tuple[int, int], ...]
-_drawn: WeakKeyDictionary[Prior, dict[int, tuple[Written, Bank]]] = WeakKeyDictionary()
+_drawn: WeakKeyDictionary[Prior, dict[int, tuple[State, Bank]]] = WeakKeyDictionary()
 
 
 @final
@@ -56,18 +55,13 @@ def bank_of(prior: Prior, count: int, on_progress: Progress | None = None) -> Ba
     A bank belongs to the weights, whatever file they came from. `on_progress` hears how many of all are drawn. Warns where the cache
     cannot be written: the next process draws anew.
     """
-    known, weights = _drawn.setdefault(prior, {}), written(prior)
+    known, weights = _drawn.setdefault(prior, {}), state_of(prior)
     if count not in known or known[count][0] != weights:
         with torch.no_grad():
             codes = prior.sample(count, torch.Generator().manual_seed(_SEED))
             pictures = _stored(prior, codes, on_progress).to(codes.device)
         known[count] = weights, Bank(codes, pictures, tuple(prior.image_shape))
     return known[count][1]
-
-
-def written(prior: Prior) -> Written:
-    """Which numbers the prior holds, by where they lie and how often they were written: moved or trained on, it is another."""
-    return tuple((tensor.data_ptr(), tensor._version) for tensor in (*prior.parameters(), *prior.buffers()))
 
 
 def _stored(prior: Prior, codes: Codes, on_progress: Progress | None) -> Tensor:

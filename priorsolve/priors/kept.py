@@ -25,7 +25,7 @@ def run_form(prior: Prior, *, crowded: bool = False) -> Prior:
     """
     crowded = crowded and type(prior).crowded is not Prior.crowded
     with _lock:
-        state = _state(prior)
+        state = state_of(prior)
         known = vars(prior).get(FORMS)
         if known is None or known[0] != state:
             known = vars(prior)[FORMS] = state, {}  # what was made before is let go before more is made
@@ -45,8 +45,8 @@ def spread_of(prior: Prior, space: str) -> Tensor:
     return known[space]
 
 
-def _state(prior: Prior) -> State:
-    """Of all that the prior consists of, what is another when it draws otherwise."""
+def state_of(prior: Prior) -> State:
+    """Of all that the prior consists of, what is another when it draws otherwise: equal for as long as it stays as it is."""
     modules = [
         (ref(module), {name: value for name, value in vars(module).items() if isinstance(value, bool | int | float | str | torch.dtype)})
         for module in prior.modules()

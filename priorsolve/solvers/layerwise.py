@@ -13,8 +13,8 @@ from torch import Tensor
 from priorsolve.losses import Loss, l2
 from priorsolve.operators.base import Identity, LinearOperator, Operator, factors
 from priorsolve.operators.mask import Masking
-from priorsolve.priors.bank import Written, written
 from priorsolve.priors.base import Prior
+from priorsolve.priors.kept import State, state_of
 from priorsolve.solvers.chain import Chain
 from priorsolve.solvers.checks import (
     checked_seeds,
@@ -154,19 +154,20 @@ class Layerwise:
         if start is not None:
             raise ValueError("layerwise: begins at the measurement, not at another solution; make it the first stage")
         chain = self._chain
+        steps = len(chain.layers)
         features, known, alive = _output(chain, measured, mask)
         here = alive.to(like.device)
         target = measured.target(torch.arange(measured.count, device=like.device), 1)
         history: list[Tensor] = []
         failed: set[int] = set()
-        for k in reversed(range(self.steps)):
+        for k in reversed(range(steps)):
             features, stuck = self._undo(chain, k, features, known, alive)
             failed |= stuck
             known = torch.ones_like(features)
             images = chain.picture(features, k).to(like)
             history.append(target.misfit(target.estimate(images), l2).where(here, torch.inf))
             if on_step is not None:
-                on_step(Step(self.steps - k, self.steps, history[-1], here & (k > 0)))
+                on_step(Step(steps - k, steps, history[-1], here & (k > 0)))
         space = self.prior.first_space
         codes = features.reshape(-1, *self.prior.spaces[space]).to(like)
         images = self.prior.decode(codes, space)
@@ -178,7 +179,7 @@ class Layerwise:
             codes={space: codes},
             misfit=history[-1],
             residual=residual,
-            steps=self.steps * here.long(),
+            steps=steps * here.long(),
             stopped=tuple(
                 self._stop(value) if alive[i] and i not in failed else Stop.diverged for i, value in enumerate(residual.tolist())
             ),
@@ -187,11 +188,12 @@ class Layerwise:
 
     @property
     def _chain(self) -> Chain:
-        """The prior's layers, copied once for its weights, and anew when others were loaded into it."""
-        kept: tuple[Written, Chain] | None = self.__dict__.get("_kept")
-        if kept is None or kept[0] != written(self.prior):
+        """The prior's layers, copied once for its weights, and anew when those have changed."""
+        kept: tuple[State, Chain] | None = self.__dict__.get("_kept")
+        state = state_of(self.prior)
+        if kept is None or kept[0] != state:
             with torch.autocast(next(self.prior.parameters()).device.type, enabled=False):
-                kept = written(self.prior), Chain.of(self.prior, "layerwise")
+                kept = state, Chain.of(self.prior, "layerwise")
             object.__setattr__(self, "_kept", kept)
         return kept[1]
 
