@@ -15,6 +15,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from priorsolve.data import masks
+from priorsolve.framing.frame import same_shape
 from priorsolve.operators.drawing import BRUSHES, Half, Thickness, draw_boxes, draw_half, draw_picture, draw_pixels, draw_strokes, in_pixels
 from priorsolve.operators.marks import Marks
 from priorsolve.operators.mask import Masking
@@ -121,11 +122,7 @@ class Holes(Masking):
 
     def suits(self, height: int, width: int) -> bool:
         """Whether its file, if it has one, is a mask for pictures of this shape."""
-        if self._picture is None:
-            return True
-        file_height, file_width = self._picture.shape
-        # one size is the other scaled and rounded to whole pixels: half a pixel off along each side at most
-        return abs(width * file_height - height * file_width) <= max(file_width + file_height, width + height) / 2
+        return self._picture is None or same_shape((height, width), self._picture.shape)
 
     def has_size(self, height: int, width: int) -> bool:
         """Whether its file, if it has one, has just this size."""
@@ -163,8 +160,7 @@ class Holes(Masking):
         if whole or size == (height, width):
             self._check_file(height, width)
             return self._picture
-        fits = abs(width * size[0] - height * size[1]) <= max(*size, width, height) / 2
-        return self._picture if fits and (height != width if worked_on is None else size != worked_on) else None
+        return self._picture if self.suits(height, width) and (height != width if worked_on is None else size != worked_on) else None
 
     def _only(self, drawings: list[Drawing]) -> Holes:
         """These of the drawings."""

@@ -139,6 +139,10 @@ def test_files_of_the_photos_shape_go_with_it(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"square.png is 50×50 but the picture is 100×60, another shape"):
         found(tmp_path / "a.png", (60, 100), file=str(tmp_path / "square.png"))
     assert found(tmp_path / "a.png", (50, 50), whole=False, file=str(tmp_path / "square.png")).sum() > 20  # made for what is worked on
+    hole.resize((14, 9), Image.Resampling.NEAREST).save(tmp_path / "off.png")  # as far off as rounding may be, whatever is worked on
+    for whole in (True, False):
+        off = Holes(file=str(tmp_path / "off.png")).in_photo(tmp_path / "a.png", whole=whole)
+        assert getattr(off, "notes", ()) == ("the mask, 14×9, was stretched to the photo's 100×60",)
 
 
 def test_a_file_of_the_size_that_is_worked_on_lies_over_that(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -84,3 +85,9 @@ def centres(height: int, width: int, *, top: int = 0, left: int = 0) -> Tensor:
 
 def _times(point: Point, factor: float) -> Point:
     return point[0] * factor, point[1] * factor
+
+
+def same_shape(one: Sequence[int], other: Sequence[int]) -> bool:
+    """Whether one size (height, width) is the other scaled and rounded to whole pixels, so half a pixel off along each side at most."""
+    (h, w), (height, width) = one, other
+    return abs(w * height - h * width) <= max(h + w, height + width) / 2

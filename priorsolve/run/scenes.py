@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from priorsolve.framing import Frame, Patch, Rounded, Whole, covered, filled, find_faces, tile_frames
+from priorsolve.framing.frame import same_shape
 from priorsolve.photos.pictures import PhotoError
 from priorsolve.recipe.framings import Faces, Framings, Tiles
 from priorsolve.run.shots import Shot, Source
@@ -110,6 +111,6 @@ def _beside(source: Source, patches: list[Patch], size: tuple[int, int], *, fill
 
 def _check_shape(path: Path, size: tuple[int, int], tile: tuple[int, int]) -> None:
     """A frame of the whole photo may be off by the rounding to pixels, no more."""
-    if abs(size[1] * tile[0] - size[0] * tile[1]) > max(*tile, *size) / 2:
+    if not same_shape(size, tile):
         shape = f"{size[1]}×{size[0]} has another shape than the prior's {tile[1]}×{tile[0]}"
         raise PhotoError(path, f"{shape}: it is not aligned; use frame: faces, tiles or center")
