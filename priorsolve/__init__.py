@@ -14,14 +14,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from priorsolve import losses, metrics, operators, priors, solvers
+    from priorsolve import losses, metrics, noise, operators, priors, solvers
     from priorsolve.consistency import put_back
-    from priorsolve.operators import noise
     from priorsolve.photos.images import read_image, write_image
     from priorsolve.priors import load_prior
     from priorsolve.recipe import Recipe
     from priorsolve.run.restoration import Options, restore
-    from priorsolve.sampling import Samples, solve_several
+    from priorsolve.sampling import Samples, Several, solve_several
 
 __version__ = "0.1.0"
 
@@ -29,6 +28,7 @@ __all__ = [
     "Options",
     "Recipe",
     "Samples",
+    "Several",
     "load_prior",
     "losses",
     "metrics",
@@ -47,10 +47,11 @@ _HOMES = {
     "Options": "priorsolve.run.restoration:Options",
     "Recipe": "priorsolve.recipe:Recipe",
     "Samples": "priorsolve.sampling:Samples",
+    "Several": "priorsolve.sampling:Several",
     "load_prior": "priorsolve.priors:load_prior",
     "losses": "priorsolve.losses",
     "metrics": "priorsolve.metrics",
-    "noise": "priorsolve.operators.noise",
+    "noise": "priorsolve.noise",
     "operators": "priorsolve.operators",
     "priors": "priorsolve.priors",
     "put_back": "priorsolve.consistency:put_back",

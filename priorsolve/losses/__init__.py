@@ -1,6 +1,6 @@
 """How far an estimate is from what was measured: one number per image.
 
-Losses that need weights are in `losses.lpips` and `losses.features`; `LPIPS` is imported when it is asked for.
+Losses that compare features are imported when they are asked for.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from priorsolve.losses.pixel import L1, L2, DeadZone, Huber, huber, l1, l2
 from priorsolve.losses.pyramid import LaplacianPyramid, MultiResolution
 
 if TYPE_CHECKING:
+    from priorsolve.losses.features import DiscriminatorFeatures, VGGFeatures
     from priorsolve.losses.lpips import LPIPS
 
 __all__ = [
@@ -21,12 +22,14 @@ __all__ = [
     "L2",
     "LPIPS",
     "DeadZone",
+    "DiscriminatorFeatures",
     "Distance",
     "Huber",
     "LaplacianPyramid",
     "Loss",
     "Mixture",
     "MultiResolution",
+    "VGGFeatures",
     "huber",
     "l1",
     "l2",
@@ -34,10 +37,13 @@ __all__ = [
 ]
 
 
+_HOMES = {"LPIPS": "lpips", "DiscriminatorFeatures": "features", "VGGFeatures": "features"}
+
+
 def __getattr__(name: str) -> Any:
-    if name != "LPIPS":
+    if name not in _HOMES:
         raise AttributeError(f"module 'priorsolve.losses' has no attribute {name!r}")
-    return import_module("priorsolve.losses.lpips").LPIPS
+    return getattr(import_module(f"priorsolve.losses.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:
