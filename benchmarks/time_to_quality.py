@@ -1,6 +1,6 @@
 """How many pictures are drawn, and how long it takes, until the plain loop's final misfit and likeness are reached.
 
-    python benchmarks/time_to_quality.py PHOTOS [--prior digiface64] [--limit 16] [--tasks hole upscale] [--dtype auto] [LABEL=SOLVER ...]
+    python benchmarks/time_to_quality.py PHOTOS [LABEL=SOLVER ...] [--prior digiface64] [--limit 16] [--tasks hole upscale] [--dtype auto]
 
 PHOTOS is a folder of clean, aligned faces. The plain loop is what papers begin with: one code from a random sample, Adam at a rate that
 stays as it is, l2, float32. SOLVER is written as in a recipe, `from the middle=[{latent: {begin_at: centre}}]`, and there may be several;
@@ -39,6 +39,8 @@ from priorsolve.recipe.recipe import Recipe
 from priorsolve.types import Images, Measurements, Shape
 
 EVERY, BANK = 5, 512
+ALONE = "output={mean: [], own_detail: 0.0}"
+"""One search, whose pictures are looked at as they are found: no mean with what is found for a mirror image."""
 HOLE = "operator=[{mask: {boxes: [[0.3125, 0.3125, 0.6875, 0.6875]]}}]"
 TASKS = {"hole": f"inpaint?{HOLE}", "upscale": "upscale", "colorize": "colorize"}
 PLAIN = {
@@ -191,7 +193,7 @@ def main() -> None:
     pooled: dict[str, list[float]] = {label: [] for label in ours}
     for task in given.tasks:
         name, _, change = TASKS[task].partition("?")
-        changes = [each for each in (f"prior={given.prior}", change, SMALLER.get((given.prior, task), "")) if each]
+        changes = [each for each in (f"prior={given.prior}", ALONE, change, SMALLER.get((given.prior, task), "")) if each]
         plain = solved(Recipe.load(name, [*changes, f"solver={PLAIN[given.prior]}"]), prior, clean)
         print(row(task, "plain loop", plain, plain[-1]), flush=True)
         for label, solver in ours.items():
