@@ -16,6 +16,7 @@ import typer
 from priorsolve.command.arguments import AsJson, Out, Photos, Quiet, RecipeArgument, Seed, Sets, Version, What, path_of
 from priorsolve.command.engine import cluster_of, records_of, shard_of
 from priorsolve.command.interrupted import stopped
+from priorsolve.command.output import emit, to_output
 
 app = typer.Typer(
     add_completion=False,
@@ -234,7 +235,8 @@ def benchmark(
         table = Table(*head)
         for row in rows:
             table.add_row(*row)
-        Console(width=None if sys.stdout.isatty() else 200).print(table)
+        with to_output():
+            Console(width=None if sys.stdout.isatty() else 200).print(table)
         console.say(f"{f'{missing} results are missing: they failed, or cannot be read; ' if missing else ''}see {out}")
     raise typer.Exit(1 if missing else 0)
 
@@ -253,10 +255,10 @@ def check(
         raise ValueError(f"--set changes a recipe, and {target} is a prior; leave it out")
     facts, passed = check_prior(path) if is_checkpoint(path) else check_recipe(_recipe(target, set_, None))
     if as_json:
-        typer.echo(json.dumps(facts))
+        emit(json.dumps(facts))
     else:
         for key, value in facts.items():
-            typer.echo(f"{key}: {value}" if "\n" not in str(value) else f"{key}:\n{value}")
+            emit(f"{key}: {value}" if "\n" not in str(value) else f"{key}:\n{value}")
     raise typer.Exit(0 if passed else 1)
 
 
@@ -267,11 +269,11 @@ def list_(what: What, as_json: AsJson = False) -> None:
 
     found = catalogue(what)
     if as_json:
-        typer.echo(json.dumps(found, indent=2))
+        emit(json.dumps(found, indent=2))
         return
     width = max(map(len, found))
     for name, line in found.items():
-        typer.echo(f"{name:<{width}}  {line}")
+        emit(f"{name:<{width}}  {line}")
 
 
 @app.command()
@@ -279,7 +281,7 @@ def schema() -> None:
     """Print the JSON Schema of recipes, for editors."""
     from priorsolve.recipe.schema import recipe_schema
 
-    typer.echo(json.dumps(recipe_schema(), indent=2))
+    emit(json.dumps(recipe_schema(), indent=2))
 
 
 @app.command()
@@ -293,7 +295,7 @@ def fetch(name: Annotated[str | None, typer.Argument(help="A prior's name; left 
         with console.downloading(each, quiet) as on_progress:
             path = fetch_weights(each, on_progress=on_progress)
         if not quiet:
-            typer.echo(f"{each}: {path}")
+            emit(f"{each}: {path}")
 
 
 @app.command()
@@ -312,7 +314,7 @@ def convert(
         raise ValueError(f"{out} is there; --overwrite has it made anew, or give another name")
     save_prior(load_prior(file), out)
     if not quiet:
-        typer.echo(str(out))
+        emit(str(out))
 
 
 @app.command()
@@ -334,7 +336,7 @@ def report(
 
     write_report(folder)
     if not quiet:
-        typer.echo(str(folder / "report.html"))
+        emit(str(folder / "report.html"))
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import io
 import json
 import math
 import os
@@ -195,6 +196,26 @@ def test_a_reader_that_has_seen_enough() -> None:
     assert "Traceback" not in process.stderr.read()
     process.stderr.close()
     assert process.wait() == 141  # 1 would be a failed photo
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.usefixtures("digiface64")
+def test_an_output_that_takes_nothing_is_named_and_what_is_done_is_kept(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It said `[Errno 28] No space left on device`, of which disk nobody knew."""
+    run.photos(tmp_path / "in", 2)
+    degrade = ["degrade", run.recipe_file(tmp_path), str(tmp_path / "in"), "--out", str(tmp_path / "y"), "--json"]
+    for arguments in (restore(tmp_path, "--json", "--batch-size", "1"), degrade, ["list", "recipes"], ["schema"]):
+        with monkeypatch.context() as patch, io.TextIOWrapper(io.FileIO("/dev/full", "w"), write_through=True) as full:
+            patch.setattr(sys, "stdout", full)
+            assert main(arguments) == 2
+        assert capfd.readouterr() == ("", "priorsolve: standard output: No space left on device\n")
+    kept = run.records(tmp_path / "out")
+    assert kept["00.png"]["status"] == "done"
+    assert main(restore(tmp_path, "--json")) == 0
+    told = [json.loads(line)["name"] for line in capfd.readouterr().out.splitlines()]
+    assert [*kept, *told] == ["00.png", "01.png"]
 
 
 def test_convert_writes_a_file_that_draws_the_same(tmp_path: Path, capfd: pytest.CaptureFixture[str], shared: Path) -> None:

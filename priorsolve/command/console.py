@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -15,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn, track
 from rich.progress import Progress as Bar
 
+from priorsolve.command.output import emit
 from priorsolve.files import legible
 from priorsolve.types import Progress
 
@@ -102,7 +102,7 @@ def show_outcomes(doing: str, outcomes: Iterable[Degraded | Masked], out: Path, 
         counts["failed" if outcome.path is None else "kept" if outcome.reason else "written"] += 1
         told = asdict(outcome)
         if as_json:
-            sys.stdout.write(json.dumps({**told, "path": outcome.path and str(outcome.path)}) + "\n")
+            emit(json.dumps({**told, "path": outcome.path and str(outcome.path)}))
         elif outcome.path is None:
             say(f"failed: {outcome.name}: {outcome.reason}")
         elif (share := told.get("share")) is not None and not quiet:
@@ -154,8 +154,7 @@ class RunDisplay:
         if self._as_json:
             from priorsolve.run.records import data_of  # there already: the record is one of its
 
-            sys.stdout.write(json.dumps(data_of(record), allow_nan=False) + "\n")
-            sys.stdout.flush()
+            emit(json.dumps(data_of(record), allow_nan=False))
         elif record.status == "failed":
             first = self._first.setdefault(record.reason, record.name)
             as_before = first != record.name and len(record.reason) > LONG
