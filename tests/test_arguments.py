@@ -68,6 +68,8 @@ def test_a_loss_that_is_none_is_told_at_once(loss: Any) -> None:
     [
         ({"steps": 10.0}, "^steps is 10.0; it must be a whole number$"),
         ({"steps": "10"}, "^steps is '10'; it must be a whole number$"),
+        ({"steps": 10**23}, f"^steps is {10**23}; it must be at most 10000000, which would take days$"),
+        ({"candidates": 10**12}, "^candidates is 1000000000000; it must be at most 10000000"),
         ({"restarts": None}, "^restarts is None; it must be a whole number$"),
         ({"plateau": 2.5}, "^plateau is 2.5; it must be a whole number$"),
         ({"seed": 0.5}, "^seed is 0.5; it must be a whole number$"),

@@ -96,7 +96,7 @@ class Recipe(BaseModel):
     metrics: Annotated[list[str], BeforeValidator(_as_list)] = ["psnr", "ssim"]
     output: Output = Output()
     seed: int = 0
-    samples: Annotated[int, Field(ge=1)] = 1
+    samples: Annotated[int, Field(ge=1, le=10_000)] = 1
     """How many solutions of each photo to compare, for the map of what is uncertain; the first is the answer, or by `output.mean` all."""
     elsewhere: Elsewhere | None = None
     """What is set otherwise when the prior is not the one that the recipe is written for; gone once that was done."""

@@ -19,6 +19,7 @@ from priorsolve.solvers.checks import (
     must_be_as_annotated,
     must_be_callback,
     must_be_searchable,
+    must_have_an_end,
     settle_mappings,
     unwrapped,
 )
@@ -87,6 +88,7 @@ class Solver(ABC):
     def __post_init__(self) -> None:
         """What all solvers check alike; a leaf with checks of its own calls this first."""
         must_be_as_annotated(self)
+        must_have_an_end(self)
         settle_mappings(self)
 
     @property

@@ -19,6 +19,8 @@ from priorsolve.types import HasA, Images, Measurements
 
 Block: TypeAlias = int | Mapping[str, int]
 """Which block features enter: its number, or `{side: 16}`, the last one that features of 16 × 16 enter, whatever its number."""
+MOST = 10_000_000
+"""Steps of a search, or codes that it begins with."""
 _OPERATOR = "expected an operator with a method A, or a function of images"
 
 
@@ -163,6 +165,13 @@ def must_be_at_least(solver: object, **least: float) -> None:
     for name, low in least.items():
         if not getattr(solver, name) >= low:
             raise ValueError(f"{name} is {getattr(solver, name)}; it must be at least {low:g}")
+
+
+def must_have_an_end(solver: object) -> None:
+    """Raises ValueError where a number of steps, or of pictures to begin with, is one that no machine gets through."""
+    for name in ("steps", "restarts", "candidates", "bank"):
+        if getattr(solver, name, 0) > MOST:
+            raise ValueError(f"{name} is {getattr(solver, name)}; it must be at most {MOST}, which would take days")
 
 
 def must_be_positive(solver: object, *names: str) -> None:
