@@ -190,6 +190,27 @@ def test_results_that_cannot_be_read_are_missing_until_they_are_deleted(tmp_path
 
 
 @pytest.mark.usefixtures("digiface64")
+def test_a_photo_that_is_gone_when_its_results_are_judged_is_left_out(tmp_path: Path) -> None:
+    """So is one whose own mask is; a benchmark of hours ended there, without a table."""
+    text = run.QUICK.replace("boxes: [[0.25, 0.25, 0.75, 0.75]]", "file: 'masks/{stem}.png'")
+    path, photos = run.recipe_file(tmp_path, text), run.photos(tmp_path / "in", 4)
+    for photo in sorted(photos.glob("*.png")):
+        (tmp_path / "masks").mkdir(exist_ok=True)
+        Image.new("L", (64, 64)).save(tmp_path / "masks" / photo.name)
+    bench = Benchmark(read_variants([f"a={path}"]), [photos], tmp_path / "out", Options(), baselines=False, metrics=["psnr"])
+    assert [record.status for record in bench.entries[0].run.records()] == ["done"] * 4
+    (photos / "00.png").unlink()
+    run.picture(9).save(photos / "01.png")
+    (tmp_path / "masks" / "02.png").unlink()
+    said: list[str] = []
+    assert [score.photo for score in bench.scores(say=said.append)] == ["03.png"]
+    assert said[:2] == [f"left out: {name}: it is gone, or another one, since it was restored" for name in ("00.png", "01.png")]
+    assert said[2].startswith("left out: 02.png: operator[0]")
+    (sheet,) = bench.write_sheets()
+    assert sheet.is_file()
+
+
+@pytest.mark.usefixtures("digiface64")
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

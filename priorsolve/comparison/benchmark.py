@@ -142,30 +142,45 @@ class Benchmark:
         return sum(place.record_of(photo) is not None for contest in self.contests() for place in contest.places for photo in self.photos)
 
     def scores(self, stop: Stop = lambda: False, say: Callable[[str], object] = lambda line: None) -> Iterator[Score]:
-        """One for each photo and method that succeeded, until `stop` says so. A result that cannot be read is left out, and told of.
+        """One for each photo and method that succeeded, until `stop` says so. A result that cannot be read is left out, and told of; so is
+        a photo that is gone, or another one, since it was restored.
 
         At the end it is told which methods lack photos that others have.
         """
         rows = [(place.recipe, place.method) for contest in self.contests() for place in contest.places]
         found: list[Score] = []
+        told: set[str] = set()
+
+        def leave_out(photo: Photo, why: str) -> None:
+            if photo.name not in told:
+                told.add(photo.name)
+                say(f"left out: {photo.name}: {why}")
+
         for contest in self.contests():
             for photo in self.photos:
                 if stop():
                     return
                 records = [(place, record) for place in contest.places if (record := place.record_of(photo)) is not None]
-                if records:
+                if len(records) < len(contest.places) and any(place.outlives(photo) for place in contest.places):
+                    leave_out(photo, "it is gone, or another one, since it was restored")
+                if not records:
+                    continue
+                try:
                     clean, problem = contest.pose(photo)
-                    for place, record in records:
-                        try:
-                            picture = _picture(place, record, problem)
-                        except PhotoError as error:
-                            path = place.folder / str(record.image)
-                            say(f"missing: {path}: {error.reason}; delete it, and the same command makes it again")
-                        else:
-                            values = self._judged(place, record, picture[None], clean, problem)
-                            row = rows.index((place.recipe, place.method))
-                            found.append(Score(place.recipe, place.method, photo.name, values, row))
-                            yield found[-1]
+                except (PhotoError, RecipeError) as error:
+                    leave_out(photo, reason_of(error))
+                    continue
+                for place, record in records:
+                    try:
+                        picture = _picture(place, record, problem)
+                    except PhotoError as error:
+                        path = place.folder / str(record.image)
+                        say(f"missing: {path}: {error.reason}; delete it, and the same command makes it again")
+                    else:
+                        values = self._judged(place, record, picture[None], clean, problem)
+                        row = rows.index((place.recipe, place.method))
+                        found.append(Score(place.recipe, place.method, photo.name, values, row))
+                        yield found[-1]
         for line in unpaired(found):
             say(line)
 
@@ -174,9 +189,9 @@ class Benchmark:
         written = []
         for contest in self.contests():
             done = [photo for photo in self.photos if any(place.record_of(photo) for place in contest.places)]
-            if done:
+            if rows := [row for photo in done[:SHOWN] if (row := self._row(contest, photo)) is not None]:
                 written.append(self.out / f"sheet-{contest.name}.png")
-                write_sheet(written[-1], [self._row(contest, photo) for photo in done[:SHOWN]], total=len(done))
+                write_sheet(written[-1], rows, total=len(done))
         return written
 
     def _check_metrics(self, image_shape: Shape) -> None:
@@ -198,8 +213,11 @@ class Benchmark:
         values["passes"] = 0.0 if entry is None else float(passes_of(entry.run.prepare().solver, record.steps, entry.recipe.samples))
         return values
 
-    def _row(self, contest: Contest, photo: Photo) -> Row:
-        clean, problem = contest.pose(photo)
+    def _row(self, contest: Contest, photo: Photo) -> Row | None:
+        try:
+            clean, problem = contest.pose(photo)
+        except (PhotoError, RecipeError):  # told of with the scores
+            return None
         pictures, words = {"original": clean}, {}
         if measurement_suffix(tuple(problem.y.shape)) == ".png":
             pictures["measurement"] = problem.y

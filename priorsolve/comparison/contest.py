@@ -54,10 +54,17 @@ class Place:
 
     def record_of(self, photo: Photo) -> Record | None:
         """The photo's record, unless it failed, is not there, or is of another file of that name."""
+        record = self._done(photo)
+        return record if record is not None and (record.file is None or record.file.is_of(photo.path)) else None
+
+    def outlives(self, photo: Photo) -> bool:
+        """Whether there is a result of a file of that name that is gone by now, or has changed."""
+        record = self._done(photo)
+        return record is not None and record.file is not None and not record.file.is_of(photo.path)
+
+    def _done(self, photo: Photo) -> Record | None:
         record = read_record(record_path(self.folder, photo.name))
-        if record is None or record.status != "done" or record.image is None:
-            return None
-        return record if record.file is None or record.file.is_of(photo.path) else None
+        return None if record is None or record.status != "done" or record.image is None else record
 
 
 @dataclass(frozen=True)
