@@ -44,7 +44,7 @@ def run(folder: Path, steps: int, born: float) -> dict[str, float]:
 def main(steps: int = 40) -> None:
     """A row for each count."""
     print(f"{describe()}; {steps} steps a photo\n")
-    print("| photos | start s | ms a photo | beside 10 | peak MiB |\n|---|---|---|---|---|", flush=True)
+    print("| photos | start s | ms a photo | compared with 10 photos | peak MiB |\n|---|---|---|---|---|", flush=True)
     found = {}
     with tempfile.TemporaryDirectory() as temp:
         for count in COUNTS:

@@ -4,7 +4,7 @@
 
 Clean photos, degraded by three recipes and restored in float32, in bfloat16, and in float32 with the first rate of the search 0.01% higher:
 searches on a face prior end elsewhere after the least change, and that column says how far. Each photo in all three ways before the next;
-processor time of one thread. Prints a Markdown table for docs/performance.md: differences to float32, means over photos ± standard error.
+processor time of one thread. Prints a Markdown table: differences to float32, means over photos ± standard error.
 """
 
 from __future__ import annotations

@@ -103,9 +103,12 @@ def contest(title: str, recipes: list[str], photos: str, out: Path, limit: int, 
 
 def main(photos: str, out: Path, limit: str = "1000", *tasks: str) -> int:
     """Run the tasks, all by default, and print their tables."""
+    known = (*TASKS, *BESIDE, *SMALL)
+    if unknown := [name for name in tasks if name not in known]:
+        raise SystemExit(f"there is no task {unknown[0]!r}; give some of {', '.join(known)}")
     print(f"{describe()}; ffhq128 in bfloat16 while searching\n")
     failed, options = 0, tuple[str, ...]()
-    for name in tasks or (*TASKS, *BESIDE, *SMALL):
+    for name in tasks or known:
         if name in TASKS:
             title, recipe, count = TASKS[name]
             recipes = [f"{name}={recipe}"] + ([f"{name}-latent-z={recipe}&{other(name, 'z')}"] if name in MAIN else [])

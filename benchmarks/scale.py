@@ -164,14 +164,17 @@ def _seconds(done: Iterable[Record]) -> float:
     return (times[-1] - times[first - 1]) / (len(times) - first)
 
 
-def main(what: str, *more: str) -> None:
+def main(what: str = "", *more: str) -> None:
     """Measure one thing."""
+    measures = {"memory": memory, "start": start, "records": records, "overlap": overlap, "ray": ray, "workers": workers}
     if what == "memory-of":
         memory_of(Path(more[0]), int(more[1]))
         return
+    if what not in measures:
+        raise SystemExit(f"there is no measure {what!r}; give one of {', '.join(measures)}")
     print(describe(), "\n")
     with tempfile.TemporaryDirectory() as temp:
-        {"memory": memory, "start": start, "records": records, "overlap": overlap, "ray": ray, "workers": workers}[what](Path(temp))
+        measures[what](Path(temp))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ def main(steps: int = 60) -> None:
     print(f"{physics.__class__.__name__}: residual {float(solution.residual.mean()):.4f}")
 
     photos = [{"x": face, "y": measured} for face, measured in zip(truth, y, strict=True)]
-    loader = torch.utils.data.DataLoader(photos, batch_size=2)
+    loader = torch.utils.data.DataLoader[dict[str, torch.Tensor]](photos, batch_size=2)  # type: ignore[arg-type] # a list will do
     quiet = {"verbose": False, "show_progress_bar": False, "non_blocking_transfers": False}
     found = deepinv.test(as_reconstructor(solver), loader, physics, metrics=deepinv.metric.PSNR(), **quiet)
     print(f"deepinv.test: {found['PSNR']:.1f} dB, without a prior {found['PSNR no learning']:.1f} dB")

@@ -58,7 +58,8 @@ class Discs(ps.priors.Prior):
     def _decode(self, codes: Codes, space: str, label: Tensor | None, noise: str | Tensor) -> Images:
         if label is not None:
             raise ValueError(f"{self}: has no classes; leave label out")
-        return self.painter(codes)
+        images: Images = self.painter(codes)
+        return images
 
     def _map(self, codes: Codes, source: str, target: str, label: Tensor | None, truncation: float, noise: str | Tensor) -> Codes:
         raise ValueError(f"{self}: no map from {source!r} to {target!r}; it has one space")

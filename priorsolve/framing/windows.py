@@ -8,9 +8,6 @@ from typing import Protocol, TypeAlias
 import torch
 from torch import Tensor
 
-FEATHER = 0.3
-"""The share of the way from the middle to the edge along which a rounded window falls."""
-
 
 class Window(Protocol):
     """(…, 2) points of a frame to (…) weights."""
@@ -30,9 +27,12 @@ class Whole:
 class Rounded:
     """1 in the middle, falling smoothly to 0 along a square with round corners."""
 
+    feather: float = 0.3
+    """The share of the way from the middle to the edge along which it falls."""
+
     def __call__(self, points: Tensor) -> Tensor:
         away = points.abs().pow(4).sum(-1).pow(0.25)
-        t = ((1 - away) / FEATHER).clamp(0, 1)
+        t = ((1 - away) / self.feather).clamp(0, 1)
         return t * t * (3 - 2 * t)
 
 
