@@ -84,7 +84,7 @@ def restore(
     cluster = cluster_of(engine, workers=workers, address=ray_address, gpus_per_worker=gpus_per_worker, threads=threads)
     loaded = _recipe(recipe, set_, seed)
     run = Run(loaded, photos or samples(), out, options)
-    for line in [*run.left_out, *([told_of_strangers(out, run.strangers)] if run.strangers else [])]:
+    for line in [*run.remarks, *([told_of_strangers(out, run.strangers)] if run.strangers else [])]:
         say(line)
     start, restored, failed = time.perf_counter(), 0, 0
     with contextlib.ExitStack() as held:
@@ -204,7 +204,7 @@ def benchmark(
     variants = read_variants(recipes, [*(set_ or []), *([] if seed is None else [f"seed={seed}"])])
     bench = Benchmark(variants, photos or samples(), out, options, baselines=baselines, metrics=metric)
     say = console.say_unless(quiet)
-    for line in bench.left_out:
+    for line in bench.remarks:
         say(line)
     for entry in bench.entries:
         with console.downloading(entry.recipe.prior, quiet) as on_download, console.learning(entry.recipe.prior, quiet) as on_learning:

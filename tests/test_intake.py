@@ -54,6 +54,17 @@ def test_masks_below_the_photos_are_no_photos(tmp_path: Path, file: str, others:
     assert intake.masks == len(others) - len(kept)
 
 
+def test_photos_that_share_a_mask_are_told(tmp_path: Path) -> None:
+    """Two versions of one photo may well do so; two photos of one name in two folders may not, and nobody knew."""
+    photos = laid(tmp_path / "in", "a.jpg", "a.png", "b.png", "sub/b.png", "c.png")
+    told = "photos that take one mask with another, since {stem} is the same for both, such as a.jpg and a.png; rename them where each has"
+    assert take_in([photos], [], [recipe(tmp_path, "masks/{stem}.png")]).sentences() == [f"{told} its own: 4"]
+    assert take_in([photos], [], [recipe(tmp_path, "hole.png")]).sentences() == []
+    (photos / "a.jpg").unlink()
+    (photos / "sub" / "b.png").unlink()
+    assert take_in([photos], [], [recipe(tmp_path, "masks/{stem}.png")]).sentences() == []
+
+
 def test_what_was_asked_for_by_name_stays(tmp_path: Path) -> None:
     photos = laid(tmp_path / "in", "a.jpg", "masks/a.png")
     with_masks = recipe(tmp_path, "in/masks/{stem}.png")

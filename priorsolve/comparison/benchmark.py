@@ -78,7 +78,7 @@ class Benchmark:
             if variant.name in BASELINES:
                 raise ValueError(f"{variant.name} is the name of a baseline; name the recipe, such as my-{variant.name}=RECIPE")
         intake = take_in(photos, [out], [variant.recipe for variant in variants])
-        self.photos, self.left_out = intake.photos[: options.limit], intake.sentences()
+        self.photos, self.remarks = intake.photos[: options.limit], intake.sentences()
         chosen = {photo.name for photo in self.photos}
         self.entries = []
         for variant in variants:

@@ -18,16 +18,25 @@ from priorsolve.run.outfolder import without_results
 
 @dataclass(frozen=True)
 class Intake:
-    """The photos in the order given, and how many files were left out because they are masks, or results of earlier runs."""
+    """The photos in the order given, and how many files were left out because they are masks, or results of earlier runs.
+
+    `sharing` are photos that one mask is for, since they have one name but for folder and suffix; together where it is the same mask.
+    """
 
     photos: list[Photo]
     masks: int
     earlier: int = 0
+    sharing: tuple[tuple[str, ...], ...] = ()
 
     def sentences(self) -> list[str]:
-        """What to say of the files left out."""
+        """What to say of the files left out, and of masks that serve several photos, which may be meant."""
         left_out = {"they are the recipe's masks": self.masks, "earlier runs wrote them": self.earlier}
-        return [f"files among the photos that are left out, since {why}: {count}" for why, count in left_out.items() if count]
+        said = [f"files among the photos that are left out, since {why}: {count}" for why, count in left_out.items() if count]
+        if self.sharing:
+            first, second = self.sharing[0][:2]
+            why = f"since {{stem}} is the same for both, such as {first} and {second}; rename them where each has its own"
+            said.append(f"photos that take one mask with another, {why}: {sum(map(len, self.sharing))}")
+        return said
 
 
 def take_in(inputs: Sequence[Path], results: Iterable[Path], recipes: Sequence[Recipe]) -> Intake:
@@ -51,7 +60,16 @@ def take_in(inputs: Sequence[Path], results: Iterable[Path], recipes: Sequence[R
     photos = [photo for place, photo in places.items() if place not in masks]
     if not photos:
         raise ValueError(f"no photos in {inputs[0]} but the recipe's masks")
-    return Intake(photos, len(found) - len(photos), earlier)
+    sharing = _of_one_stem(photos) if any("{stem}" in file for file in files) else ()
+    return Intake(photos, len(found) - len(photos), earlier, sharing)
+
+
+def _of_one_stem(photos: Iterable[Photo]) -> tuple[tuple[str, ...], ...]:
+    """The names of photos for which `{stem}` is the same, together."""
+    names: dict[str, list[str]] = defaultdict(list)
+    for photo in photos:
+        names[stem(photo.name)].append(photo.name)
+    return tuple(tuple(each) for each in names.values() if len(each) > 1)
 
 
 def _files(spec: Mapping[str, Mapping[str, object]]) -> list[str]:

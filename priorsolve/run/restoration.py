@@ -114,7 +114,7 @@ def restore(
 
 class Run:
     """A restoration that is checked and ready: `todo` says what is left, `before` how many photos were done, or failed, earlier,
-    `left_out` which files among the photos are left out, `strangers` how many records of another recipe stay in the folder.
+    `remarks` what is to be said of the files among the photos, `strangers` how many records of another recipe stay in the folder.
 
     Raises as `restore` does, before anything is solved; the folder is written to only once prior, operators and solver are built.
     """
@@ -128,7 +128,7 @@ class Run:
             )
         check_writable(out)
         intake = take_in(photos, [*(out / folder for folder in FOLDERS), out / "sheet.png"], [recipe])
-        found, self.left_out = intake.photos, intake.sentences()
+        found, self.remarks = intake.photos, intake.sentences()
         self.names = output_names(found, recipe.output.format)
         refuse_overwriting(found, out, self._places())
         refuse_foreign(out, self._places(), recipe.dump())
