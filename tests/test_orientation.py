@@ -1,0 +1,84 @@
+"""Photos come out upright, and their size and resolution are those of the upright photo."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import run_support as run
+import tifffile
+import torch
+from photo_support import lying
+from PIL import Image
+
+from priorsolve.photos.deep import png
+from priorsolve.photos.images import read_framed, read_photo
+from priorsolve.photos.metadata import read_tags
+from priorsolve.photos.pictures import picture_size
+
+HEIGHT, WIDTH = 20, 12
+
+
+def quarters(height: int, width: int, kind: type = np.uint8) -> np.ndarray[Any, Any]:
+    """(height, width, 3): red above, green on the left; no turn and no mirror leaves it as it is."""
+    values: np.ndarray[Any, Any] = np.zeros((height, width, 3), kind)
+    most = np.iinfo(kind).max
+    values[: height // 2, :, 0], values[:, : width // 2, 1] = most, most
+    return values
+
+
+def told(orientation: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[274] = orientation
+    return exif
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_exif_orientation_comes_out_upright(tmp_path: Path, orientation: int, suffix: str) -> None:
+    upright, path = quarters(HEIGHT, WIDTH), tmp_path / f"a{suffix}"
+    kept: dict[str, Any] = {"quality": 100, "subsampling": 0} if suffix == ".jpg" else {}
+    Image.fromarray(lying(upright, orientation)).save(path, exif=told(orientation), **kept)
+    image, framing = read_framed(path, (HEIGHT, WIDTH))
+    assert framing.original == (HEIGHT, WIDTH)
+    assert torch.allclose(image, torch.from_numpy(upright / np.float32(255)).permute(2, 0, 1), atol=0.03)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_so_does_every_orientation_of_16_bit_colours(tmp_path: Path, orientation: int, suffix: str) -> None:
+    upright, path = quarters(HEIGHT, WIDTH, np.uint16), tmp_path / f"a{suffix}"
+    stored = lying(upright, orientation)
+    if suffix == ".tif":
+        tifffile.imwrite(path, stored, photometric="rgb", extratags=[(274, 3, 1, orientation, True)])
+    else:
+        head = io.BytesIO()
+        Image.new("RGB", (1, 1)).save(head, "PNG", exif=told(orientation))
+        path.write_bytes(png(stored, head.getvalue()))
+    assert torch.equal(read_photo(path)[0], torch.from_numpy(upright / np.float32(65535)).permute(2, 0, 1))
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.tif", "a.webp"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_size_and_resolution_are_the_upright_photos(tmp_path: Path, orientation: int, name: str) -> None:
+    path, turned = tmp_path / name, orientation >= 5
+    run.picture(0, 24, 16).save(path, exif=told(orientation), dpi=(300, 200))
+    assert picture_size(path) == read_photo(path)[0].shape[-2:] == ((16, 24) if turned else (24, 16))
+    if name != "a.webp":
+        assert read_tags(path).dpi == pytest.approx((200, 300) if turned else (300, 200), abs=0.02)
+
+
+def test_a_picture_for_two_eyes_is_turned_and_the_first_is_used_without_a_word(tmp_path: Path) -> None:
+    """MPO: what many phones and cameras write under the name of a JPEG. It is shrunk while it is decoded, so it is a large one."""
+    upright, path = quarters(1600, 800), tmp_path / "a.jpg"
+    stored = Image.fromarray(lying(upright, 6))
+    stored.save(path, "MPO", save_all=True, append_images=[Image.new("RGB", stored.size)], exif=told(6), quality=95)
+    with Image.open(path) as given:
+        assert given.format == "MPO"
+    image, framing = read_framed(path, (16, 8))
+    assert (framing.original, framing.notes) == ((1600, 800), ())
+    assert torch.equal(image.round()[:, ::15, ::7], torch.from_numpy(upright[::1599, ::799] / np.float32(255)).permute(2, 0, 1))
+    assert read_photo(path)[0].shape == (3, 1600, 800)
