@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from priorsolve.operators.base import LinearOperator
 from priorsolve.operators.blur import gaussian_blur
 from priorsolve.operators.gray import Gray
 from priorsolve.operators.laws import check_laws
@@ -67,6 +68,17 @@ def test_what_rounding_left_of_a_grey_change_tints_nothing() -> None:
     x = torch.rand(1, 3, 6, 6, generator=torch.Generator().manual_seed(0))
     lifted = operator.lift(operator.A(torch.nn.functional.interpolate(x, size=(48, 48), mode="bicubic")))
     torch.testing.assert_close(lifted, lifted.mean(1, keepdim=True).expand_as(lifted), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("operator", [Gray() @ gaussian_blur(1.5), gaussian_blur(1.5, "circular") @ Gray([0.1, -0.3, 0.4])], ids=str)
+def test_what_steps_left_of_a_grey_change_tints_nothing(operator: LinearOperator) -> None:
+    """Of what a strong blur leaves after all steps A† was added, which drew the colours 0.1 apart."""
+    y = operator.A(torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0)))
+    with_gradient = operator.lift(y.clone().requires_grad_())
+    assert with_gradient.requires_grad
+    lifted = with_gradient.detach()
+    torch.testing.assert_close(lifted, lifted.mean(1, keepdim=True).expand_as(lifted), atol=1e-5, rtol=0)
+    assert float((operator.A(lifted) - y).norm() / y.norm()) < 1e-3
 
 
 def test_what_no_grey_change_explains_is_explained_by_another() -> None:
