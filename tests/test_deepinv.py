@@ -175,6 +175,18 @@ def test_our_operator_comes_back_as_itself() -> None:
     assert torch.equal(several.samples.images, own.samples.images)
 
 
+@pytest.mark.filterwarnings("ignore:Complex modules:UserWarning")
+def test_a_physics_of_complex_pictures_is_told() -> None:
+    """It ended in torch's "expected scalar type ComplexFloat but found Float"."""
+    physics, solver = theirs.RandomPhaseRetrieval(m=60, img_size=SHAPE, rng=rng()), Latent(prior(), steps=2)
+    y = physics.A(pictures() + 0j)
+    with pytest.raises(ValueError, match=r"^RandomPhaseRetrieval measures complex pictures, and a prior draws real ones; call the solver"):
+        as_reconstructor(solver)(y, physics)
+    assert solver(y, lambda x: physics.A(x + 0j)).images.shape == (COUNT, *SHAPE)
+    with pytest.raises(RuntimeError, match="size 192"):  # and another error is left as it is
+        as_reconstructor(solver)(y, theirs.CompressedSensing(m=60, img_size=(3, 8, 8), rng=rng()))
+
+
 # -- our operators as their physics ----------------------------------------------------------------------------------------------------
 
 LINEAR: dict[str, Operator] = {
@@ -203,6 +215,17 @@ def test_our_linear_operators_pass_their_adjointness_test(name: str) -> None:
     torch.testing.assert_close(physics.A_vjp(x, y), physics.A_adjoint(y))
     explained = physics.A(physics.prox_l2(torch.zeros_like(x), y, gamma=1e4, max_iter=200, tol=1e-6))
     torch.testing.assert_close(explained, y, atol=1e-2, rtol=0)
+
+
+def test_an_adjointness_test_is_of_as_many_pictures_as_there_are_parameters() -> None:
+    """One, deepinv's default, was refused by a mask for each of three."""
+    physics = to_physics(LINEAR["mask-each"], img_size=SHAPE)
+    torch.manual_seed(0)
+    assert float(physics.adjointness_test()) < 1e-5
+    assert float(physics.adjointness_test(pictures())) < 1e-5
+    assert float(to_physics(Gray(), img_size=SHAPE).adjointness_test(num_samples=2, dtype=torch.float64)) < 1e-12
+    with pytest.raises(ValueError, match="parameters for 3 images, got a batch of 2"):
+        physics.adjointness_test(num_samples=2)
 
 
 @pytest.mark.parametrize("name", LINEAR)

@@ -76,10 +76,21 @@ class SolverReconstructor(Reconstructor):  # type: ignore[misc]
         self.priors = nn.ModuleList(_priors(solver))
 
     def forward(self, y: Measurements | TensorList, physics: Physics) -> Images:
-        """Images for measurements `y` of a physics; a stack's measurements, a `TensorList`, are compared as one long vector each."""
-        if isinstance(y, TensorList):
-            return self.solver(_joined(y), lambda x: _joined(physics.A(x))).images
-        return self.solver(y, physics).images
+        """Images for measurements `y` of a physics; a stack's measurements, a `TensorList`, are compared as one long vector each.
+
+        Raises:
+            ValueError: the physics measures complex pictures only, such as a `RandomPhaseRetrieval`; and as a solver raises it.
+        """
+        own, operator = (_joined(y), lambda x: _joined(physics.A(x))) if isinstance(y, TensorList) else (y, physics)
+        try:
+            return self.solver(own, operator).images
+        except RuntimeError as error:
+            if _takes_only_complex(physics, _priors(self.solver)[0], len(own)):
+                raise ValueError(
+                    f"{type(physics).__name__} measures complex pictures, and a prior draws real ones; "
+                    "call the solver itself, as solver(y, lambda x: physics.A(x + 0j))"
+                ) from error
+            raise
 
     def train(self, mode: bool = True) -> SolverReconstructor:
         """There is nothing to train: stays in eval mode."""
@@ -135,6 +146,14 @@ class LinearOperatorPhysics(OperatorPhysics, LinearPhysics):  # type: ignore[mis
         self._refuse(parameters)
         return self.operator.A_adjoint(y)
 
+    def adjointness_test(
+        self, u: Tensor | None = None, img_size: Shape | None = None, num_samples: int | None = None, **others: Any
+    ) -> Tensor:
+        """deepinv's own; left out, `num_samples` is how many images the operator has parameters for, or 1 where they serve any number."""
+        samples = fewest(self.operator) if num_samples is None else num_samples
+        error: Tensor = super().adjointness_test(u, img_size, samples, **others)
+        return error
+
     def A_dagger(self, y: Measurements, **parameters: Any) -> Images:
         """The operator's own `A† y`, differentiable in `y`; it takes none of deepinv's solver settings."""
         self._refuse(parameters, "A_dagger is its own and takes none of deepinv's solver settings", "leave it out")
@@ -160,6 +179,20 @@ def _priors(solver: Solves) -> list[Prior]:
     if isinstance(solver, Mirrored):
         return _priors(solver.solver)
     return [prior for stage in solver.stages for prior in _priors(stage)] if isinstance(solver, Staged) else [solver.prior]
+
+
+def _takes_only_complex(physics: Physics, prior: Prior, count: int) -> bool:
+    """Whether it fails on `count` of the prior's pictures, which are real, and measures them where they are complex."""
+    pictures = torch.zeros(count, *prior.image_shape).to(next(prior.parameters()))
+    return not _measures(physics, pictures) and _measures(physics, pictures + 0j)
+
+
+def _measures(physics: Physics, pictures: Tensor) -> bool:
+    try:
+        physics.A(pictures)
+    except RuntimeError:  # torch's, of types or of memory
+        return False
+    return True
 
 
 def _joined(y: TensorList) -> Measurements:
