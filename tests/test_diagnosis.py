@@ -56,6 +56,8 @@ def test_the_three_fits_are_told_from_a_solve() -> None:
     ("residual", "noise", "words"),
     [
         (0.1, 0.02, "fits worse than the noise (residual 0.1, 5 times): the prior cannot draw this picture, or the search stopped short"),
+        (2.0, 0.02, "fits worse than the noise (residual 2, 100 times)"),
+        (1e-3, 0.0, "fits worse than the noise (residual 0.001, inf times)"),
         (0.0219, 0.02, "fits to the noise (residual 0.0219, noise 0.02)"),
         (0.0181, 0.02, "fits to the noise"),
         (0.0179, 0.02, "it is fitting the noise; set noise: 0.02 in the solver"),

@@ -219,6 +219,7 @@ def test_results_below_the_photos_are_no_photos(tmp_path: Path) -> None:
         ({"operator": {"gray": {}, }, "noise": {"gaussian": {"sigma": -1.0}}}, Options(), "sigma must be at least 0"),
         ({"operator": {"mask": {"file": "none.png"}}}, Options(), "none.png"),
         ({}, Options(device="meta"), "device 'meta' cannot be used"),
+        ({}, Options(device="ve"), r"^device 've' cannot be used: .{1,150}; use auto, cpu or cuda$"),
         ({}, Options(device="gpu"), "device 'gpu' is unknown"),
     ],
 )  # fmt: skip

@@ -9,10 +9,12 @@ import numpy as np
 import pyarrow.parquet as parquet
 import pytest
 import run_support as run
+import tifffile
+from PIL import Image
 
 from priorsolve.cli import main
 from priorsolve.operators.downsample import Downsample
-from priorsolve.photos.images import read_image
+from priorsolve.photos.images import LEFT_GREY, read_image
 from priorsolve.report.table import results
 from priorsolve.run.jobs import NO_LARGER
 from priorsolve.run.records import Record
@@ -52,6 +54,27 @@ def test_no_other_task_is_told_that_it_enlarges_nothing(tmp_path: Path, capfd: p
     assert main([*command, "--set", "operator={downsample: {factor: 8}}"]) == 0
     assert capfd.readouterr().err.endswith(f"{NO_LARGER}: 1 photo\n")
     assert "--set frame=faces" in NO_LARGER
+
+
+def test_colours_that_are_left_out_are_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Of any kind of file and frame, but not of grey photos, faint tints, photos that are degraded, or where colours count."""
+    colours = np.asarray(run.picture(0))
+    grey = colours.mean(-1, keepdims=True).repeat(3, -1).clip(8, 247).astype(np.uint8)
+    kinds = {"colours.png": colours, "grey.png": grey, "tint.png": grey + np.uint8([4, 0, 0]), "sepia.png": grey + np.uint8([8, 0, 248])}
+    (tmp_path / "in").mkdir()
+    for name, values in kinds.items():
+        Image.fromarray(values.astype(np.uint8)).save(tmp_path / "in" / name)
+    tifffile.imwrite(tmp_path / "in" / "deep.tif", colours.astype(np.uint16) * 257, photometric="rgb")
+    quick = {"solver": {"latent": {"steps": 0, "restarts": 1, "candidates": 1}}, "output": {}}
+    told = {}
+    for frame in ("center", "tiles"):
+        found = restore(run.quick(operator="gray", frame=frame, **quick), tmp_path / "in", tmp_path / frame)
+        told[frame] = {record.name for record in found if LEFT_GREY in record.notes}
+    assert told["center"] == told["tiles"] == {"colours.png", "sepia.png", "deep.tif"}
+    for options, changes in ((Options(degrade=True), {"operator": "gray"}), (None, {"operator": "identity"})):
+        assert LEFT_GREY not in done(tmp_path / "in" / "colours.png", tmp_path / f"o{len(str(changes))}", options, **quick, **changes).notes
+    main(["restore", run.recipe_file(tmp_path), str(tmp_path / "in"), "--out", str(tmp_path / "said"), "--set", "operator=gray"])
+    assert f"{LEFT_GREY}: 3 photos\n" in capfd.readouterr().err
 
 
 def test_a_measurement_that_nothing_can_be_compared_with_is_no_result(tmp_path: Path) -> None:

@@ -24,7 +24,14 @@ if TYPE_CHECKING:
     from priorsolve.run.masks import Masked
     from priorsolve.run.records import Record
 
-SUMMARISED = ("beside the faces ", "no face was found", "written for the prior ", "the mask hides ", "the result is no larger ")
+SUMMARISED = (
+    "beside the faces ",
+    "no face was found",
+    "written for the prior ",
+    "the mask hides ",
+    "the result is no larger ",
+    "the photo's own colours ",
+)
 """How notes begin that the summary repeats, with the number of photos."""
 ALMOST = 0.99
 """What is shown at most while photos are at work: the last of all are still to be put together and written when they are solved."""

@@ -35,6 +35,9 @@ WRITTEN: dict[str, tuple[str, dict[str, Any]]] = {
 
 LUMA = (0.299, 0.587, 0.114)
 """Shares of red, green and blue in grey, as Pillow's."""
+LEFT_GREY = "the photo's own colours were left out: a grey picture was asked for"
+_COLOURED = 0.02
+"""How far the channels of a photo in colours are apart on average; less than that is the tint of a scanner or of a file's rounding."""
 
 
 Box: TypeAlias = tuple[float, float, float, float]
@@ -88,11 +91,11 @@ def read_framed(path: Path, size: tuple[int, int], channels: Literal[1, 3] = 3) 
         whole = photo.shape[-2], photo.shape[-1]
         layers = [_framed(Image.fromarray(layer.numpy()), whole, size) for layer in photo]
         _, box, resized = layers[0]
-        return torch.cat([_tensor(layer, 1) for layer, _, _ in layers]), Framing(whole, size, box, resized, said)
+        return torch.cat([_tensor(layer, 1, []) for layer, _, _ in layers]), Framing(whole, size, box, resized, said)
     # Twice what is needed is left for Lanczos: decoding a JPEG at a fraction is a box filter.
     picture, original, notes = open_picture(path, lambda h, w: _cover(h, w, 2 * rows, 2 * columns))
     picture, box, resized = _framed(picture, original, size)
-    image = _tensor(finish(picture, notes), channels)
+    image = _tensor(finish(picture, notes), channels, notes)
     return image, Framing(original, size, box, resized, tuple(notes))
 
 
@@ -116,7 +119,7 @@ def read_photo(path: Path, channels: Literal[1, 3] = 3) -> tuple[Tensor, tuple[s
     picture, _, notes = open_picture(path)
     stored = read_stored(path, picture)
     if stored is None:
-        return _tensor(finish(picture, notes), channels), tuple(notes)
+        return _tensor(finish(picture, notes), channels, notes), tuple(notes)
     values, profile = stored[..., :3], picture.info.get("icc_profile")
     if profile and is_own(profile):
         values = to_srgb(values, profile).clip(0, 1)
@@ -125,7 +128,10 @@ def read_photo(path: Path, channels: Literal[1, 3] = 3) -> tuple[Tensor, tuple[s
         values = values * stored[..., 3:] + (1 - stored[..., 3:])
         notes.append(ON_WHITE)
     image = torch.from_numpy(np.ascontiguousarray(values)).permute(2, 0, 1).contiguous()
-    return (image if channels == 3 else (image * image.new_tensor(LUMA)[:, None, None]).sum(0, keepdim=True)), tuple(notes)
+    if channels == 1:
+        _note_colours(values, notes)
+        image = (image * image.new_tensor(LUMA)[:, None, None]).sum(0, keepdim=True)
+    return image, tuple(notes)
 
 
 def read_stored(path: Path, picture: Image.Image | None = None) -> Floats | None:
@@ -178,11 +184,18 @@ def _with_info(source: Image.Image, made: Image.Image) -> Image.Image:
     return made
 
 
-def _tensor(picture: Image.Image, channels: int) -> Tensor:
+def _note_colours(values: Floats, notes: list[str]) -> None:
+    """Note that the colours of (H, W, 3) in [0, 1] are not used, where there are any."""
+    if float((values.max(-1) - values.min(-1)).mean()) > _COLOURED:
+        notes.append(LEFT_GREY)
+
+
+def _tensor(picture: Image.Image, channels: int, notes: list[str]) -> Tensor:
     if picture.mode == "F":
         values = np.asarray(picture, dtype=np.float32).clip(0.0, 1.0)
     else:
         if channels == 1 and picture.mode != "L":
+            _note_colours(np.asarray(picture, dtype=np.float32) / np.float32(255.0), notes)
             picture = picture.convert("L")
         values = np.asarray(picture, dtype=np.float32) / np.float32(255.0)
     tensor = torch.from_numpy(np.array(values))

@@ -43,7 +43,8 @@ def device_called(name: str) -> torch.device:
     try:
         torch.zeros(1, device=device).item()  # not to be had from `meta`, which has no numbers
     except Exception as error:  # noqa: BLE001 (each back end has errors of its own)
-        raise ValueError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}; use auto, cpu or cuda") from None
+        why = str(error).splitlines()[0].partition(". ")[0]
+        raise ValueError(f"device {name!r} cannot be used: {why}; use auto, cpu or cuda") from None
     return device
 
 

@@ -53,8 +53,9 @@ def fit(residual: float, noise: float | None, stopped: str) -> str:
     if noise is None:
         return f"{left}, and no noise level is known to judge it by; set noise in the solver where you know it"
     if residual > noise * (1 + WITHIN):
+        times = residual / noise if noise else math.inf
         why = f"the prior cannot draw this picture, or the search stopped short ({stopped})"
-        return f"fits worse than the noise ({left}, {residual / noise:.2g} times): {why}"
+        return f"fits worse than the noise ({left}, {times:{'.2g' if times < 10 else '.0f'}} times): {why}"
     if residual < noise * (1 - WITHIN):
         return f"fits better than the noise ({left}, {level}): it is fitting the noise; set noise: {noise:.3g} in the solver"
     return f"fits to the noise ({left}, {level})"
