@@ -60,7 +60,12 @@ def test_colours_that_are_left_out_are_told(tmp_path: Path, capfd: pytest.Captur
     """Of any kind of file and frame, but not of grey photos, faint tints, photos that are degraded, or where colours count."""
     colours = np.asarray(run.picture(0))
     grey = colours.mean(-1, keepdims=True).repeat(3, -1).clip(8, 247).astype(np.uint8)
-    kinds = {"colours.png": colours, "grey.png": grey, "tint.png": grey + np.uint8([4, 0, 0]), "sepia.png": grey + np.uint8([8, 0, 248])}
+    kinds = {
+        "colours.png": colours,
+        "grey.png": grey,
+        "tint.png": grey + np.array([4, 0, 0], np.uint8),
+        "sepia.png": grey + np.array([8, 0, 248], np.uint8),
+    }
     (tmp_path / "in").mkdir()
     for name, values in kinds.items():
         Image.fromarray(values.astype(np.uint8)).save(tmp_path / "in" / name)

@@ -283,7 +283,7 @@ def read_measurement(path: Path, shape: Shape) -> Tensor:
     picture, original, notes = open_picture(path, smallest=1)
     if original != tuple(shape[1:]):
         raise PhotoError(path, f"{original[1]}×{original[0]} pixels, but the operator measures {shape[2]}×{shape[1]}")
-    return _tensor(finish(picture, notes), shape[0])
+    return _tensor(finish(picture, notes), shape[0], notes)
 
 
 def _read_array(path: Path, shape: Shape) -> Tensor:
