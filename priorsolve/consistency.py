@@ -8,12 +8,12 @@ from torch import Tensor
 from priorsolve.operators.base import LinearOperator, Operator, fewest, of_grey
 from priorsolve.operators.krylov import damped_least_squares
 from priorsolve.showing import must_be_number, shown
-from priorsolve.solvers.checks import must_be_measurements
+from priorsolve.solvers.checks import must_be_measurements, unwrapped
 from priorsolve.solvers.target import got
-from priorsolve.types import Images, Measurements
+from priorsolve.types import HasA, Images, Measurements
 
 
-def put_back(x: Images, y: Measurements, operator: LinearOperator, *, damping: float = 0.0) -> Images:
+def put_back(x: Images, y: Measurements, operator: HasA, *, damping: float = 0.0) -> Images:
     """`x + A†(y − A x)`: the picture nearest to `x` that explains `y` exactly (as far as `A` can), so `A(result) = y`.
 
     Inpainting keeps the known pixels and the prior fills the hole; upscaling keeps the small picture. Where only grey is measured, it is
@@ -26,15 +26,16 @@ def put_back(x: Images, y: Measurements, operator: LinearOperator, *, damping: f
     Args:
         x: (B, C, H, W) the pictures.
         y: (B, ...) what was measured, or one measurement for all pictures. It is brought to the device and type of `x`.
-        operator: a linear one of `priorsolve.operators`.
+        operator: a linear one of `priorsolve.operators`, or a physics that `to_physics` made of one.
         damping: the square of how large errors of `y` are beside those of `x`: 0.04 for errors of 0.02 and 0.1.
 
     Raises:
         ValueError: the operator has no `A†`, the pictures or the measurements do not fit it, or `damping` is below 0 or no number.
     """
-    if not isinstance(operator, LinearOperator):
+    own = unwrapped(operator)
+    if not isinstance(own, LinearOperator):
         raise ValueError(
-            f"put_back needs a linear operator of priorsolve's, got {shown(operator)}; others have no A†, so keep the pictures as they are"
+            f"put_back needs a linear operator of priorsolve's, got {shown(own)}; others have no A†, so keep the pictures as they are"
         )
     must_be_number(damping, "damping")
     if damping < 0:
@@ -44,15 +45,15 @@ def put_back(x: Images, y: Measurements, operator: LinearOperator, *, damping: f
         way = "; give torch.from_numpy(x)" if type(x).__name__ == "ndarray" else ""
         raise ValueError(f"put_back: expected pictures as a float tensor (B, C, H, W), got {shown(x)}{way}")
     with torch.autocast(x.device.type, enabled=False):  # in whose types y is explained to two digits
-        made = operator.A(x)
+        made = own.A(x)
         if y.shape[1:] != made.shape[1:]:
             expected, images = tuple(made.shape[1:]), tuple(x.shape[1:])
-            raise ValueError(f"{operator}: makes measurements of shape {expected} from {images} images, {got(y, expected)}")
+            raise ValueError(f"{own}: makes measurements of shape {expected} from {images} images, {got(y, expected)}")
         if len(y) not in (1, len(x)):
             raise ValueError(f"got {len(y)} measurements for {len(x)} images; give one each, or one for all")
-        known = operator.support(x.new_ones(fewest(operator), *x.shape[1:]))
+        known = own.support(x.new_ones(fewest(own), *x.shape[1:]))
         unexplained = torch.where(known > 0, y.to(x) - made, 0)
-        return x + (_damped(operator, unexplained, damping) if damping else operator.lift(unexplained))
+        return x + (_damped(own, unexplained, damping) if damping else own.lift(unexplained))
 
 
 def _damped(operator: LinearOperator, y: Measurements, damping: float) -> Images:

@@ -169,6 +169,9 @@ def test_our_operator_comes_back_as_itself() -> None:
     assert torch.equal(found.residual, expected.residual)
     torch.testing.assert_close(solve_fitting(solver, holey, physics, batch_size=1)[0].residual, expected.residual, atol=1e-5, rtol=0)
     loud = Gaussian(0.1)
+    assert torch.equal(ps.put_back(found.images, holey, physics), ps.put_back(found.images, y, operator))
+    with pytest.raises(ValueError, match=r"^put_back needs a linear operator of priorsolve's, got JPEG\(quality=50\)"):
+        ps.put_back(found.images, y, to_physics(JPEG(50), img_size=SHAPE))
     several, own = (ps.solve_several(solver, y, given, 2, noise=loud) for given in (physics, operator))
     assert several.samples is not None
     assert own.samples is not None

@@ -3,7 +3,8 @@
 model = as_reconstructor(Latent(prior))                          # deepinv.test(model, loader, physics)
 physics = to_physics(Mask(known), Gaussian(0.02), img_size=(3, 64, 64))
 
-The third way needs nothing: `solver(y, physics)` takes every deepinv physics of real pictures, one of `to_physics` as the operator in it.
+The third way needs nothing: `solver(y, physics)` takes every deepinv physics of real pictures; one of `to_physics` is the
+operator in it, for `put_back` too.
 Checked with deepinv 0.5 (https://deepinv.github.io).
 """
 
