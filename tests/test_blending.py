@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from priorsolve.framing import Frame, Patch, Rounded, Whole
+from priorsolve.framing import Frame, Patch, Rounded, Whole, pasting
 from priorsolve.framing.windows import Window
 from priorsolve.operators.base import Identity, Operator
+from priorsolve.operators.gray import Gray
 from priorsolve.operators.mask import Mask
 from priorsolve.run.blending import compose
 from priorsolve.run.damage import Damage
@@ -21,10 +22,10 @@ SIDE = 32
 PHOTO, DRAWN = 0.2, 0.8
 
 
-def scene(operator: Operator, window: Window, *, keeps: bool, degrade: bool = False) -> Scene:
-    """One frame, of the whole photo."""
-    source = Source(Path("none.png"), 3, Damage([operator], (3, SIDE, SIDE)), None, 0, degrade)
-    return Scene(source, (Patch(Frame.of_box(0, 0, SIDE, SIDE), window),), (SIDE, SIDE), (SIDE, SIDE), keeps)
+def scene(operator: Operator, window: Window, *, keeps: bool, degrade: bool = False, channels: int = 3, times: int = 1) -> Scene:
+    """One frame, of the whole photo, which is so many times as large as the prior's picture."""
+    source, side = Source(Path("none.png"), channels, Damage([operator], (3, SIDE, SIDE)), None, 0, degrade), SIDE * times
+    return Scene(source, (Patch(Frame.of_box(0, 0, side, side), window),), (side, side), (SIDE, SIDE), keeps)
 
 
 def filled(known: Tensor, window: Window, *, degrade: bool = False) -> Tensor:
@@ -63,3 +64,25 @@ def test_what_differs_in_the_middle_moves_no_colour_of_an_answer_in_the_photos_p
     answer[:, 8:24, 8:24] = DRAWN
     made = compose(scene(Identity(), Whole(), keeps=False), Shot(photo, None, ()), [answer], [answer])
     torch.testing.assert_close(made[:, :4], photo[:, :4], atol=1e-2, rtol=0)
+
+
+def test_a_hole_at_the_seam_moves_no_colour_of_an_answer_in_the_photos_place() -> None:
+    known = torch.ones(SIDE, SIDE)
+    known[:6, :20] = 0
+    truth = torch.rand(3, SIDE, SIDE, generator=torch.Generator().manual_seed(0)) / 2 + 0.2
+    photo = torch.where(known > 0, truth, 1.0)  # white in the hole
+    made = compose(scene(Mask(known), Whole(), keeps=False), Shot(photo, None, ()), [truth], [truth])
+    torch.testing.assert_close(made, truth, atol=1e-4, rtol=0)
+
+
+def test_colours_are_the_same_in_strips_as_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(0)
+    grey = torch.rand(1, 8, 8, generator=generator).repeat_interleave(16, -1).repeat_interleave(16, -2)  # edges for colours to follow
+    drawn = torch.rand(3, SIDE, SIDE, generator=generator)
+    made = []
+    for strip in (pasting.STRIP, 10 * 128):
+        monkeypatch.setattr(pasting, "STRIP", strip)
+        made.append(compose(scene(Gray(), Rounded(), keeps=True, channels=1, times=4), Shot(grey, None, ()), [drawn], [drawn]))
+    assert made[0].shape == (3, 128, 128)
+    assert (made[0] - made[0].mean(0)).abs().max() > 0.05
+    torch.testing.assert_close(made[0], made[1], atol=1e-4, rtol=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -169,6 +170,10 @@ def test_small_photos_come_back_large(tmp_path: Path) -> None:
     recipe = run.quick(operator={"downsample": {"factor": 4}}, frame="faces")
     (record,) = done(recipe, given(tmp_path / "in", small), tmp_path / "out")
     assert (record.input_size, record.output_size) == ((160, 310), (640, 1240))
+    told = " ".join(record.notes)
+    (x, y), mirrored = sorted([int(x), int(y)] for x, y in re.findall(r"face . of 2, \d+×\d+ pixels around \((\d+), (\d+)\)", told))
+    assert (x, y) == pytest.approx((85, 58), abs=4)  # in the photo, not in what it is enlarged to
+    assert (310 - x, y) == pytest.approx(mirrored, abs=4)
     enlarged = np.asarray(Image.fromarray(small).resize((1240, 640), Image.Resampling.LANCZOS)).astype(int)
     made = image(tmp_path / "out")
     assert np.abs(made - enlarged)[:16].max() <= 2  # Lanczos beside the faces, but for rounding

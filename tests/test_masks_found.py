@@ -19,6 +19,7 @@ from priorsolve.photos.pictures import PhotoError
 from priorsolve.recipe.components import RecipeError
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.run.jobs import HIDES_ALL, HIDES_NOTHING
+from priorsolve.run.masks import write_masks
 from priorsolve.run.records import Record
 from priorsolve.run.restoration import Options, restore
 
@@ -370,6 +371,18 @@ def test_masks_are_written_corrected_and_given_back(tmp_path: Path, capfd: pytes
     photo.save(tmp_path / "in/sub/a.png")
     assert main(["masks", recipe, str(tmp_path / "in"), *colour]) == 2
     assert "would both have the mask a.png; rename one of them, or give them one by one, each with an --out" in capfd.readouterr().err
+
+
+def test_masks_of_each_photos_own_seed_are_those_of_a_run(tmp_path: Path) -> None:
+    photos, recipe = run.photos(tmp_path / "in", 2), run.quick(operator={"mask": {"strokes": "thick", "seed": "{seed}"}})
+    assert all(made.path is not None for made in write_masks(recipe, [photos], tmp_path / "masks"))
+    done(photos, tmp_path / "out", Options(degrade=True), operator=recipe.operator)
+    holes = [np.asarray(Image.open(tmp_path / f"masks/0{index}.png").convert("L")) > 0 for index in range(2)]
+    assert (holes[0] != holes[1]).any()
+    for index, hole in enumerate(holes):
+        measured = np.asarray(Image.open(tmp_path / f"out/measurements/0{index}.png"))
+        assert (measured[hole] == 0).all()
+        assert (measured[~hole].max(-1) > 0).all()
 
 
 def test_marks_are_in_the_fingerprint_and_refused_with_their_line(tmp_path: Path) -> None:
