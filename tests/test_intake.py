@@ -164,3 +164,5 @@ def test_every_command_says_what_it_leaves_out(used: Path, tmp_path: Path, capfd
     assert told in capfd.readouterr().err
     assert main(["degrade", recipe, str(used), "--out", str(tmp_path / "degrade"), "--quiet"]) == 0
     assert capfd.readouterr().err == ""
+    assert main(["degrade", recipe, str(used / "sub"), "--out", str(used / "sub" / "images")]) == 0
+    assert "that are left out, since results are written where they are: 1\n" in capfd.readouterr().err

@@ -16,7 +16,7 @@ from priorsolve.photos.names import Photo
 from priorsolve.report.pictures import shown
 from priorsolve.run.masks import write_masks
 from priorsolve.run.outfolder import refuse_overwriting
-from priorsolve.run.restoration import Options, restore
+from priorsolve.run.restoration import Options, Run, restore
 
 
 @pytest.mark.usefixtures("digiface64")
@@ -31,6 +31,27 @@ def test_a_folder_with_files_of_somebody_s_own_is_refused(tmp_path: Path, place:
         restore(run.quick(), photos, tmp_path / "out", Options())
     assert own.read_text() == "mine"
     assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == [own]
+
+
+def test_photos_that_lie_where_a_run_writes_are_not_passed_over(tmp_path: Path) -> None:
+    """They were taken for results, and were never restored."""
+    photos = run.photos(tmp_path / "in", 1)
+    assert len(Run(run.quick(), [photos], photos, Options()).todo) == 1
+    run.photos(photos / "images", 1)
+    for inputs in (photos, photos / "images"):
+        with pytest.raises(ValueError, match=r"images/00\.png is there, and no run made it, .* choose another output folder \(--out\)$"):
+            Run(run.quick(), [inputs], photos, Options())
+    assert len(Run(run.quick(), [photos], tmp_path / "out", Options()).todo) == 2
+
+
+def test_masks_among_the_photos_themselves_are_refused(tmp_path: Path) -> None:
+    """The next command took them for photos."""
+    photos = tmp_path / "in"
+    photos.mkdir()
+    run.picture(0).save(photos / "a.jpg")
+    with pytest.raises(ValueError, match=r"in holds the photos themselves; choose another output folder \(--out\)$"):
+        write_masks(run.quick(), [photos], photos)
+    assert [made.name for made in write_masks(run.quick(), [photos], photos / "masks")] == ["a.jpg"]
 
 
 @pytest.mark.usefixtures("digiface64")

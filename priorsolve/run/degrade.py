@@ -25,7 +25,7 @@ from priorsolve.run.damage import Damage
 from priorsolve.run.intake import take_in
 from priorsolve.run.journal import add_line, read_lines
 from priorsolve.run.measuring import measure, photo_seed, photograph, posed, stem
-from priorsolve.run.outfolder import check_writable, refuse_overwriting, refuse_unwritable
+from priorsolve.run.outfolder import check_writable, refuse_overwriting, refuse_photos_own, refuse_unwritable
 from priorsolve.run.shots import Source
 
 INDEX = ".degraded.jsonl"
@@ -63,8 +63,7 @@ def degrade(
             can no longer be written.
     """
     check_writable(out)
-    if any(path.is_dir() and path.resolve() == out.resolve() for path in photos):
-        raise ValueError(f"{out} holds the photos themselves; choose another output folder (--out)")
+    refuse_photos_own(photos, out)
     intake = take_in(photos, [out], [recipe])
     found = intake.photos
     refuse_marks(recipe)

@@ -18,7 +18,8 @@ from priorsolve.run.outfolder import without_results
 
 @dataclass(frozen=True)
 class Intake:
-    """The photos in the order given, and how many files were left out because they are masks, or results of earlier runs.
+    """The photos in the order given, and how many files were left out because they are masks, or results of earlier runs, or are where
+    results are `written` now.
 
     `sharing` are photos that one mask is for, since they have one name but for folder and suffix; together where it is the same mask.
     """
@@ -26,11 +27,16 @@ class Intake:
     photos: list[Photo]
     masks: int
     earlier: int = 0
+    written: int = 0
     sharing: tuple[tuple[str, ...], ...] = ()
 
     def sentences(self) -> list[str]:
         """What to say of the files left out, and of masks that serve several photos, which may be meant."""
-        left_out = {"they are the recipe's masks": self.masks, "earlier runs wrote them": self.earlier}
+        left_out = {
+            "they are the recipe's masks": self.masks,
+            "earlier runs wrote them": self.earlier,
+            "results are written where they are": self.written,
+        }
         said = [f"files among the photos that are left out, since {why}: {count}" for why, count in left_out.items() if count]
         if self.sharing:
             first, second = self.sharing[0][:2]
@@ -46,12 +52,13 @@ def take_in(inputs: Sequence[Path], results: Iterable[Path], recipes: Sequence[R
 
     Raises ValueError as `find_photos`, and where no photo is left.
     """
-    given = without_results(find_photos(inputs), inputs, results)
+    every = find_photos(inputs)
+    given = without_results(every, inputs, results)
     found = without_earlier(given, inputs)
-    earlier = len(given) - len(found)
+    written, earlier = len(every) - len(given), len(given) - len(found)
     files = {file for recipe in recipes for key in OPERATORS for spec in getattr(recipe, key) for file in _files(spec)}
     if not files:
-        return Intake(found, 0, earlier)
+        return Intake(found, 0, earlier, written)
     real = functools.cache(os.path.realpath)
     places = {f"{real(folder)}{os.sep}{name}": photo for photo in found for folder, name in [os.path.split(photo.path)]}
     by_name = set(inputs)
@@ -61,7 +68,7 @@ def take_in(inputs: Sequence[Path], results: Iterable[Path], recipes: Sequence[R
     if not photos:
         raise ValueError(f"no photos in {inputs[0]} but the recipe's masks")
     sharing = _of_one_stem(photos) if any("{stem}" in file for file in files) else ()
-    return Intake(photos, len(found) - len(photos), earlier, sharing)
+    return Intake(photos, len(found) - len(photos), earlier, written, sharing)
 
 
 def _of_one_stem(photos: Iterable[Photo]) -> tuple[tuple[str, ...], ...]:

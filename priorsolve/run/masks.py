@@ -20,7 +20,7 @@ from priorsolve.recipe.templates import rendered
 from priorsolve.run.earlier import PREVIEWS, mark_previews
 from priorsolve.run.intake import take_in
 from priorsolve.run.measuring import photo_seed, stem
-from priorsolve.run.outfolder import check_writable, refuse_overwriting, refuse_unwritable
+from priorsolve.run.outfolder import check_writable, refuse_overwriting, refuse_photos_own, refuse_unwritable
 
 TINT = (1.0, 0.0, 0.3)
 """The colour that lies over holes in previews, and how much of it."""
@@ -51,6 +51,7 @@ def write_masks(
             ValueError also on the way, where the folder can no longer be written.
     """
     check_writable(out)
+    refuse_photos_own(photos, out)
     if not any(name in ("mask", "lines") for spec in recipe.operator for name in spec):
         raise RecipeError("operator: there is no mask in it; add one, such as --set 'operator={mask: {scratches: true}}'")
     intake = take_in(photos, [out], [recipe])

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from priorsolve.files import WriteError, is_leftover
+from priorsolve.files import WriteError, is_leftover, is_temporary
 from priorsolve.photos.names import Photo, output_name
 from priorsolve.run.claims import Shard, claimed
 from priorsolve.run.plan import forget_plans, read_plans
@@ -72,6 +72,12 @@ def check_writable(out: Path) -> None:
         raise unwritable(out, f"no permission to write into {place}")
 
 
+def refuse_photos_own(inputs: Sequence[Path], out: Path) -> None:
+    """Raise ValueError when what is written into `out` would lie among the photos, and be taken for some the next time."""
+    if any(path.is_dir() and path.resolve() == out.resolve() for path in inputs):
+        raise ValueError(f"{out} holds the photos themselves; choose another output folder (--out)")
+
+
 def unwritable(out: Path, reason: object) -> ValueError:
     """The error for a folder that refuses to be written."""
     return ValueError(f"output folder {out} cannot be written: {reason}; choose another output folder (--out)")
@@ -81,6 +87,18 @@ def refuse_unwritable(out: Path, error: Exception) -> None:
     """Raise ValueError where the error says that nothing at all can be written into `out`, rather than a file of some name."""
     if isinstance(error, WriteError) and error.errno not in _OF_THE_NAME:
         raise unwritable(out, error.strerror) from error
+
+
+def refuse_mingling(out: Path) -> None:
+    """Raise ValueError when no run was in the folder before and somebody's own files lie in one where a run writes pictures: they would be
+    taken for results."""
+    if read_plans(out) or has_records(out):
+        return
+    for folder in FOLDERS:
+        for place, _, names in os.walk(out / folder):
+            if own := next((name for name in names if not is_temporary(name)), None):
+                told = f"{Path(place, own)} is there, and no run made it, but this one would write among such files"
+                raise ValueError(f"{told}; choose another output folder (--out)")
 
 
 def refuse_foreign(out: Path, targets: Iterable[str], recipe: str) -> None:

@@ -41,6 +41,7 @@ from priorsolve.run.outfolder import (
     check_writable,
     places_of,
     refuse_foreign,
+    refuse_mingling,
     refuse_overwriting,
     unwritable,
     working_in,
@@ -127,6 +128,7 @@ class Run:
                 "output.album brings all photos together, which a shard has not; leave shard out (--shard), or use Ray (--engine ray)"
             )
         check_writable(out)
+        refuse_mingling(out)
         intake = take_in(photos, [*(out / folder for folder in FOLDERS), out / "sheet.png"], [recipe])
         found, self.remarks = intake.photos, intake.sentences()
         self.names = output_names(found, recipe.output.format)
