@@ -92,18 +92,20 @@ def mahalanobis(prior: Prior, space: str) -> Penalty:
     return lambda codes: ((codes - centre) / spread).square().flatten(1).mean(1)
 
 
-def penalties_of(prior: Prior, space: str, weights: Mapping[str, float]) -> list[tuple[float, Penalty]]:
-    """The penalties that `weights` names, for codes of `space`."""
+def weighted(prior: Prior, space: str, weights: Mapping[str, float] | None) -> Penalty:
+    """`Σ λ·penalty` of the penalties that `weights` names, for codes of `space`; 0 where it names none."""
     made: dict[str, Callable[[], Penalty]] = {
         "gaussian": lambda: gaussian_penalty,
         "mahalanobis": lambda: mahalanobis(prior, space),
         _OF_MAPS: lambda: partial(noise_autocorrelation, shapes=prior.noise_shapes),
     }
-    return [(weight, _OF_LAYERS.get(name) or made[name]()) for name, weight in weights.items() if weight]
+    parts = [(weight, _OF_LAYERS.get(name) or made[name]()) for name, weight in (weights or {}).items() if weight]
+    return lambda codes: sum((weight * penalty(codes) for weight, penalty in parts), start=codes.new_zeros(len(codes)))
 
 
-def check_penalties(prior: Prior, space: str, weights: Mapping[str, float]) -> None:
+def check_penalties(prior: Prior, space: str, weights: Mapping[str, float] | None) -> None:
     """Raises ValueError for an unknown name, a negative weight, or a penalty of layers or of noise maps for other codes."""
+    weights = {} if weights is None else weights
     if not isinstance(weights, Mapping):
         raise ValueError(f"penalties is {weights!r}; give each its weight by name, such as {{'gaussian': 0.01}}")
     for name, weight in weights.items():

@@ -287,7 +287,7 @@ def test_multicode_goes_on_with_a_round_of_its_own_kind_alone() -> None:
 
 @pytest.mark.parametrize(
     ("family", "space"),
-    [*(("mobilestylegan", space) for space in ("w++", "s", "noise", "features@1")), ("dcgan", "features@3"), ("biggan", "z")],
+    [*(("mobilestylegan", space) for space in ("w++", "s", "noise", "features@1")), ("dcgan", "features@3")],
 )
 def test_multicode_says_at_once_which_codes_it_cannot_mix(family: str, space: str) -> None:
     with pytest.raises(ValueError, match=rf"^multicode: codes of '{re.escape(space)}' cannot be mixed at 'features@2' of .*; use z"):

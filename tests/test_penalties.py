@@ -27,8 +27,8 @@ from priorsolve.penalties import (
     layer_spread,
     mahalanobis,
     noise_autocorrelation,
-    penalties_of,
     total_variation,
+    weighted,
 )
 from priorsolve.priors import LinearPrior
 from priorsolve.solvers import Latent, Multicode, Projector, Tuned
@@ -218,13 +218,16 @@ def test_mahalanobis_is_about_one_in_every_space(name: str) -> None:
 def test_a_penalty_is_a_number_of_each_image_by_itself(name: str) -> None:
     prior = made("stylegan2-skip")
     space = "noise" if name == "noise_autocorrelation" else "w+"
-    ((weight, penalty),) = penalties_of(prior, space, {name: 0.5, "gaussian" if name != "gaussian" else "mahalanobis": 0.0})
-    assert weight == 0.5
+    other = "gaussian" if name != "gaussian" else "mahalanobis"
+    penalty = weighted(prior, space, {name: 0.5, other: 0.0})
     codes = drawn(4, *prior.spaces[space]).float()
     whole = penalty(codes)
     assert whole.shape == (4,)
     torch.testing.assert_close(torch.cat([penalty(code[None]) for code in codes]), whole)
     assert len({round(value, 4) for value in whole.tolist()}) == 4
+    both = weighted(prior, space, {name: 1.5, other: 0.1})(codes)
+    torch.testing.assert_close(both, 3 * whole + 0.1 * weighted(prior, space, {other: 1.0})(codes))
+    assert not weighted(prior, space, None)(codes).any()
 
 
 def test_wrong_penalties_are_refused() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal, final
 
 from torch import Tensor
@@ -11,7 +12,7 @@ from torch import Tensor
 from priorsolve.counter_rng import normal_like, row_seeds
 from priorsolve.latents import stochastic_clip, to_sphere
 from priorsolve.losses import Loss, l2
-from priorsolve.penalties import Penalty, check_penalties, penalties_of
+from priorsolve.penalties import Penalty, check_penalties, weighted
 from priorsolve.priors.base import Prior
 from priorsolve.priors.kept import spread_of
 from priorsolve.solvers.base import CodeSolver, Keep
@@ -128,7 +129,7 @@ class Latent(CodeSolver):
         if self.in_domain and self.code_space == "noise":
             raise ValueError(f"in_domain is {self.in_domain} in 'noise'; a picture tells of no noise maps, so use it in another space")
         must_be_class(self.prior, self.code_space, self.label)
-        check_penalties(self.prior, self.code_space, self.penalties or {})
+        check_penalties(self.prior, self.code_space, self.penalties)
         if self.sphere and self.code_space not in _SPHERES:
             have = ", ".join(name for name in self.prior.spaces if name in _SPHERES)
             raise ValueError(
@@ -177,28 +178,49 @@ class Latent(CodeSolver):
     def begin(self, prior: Prior, measured: Measured, seeds: Sequence[int], start: Solution | None) -> Task:
         space = self.code_space
         scale = spread_of(prior, space)
-        penalties = penalties_of(prior, space, self.penalties or {})
-        unit = scale if self.unit == "spread" else scale.new_ones(())
-        search = LatentSearch(variables={}, spread={space: unit}, prior=prior, solver=self, space=space, scale=scale, penalties=penalties)
-        if self.in_domain:
-            search.encoder = LinearEncoder.learnt(self.prior, space, self.bank)
+        variables, restarts = self._begun(prior, measured, seeds, start)
+        return LatentSearch(
+            variables=variables,
+            spread={space: scale if self.unit == "spread" else scale.new_ones(())},
+            restarts=restarts,
+            held=frozenset(variables) - {space},
+            prior=prior,
+            solver=self,
+            space=space,
+            scale=scale,
+            unlikely=weighted(prior, space, self.penalties),
+            encoder=LinearEncoder.learnt(self.prior, space, self.bank) if self.in_domain else None,
+        )
+
+    def _begun(self, prior: Prior, measured: Measured, seeds: Sequence[int], start: Solution | None) -> tuple[Variables, int]:
+        """Where the code begins, with what is held beside it, and how many restarts an image has."""
+        space, like = self.code_space, spread_of(prior, self.code_space)
+        beside: Variables = {}
+        if start is None and self.begin_at == "sampled":
+            kept = partial(self._kept_start, prior)
+            codes = best_sampled(prior, space, measured, seeds, self.loss, candidates=self.candidates, best=self.restarts, kept=kept)
+            return {space: codes}, self.restarts
         if start is not None:
-            search.variables = {name: code.to(scale, copy=True) for name, code in carried(prior, start.codes, space).items()}
-            search.variables[space] = search.kept(search.variables[space], -1, row_seeds(seeds, 1, scale.device))
+            beside = {name: code.to(like, copy=True) for name, code in carried(prior, start.codes, space).items()}
+            codes = beside[space]
         elif self.begin_at == "centre":
             codes = repeated(of_class(prior, prior.centre(space), self.label), measured.count)
-            search.variables = {space: search.kept(codes, -1, row_seeds(seeds, 1, scale.device))}
-        elif self.begin_at in _LEARNT:
+        else:
             codes = regressed(self.prior, space, measured, self.bank, seeds if self.begin_at == "likely" else None)
             codes = of_class(prior, codes, self.label)
-            search.variables = {space: search.kept(codes, -1, row_seeds(seeds, 1, scale.device))}
-        else:
-            codes = best_sampled(
-                prior, space, measured, seeds, self.loss, candidates=self.candidates, best=self.restarts, kept=search.kept_start
-            )
-            search.variables, search.restarts = {space: codes}, self.restarts
-        search.held = frozenset(search.variables) - {space}
-        return search
+        return {**beside, space: self.kept(codes, -1, row_seeds(seeds, 1, like.device))}, 1
+
+    def kept(self, codes: Codes, step: int, seeds: Tensor) -> Codes:
+        """The codes (rows, ...) where they must stay, after the `step` that moved them."""
+        if self.clip is not None:
+            codes = stochastic_clip(codes, self.clip, seeds, step)
+        maps = self.prior.noise_sizes if self.code_space == "noise" else []
+        return to_sphere(codes, maps) if self.sphere else codes
+
+    def _kept_start(self, prior: Prior, codes: Codes, seeds: Sequence[int]) -> Codes:
+        """Sampled codes of one image in the class asked for, where they must stay."""
+        codes = of_class(prior, codes, self.label)
+        return self.kept(codes, -1, row_seeds(seeds[:1], len(codes), codes.device))
 
 
 @final
@@ -210,7 +232,8 @@ class LatentSearch(Task):
     solver: Latent
     space: str
     scale: Tensor
-    penalties: Sequence[tuple[float, Penalty]]
+    unlikely: Penalty
+    """What a code costs for being so."""
     encoder: LinearEncoder | None = None
     drawn: Images | None = None
     """The pictures of this step, for the encoder, so that they need not be drawn again."""
@@ -230,22 +253,10 @@ class LatentSearch(Task):
 
     def penalty(self, variables: Variables, at: At) -> PerImage:
         codes = variables[self.space]
-        total = sum((weight * penalty(codes) for weight, penalty in self.penalties), start=codes.new_zeros(len(codes)))
+        total = self.unlikely(codes)
         if self.encoder is not None and self.drawn is not None:
             total = total + self.solver.in_domain * self.encoder.distance(codes, self.drawn)
         return total
 
     def project(self, variables: Variables, at: At) -> Variables:
-        return {**variables, self.space: self.kept(variables[self.space], at.step, at.seeds)}
-
-    def kept(self, codes: Codes, step: int, seeds: Tensor) -> Codes:
-        """The codes where they must stay."""
-        if self.solver.clip is not None:
-            codes = stochastic_clip(codes, self.solver.clip, seeds, step)
-        maps = self.prior.noise_sizes if self.space == "noise" else []
-        return to_sphere(codes, maps) if self.solver.sphere else codes
-
-    def kept_start(self, codes: Codes, seeds: Sequence[int]) -> Codes:
-        """Sampled codes of one image in the class asked for, where they must stay."""
-        codes = of_class(self.prior, codes, self.solver.label)
-        return self.kept(codes, -1, row_seeds(seeds[:1], len(codes), codes.device))
+        return {**variables, self.space: self.solver.kept(variables[self.space], at.step, at.seeds)}

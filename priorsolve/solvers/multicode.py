@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
-import torch
 from torch import Tensor
 
 from priorsolve.losses import Loss, l2
-from priorsolve.penalties import Penalty, check_penalties, penalties_of
+from priorsolve.penalties import Penalty, check_penalties, weighted
 from priorsolve.priors.base import Noise, Prior
 from priorsolve.priors.kept import run_form, spread_of
 from priorsolve.solvers.base import CodeSolver, Keep
@@ -102,7 +101,7 @@ class Multicode(CodeSolver):
         if not self._mixes(self.code_space):
             served = ", ".join(name for name in self.prior.spaces if self._mixes(name))
             raise ValueError(f"multicode: codes of {self.code_space!r} cannot be mixed at {self._deep!r} of {self.prior}; use {served}")
-        check_penalties(self.prior, self.code_space, self.penalties or {})
+        check_penalties(self.prior, self.code_space, self.penalties)
 
     @property
     def schedule(self) -> Schedule:
@@ -136,7 +135,7 @@ class Multicode(CodeSolver):
             prior=prior,
             space=space,
             deep=deep,
-            penalties=penalties_of(prior, space, self.penalties or {}),
+            unlikely=weighted(prior, space, self.penalties),
             divisor=n if self.divide_again else 1,
         )
         if start is not None and search.made(start.codes):  # another round of the same
@@ -185,7 +184,8 @@ class _Mixture(Task):
     prior: Prior
     space: str
     deep: str
-    penalties: Sequence[tuple[float, Penalty]]
+    unlikely: Penalty
+    """What a code costs for being so."""
     divisor: int
 
     def draw(self, variables: Variables, at: At) -> Images:
@@ -194,8 +194,7 @@ class _Mixture(Task):
     def penalty(self, variables: Variables, at: At) -> PerImage:
         codes = variables["codes"]
         rows, n = codes.shape[:2]
-        costs = [weight * penalty(codes.flatten(0, 1)).view(rows, n).mean(1) for weight, penalty in self.penalties]
-        return torch.stack([codes.new_zeros(rows), *costs]).sum(0)
+        return self.unlikely(codes.flatten(0, 1)).view(rows, n).mean(1)
 
     def codes(self, variables: Variables) -> Variables:
         return {**self.mixed(variables), **variables}

@@ -12,6 +12,7 @@ from torch import Tensor
 from priorsolve.counter_rng import uniform_hash
 from priorsolve.losses import Loss, l2
 from priorsolve.losses.base import one_each
+from priorsolve.penalties import weighted
 from priorsolve.priors.base import Prior
 from priorsolve.solvers.base import Keep, Solver
 from priorsolve.solvers.checks import must_be_at_least, must_be_decay_rate, must_be_one_of, must_be_positive
@@ -120,6 +121,7 @@ class Pivotal(Solver):
             held=frozenset({*codes, *weights} - {WEIGHTS + name for name in moved}),
             prior=drawing,
             space=space,
+            unlikely=weighted(prior, space, None),
             nearby=nearby,
         )
 

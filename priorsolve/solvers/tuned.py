@@ -9,7 +9,7 @@ from typing import Literal, final
 from torch import Tensor
 
 from priorsolve.losses import Loss, l2
-from priorsolve.penalties import Penalty, check_penalties, penalties_of
+from priorsolve.penalties import Penalty, check_penalties, weighted
 from priorsolve.priors.base import Prior
 from priorsolve.priors.kept import run_form
 from priorsolve.solvers.base import CodeSolver, Keep
@@ -128,7 +128,7 @@ class Tuned(CodeSolver):
         must_be_shares(self, "warmup", "decay_share")
         must_be_decay_rate(self, "beta1")
         must_be_class(self.prior, self.code_space, self.label)
-        check_penalties(self.prior, self.code_space, self.penalties or {})
+        check_penalties(self.prior, self.code_space, self.penalties)
         if self.blocks is not None and not 1 <= self.blocks <= len(self.prior.blocks):
             raise ValueError(f"blocks is {self.blocks}; {self.prior} has {len(self.prior.blocks)}: give 1 to {len(self.prior.blocks)}")
         if not self.weights_lr and not self.lr:
@@ -194,7 +194,7 @@ class Tuned(CodeSolver):
             prior=drawing,
             space=self.code_space,
             nll=self.nll,
-            penalties=penalties_of(prior, self.code_space, self.penalties or {}),
+            unlikely=weighted(prior, self.code_space, self.penalties),
         )
 
     def _codes(self, prior: Prior, measured: Measured, seeds: Sequence[int], start: Solution | None) -> tuple[Variables, int]:
@@ -230,15 +230,16 @@ class TunedSearch(Task):
 
     prior: Prior
     space: str
+    unlikely: Penalty
+    """What a code costs for being so."""
     nll: float = 0.0
-    penalties: Sequence[tuple[float, Penalty]] = ()
 
     def draw(self, variables: Variables, at: At) -> Images:
         return tuned_picture(self.prior, forgotten(variables))
 
     def penalty(self, variables: Variables, at: At) -> PerImage:
         codes = variables[self.space]
-        total = sum((weight * penalty(codes) for weight, penalty in self.penalties), start=codes.new_zeros(len(codes)))
+        total = self.unlikely(codes)
         if self.nll:
             total = total + self.nll * codes[:, : self.prior.spaces["z"][0]].square().mean(1) / 2
         return total
