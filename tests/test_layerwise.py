@@ -15,7 +15,6 @@ from style_support import style2_state
 from torch import Tensor, nn
 
 import priorsolve as ps
-from priorsolve.command.checks import check_recipe
 from priorsolve.operators.base import Identity, LinearOperator, Operator
 from priorsolve.operators.blur import gaussian_blur
 from priorsolve.operators.gray import Gray
@@ -305,19 +304,6 @@ def test_it_is_named_in_recipes(tmp_path: Path) -> None:
     assert record.metrics["psnr"] > 40, "8-bit pixels are the only noise there is"
     with pytest.raises(RecipeError, match=r"solver\[0\]\.layerwise\.norm"):
         Recipe.parse({**given, "solver": {"layerwise": {"norm": "l2"}}}, folder=tmp_path)
-
-    def checked(**changes: Any) -> str:
-        return str(check_recipe(Recipe.parse({**given, **changes}, folder=tmp_path))[0]["solver"])
-
-    assert checked() == "fits the prior, 2 steps"
-    assert checked(solver=["layerwise", {"latent": {"steps": 3}}]) == "fits the prior, 5 steps"
-    assert checked(operator={"mask": {"file": "{stem}.png"}}) == "fits the prior, 2 steps"
-    with pytest.raises(RecipeError, match=r"^recipe: output\.mean: layerwise sees the photo as it is and not in a mirror; leave"):
-        checked(output={"mean": "mirror"})
-    with pytest.raises(RecipeError, match=r"^solver\[0\]: layerwise: cannot look through Blur.*use the solver latent$"):
-        checked(operator=[mask, {"gaussian_blur": {"sigma": 1.0}}])
-    with pytest.raises(RecipeError, match=r"^solver\[1\]: layerwise: begins at the measurement"):
-        checked(solver=[{"latent": {"steps": 3}}, "layerwise"])
 
 
 # -- refusals --------------------------------------------------------------------------------------------------------------------------

@@ -13,16 +13,13 @@ import torch
 from prior_support import made
 
 from priorsolve.command.checks import check_recipe
-from priorsolve.priors import Prior
-from priorsolve.recipe.build import build_operators, rehearse
+from priorsolve.recipe.build import build_operators
 from priorsolve.recipe.components import RecipeError
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.recipe.schema import recipe_schema
 from priorsolve.recipe.sources import builtin_recipes
 from priorsolve.recipe.yamlfile import parse
 from priorsolve.run.restoration import Options, equip, restore
-from priorsolve.solvers import Latent, Layered, Solver, Staged, layered
-from priorsolve.solvers.task import Task
 
 GOOD = {"operator": "gray", "prior": "digiface64", "solver": "latent"}
 
@@ -138,36 +135,6 @@ def test_stages_that_look_at_the_operator_before_any_step_pass(tmp_path: Path) -
     (record,) = restore(recipe, run.photos(tmp_path / "in", 1), tmp_path / "out", Options(degrade=True))
     assert record.status == "done"
     assert {"coverage", "spread_to_error"} <= record.metrics.keys()
-
-
-def rehearsed(prior: Prior, *stages: Solver) -> None:
-    recipe = run.quick(operator="identity", output={})
-    rehearse(Staged(stages), build_operators(recipe, tuple(prior.image_shape), torch.device("cpu"), torch.float32)[1])
-
-
-def test_a_first_stage_by_itself_is_tried() -> None:
-    prior = made("dcgan")
-    recipe = run.quick(operator="gray", output={})
-    operators = build_operators(recipe, tuple(prior.image_shape), torch.device("cpu"), torch.float32)[1]
-
-    class Failing(Latent):
-        def begin(self, *given: object) -> Task:
-            raise ValueError("it cannot begin")
-
-    with pytest.raises(RecipeError, match=r"^solver\[0\]: it cannot begin$"):
-        rehearse(Failing(prior), operators)
-
-
-def test_where_a_layered_stage_goes_on_from_is_told_without_its_spread(monkeypatch: pytest.MonkeyPatch) -> None:
-    prior = made("stylegan2-skip")
-    stages = [Latent(prior, space="w"), Layered(prior, 2), Layered(prior, 3), Latent(prior, space="features@3")]
-    rehearsed(prior, *stages)
-    with pytest.raises(RecipeError, match=r"^solver\[1\]: layered: the start has a code of 's'"):
-        rehearsed(prior, Latent(prior, space="s"), Layered(prior, 2))
-    with pytest.raises(RecipeError, match=r"^solver\[2\]: a start has features@2, w\+, from which there is no way to 'w'"):
-        rehearsed(prior, *stages[:2], Latent(prior, space="w"))
-    monkeypatch.setattr(layered, "spread_of", None)
-    rehearsed(prior, *stages[:3])
 
 
 @pytest.mark.parametrize("family", ["stylegan2-skip", "dcgan"])
