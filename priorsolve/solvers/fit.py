@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import fields
 
 import torch
-from torch import Tensor
 
 from priorsolve.operators.base import Operator
 from priorsolve.showing import is_whole, shown
 from priorsolve.solvers.base import OnStep, Solution, Solves
 from priorsolve.solvers.checks import checked_seeds, checked_start, must_be_measurements, unwrapped
+from priorsolve.solvers.solution import AXIS
 from priorsolve.types import HasA, Images, Measurements
 
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "_alloc_failed")
@@ -71,9 +70,7 @@ def join(parts: Iterable[Solution]) -> Solution:
     parts = list(parts)
     if len(parts) == 1:
         return parts[0]
-    tensors = {field.name: [getattr(part, field.name) for part in parts] for field in fields(Solution)}
-    dims = {"images": 0, "misfit": 0, "residual": 0, "steps": 0, "history": 1}
-    joined: dict[str, Tensor] = {name: torch.cat(tensors[name], dim) for name, dim in dims.items()}
+    joined = {name: torch.cat([getattr(part, name) for part in parts], axis) for name, axis in AXIS.items()}
     codes = {name: torch.cat([part.codes[name] for part in parts]) for name in parts[0].codes}
     return Solution(**joined, codes=codes, stopped=tuple(stop for part in parts for stop in part.stopped))
 

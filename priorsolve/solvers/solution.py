@@ -27,6 +27,10 @@ class Step:
     """(B,) bool: the images that have not stopped yet."""
 
 
+AXIS = {"images": 0, "misfit": 0, "residual": 0, "steps": 0, "history": 1}
+"""On which axis of a solution's tensors its images are; on the first one of its codes."""
+
+
 @dataclass(frozen=True, eq=False)
 class Solution:
     """The best seen for each image, and why it stopped there. Equal to itself only: compare its tensors.
@@ -55,30 +59,20 @@ class Solution:
 
     def __getitem__(self, index: int | slice | Sequence[int] | Tensor) -> Solution:
         places = _places(index, len(self))
-        return Solution(
-            images=self.images[places.to(self.images.device)],
-            codes={name: code[places.to(code.device)] for name, code in self.codes.items()},
-            misfit=self.misfit[places.to(self.misfit.device)],
-            residual=self.residual[places.to(self.residual.device)],
-            steps=self.steps[places.to(self.steps.device)],
-            stopped=tuple(self.stopped[place] for place in places.tolist()),
-            history=self.history[:, places.to(self.history.device)],
-        )
+        chosen = self._each(lambda tensor, axis: tensor.index_select(axis, places.to(tensor.device)))
+        return replace(chosen, stopped=tuple(self.stopped[place] for place in places.tolist()))
 
     def __iter__(self) -> Iterator[Solution]:
         return (self[place] for place in range(len(self)))
 
     def to(self, device: torch.device | str) -> Solution:
         """The solution with all its tensors there."""
-        return replace(
-            self,
-            images=self.images.to(device),
-            codes={name: code.to(device) for name, code in self.codes.items()},
-            misfit=self.misfit.to(device),
-            residual=self.residual.to(device),
-            steps=self.steps.to(device),
-            history=self.history.to(device),
-        )
+        return self._each(lambda tensor, _: tensor.to(device))
+
+    def _each(self, change: Callable[[Tensor, int], Tensor]) -> Solution:
+        """Every tensor changed, by what is told on which axis its images are."""
+        tensors = {name: change(getattr(self, name), axis) for name, axis in AXIS.items()}
+        return Solution(**tensors, codes={name: change(code, 0) for name, code in self.codes.items()}, stopped=self.stopped)
 
     def __repr__(self) -> str:
         count, *shape = self.images.shape
