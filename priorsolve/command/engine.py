@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from priorsolve.cluster import Cluster
+    from priorsolve.run.advance import OnAdvance
+    from priorsolve.run.records import Record
+    from priorsolve.run.restoration import Run
+    from priorsolve.run.workbench import Stop
+
+    Records: TypeAlias = Callable[[OnAdvance | None, Stop], Iterator[Record]]
 
 
-def cluster_of(engine: str, **given: Any) -> Any:
+def cluster_of(engine: str, **given: Any) -> Cluster | None:
     """Where Ray's workers are to be, None for the local engine."""
     if engine not in ("local", "ray"):
         raise ValueError(f"--engine {engine}: use local or ray")
@@ -21,7 +31,7 @@ def cluster_of(engine: str, **given: Any) -> Any:
     return Cluster(**given)
 
 
-def records_of(run: Any, cluster: Any, held: contextlib.ExitStack, quiet: bool) -> Any:
+def records_of(run: Run, cluster: Cluster | None, held: contextlib.ExitStack, quiet: bool) -> Records:
     """A function of `(on_step, stop)` that yields the records; prior and workers are loaded first."""
     from priorsolve.command import console
 

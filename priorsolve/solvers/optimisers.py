@@ -34,7 +34,7 @@ class Optimiser(ABC):
 
 @final
 class Adam(Optimiser):
-    """Adam (Kingma & Ba 2015, Algorithm 1)."""
+    """Adam (Kingma & Ba 2015, Algorithm 1); ε is 1e-12 and not its 1e-8, which gradients of typical losses near the optimum fall below."""
 
     def __init__(self, beta1: float = 0.9, epsilon: float = 1e-12) -> None:
         self.beta1, self.epsilon = beta1, epsilon
@@ -99,9 +99,10 @@ class RMSProp(Optimiser):
 
 @final
 class NormalisedDescent(Optimiser):
-    """`x ← x − lr·g/‖g‖` for every vector (last axis) by itself (Poirier-Ginter & Lalonde 2023, §3): each moves `lr` per step, no further.
+    """`x ← x − lr·σ√n·g/‖g‖` for every vector of n numbers (last axis) by itself (Poirier-Ginter & Lalonde 2023, §3).
 
-    A vector without a gradient stays. The unit is the length of a vector whose numbers have the spread, so `lr` is a share of it.
+    σ√n is the length of a vector whose numbers have the spread σ: each vector moves by the share `lr` of that, no further. One without a
+    gradient stays.
     """
 
     def keep(self, rows: Tensor) -> None:
