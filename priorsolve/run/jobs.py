@@ -19,7 +19,7 @@ from priorsolve.photos.identity import Identity
 from priorsolve.photos.images import Framing
 from priorsolve.photos.metadata import Tags, read_tags
 from priorsolve.photos.names import Photo
-from priorsolve.photos.pictures import PhotoError
+from priorsolve.photos.pictures import PhotoError, picture_size
 from priorsolve.recipe.build import Operators
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.run.damage import Damage
@@ -135,9 +135,8 @@ class Reader:
             jobs.append(Job((seed + index * _STRIDE) % 2**48, y, own[index], solvers[index], clean))
             kept.append(index)
         scene = replace(scene, patches=tuple(scene.patches[index] for index in kept))
-        height, width = shot.measured.shape[-2:]
-        notes = (*notes, *self._hidden(own))
-        return Work(photo, fingerprint, seed, tuple(jobs), (height, width), notes, scene, tuple(labels[index] for index in kept))
+        notes, original = (*notes, *self._hidden(own)), picture_size(photo.path)  # what is measured may be smaller
+        return Work(photo, fingerprint, seed, tuple(jobs), original, notes, scene, tuple(labels[index] for index in kept))
 
     def _refuse_made_up(self, photo: Photo, parts: list[Operator], seen: Tensor, operator: Operator) -> None:
         """Raises PhotoError where holes to demonstrate with would hide what a photo shows: where they were used to degrade it is black."""

@@ -1,0 +1,124 @@
+"""What is told and written of photos whose answers are known: the solver is left out."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import run_support as run
+import torch
+from PIL import Image
+
+from priorsolve.run import scenes, workbench
+from priorsolve.run.answers import Answer
+from priorsolve.run.jobs import Job
+from priorsolve.run.records import Record
+from priorsolve.run.restoration import Options, restore
+
+pytestmark = pytest.mark.usefixtures("digiface64")
+
+TILES = {"tiles": {"overlap": 0.0}}
+IN_THE_SECOND = {"mask": {"boxes": [[100, 20, 110, 30]]}}
+"""A hole in the second tile of two."""
+
+
+def answer(image: torch.Tensor, **changes: Any) -> Answer:
+    facts: dict[str, Any] = {"misfit": 0.1, "residual": 0.1, "history": (0.1,), "steps": 1, "stopped": "ended", "diagnosis": (), "note": ""}
+    return Answer(**{"image": image, "drawn": image, "spread": None, "calibration": {}, **facts, **changes})
+
+
+def answering(monkeypatch: pytest.MonkeyPatch, answers: Callable[[int, Job], Answer]) -> list[Job]:
+    """Jobs, counted over the run, have these answers. Returns those that there were."""
+    seen: list[Job] = []
+
+    def solve(tools: object, jobs: Sequence[Job], on_step: object, *, batch: int) -> tuple[list[Answer], int]:
+        seen.extend(jobs)
+        return [answers(len(seen) - len(jobs) + place, job) for place, job in enumerate(jobs)], batch
+
+    monkeypatch.setattr(workbench, "solve_jobs", solve)
+    return seen
+
+
+def kept(folder: Path, options: Options | None = None, *, size: tuple[int, int] = (64, 128), **changes: Any) -> Record:
+    """The record of one photo, by default of two tiles side by side: in/a.png."""
+    (folder / "in").mkdir()
+    run.picture(0, *size).save(folder / "in/a.png")
+    (record,) = restore(run.quick(**changes), folder / "in", folder / "out", options)
+    assert record.status == "done", record.reason
+    return record
+
+
+def pixels(path: Path) -> Any:
+    with Image.open(path) as picture:
+        return np.asarray(picture).astype(int)
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_several_answers_are_told_together_and_each_of_its_own_tile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
+    first = {"misfit": 0.7, "residual": 0.2, "history": (0.9, 0.7), "steps": 20, "stopped": "the first", "diagnosis": ("of the first",)}
+    second = {"misfit": 0.3, "residual": 0.4, "history": (0.3,), "steps": 50, "stopped": "the second", "diagnosis": ("of the second",)}
+    facts = {**first, "calibration": {"spread_to_error": math.nan}}, {**second, "calibration": {"spread_to_error": 0.8}, "note": "noted"}
+
+    def answers(index: int, job: Job) -> Answer:
+        assert job.clean is not None
+        time.sleep(0.05)
+        return answer(job.clean * 0.9 + 0.01, drawn=job.clean * 0, spread=torch.full((64, 64), 0.1), **facts[index])
+
+    jobs = answering(monkeypatch, answers)
+    record = kept(tmp_path, Options(degrade=True, batch_size=batch), operator="gray", frame=TILES, output={}, samples=2)
+    assert len({job.seed for job in jobs}) == 2
+    assert (record.misfit, record.residual, record.history, record.stopped) == (0.7, 0.2, (0.9, 0.7), "the first")  # of the worst
+    assert record.steps == 50
+    assert record.diagnosis == ("tile 1 of 2: of the first", "tile 2 of 2: of the second")
+    assert record.notes[-3:] == ("tile 1 of 2: misfit 0.7", "tile 2 of 2: misfit 0.3", "tile 2 of 2: noted")
+    assert record.metrics["spread_to_error"] == 0.8  # in the first there was nothing to judge
+    clean = np.asarray(run.picture(0, 64, 128)) / 255
+    psnrs = [-10 * math.log10(((0.1 * tile - 0.01) ** 2).mean()) for tile in np.split(clean, 2, 1)]
+    assert record.metrics["psnr"] == pytest.approx(sum(psnrs) / 2, abs=0.02)
+    assert record.seconds >= 0.1
+    assert record.spread is not None
+    assert (pixels(tmp_path / "out" / record.spread) == np.full((64, 128), 102)).all()  # white is 0.25
+
+
+def test_a_tile_that_is_left_out_leaves_the_others_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = answering(monkeypatch, lambda index, job: answer(torch.where(job.y == 0, 0.5, job.y)))
+    record = kept(tmp_path, operator=IN_THE_SECOND, frame=TILES)
+    assert len(jobs) == 1
+    assert [note for note in record.notes if "misfit" in note] == ["tile 2 of 2: misfit 0.1"]
+    same = (pixels(tmp_path / "out/images/a.png") == pixels(tmp_path / "in/a.png")).all(-1)
+    hole = np.zeros((64, 128), bool)
+    hole[20:30, 100:110] = True
+    assert same[~hole].all()
+    assert not same[hole].any()
+
+
+def test_a_tile_in_which_nothing_is_missing_is_drawn_where_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = answering(monkeypatch, lambda index, job: answer(torch.full((3, 64, 64), 0.5)))
+    kept(tmp_path, operator=IN_THE_SECOND, frame=TILES, output={})
+    assert len(jobs) == 2
+
+
+def test_a_clean_photo_without_a_face_is_shown_as_it_was_degraded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scenes, "find_faces", lambda photo: [])
+    kept(tmp_path, Options(degrade=True), operator="gray", frame={"faces": {"missing": "copy"}})
+    made = pixels(tmp_path / "out/images/a.png")
+    assert np.abs(made - pixels(tmp_path / "out/measurements/a.png")[..., None]).max() <= 1
+    assert np.ptp(pixels(tmp_path / "in/a.png"), axis=-1).max() > 50
+
+
+def test_where_all_is_known_no_map_is_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answering(monkeypatch, lambda index, job: answer(job.y, spread=torch.zeros(64, 64), calibration={"spread_to_error": math.nan}))
+    assert kept(tmp_path, Options(degrade=True), size=(64, 64), samples=2).metrics.keys() == {"psnr", "ssim"}
+
+
+@pytest.mark.parametrize("frame", ["center", "aligned", "tiles"])
+def test_a_photo_that_is_made_smaller_first_is_told_at_its_own_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, frame: str) -> None:
+    answering(monkeypatch, lambda index, job: answer(torch.full((3, 64, 64), 0.5)))
+    record = kept(tmp_path, Options(degrade=True), size=(130, 130), operator={"downsample": {"factor": 4}}, frame=frame)
+    assert record.input_size == (130, 130)
+    assert record.output_size == ((64, 64) if frame == "center" else (128, 128))
