@@ -119,6 +119,14 @@ def test_the_misfit_is_that_of_the_picture_that_is_kept(digiface64: Prior) -> No
     torch.testing.assert_close(found.misfit, found.residual.square(), atol=0, rtol=1e-5)
 
 
+def test_torchs_own_precision_is_left_as_it_is(digiface64: Prior) -> None:
+    """TF32 on GPUs is a setting of the whole process (docs/priors.md)."""
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32, torch.get_float32_matmul_precision()
+    y = Downsample(4).A(digiface64.decode(digiface64.sample(1, torch.Generator().manual_seed(0))))
+    Latent(digiface64.computing(torch.bfloat16), steps=2, candidates=2)(y, Downsample(4))
+    assert before == (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32, torch.get_float32_matmul_precision())
+
+
 def test_an_option_of_a_run(digiface64: Prior, tmp_path: Path) -> None:
     photo, out = run.photos(tmp_path / "in", 1), tmp_path / "out"
     (usual,) = restore(run.quick(), photo, out)

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from laws_support import few
 
-from priorsolve.operators.base import Operator
+from priorsolve.operators.base import Identity, Operator
 from priorsolve.operators.clip import Clip
 from priorsolve.operators.quantize import Quantize
+from priorsolve.types import Images, Measurements, Shape
 
 
 @given(levels=st.integers(2, 300), seed=st.integers(0, 99))
@@ -58,6 +59,26 @@ def test_gradient_goes_straight_through(operator: Operator) -> None:
 def test_support_is_that_of_the_picture(operator: Operator) -> None:
     inside = torch.tensor([0.0, 1.0]).view(1, 1, 1, 2)
     assert operator.support(inside).equal(inside)
+
+
+@pytest.mark.parametrize("operator", [Quantize(3), Clip(0.4, 0.6), Identity()], ids=str)
+def test_what_works_number_by_number_takes_any_shape(operator: Operator) -> None:
+    """Measurements too, such as an own operator's means of rows: so a picture without its batch is not refused, and comes out as in one."""
+    picture = torch.rand(3, 6, 4, generator=torch.Generator().manual_seed(0))
+    assert operator.A(picture).equal(operator.A(picture[None])[0])
+    means = operator @ RowMeans()
+    assert means.A(picture[None]).equal(operator.A(picture.mean(2)[None]))
+    assert means.out_shape((3, 6, 4)) == (3, 6)
+
+
+class RowMeans(Operator):
+    """The mean of every row: (B, C, H)."""
+
+    def out_shape(self, in_shape: Shape) -> Shape:
+        return in_shape[:2]
+
+    def _A(self, x: Images) -> Measurements:
+        return x.mean(3)
 
 
 def test_errors_name_the_value() -> None:
