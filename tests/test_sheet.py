@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,15 @@ import pyarrow.parquet as parquet
 import pytest
 import torch
 from PIL import Image
+from report_support import done, draw, folder
 
+from priorsolve import report
 from priorsolve.photos.images import write_image, write_measurement
 from priorsolve.report import outdated, write_report
 from priorsolve.report.pictures import embedded, size_for
+from priorsolve.report.words import duration
 from priorsolve.run.records import Record, write_record
-from priorsolve.run.sheet import BOX, GAP, HEAD, MARGIN, Row, write_sheet
+from priorsolve.run.sheet import BOX, CAPTION, GAP, GUTTER, HEAD, MARGIN, Row, write_sheet
 
 
 def picture(size: int, seed: int = 0, channels: int = 3) -> torch.Tensor:
@@ -59,6 +63,15 @@ def test_names_are_written_in_letters_that_the_font_has(tmp_path: Path, name: st
     assert (tmp_path / "True.png").read_bytes() == (tmp_path / "False.png").read_bytes()
 
 
+def test_photos_stand_below_one_another_before_the_next_stack(tmp_path: Path) -> None:
+    levels = [40, 80, 120, 160, 200]
+    write_sheet(tmp_path / "s.png", [Row("a", {"restored": Image.new("RGB", (8, 8), (level,) * 3)}) for level in levels])
+    with Image.open(tmp_path / "s.png") as sheet:
+        places = [(left, top) for left in (0, BOX + GUTTER) for top in range(0, 3 * (BOX + CAPTION), BOX + CAPTION)]
+        found = [sheet.getpixel((MARGIN + left + BOX // 2, MARGIN + HEAD + top + BOX // 2)) for left, top in places]
+    assert found == [*((level,) * 3 for level in levels), (251, 251, 250)]
+
+
 def test_many_rows_long_names_and_missing_pictures(tmp_path: Path) -> None:
     rows = [Row("a/very/long/path/" * 20 + f"\udcff{i}\n.png", {"restored": picture(16, i)}) for i in range(9)]
     rows.append(Row("odd", {"original": picture(200)}))
@@ -92,6 +105,78 @@ def test_report_is_rebuilt_from_the_folder_alone(tmp_path: Path) -> None:
     before = [(tmp_path / name).read_bytes() for name in ("report.html", "sheet.png", "results.parquet")]
     write_report(tmp_path)
     assert before == [(tmp_path / name).read_bytes() for name in ("report.html", "sheet.png", "results.parquet")]
+
+
+def test_the_table_tells_what_each_record_says(tmp_path: Path) -> None:
+    facts = {"recipe": "beef", "seconds": 1.5, "steps": 77, "residual": 0.25, "misfit": 0.5, "stopped": "no progress for a while"}
+    record = done(tmp_path, "a.png", 0, notes=("one", "two"), metrics={"psnr": 20.0}, **facts)
+    write_record(tmp_path, record)
+    write_report(tmp_path)
+    (row,) = parquet.read_table(tmp_path / "results.parquet").to_pylist()
+    said = {
+        "notes": "one; two",
+        "name": "a.png",
+        "status": "done",
+        "fingerprint": "f00d",
+        "image": "images/a.png",
+        "seed": "0",
+        "reason": "",
+    }
+    assert row == {**facts, **said, "psnr": 20.0}
+
+
+def test_the_page_tells_of_the_whole_run(tmp_path: Path) -> None:
+    for number, seconds in enumerate((100.0, 200.0, 7200.0)):
+        write_record(tmp_path, done(tmp_path, f"{number}.png", number, seconds=seconds))
+    write_report(tmp_path)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<dt>solving</dt><dd>2 h 5 min</dd>" in page
+    assert "<dd>2 h 5 min for all photos, 200 s for the median one</dd>" in page
+    assert "<dt>psnr</dt><dd>median 21.0 dB · lowest 20.0 dB · highest 22.0 dB</dd>" in page
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0.4, "0 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 0 s"),
+        (200, "3 min 20 s"),
+        (3599, "59 min 59 s"),
+        (3600, "1 h 0 min"),
+        (18_459, "5 h 7 min"),
+    ],
+)
+def test_a_duration_in_words(seconds: float, said: str) -> None:
+    assert duration(seconds) == said
+
+
+def test_the_page_has_a_photos_map_and_both_of_its_sizes(tmp_path: Path) -> None:
+    record = done(tmp_path, "a.png", 0, input_size=(20, 30), output_size=(80, 120), spread="spread/a.png")
+    draw(tmp_path / "spread/a.png", 5)
+    write_record(tmp_path, record)
+    write_report(tmp_path)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    told = json.loads(page.split('id="photo-0">')[1].split("</script>")[0])
+    assert (told["facts"]["photo"], told["facts"]["result"]) == ("30×20", "120×80")
+    assert list(told["pictures"]) == ["measurement", "restored", "original", "spread"]
+
+
+def test_the_sheet_shows_the_first_photos_and_counts_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: dict[str, Any] = {}
+    monkeypatch.setattr(report, "SHOWN", 2)
+    monkeypatch.setattr(report, "write_sheet", lambda path, rows, **told: drawn.update(rows=rows, **told))
+    write_report(folder(tmp_path, 5))
+    assert [(row.name, row.note) for row in drawn["rows"]] == [
+        ("sub/00.png", "20.0 dB · ssim 0.500"),
+        ("sub/01.png", "21.0 dB · ssim 0.500"),
+    ]
+    for row in drawn["rows"]:
+        assert list(row.pictures) == ["measurement", "restored", "original"]
+        for column, place in (("measurement", "measurements"), ("restored", "images"), ("original", "originals")):
+            with Image.open(tmp_path / place / row.name) as given:
+                assert row.pictures[column].tobytes() == given.convert("RGB").tobytes()
+    assert (drawn["total"], drawn["limit"], drawn["remark"]) == (5, 2, "1 failed")
 
 
 def test_large_pictures_are_made_small_and_small_ones_keep_their_pixels(tmp_path: Path) -> None:
