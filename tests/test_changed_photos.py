@@ -17,6 +17,9 @@ from priorsolve.comparison.variants import Variant
 from priorsolve.photos import identity
 from priorsolve.photos.identity import Identity, identify
 from priorsolve.photos.pictures import PhotoError
+from priorsolve.recipe.components import RecipeError
+from priorsolve.run import workbench
+from priorsolve.run.keeping import Keeper
 from priorsolve.run.records import Record, read_record, record_path, write_record
 from priorsolve.run.restoration import Options, restore
 
@@ -82,6 +85,33 @@ def test_a_photo_that_failed_and_was_exchanged_is_tried_again(tmp_path: Path) ->
     exchanged(photos / "00.png", 3)
     assert names(photos, out) == ["00.png"]
     assert kept(out, "00.png").status == "done"
+
+
+@pytest.mark.parametrize(("place", "what"), [(workbench, "solve_jobs"), (Keeper, "keep")], ids=["solved", "kept"])
+def test_another_photo_that_fails_leaves_nothing_of_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: object, what: str
+) -> None:
+    """Though it is as large; and the failure is its own, until it is exchanged too."""
+    photo, out = tmp_path / "in" / "a.bmp", tmp_path / "out"
+    photo.parent.mkdir()
+    run.picture(0).save(photo)
+    assert names(photo, out) == ["a.bmp"]
+    size = photo.stat().st_size
+    exchanged(photo, 5)
+    assert photo.stat().st_size == size
+
+    def broken(*_: object, **__: object) -> None:
+        raise RecipeError("no finite picture was found")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(place, what, broken)
+        (record,) = restore(run.quick(), photo, out)
+    assert (record.status, record.reason) == ("failed", "no finite picture was found")
+    assert kept(out, "a.bmp").file == identify(photo)
+    assert not (out / "images/a.bmp.png").exists()
+    assert names(photo, out) == []
+    exchanged(photo, 7)
+    assert names(photo, out) == ["a.bmp"]
 
 
 def test_a_photo_that_is_exchanged_while_it_is_read_is_noticed_next_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

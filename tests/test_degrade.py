@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import run_support as run
+import torch
 from PIL import Image
 
 from priorsolve.cli import main
+from priorsolve.recipe.build import build_noise
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.run.degrade import INDEX, Degraded, degrade
 from priorsolve.run.masks import Masked, write_masks
@@ -101,6 +103,15 @@ def test_noise_is_the_photos_own_and_the_recipes(tmp_path: Path) -> None:
     assert first != second
     assert made(run.quick(**noisy), "b") == [first, second]
     assert made(run.quick(**noisy, seed=1), "c")[0] != first
+
+
+def test_all_noises_are_added() -> None:
+    noise = build_noise(run.quick(noise=[{"gaussian": {"sigma": 0.1}}, {"salt_pepper": {"amount": 0.5}}]))
+    assert noise is not None
+    made = noise(torch.full((1, 1, 64, 64), 0.5), rng=[torch.Generator().manual_seed(0)])
+    extreme = (made == 0) | (made == 1)
+    assert 0.4 < extreme.float().mean() < 0.6
+    assert 0.08 < made[~extreme].std() < 0.12
 
 
 def test_what_another_recipe_seed_or_photo_gave_is_made_anew(tmp_path: Path) -> None:

@@ -51,6 +51,11 @@ def test_an_override_is_told_as_it_was_typed(recipe: str, text: str, told: str) 
     assert str(caught.value) == f"--set {text}: {told}"
 
 
+def test_of_two_overrides_the_one_that_counts_is_told() -> None:
+    with pytest.raises(RecipeError, match=r"^--set solver.steps=many: "):
+        Recipe.load("inpaint", ["solver=latent", "solver.steps=few", "solver.steps=many"])
+
+
 def test_what_the_file_says_wrong_is_told_by_its_line_whatever_else_is_set(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("operator: gray\nprior: digiface64\nsolver:\n  - latent: {steps: off}\n", encoding="utf-8")

@@ -20,7 +20,7 @@ from priorsolve.operators.noise import Gaussian
 from priorsolve.recipe.components import RecipeError
 from priorsolve.run.restoration import Options, restore
 from priorsolve.sampling import solve_several
-from priorsolve.solvers import Latent, Mirrored, Staged, Step
+from priorsolve.solvers import Langevin, Latent, Mirrored, Staged, Step
 
 
 def exact(steps: int = 60) -> Latent:
@@ -122,6 +122,17 @@ def test_several_solutions_of_it() -> None:
     assert torch.equal(answer.images, solver(y, Identity()).images)
     assert samples.images.shape == (2, 3, *SHAPE)
     assert not solver.samples
+
+
+def test_what_it_says_of_itself_is_its_solver_s() -> None:
+    """Several solutions of it are as different as those of its solver; only a sample is none any more."""
+    prior = linear()
+    plain = Latent(prior, begin_at="regressed", bank=16, steps=4)
+    assert Mirrored(plain).varied() == Mirrored(plain.varied()) != Mirrored(plain)
+    for solver in (plain, Langevin(prior, noise=0.1, steps=4), Staged([plain, plain]), Latent(prior, steps=0)):
+        mirrored = Mirrored(solver)
+        assert (mirrored.descends, mirrored.amplifies) == (solver.descends, solver.amplifies)
+        assert not mirrored.samples
 
 
 def test_what_is_no_solver_is_refused() -> None:

@@ -86,6 +86,12 @@ def test_files_are_found_from_the_working_folder(tmp_path: Path, monkeypatch: py
         assert (made if isinstance(made, dict) else made[0]) == {"mask": {"file": mask}}
 
 
+def test_files_may_be_in_ones_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    made = override({"operator": {"mask": {"file": "a.png"}}}, ["operator.mask.file=~/m.png"])
+    assert made["operator"] == [{"mask": {"file": str(tmp_path / "m.png")}}]
+
+
 def test_what_an_alias_shares_changes_only_where_it_is_meant() -> None:
     given = yaml.safe_load("solver: [{x: {loss: &loss [l1, {lpips: {net: vgg}}]}}, {x: {loss: *loss}}]")
     first, second = override(given, ["solver.0.loss.lpips.net=alex"])["solver"]

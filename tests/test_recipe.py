@@ -226,40 +226,6 @@ def test_a_text_that_looks_like_a_number_stays_one(tmp_path: Path) -> None:
     assert Recipe.parse(parse(recipe.dump())) == recipe
 
 
-def test_the_fingerprint_is_of_content(tmp_path: Path) -> None:
-    def printed(**changes: object) -> str:
-        return Recipe.parse({**GOOD, **changes}, folder=tmp_path).fingerprint()
-
-    (tmp_path / "a.pth").write_bytes(b"1")
-    (tmp_path / "b.pth").write_bytes(b"1")
-    assert printed(task="other words") == printed()
-    assert printed(solver=[{"latent": {"steps": 300}}]) == printed()  # the default, said
-    assert len({printed(), printed(seed=1), printed(solver={"latent": {"steps": 3}}), printed(output={"format": "png"})}) == 4
-    first = printed(prior="a.pth")
-    assert printed(prior="b.pth") == first != printed()
-    (tmp_path / "a.pth").write_bytes(b"2")
-    assert printed(prior="a.pth") != first
-
-
-def test_a_prior_that_is_a_folder_counts_with_its_settings_and_weights(tmp_path: Path) -> None:
-    def read() -> Recipe:
-        return Recipe.parse({**GOOD, "prior": "./w"}, folder=tmp_path)
-
-    (tmp_path / "w").mkdir()
-    for name in ("config.json", "pytorch_model.bin"):
-        (tmp_path / "w" / name).write_bytes(b"1")
-    assert read().prior == str(tmp_path / "w")
-    first = read().fingerprint()
-    assert read().is_readable()
-    for name in ("pytorch_model.bin", "config.json"):
-        (tmp_path / "w" / name).write_bytes(b"2")
-        assert read().fingerprint() != first, f"{name} has changed"
-        (tmp_path / "w" / name).write_bytes(b"1")
-    assert read().fingerprint() == first
-    (tmp_path / "w" / "pytorch_model.bin").unlink()
-    assert not read().is_readable()
-
-
 def test_every_metric_may_be_asked_for(tmp_path: Path) -> None:
     assert Recipe.parse({**GOOD, "metrics": ["psnr", "ssim", "lpips"]}).metrics == ["psnr", "ssim", "lpips"]
     assert Recipe.parse(GOOD, ["metrics=ssim"]).metrics == ["ssim"]  # one needs no list, as with components
@@ -310,16 +276,6 @@ def test_the_schema_takes_what_recipes_take() -> None:
         with pytest.raises(RecipeError):
             Recipe.parse(bad)
         assert not validator.is_valid(bad), bad
-
-
-def test_the_content_of_a_file_counts_wherever_it_stands(tmp_path: Path) -> None:
-    weights = tmp_path / "d.pth"
-    weights.write_bytes(b"one")
-    loss = {"discriminator_features": {"file": str(weights)}}
-    recipe = Recipe.parse({"operator": "gray", "prior": "digiface64", "solver": {"latent": {"loss": loss}}})
-    before = recipe.fingerprint()
-    weights.write_bytes(b"two")
-    assert recipe.fingerprint() != before
 
 
 def test_a_file_that_is_really_called_so_is_taken(tmp_path: Path) -> None:

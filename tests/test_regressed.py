@@ -99,6 +99,17 @@ def test_the_start_explains_a_photo_better_than_the_middle(digiface64: Prior) ->
     assert bool((after.misfit < start.misfit).all())
 
 
+def test_a_start_is_a_code_of_the_space_that_is_searched(digiface64: Prior) -> None:
+    first, space = tuple(digiface64.spaces)[:2]
+    found = bank.bank_of(digiface64, 16)
+    codes, images = digiface64.map(found.codes, source=first, target=space), found.images(0, 16)
+    y = images[:2].flip(-1)
+    ridge = Ridge.fit(images.flatten(1), codes.flatten(1))
+    expected = torch.cat([ridge(each.reshape(1, -1)) for each in y]).view(2, *codes.shape[1:])
+    start = Latent(digiface64, space=space, begin_at="regressed", bank=16, steps=0)(y, Identity())
+    torch.testing.assert_close(start.codes[space], expected, atol=1e-4, rtol=1e-4)
+
+
 def test_a_start_that_is_given_goes_before_a_prediction() -> None:
     prior, y = linear(), pictures(2)
     first = Latent(prior, steps=5, restarts=1)

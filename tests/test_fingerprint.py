@@ -1,0 +1,93 @@
+"""A recipe's fingerprint: what decides a photo's answer and what is kept of it, and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import run_support as run
+
+from priorsolve.recipe.recipe import Recipe
+
+GOOD = {"operator": "gray", "prior": "digiface64", "solver": "latent"}
+KEPT = {"consistency": True}
+"""The output of run_support's recipe."""
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"noise": {"gaussian": {"sigma": 0.1}}},
+        {"seed": 1},
+        {"samples": 2},
+        {"output": {}},
+        {"output": {**KEPT, "format": "png"}},
+        {"output": {**KEPT, "damping": 0.05}},
+        {"output": {**KEPT, "limit": True}},
+        {"output": {**KEPT, "album": True}},
+        {"output": {**KEPT, "mean": "mirror"}},
+        {"prior": "ffhq128"},
+        {"surrogate": {"mask": {"boxes": [[0.25, 0.25, 0.75, 0.75]]}}},
+        {"frame": "tiles"},
+        {"solver": {"latent": {"steps": 3, "restarts": 1, "candidates": 2}}},
+    ],
+    ids=str,
+)
+def test_what_changes_an_answer_changes_it(change: dict[str, object]) -> None:
+    assert run.quick(**change).fingerprint() != run.quick().fingerprint()
+
+
+@pytest.mark.parametrize("change", [{"task": "another"}, {"metrics": ["psnr"]}, {"output": {**KEPT, "sheet": False}}], ids=str)
+def test_what_changes_no_answer_leaves_it(change: dict[str, object]) -> None:
+    assert run.quick(**change).fingerprint() == run.quick().fingerprint()
+
+
+def test_the_fingerprint_is_of_content(tmp_path: Path) -> None:
+    def printed(**changes: object) -> str:
+        return Recipe.parse({**GOOD, **changes}, folder=tmp_path).fingerprint()
+
+    (tmp_path / "a.pth").write_bytes(b"1")
+    (tmp_path / "b.pth").write_bytes(b"1")
+    assert printed(task="other words") == printed()
+    assert printed(solver=[{"latent": {"steps": 300}}]) == printed()  # the default, said
+    assert len({printed(), printed(seed=1), printed(solver={"latent": {"steps": 3}}), printed(output={"format": "png"})}) == 4
+    first = printed(prior="a.pth")
+    assert printed(prior="b.pth") == first != printed()
+    (tmp_path / "a.pth").write_bytes(b"2")
+    assert printed(prior="a.pth") != first
+
+
+def test_a_prior_that_is_a_folder_counts_with_its_settings_and_weights(tmp_path: Path) -> None:
+    def read() -> Recipe:
+        return Recipe.parse({**GOOD, "prior": "./w"}, folder=tmp_path)
+
+    (tmp_path / "w").mkdir()
+    for name in ("config.json", "pytorch_model.bin"):
+        (tmp_path / "w" / name).write_bytes(b"1")
+    assert read().prior == str(tmp_path / "w")
+    first = read().fingerprint()
+    assert read().is_readable()
+    for name in ("pytorch_model.bin", "config.json"):
+        (tmp_path / "w" / name).write_bytes(b"2")
+        assert read().fingerprint() != first, f"{name} has changed"
+        (tmp_path / "w" / name).write_bytes(b"1")
+    assert read().fingerprint() == first
+    (tmp_path / "w" / "pytorch_model.bin").unlink()
+    assert not read().is_readable()
+
+
+def test_the_content_of_a_file_counts_wherever_it_stands(tmp_path: Path) -> None:
+    weights = tmp_path / "d.pth"
+    weights.write_bytes(b"one")
+    loss = {"discriminator_features": {"file": str(weights)}}
+    recipe = Recipe.parse({"operator": "gray", "prior": "digiface64", "solver": {"latent": {"loss": loss}}})
+    before = recipe.fingerprint()
+    weights.write_bytes(b"two")
+    assert recipe.fingerprint() != before
+
+
+@pytest.mark.parametrize("where", ["surrogate", "solver"])
+def test_a_file_may_be_missing_anywhere(tmp_path: Path, where: str) -> None:
+    mask, loss = {"mask": {"file": str(tmp_path / "gone.png")}}, {"discriminator_features": {"file": str(tmp_path / "gone.pt")}}
+    recipe = run.quick(**({"surrogate": mask} if where == "surrogate" else {"solver": {"latent": {"loss": loss}}}))
+    assert not recipe.is_readable()
