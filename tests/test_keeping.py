@@ -14,6 +14,7 @@ import run_support as run
 import torch
 from PIL import Image
 
+from priorsolve.recipe.components import RecipeError
 from priorsolve.run import scenes, workbench
 from priorsolve.run.answers import Answer
 from priorsolve.run.jobs import Job
@@ -44,12 +45,14 @@ def answering(monkeypatch: pytest.MonkeyPatch, answers: Callable[[int, Job], Ans
     return seen
 
 
-def kept(folder: Path, options: Options | None = None, *, size: tuple[int, int] = (64, 128), **changes: Any) -> Record:
-    """The record of one photo, by default of two tiles side by side: in/a.png."""
+def kept(
+    folder: Path, options: Options | None = None, *, size: tuple[int, int] = (64, 128), status: str = "done", **changes: Any
+) -> Record:
+    """The one record of one photo, by default of two tiles side by side: in/a.png."""
     (folder / "in").mkdir()
     run.picture(0, *size).save(folder / "in/a.png")
     (record,) = restore(run.quick(**changes), folder / "in", folder / "out", options)
-    assert record.status == "done", record.reason
+    assert record.status == status, record.reason
     return record
 
 
@@ -83,6 +86,16 @@ def test_several_answers_are_told_together_and_each_of_its_own_tile(tmp_path: Pa
     assert record.seconds >= 0.1
     assert record.spread is not None
     assert (pixels(tmp_path / "out" / record.spread) == np.full((64, 128), 102)).all()  # white is 0.25
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_photo_whose_tiles_all_fail_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
+    def broken(index: int, job: Job) -> Answer:
+        raise RecipeError("no finite picture was found")
+
+    answering(monkeypatch, broken)
+    record = kept(tmp_path, Options(batch_size=batch), status="failed", operator="gray", frame=TILES)
+    assert record.reason == "no finite picture was found"
 
 
 def test_a_tile_that_is_left_out_leaves_the_others_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
