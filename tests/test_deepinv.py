@@ -183,8 +183,9 @@ def test_a_physics_of_complex_pictures_is_told() -> None:
     """It ended in torch's "expected scalar type ComplexFloat but found Float"."""
     physics, solver = theirs.RandomPhaseRetrieval(m=60, img_size=SHAPE, rng=rng()), Latent(prior(), steps=2)
     y = physics.A(pictures() + 0j)
-    with pytest.raises(ValueError, match=r"^RandomPhaseRetrieval measures complex pictures, and a prior draws real ones; call the solver"):
-        as_reconstructor(solver)(y, physics)
+    for solve in (solver, as_reconstructor(solver)):
+        with pytest.raises(ValueError, match=r"^the operator measures complex pictures, and a prior draws real ones; give one that makes"):
+            solve(y, physics)
     assert solver(y, lambda x: physics.A(x + 0j)).images.shape == (COUNT, *SHAPE)
     with pytest.raises(RuntimeError, match="size 192"):  # and another error is left as it is
         as_reconstructor(solver)(y, theirs.CompressedSensing(m=60, img_size=(3, 8, 8), rng=rng()))

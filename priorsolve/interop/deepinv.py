@@ -83,15 +83,7 @@ class SolverReconstructor(Reconstructor):  # type: ignore[misc]
             ValueError: the physics measures complex pictures only, such as a `RandomPhaseRetrieval`; and as a solver raises it.
         """
         own, operator = (_joined(y), lambda x: _joined(physics.A(x))) if isinstance(y, TensorList) else (y, physics)
-        try:
-            return self.solver(own, operator).images
-        except RuntimeError as error:
-            if _takes_only_complex(physics, _priors(self.solver)[0], len(own)):
-                raise ValueError(
-                    f"{type(physics).__name__} measures complex pictures, and a prior draws real ones; "
-                    "call the solver itself, as solver(y, lambda x: physics.A(x + 0j))"
-                ) from error
-            raise
+        return self.solver(own, operator).images
 
     def train(self, mode: bool = True) -> SolverReconstructor:
         """There is nothing to train: stays in eval mode."""
@@ -180,20 +172,6 @@ def _priors(solver: Solves) -> list[Prior]:
     if isinstance(solver, Mirrored):
         return _priors(solver.solver)
     return [prior for stage in solver.stages for prior in _priors(stage)] if isinstance(solver, Staged) else [solver.prior]
-
-
-def _takes_only_complex(physics: Physics, prior: Prior, count: int) -> bool:
-    """Whether it fails on `count` of the prior's pictures, which are real, and measures them where they are complex."""
-    pictures = torch.zeros(count, *prior.image_shape).to(next(prior.parameters()))
-    return not _measures(physics, pictures) and _measures(physics, pictures + 0j)
-
-
-def _measures(physics: Physics, pictures: Tensor) -> bool:
-    try:
-        physics.A(pictures)
-    except RuntimeError:  # torch's, of types or of memory
-        return False
-    return True
 
 
 def _joined(y: TensorList) -> Measurements:

@@ -130,6 +130,11 @@ class Solver(ABC):
         return self.fresh_optimiser().amplifies
 
     @property
+    def rounds_by_batch(self) -> bool:
+        """Whether a batch rounds otherwise than a photo alone: with an operator that jumps, which makes much of that, it draws `singly`."""
+        return self.prior.row_by_row  # where rows are drawn so anyway, maps are too
+
+    @property
     def learns_from(self) -> int:
         """How many pictures of the prior it predicts from."""
         return 0
@@ -187,7 +192,7 @@ class Solver(ABC):
         # what the caller has around it is not meant for the search: `computing` says in what a network computes
         known = unwrapped(operator)
         jumps = isinstance(known, Operator) and known.jumps
-        alone = singly(self.amplifies or (jumps and self.prior.row_by_row))  # where rows are drawn so anyway, maps are too
+        alone = singly(self.amplifies or (jumps and self.rounds_by_batch))
         with torch.inference_mode(False), torch.no_grad(), torch.autocast(like.device.type, enabled=False), alone:
             prior = self.ready()
             measured = Measured(y, operator, tuple(prior.image_shape), like=like)

@@ -90,6 +90,10 @@ class Pivotal(Solver):
     def rules(self) -> Rules:
         return Rules(noise=self.noise, plateau=self.plateau, target=self.stop_at)
 
+    @property
+    def rounds_by_batch(self) -> bool:
+        return True  # as convolutions with weights of their own do
+
     def fresh_optimiser(self) -> Optimiser:
         return LeanAdam(self.beta1)
 

@@ -183,7 +183,15 @@ def _in_turns(A: Callable[[Images], Measurements], x: Images, repeats: int) -> M
 
 def _made(A: Callable[[Images], Measurements], x: Images) -> Measurements:
     """`A(x)`. Raises ValueError where that is not one real measurement for each image."""
-    made = A(x)
+    try:
+        made = A(x)
+    except RuntimeError as error:
+        if not _measures(A, x) and _measures(A, x + 0j):
+            raise ValueError(
+                "the operator measures complex pictures, and a prior draws real ones; give one that makes them so, such as "
+                "lambda x: A(x + 0j)"
+            ) from error
+        raise
     if not isinstance(made, Tensor) or made.is_complex():
         given = "complex numbers" if isinstance(made, Tensor) else f"a {type(made).__name__}"
         way = ", such as torch.view_as_real gives" if isinstance(made, Tensor) else ""
@@ -194,6 +202,15 @@ def _made(A: Callable[[Images], Measurements], x: Images) -> Measurements:
             f"it must make one for each image, of shape ({len(x)}, ...)"
         )
     return made
+
+
+def _measures(A: Callable[[Images], Measurements], x: Images) -> bool:
+    """Whether it takes these pictures. What cannot be measured is torch's RuntimeError, of types or of memory."""
+    try:
+        A(x)
+    except RuntimeError:
+        return False
+    return True
 
 
 def got(y: Measurements, expected: Shape) -> str:

@@ -159,6 +159,10 @@ class Tuned(CodeSolver):
     def rules(self) -> Rules:
         return Rules(noise=self.noise, plateau=self.plateau, target=self.stop_at)
 
+    @property
+    def rounds_by_batch(self) -> bool:
+        return True  # as convolutions with weights of their own do
+
     def fresh_optimiser(self) -> Optimiser:
         if self.carry_moments:
             return CarriedAdam(self.beta1)
