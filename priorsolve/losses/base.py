@@ -10,7 +10,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from priorsolve.priors.layers import mixes as mixes  # solvers ask it of operators and priors
+from priorsolve.priors.layers import mixes
 from priorsolve.showing import shown
 from priorsolve.types import Measurements, PerImage
 

@@ -10,8 +10,9 @@ from typing import Any, TypeAlias, get_args
 import torch
 from torch import Tensor, nn
 
-from priorsolve.losses.base import mixes, must_compare
+from priorsolve.losses.base import must_compare
 from priorsolve.priors.base import Prior
+from priorsolve.priors.layers import mixes
 from priorsolve.showing import is_whole, must_be_number, must_be_switch, shown
 from priorsolve.solvers.settled import Settled
 from priorsolve.solvers.solution import Solution
