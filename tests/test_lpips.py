@@ -383,7 +383,7 @@ def test_an_answer_does_not_depend_on_its_neighbours(digiface64: Prior, real: No
     images = digiface64.decode(digiface64.sample(3, torch.Generator().manual_seed(5), "z"), "z").detach()
     operator = Holes(boxes=[[0.3, 0.3, 0.7, 0.7]])
     y = operator.A(images)
-    solver = Latent(digiface64, steps=8, restarts=2, candidates=2, loss=Mixture([(l1, 1.0), (LPIPS("vgg", resolutions=2), 0.5)]))
+    solver = Latent(digiface64, steps=4, restarts=2, candidates=2, loss=Mixture([(l1, 1.0), (LPIPS("vgg", resolutions=2), 0.5)]))
     together = solver(y, operator, seeds=[1, 2, 3])
     for i in range(3):
         alone = solver(y[i : i + 1], operator, seeds=[i + 1])

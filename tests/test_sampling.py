@@ -106,10 +106,10 @@ def test_the_mean_of_the_posteriors_samples_is_the_best_estimate() -> None:
 
 def test_noise_is_not_drawn_again_for_samples_of_the_posterior() -> None:
     """They hold it: where all is measured the codes' covariance is `(I + WᵀW/σ²)⁻¹`, and not nearly twice as much."""
-    prior, sigma, count = toy(), 0.5, 200
-    y = prior.decode(torch.randn(1, 6, generator=torch.Generator().manual_seed(5), dtype=torch.float64))
+    prior, sigma = toy(), 0.5
+    y = prior.decode(torch.randn(1, 6, generator=torch.Generator().manual_seed(5), dtype=torch.float64)).expand(10, -1, -1, -1)
     solver = Langevin(prior, noise=sigma, steps=100, lr=0.1, candidates=1)
-    _, samples, _ = solve_several(solver, y, Identity(), count, noise=Gaussian(sigma), where=torch.ones_like(y), seeds=[3], batch_size=8)
+    _, samples, _ = solve_several(solver, y, Identity(), 20, noise=Gaussian(sigma), where=torch.ones_like(y), seeds=range(10))
     assert samples is not None
     W = (prior.decode(torch.eye(6, dtype=torch.float64)) - prior.decode(torch.zeros(1, 6, dtype=torch.float64))).flatten(1).T
     exact = (W @ torch.linalg.inv(torch.eye(6) + W.T @ W / sigma**2) @ W.T).diagonal().mean()
