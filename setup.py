@@ -19,6 +19,7 @@ setup(
         "Development Status :: 4 - Beta",
         "Intended Audience :: Science/Research",
         "Programming Language :: Python :: 3 :: Only",
+        *(f"Programming Language :: Python :: 3.{minor}" for minor in range(10, 14)),
         "Topic :: Multimedia :: Graphics",
         "Topic :: Scientific/Engineering :: Image Processing",
         "Typing :: Typed",
