@@ -269,7 +269,10 @@ def test_formats_that_are_not_written_become_png_and_say_so(tmp_path: Path) -> N
 
 
 @pytest.mark.usefixtures("digiface64")
-@pytest.mark.parametrize(("name", "channels", "profile"), [("a.png", 4, None), ("a.webp", 4, None), ("a.tif", 4, WIDE), ("a.tif", 2, None)])
+@pytest.mark.parametrize(
+    ("name", "channels", "profile"),
+    [("a.png", 4, None), ("a.webp", 4, None), pytest.param("a.tif", 4, WIDE, id="wide"), ("a.tif", 2, None)],  # WIDE tells when it was made
+)
 def test_alpha_that_is_no_hole_survives(tmp_path: Path, name: str, channels: int, profile: bytes | None) -> None:
     values, folder = pixels(channels=channels), tmp_path / "in"
     values[:4, :, -1] = 0  # what lies below is kept too

@@ -237,6 +237,7 @@ def storage_bytes(filler: int) -> bytes:
             b"\x96\xe8\x03\0\0\0\0\0\0" + b"x" * 1000 + b"cnumpy\ndtype\nU\x02u1\x85RM\xe8\x03\x85\x87",
         ),
     ],
+    ids=["storage", "size", "set", "dict", "encode", "frombuffer"],  # a storage's bytes are another process's other ones
 )
 def test_the_same_numbers_are_not_gone_through_again_and_again(name: bytes, argument: bytes) -> None:
     start = b"\x80\x05c%s\nq\x00%sq\x0100" % (name, argument)
