@@ -14,9 +14,8 @@ def to_output() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OSError(
-            error.errno, error.strerror, "standard output"
-        ) from error  # a BrokenPipeError stays one: Python makes it of the number
+        # a BrokenPipeError stays one: Python makes it of the number
+        raise OSError(error.errno, error.strerror, "standard output") from error
 
 
 def emit(text: str) -> None:

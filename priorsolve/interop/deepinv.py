@@ -82,8 +82,9 @@ class SolverReconstructor(Reconstructor):  # type: ignore[misc]
         Raises:
             ValueError: the physics measures complex pictures only, such as a `RandomPhaseRetrieval`; and as a solver raises it.
         """
-        own, operator = (_joined(y), lambda x: _joined(physics.A(x))) if isinstance(y, TensorList) else (y, physics)
-        return self.solver(own, operator).images
+        if isinstance(y, TensorList):
+            return self.solver(_joined(y), lambda x: _joined(physics.A(x))).images
+        return self.solver(y, physics).images
 
     def train(self, mode: bool = True) -> SolverReconstructor:
         """There is nothing to train: stays in eval mode."""
