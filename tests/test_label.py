@@ -103,6 +103,8 @@ def test_labels_that_name_no_class_are_told(name: str) -> None:
 def test_priors_without_classes_take_no_label(name: str) -> None:
     prior = made(name)
     z = torch.zeros(2, *prior.spaces["z"])
-    for label in (torch.tensor(1), torch.tensor([0, 0]), torch.zeros(2, 3)):
+    for label in (1, torch.tensor(1), torch.tensor([0, 0]), torch.zeros(2, 3)):
         with pytest.raises(ValueError, match="has no classes; leave label out"):
-            prior.decode(z, "z", label=label)
+            prior.decode(z, "z", label=label)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="has no classes; leave label out"):
+            prior.map(z, source="z", target="z", label=label)  # type: ignore[arg-type]

@@ -202,7 +202,7 @@ def test_classes() -> None:
         prior.decode(torch.zeros(1, W), "w", label=torch.tensor([0]))
     with pytest.raises(ValueError, match="no class 4; classes are 0 … 3"):
         prior.decode(z, "z", label=torch.tensor([4, 0]))
-    with pytest.raises(ValueError, match="one label for each"):
+    with pytest.raises(ValueError, match="give each code its class"):
         prior.decode(z, "z", label=torch.tensor([0]))
     plain = StyleGAN2.from_state(style2_state())
     with pytest.raises(ValueError, match="has no classes"):

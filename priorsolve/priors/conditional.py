@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from priorsolve.priors.base import Noise
 from priorsolve.priors.chance import normal
-from priorsolve.priors.feedforward import FeedForward, depth
+from priorsolve.priors.feedforward import FeedForward
 from priorsolve.priors.labels import class_weights
-from priorsolve.types import Codes, Images, Shape
+from priorsolve.types import Codes, Shape
 
 
 class ClassConditional(FeedForward, ABC):
@@ -58,30 +58,6 @@ class ClassConditional(FeedForward, ABC):
         mean = self.embed(z.new_full((1, self._n_classes), 1 / self._n_classes))
         return self.map(torch.cat([z, mean], 1), source="z+c", target=space)
 
-    def _decode(self, codes: Codes, space: str, label: Tensor | None, noise: Noise) -> Images:
-        codes = self._entered(codes, space, label)
-        return self._picture(self._run(codes, depth(space), len(self._blocks)))
-
     def _map(self, codes: Codes, source: str, target: str, label: Tensor | None, truncation: float, noise: Noise) -> Codes:
-        codes = self._entered(codes, source, label)
-        start, stop = depth(source), depth(target)
-        if start > stop:
-            raise ValueError(f"{self}: no map from {source!r} back to {target!r}; maps lead from code to picture")
-        if target == "z":
-            return codes[:, : self._spaces["z"][0]]
-        return self._run(codes, start, stop)
-
-    def _entered(self, codes: Codes, space: str, label: Tensor | None) -> Codes:
-        """`codes` as they stand, or with their class where they are of z."""
-        if space != "z":
-            if label is not None:
-                raise ValueError(f"{self}: codes in {space!r} carry their class; leave label out, or use the space 'z'")
-            return codes
-        if label is None:
-            raise ValueError(
-                f"{self}: codes in 'z' need a label, class indices (B,) or weights (B, {self._n_classes}); "
-                "or use 'z+c', where the class is part of the code"
-            )
-        if label.shape[:1] != codes.shape[:1]:
-            raise ValueError(f"{self}: {codes.shape[0]} codes but a label of shape {tuple(label.shape)}; give each code its class")
-        return torch.cat([codes, self.embed(label).to(codes)], 1)
+        mapped = super()._map(codes, source, target, label, truncation, noise)
+        return mapped[:, : self._spaces["z"][0]] if target == "z" else mapped

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from priorsolve.apart import apart
 from priorsolve.priors.base import Noise, Prior
 from priorsolve.priors.chance import normal
+from priorsolve.priors.labels import with_class
 from priorsolve.priors.layers import fused
 from priorsolve.types import Codes, Images, Shape
 
@@ -51,15 +52,13 @@ class FeedForward(Prior, ABC):
         return normal(rng, n, *self.spaces[self.first_space])
 
     def _decode(self, codes: Codes, space: str, label: Tensor | None, noise: Noise) -> Images:
-        self._refuse_label(label)
-        return self._picture(self._run(codes, depth(space), len(self._blocks)))
+        return self._picture(self._run(with_class(self, codes, space, label), depth(space), len(self._blocks)))
 
     def _map(self, codes: Codes, source: str, target: str, label: Tensor | None, truncation: float, noise: Noise) -> Codes:
-        self._refuse_label(label)
         start, stop = depth(source), depth(target)
         if start > stop:
             raise ValueError(f"{self}: no map from {source!r} back to {target!r}; maps lead from code to picture")
-        return self._run(codes, start, stop)
+        return self._run(with_class(self, codes, source, label), start, stop)
 
     def _check_truncated(self, source: str, target: str) -> None:
         raise ValueError(f"{self}: has no mean style for truncation to move towards; leave it at 1")
@@ -72,10 +71,6 @@ class FeedForward(Prior, ABC):
     def _picture(self, output: Tensor) -> Images:
         """The network's output as an image of [0, 1]."""
         return (output + 1) / 2
-
-    def _refuse_label(self, label: Tensor | None) -> None:
-        if label is not None:
-            raise ValueError(f"{self}: has no classes; leave label out")
 
 
 def depth(space: str) -> int:

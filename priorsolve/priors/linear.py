@@ -76,8 +76,6 @@ class LinearPrior(Prior):
         return normal(rng, n, self._layer.in_features)
 
     def _decode(self, codes: Codes, space: str, label: Tensor | None, noise: Noise) -> Images:
-        if label is not None:
-            raise ValueError(f"{self}: has no classes; leave label out")
         images: Tensor = self._layer(codes)
         return images.reshape(-1, *self._image_shape)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from priorsolve.priors.base import Noise
 from priorsolve.priors.chance import normal
 from priorsolve.priors.errors import CheckpointError, told
-from priorsolve.priors.labels import class_weights
+from priorsolve.priors.labels import class_weights, with_class
 from priorsolve.priors.layout import fill
 from priorsolve.priors.mapping import MEAN, MappingNetwork
 from priorsolve.priors.styled import Styled
@@ -104,10 +104,8 @@ class StylePrior(Styled):
         return torch.cat([torch.lerp(mean[:end], wplus[:, :end], truncation), wplus[:, end:]], dim=1)
 
     def embed(self, label: Tensor) -> Tensor:
-        n = self.n_classes
-        if not n:
-            return super().embed(label)
-        embedded: Tensor = self.mapping.embed(class_weights(label, n, self).to(self.mapping.embed.weight))
+        weights = class_weights(label, self.n_classes, self)
+        embedded: Tensor = self.mapping.embed(weights.to(self.mapping.embed.weight))
         return embedded
 
     def _sample(self, n: int, rng: torch.Generator) -> Codes:
@@ -117,7 +115,7 @@ class StylePrior(Styled):
         return torch.cat([z, self.embed(torch.randint(self.n_classes, (n,), generator=rng, device="cpu")).to(z)], dim=1)
 
     def _decode(self, codes: Codes, space: str, label: Tensor | None, noise: Noise) -> Images:
-        codes = self._entered(codes, space, label)
+        codes = with_class(self, codes, space, label)
         features = codes if space.startswith("features@") else None
         noise = codes if space == "noise" else noise
         return (self._run(self._styles(codes, space, 1.0), features, _depth(space), len(self.blocks), noise) + 1) / 2
@@ -128,7 +126,7 @@ class StylePrior(Styled):
             raise ValueError(f"{self}: no map from {source!r} back to {target!r}; maps lead from code to picture")
         if (source, target) == ("w++", "s"):
             raise ValueError(f"{self}: no map from 'w++' to 's', where all filters of a layer have one style")
-        codes = self._entered(codes, source, label)
+        codes = with_class(self, codes, source, label)
         if target == "w":
             w = codes if source == "w" else self.mapping(codes)
             return w if truncation == 1 else torch.lerp(self.w_mean.mean(0), w, truncation)
@@ -154,19 +152,6 @@ class StylePrior(Styled):
             ends = list(accumulate(self.style_sizes))
             return [codes[:, end - size : end] for size, end in zip(self.style_sizes, ends, strict=True)]
         return self._styled(self._wplus(codes, space, truncation))
-
-    def _entered(self, codes: Codes, space: str, label: Tensor | None) -> Codes:
-        """`codes` as they stand, or with their class where they are of z and there are classes."""
-        if label is None and (space != "z" or not self.n_classes):
-            return codes
-        if label is None:
-            raise ValueError(f"{self}: codes in 'z' need a label, class indices (B,) or weights (B, {self.n_classes}); or use 'z+c'")
-        embedded = self.embed(label)
-        if space != "z":
-            raise ValueError(f"{self}: codes in {space!r} carry their class; leave label out, or use the space 'z'")
-        if len(embedded) != len(codes):
-            raise ValueError(f"{self}: {len(embedded)} labels for {len(codes)} codes; give one label for each")
-        return torch.cat([codes, embedded.to(codes)], dim=1)
 
 
 def finish(prior: StylePrior, state: Mapping[str, Tensor]) -> None:
