@@ -12,9 +12,9 @@ import run_support as run
 import torch
 
 from priorsolve.command.console import RunDisplay
+from priorsolve.recipe.templates import photo_seed
 from priorsolve.run import answers, workbench
 from priorsolve.run.advance import Advance, Odometer
-from priorsolve.run.measuring import photo_seed
 from priorsolve.run.records import Record
 from priorsolve.run.restoration import Options, Run
 from priorsolve.solvers import Step

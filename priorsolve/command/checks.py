@@ -17,7 +17,7 @@ from priorsolve.priors.load import load_file
 from priorsolve.recipe.build import build_noise, build_operators, build_solver, image_shape_of, rehearse
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.recipe.sources import builtin_recipes
-from priorsolve.run.measuring import photo_seed
+from priorsolve.recipe.templates import photo_seed
 from priorsolve.types import Shape
 
 _RECIPES = (".yaml", ".yml")

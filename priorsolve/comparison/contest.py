@@ -18,7 +18,8 @@ from priorsolve.photos.names import Photo
 from priorsolve.recipe.build import Operators
 from priorsolve.recipe.components import RecipeError
 from priorsolve.recipe.recipe import Recipe
-from priorsolve.run.measuring import measure, measured_where, photo_seed, photograph, posed, stem
+from priorsolve.recipe.templates import photo_seed, stem
+from priorsolve.run.measuring import measure, measured_where, photograph, posed
 from priorsolve.run.records import Record, read_record, record_path
 from priorsolve.run.restoration import Run
 from priorsolve.types import Shape

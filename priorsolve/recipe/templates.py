@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
+
+from priorsolve.photos.names import KNOWN
 
 STEM = "'{stem}' is a photo's name without its suffix, so that file: 'masks/{stem}.png' takes its mask from a folder of masks"
 """What there is to say where something else stands in braces."""
+
+
+def photo_seed(seed: int, name: str) -> int:
+    """A photo's own seed, from the recipe's and the photo's plain name: the same in any batch, shard or order."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{_plain_name(name)}".encode("utf-8", "surrogatepass")).digest()[:6], "big")
+
+
+def stem(name: str) -> str:
+    """A photo's name without folder and suffix."""
+    return PurePosixPath(_plain_name(name)).name
 
 
 def rendered(spec: dict[str, dict[str, Any]], stem: str, seed: int) -> dict[str, dict[str, Any]]:
@@ -36,3 +49,10 @@ def unknown_template(value: Any) -> str:
     if not isinstance(value, str) or value == "{seed}" or Path(value).is_file():
         return ""
     return next((word for word in re.findall(r"\{\w*\}", value) if word != "{stem}"), "")
+
+
+def _plain_name(name: str) -> str:
+    """The name without the suffixes of pictures and arrays: `sub/a` for the photo `sub/a.jpg` and for its measurement `sub/a.jpg.png`."""
+    while (suffix := PurePosixPath(name).suffix).lower() in KNOWN:
+        name = name[: -len(suffix)]
+    return name

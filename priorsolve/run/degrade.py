@@ -21,10 +21,11 @@ from priorsolve.photos.pictures import reason_of
 from priorsolve.recipe.build import Operators, build_noise, build_operators, image_shape_of, refuse_marks
 from priorsolve.recipe.contents import fingerprint_of
 from priorsolve.recipe.recipe import Recipe
+from priorsolve.recipe.templates import photo_seed, stem
 from priorsolve.run.damage import Damage
 from priorsolve.run.intake import take_in
 from priorsolve.run.journal import add_line, read_lines
-from priorsolve.run.measuring import measure, photo_seed, photograph, posed, stem
+from priorsolve.run.measuring import measure, photograph, posed
 from priorsolve.run.outfolder import check_writable, refuse_overwriting, refuse_photos_own, refuse_unwritable
 from priorsolve.run.shots import Source
 

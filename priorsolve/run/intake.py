@@ -11,8 +11,8 @@ from pathlib import Path
 
 from priorsolve.photos.names import Photo, find_photos
 from priorsolve.recipe.recipe import OPERATORS, Recipe
+from priorsolve.recipe.templates import stem
 from priorsolve.run.earlier import PREVIEWS, without_earlier
-from priorsolve.run.measuring import stem
 from priorsolve.run.outfolder import without_results
 
 

@@ -22,8 +22,9 @@ from priorsolve.photos.names import Photo
 from priorsolve.photos.pictures import PhotoError, picture_size
 from priorsolve.recipe.build import Operators
 from priorsolve.recipe.recipe import Recipe
+from priorsolve.recipe.templates import photo_seed, stem
 from priorsolve.run.damage import Damage
-from priorsolve.run.measuring import masked, measure, measured_where, observe, photo_seed, photograph, stem
+from priorsolve.run.measuring import masked, measure, measured_where, observe, photograph
 from priorsolve.run.scenes import Scene, framed
 from priorsolve.run.shots import Source
 

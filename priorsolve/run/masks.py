@@ -16,10 +16,9 @@ from priorsolve.photos.names import Photo
 from priorsolve.photos.pictures import PhotoError, reason_of
 from priorsolve.recipe.components import RecipeError, build
 from priorsolve.recipe.recipe import Recipe
-from priorsolve.recipe.templates import rendered
+from priorsolve.recipe.templates import photo_seed, rendered, stem
 from priorsolve.run.earlier import PREVIEWS, mark_previews
 from priorsolve.run.intake import take_in
-from priorsolve.run.measuring import photo_seed, stem
 from priorsolve.run.outfolder import check_writable, refuse_overwriting, refuse_photos_own, refuse_unwritable
 
 TINT = (1.0, 0.0, 0.3)

@@ -5,8 +5,7 @@ the photo is the measurement (`observe`: real use), or the photo is clean and is
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -16,27 +15,9 @@ from priorsolve.operators.base import Operator, factors
 from priorsolve.operators.mask import Masking
 from priorsolve.operators.noise import Noise
 from priorsolve.photos.images import Framing, measurement_suffix, read_framed, read_measurement
-from priorsolve.photos.names import KNOWN
 from priorsolve.photos.pictures import PhotoError
 from priorsolve.recipe.recipe import Output, Recipe
 from priorsolve.types import Images, Measurements, Shape
-
-
-def photo_seed(seed: int, name: str) -> int:
-    """A photo's own seed, from the recipe's and the photo's plain name: the same in any batch, shard or order."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{plain_name(name)}".encode("utf-8", "surrogatepass")).digest()[:6], "big")
-
-
-def plain_name(name: str) -> str:
-    """The name without the suffixes of pictures and arrays: `sub/a` for the photo `sub/a.jpg` and for its measurement `sub/a.jpg.png`."""
-    while (suffix := PurePosixPath(name).suffix).lower() in KNOWN:
-        name = name[: -len(suffix)]
-    return name
-
-
-def stem(name: str) -> str:
-    """What `{stem}` in a recipe stands for."""
-    return PurePosixPath(plain_name(name)).name
 
 
 def posed(recipe: Recipe) -> Recipe:

@@ -25,7 +25,7 @@ from priorsolve.recipe.build import (
     rehearse,
 )
 from priorsolve.recipe.recipe import Recipe
-from priorsolve.recipe.templates import is_per_photo
+from priorsolve.recipe.templates import is_per_photo, photo_seed, stem
 from priorsolve.run.advance import OnAdvance
 from priorsolve.run.album import grey_of, is_unfinished, share_colours
 from priorsolve.run.answers import Tools
@@ -34,7 +34,6 @@ from priorsolve.run.diagnosis import Limits
 from priorsolve.run.intake import take_in
 from priorsolve.run.jobs import Reader
 from priorsolve.run.keeping import Keeper
-from priorsolve.run.measuring import photo_seed, stem
 from priorsolve.run.mixed import strangers
 from priorsolve.run.outfolder import (
     FOLDERS,
