@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from priorsolve.priors.biggan_layers import ConditionalNorm, Conditioned, brock_attention, brock_convolution, brock_linear, modulated
-from priorsolve.priors.errors import CheckpointError
+from priorsolve.priors.errors import CheckpointError, first_names
 from priorsolve.priors.layers import Growing, grown
 from priorsolve.priors.tensors import Tensors
 from priorsolve.types import Shape
@@ -47,8 +47,9 @@ class BigGAN(Conditioned):
             CheckpointError: a tensor is missing, unknown, of the wrong shape, not finite, or a negative variance; the line names it.
         """
         if not recognises(state):
-            names = ", ".join([*state][:5]) or "(none)"
-            raise CheckpointError(f"not a BigGAN generator: no shared.weight and blocks.0.0.conv1.u0; the first tensors are {names}")
+            raise CheckpointError(
+                f"not a BigGAN generator: no shared.weight and blocks.0.0.conv1.u0; the first tensors are {first_names(state)}"
+            )
         state = _plain(state)
         count = 1 + max(int(key.split(".")[1]) for key in state if _is_block(key))
         tensors = Tensors(state, f"BigGAN generator of {count} blocks")

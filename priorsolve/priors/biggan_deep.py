@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from priorsolve.apart import apart
 from priorsolve.priors.biggan_deep_plan import Plan, plan_of
 from priorsolve.priors.biggan_layers import Attention, ConditionalNorm, Conditioned, modulated, torch_convolution, torch_norm
-from priorsolve.priors.errors import CheckpointError
+from priorsolve.priors.errors import CheckpointError, first_names
 from priorsolve.priors.layers import Growing, grown
 from priorsolve.priors.spectral import SpectralLinear, SpectralNorm
 from priorsolve.priors.tensors import Tensors
@@ -57,8 +57,9 @@ class BigGANDeep(Conditioned):
             ValueError: a truncation outside [0, 1].
         """
         if not recognises(state):
-            names = ", ".join([*state][:5]) or "(none)"
-            raise CheckpointError(f"not a BigGAN-deep generator: no generator.gen_z.weight_orig; the first tensors are {names}")
+            raise CheckpointError(
+                f"not a BigGAN-deep generator: no generator.gen_z.weight_orig; the first tensors are {first_names(state)}"
+            )
         plan = plan_of(state, config)
         tensors = Tensors(state, f"BigGAN-deep generator of {len(plan.layers)} layers")
         size, classes = tensors.shape("embeddings.weight", 2)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from priorsolve.priors.biggan_layers import brock_attention, brock_convolution, brock_linear, brock_norm
-from priorsolve.priors.errors import CheckpointError
+from priorsolve.priors.errors import CheckpointError, first_names
 from priorsolve.priors.layers import fused
 from priorsolve.priors.tensors import Tensors
 from priorsolve.types import Images
@@ -43,8 +43,9 @@ class BigGANDiscriminator(nn.Module):
             CheckpointError: a tensor is missing, unknown, of the wrong shape or not finite; the line names it.
         """
         if not recognises(state):
-            first = ", ".join([*state][:5]) or "(none)"
-            raise CheckpointError(f"not a BigGAN discriminator: no embed.weight and blocks.0.0.conv1.u0; the first tensors are {first}")
+            raise CheckpointError(
+                f"not a BigGAN discriminator: no embed.weight and blocks.0.0.conv1.u0; the first tensors are {first_names(state)}"
+            )
         count = 0
         while f"blocks.{count}.0.conv1.weight" in state:
             count += 1

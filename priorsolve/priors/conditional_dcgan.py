@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from priorsolve.apart import apart
 from priorsolve.priors.conditional import ClassConditional
-from priorsolve.priors.dcgan import DCGAN, folded_blocks
+from priorsolve.priors.dcgan import chain, folded_blocks
 from priorsolve.priors.errors import CheckpointError
 
 _Z = 100
@@ -42,20 +42,14 @@ class ConditionalDCGAN(ClassConditional):
         Raises:
             CheckpointError: a tensor is missing, unknown, of the wrong shape, not finite, or a negative variance; the line names it.
         """
-        convolutions = _convolutions(state)
-        renumbered = _renumbered(state, convolutions)
-        try:
-            inner = DCGAN.from_state(renumbered)
-        except CheckpointError as error:
-            raise CheckpointError(_as_stored(str(error), convolutions)) from None
-        (inputs,) = inner.spaces["z"]
+        found = (re.fullmatch(r"main\.(\d{1,4})\.weight", key) for key, value in state.items() if value.ndim == 4)
+        blocks, spaces, image_shape = chain(state, sorted({0, *(int(match[1]) for match in found if match)}))
+        (inputs,) = spaces.pop("z")
         if n_classes is None:
             n_classes = inputs - _Z
         if not 0 < n_classes < inputs:
             raise CheckpointError(f"main.0.weight takes {inputs} numbers, of z and classes together; give n_classes, 1 to {inputs - 1}")
-        features = {space: shape for space, shape in inner.spaces.items() if space != "z"}
-        spaces = {"z+c": (inputs,), "z": (inputs - n_classes,), **features}
-        return cls(inner.blocks, spaces, inner.image_shape, n_classes)
+        return cls(blocks, {"z+c": (inputs,), "z": (inputs - n_classes,), **spaces}, image_shape, n_classes)
 
     @apart()
     def folded(self) -> ConditionalDCGAN:
@@ -70,28 +64,3 @@ class ConditionalDCGAN(ClassConditional):
 
     def _embed(self, weights: Tensor) -> Tensor:
         return weights
-
-
-def _convolutions(state: Mapping[str, Tensor]) -> Sequence[int]:
-    """The indices of the convolutions, in order; the first is 0."""
-    found = (re.fullmatch(r"main\.(\d{1,4})\.weight", key) for key in state)
-    return sorted({0, *(int(match[1]) for match in found if match and state[match[0]].ndim == 4)})
-
-
-def _renumbered(state: Mapping[str, Tensor], convolutions: Sequence[int]) -> dict[str, Tensor]:
-    """`state` as a plain DCGAN numbers its layers: convolution, BatchNorm, ReLU, with no index given to Dropout between them."""
-    plain = {index + part: 3 * k + part for k, index in enumerate(convolutions) for part in (0, 1)}
-    renamed: dict[str, Tensor] = {}
-    for key, value in state.items():
-        match = re.fullmatch(r"main\.(\d{1,4})\.(\w+)", key)
-        if match and int(match[1]) not in plain:
-            known = ", ".join(map(str, convolutions))
-            raise CheckpointError(f"{key} has no place beside the convolutions main.{known}; save the generator's whole state_dict again")
-        renamed[f"main.{plain[int(match[1])]}.{match[2]}" if match else key] = value
-    return renamed
-
-
-def _as_stored(message: str, convolutions: Sequence[int]) -> str:
-    """`message` with the file's own layer numbers."""
-    stored = {str(3 * k + part): str(index + part) for k, index in enumerate(convolutions) for part in (0, 1)}
-    return re.sub(r"main\.(\d+)", lambda match: f"main.{stored.get(match[1], match[1])}", message)

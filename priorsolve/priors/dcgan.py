@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import final
 
 import torch
@@ -10,15 +11,19 @@ from torch import Tensor, nn
 
 from priorsolve.apart import apart
 from priorsolve.priors.dcgan_frozen import First, Last
-from priorsolve.priors.errors import CheckpointError
+from priorsolve.priors.errors import CheckpointError, first_names
 from priorsolve.priors.feedforward import FeedForward
-from priorsolve.priors.layout import plain, refuse_other_types
+from priorsolve.priors.tensors import Tensors
 from priorsolve.priors.toom import Toom
 from priorsolve.types import Shape
 
 _FEW = 3
 """Channels for which torch's own doubling is slow."""
-_NORM = ("weight", "bias", "running_mean", "running_var")
+
+
+def recognises(state: Mapping[str, Tensor]) -> bool:
+    """Whether the first tensor's name and axes are a DCGAN generator's."""
+    return "main.0.weight" in state and state["main.0.weight"].ndim == 4
 
 
 @final
@@ -42,24 +47,9 @@ class DCGAN(FeedForward):
         Raises:
             CheckpointError: a tensor is missing, unknown, of the wrong shape, not finite, or a negative variance; the line names it.
         """
-        indices = _checked(state)
-        blocks: list[nn.Module] = []
-        spaces: dict[str, Shape] = {"z": (state["main.0.weight"].shape[0],)}
-        side = 1
-        for k, index in enumerate(indices):
-            weight = state[f"main.{index}.weight"]
-            convolution = _convolution(weight, first=k == 0, padding=last_padding)
-            side = (side - 1) * convolution.stride[0] - 2 * int(convolution.padding[0]) + weight.shape[2]
-            if side < 1:
-                raise CheckpointError(f"main.{index}.weight: a padding of {last_padding} leaves no picture; choose a smaller last_padding")
-            layers: list[nn.Module] = [nn.Unflatten(1, (weight.shape[0], 1, 1))] if k == 0 else []
-            if index == indices[-1]:
-                layers += [convolution, nn.Tanh()]
-            else:
-                layers += [convolution, _norm(state, index + 1), nn.ReLU(inplace=True)]
-                spaces[f"features@{k + 1}"] = (weight.shape[1], side, side)
-            blocks.append(nn.Sequential(*layers))
-        return cls(blocks, spaces, (weight.shape[1], side, side))
+        found = (re.match(r"main\.(\d{1,4})\.", key) for key in state)
+        highest = max((int(match[1]) for match in found if match), default=0)
+        return cls(*chain(state, range(0, highest + 1, 3), last_padding))
 
     @apart()
     def folded(self) -> DCGAN:
@@ -70,74 +60,59 @@ class DCGAN(FeedForward):
         return type(self)(folded_blocks(self._blocks, crowded=True), self._spaces, self._image_shape).computing(self.computes)
 
 
-def _checked(state: Mapping[str, Tensor]) -> Sequence[int]:
-    """The indices of the convolutions, 0, 3, 6, …, once every tensor has been looked at."""
-    if "main.0.weight" not in state or state["main.0.weight"].ndim != 4:
-        raise CheckpointError(
-            f"not a DCGAN generator: no 4-D tensor main.0.weight; the first tensors are {', '.join([*state][:5]) or '(none)'}"
-        )
-    numbers = [key.split(".")[1] for key in state if key.startswith("main.")]
-    highest = max(int(number) for number in numbers if number.isascii() and number.isdecimal() and len(number) < 5)
-    indices = range(0, highest + 1, 3)
-    channels = state["main.0.weight"].shape[0]
-    known: dict[str, None] = {}
-    for index in indices:
-        last = index == indices[-1]
-        for key, shape in _expected(state, index, channels, last):
-            if key not in state:
-                raise CheckpointError(f"{key} is missing; a DCGAN generator needs it, so save the whole state_dict again")
-            if shape is not None and tuple(state[key].shape) != shape:
-                raise CheckpointError(f"{key} has shape {tuple(state[key].shape)}, expected {shape} from the layer before it")
-            known[key] = None
-        channels = state[f"main.{index}.weight"].shape[1]
-    for key in state:
-        if key not in known and not key.endswith(".num_batches_tracked"):
-            raise CheckpointError(
-                f"{key} has no place in a DCGAN generator of {len(indices)} layers; save the generator's state_dict alone"
-            )
+def chain(
+    state: Mapping[str, Tensor], convolutions: Sequence[int], last_padding: int | None = None
+) -> tuple[list[nn.Module], dict[str, Shape], Shape]:
+    """The blocks, spaces and image shape of the generator whose convolutions are `main.N.weight`, their BatchNorms `main.N+1`.
+
+    Raises CheckpointError, as `DCGAN.from_state`.
+    """
+    if not recognises(state):
+        raise CheckpointError(f"not a DCGAN generator: no 4-D tensor main.0.weight; the first tensors are {first_names(state)}")
+    tensors = Tensors(state, f"DCGAN generator of {len(convolutions)} layers")
+    channels, side = len(state["main.0.weight"]), 1
+    blocks: list[nn.Module] = []
+    spaces: dict[str, Shape] = {"z": (channels,)}
+    for k, index in enumerate(convolutions):
+        key, first, last = f"main.{index}.weight", k == 0, index == convolutions[-1]
+        layers: list[nn.Module] = [nn.Unflatten(1, (channels, 1, 1))] if first else []
+        convolution = _convolution(tensors, key, channels, first=first, last=last, padding=last_padding)
+        channels = convolution.out_channels
+        side = (side - 1) * convolution.stride[0] - 2 * int(convolution.padding[0]) + convolution.kernel_size[0]
+        if side < 1:
+            raise CheckpointError(f"{key}: a padding of {last_padding} leaves no picture; choose a smaller last_padding")
+        if last:
+            layers += [convolution, nn.Tanh()]
+        else:
+            layers += [convolution, _norm(tensors, f"main.{index + 1}", channels), nn.ReLU(inplace=True)]
+            spaces[f"features@{k + 1}"] = (channels, side, side)
+        blocks.append(nn.Sequential(*layers))
     if channels not in (1, 3):
-        raise CheckpointError(f"main.{indices[-1]}.weight draws {channels} channels; a picture has 1 or 3")
-    refuse_other_types(state, known)
-    _refuse("NaN or infinite values", [key for key in known if not bool(torch.isfinite(state[key].to(torch.float32)).all())])
-    _refuse("negative variances", [key for key in known if key.endswith("running_var") and bool((state[key] < 0).any())])
-    return indices
+        raise CheckpointError(f"{key} draws {channels} channels; a picture has 1 or 3")
+    tensors.pass_over(*(key for key in state if key.endswith(".num_batches_tracked")))
+    tensors.finish()
+    return blocks, spaces, (channels, side, side)
 
 
-def _expected(state: Mapping[str, Tensor], index: int, channels: int, last: bool) -> Iterator[tuple[str, Shape | None]]:
-    """The keys of the layer at `index` and of its BatchNorm, with the shapes that `channels` coming in allow."""
-    key = f"main.{index}.weight"
-    yield key, None
-    weight = state[key]
-    kernels = (1, 4) if last and index > 0 else (4,)
-    if weight.ndim != 4 or weight.shape[2] != weight.shape[3] or weight.shape[2] not in kernels:
-        raise CheckpointError(f"{key} has shape {tuple(weight.shape)}, expected a 4×4 kernel (in, out, 4, 4); other sizes are not DCGAN's")
-    yield key, (channels, *weight.shape[1:])
-    if not last:
-        for name in _NORM:
-            yield f"main.{index + 1}.{name}", (weight.shape[1],)
-
-
-def _refuse(what: str, keys: list[str]) -> None:
-    if keys:
-        raise CheckpointError(f"{what} in {', '.join(sorted(keys))}; the file is damaged or its training diverged, so use another snapshot")
-
-
-def _convolution(weight: Tensor, *, first: bool, padding: int | None) -> nn.ConvTranspose2d:
-    """The transposed convolution of `weight` (in, out, k, k): k4 s1 p0 first, k4 s2 p1 after it, k1 s1 at the end of some variants."""
-    inputs, outputs, kernel, _ = weight.shape
+def _convolution(tensors: Tensors, key: str, channels: int, *, first: bool, last: bool, padding: int | None) -> nn.ConvTranspose2d:
+    """The transposed convolution `key` (in, out, k, k): k4 s1 p0 first, k4 s2 p1 after it, k1 s1 at the end of some variants."""
+    _, outputs, kernel, width = shape = tensors.shape(key, 4)
+    if kernel != width or kernel not in ((1, 4) if last and not first else (4,)):
+        raise CheckpointError(f"{key} has shape {shape}, expected a 4×4 kernel (in, out, 4, 4); other sizes are not DCGAN's")
     if kernel == 1:
         stride, pad = 1, padding if padding is not None else (2 if outputs == 1 else 0)
     else:
         stride, pad = (1, 0) if first else (2, 1)
-    layer = nn.ConvTranspose2d(inputs, outputs, kernel, stride, pad, bias=False, device="meta")
-    layer.weight = nn.Parameter(plain(weight))
+    layer = nn.ConvTranspose2d(channels, outputs, kernel, stride, pad, bias=False, device="meta")
+    layer.weight = nn.Parameter(tensors.take(key, (channels, outputs, kernel, kernel)))
     return layer
 
 
-def _norm(state: Mapping[str, Tensor], index: int) -> nn.BatchNorm2d:
-    layer = nn.BatchNorm2d(state[f"main.{index}.weight"].shape[0], dtype=torch.float32)
-    tensors = {name: state[f"main.{index}.{name}"].to(torch.float32) for name in _NORM}
-    layer.load_state_dict({**tensors, "num_batches_tracked": torch.tensor(0)})
+def _norm(tensors: Tensors, name: str, channels: int) -> nn.BatchNorm2d:
+    layer = nn.BatchNorm2d(channels, dtype=torch.float32)
+    numbers = {part: tensors.take(f"{name}.{part}", (channels,)) for part in ("weight", "bias", "running_mean")}
+    numbers["running_var"] = tensors.take_variance(f"{name}.running_var", (channels,))
+    layer.load_state_dict({**numbers, "num_batches_tracked": torch.tensor(0)})
     return layer
 
 

@@ -9,7 +9,7 @@ from typing import Literal, final
 
 from torch import Tensor, nn
 
-from priorsolve.priors.errors import CheckpointError
+from priorsolve.priors.errors import CheckpointError, first_names
 from priorsolve.priors.feedforward import FeedForward
 from priorsolve.priors.layers import linear
 from priorsolve.priors.tensors import Tensors
@@ -65,8 +65,9 @@ class Decoder(FeedForward):
         """
         names = _layers(state)
         if not names:
-            first = ", ".join([*state][:5]) or "(none)"
-            raise CheckpointError(f"not a decoder of matrices: no layers fc3 and fc4, decoder.0 or 0; the first tensors are {first}")
+            raise CheckpointError(
+                f"not a decoder of matrices: no layers fc3 and fc4, decoder.0 or 0; the first tensors are {first_names(state)}"
+            )
         tensors = Tensors(state, f"decoder of {len(names)} layers")
         width = tensors.shape(f"{names[0]}.weight", 2)[1]
         if output is None:

@@ -2,6 +2,7 @@
 
 import pickle
 import struct
+from collections.abc import Iterable
 
 
 class CheckpointError(ValueError):
@@ -27,6 +28,11 @@ def legible(words: object) -> str:
     if len(line) > _LONGEST:
         line = f"{line[: _LONGEST // 2]} … {line[-_LONGEST // 2 :]}"
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in line)
+
+
+def first_names(state: Iterable[str]) -> str:
+    """The names of the first tensors, as an error tells what a file holds."""
+    return ", ".join([*state][:5]) or "(none)"
 
 
 def told(value: object) -> str:

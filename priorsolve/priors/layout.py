@@ -21,10 +21,10 @@ def empty(*shape: int) -> nn.Parameter:
     return nn.Parameter(torch.empty(shape, device="meta"))
 
 
-def shape_of(state: Mapping[str, Tensor], key: str, *ndim: int) -> tuple[int, ...]:
-    """The shape of `state[key]`. Raises CheckpointError where it is missing or has another number of axes than `ndim` allows."""
+def shape_of(state: Mapping[str, Tensor], key: str, *ndim: int, network: str = "the network") -> tuple[int, ...]:
+    """The shape of `state[key]`. Raises CheckpointError where it is missing, empty, or has another number of axes than `ndim` allows."""
     if key not in state:
-        raise CheckpointError(f"{key} is missing; the network needs it, so save the whole state_dict again")
+        raise CheckpointError(f"{key} is missing; {network} needs it, so save the whole state_dict again")
     shape = tuple(state[key].shape)
     if len(shape) not in ndim or 0 in shape:
         raise CheckpointError(f"{key} has shape {shape}, expected {' or '.join(map(str, ndim))} axes, none empty; use another snapshot")
@@ -49,9 +49,8 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], unused: Callable[[str]
         if key not in expected and not unused(key):
             raise CheckpointError(f"{key} has no place in {type(network).__name__}; save the generator's state_dict alone")
     refuse_other_types(state, expected)
-    numbers = {key: plain(state[key]) for key in expected}
-    refuse_nonfinite(numbers, expected)
-    network.load_state_dict(numbers, assign=True)
+    refuse_nonfinite(state, expected)
+    network.load_state_dict({key: plain(state[key]) for key in expected}, assign=True)
 
 
 def plain(x: Tensor) -> Tensor:
@@ -67,8 +66,8 @@ def refuse_other_types(state: Mapping[str, Tensor], keys: Iterable[str]) -> None
 
 
 def refuse_nonfinite(state: Mapping[str, Tensor], keys: Iterable[str]) -> None:
-    """Raise CheckpointError, with their names, where tensors hold NaN or infinite values."""
-    bad = sorted(key for key in keys if state[key].is_floating_point() and not _finite(state[key]))
+    """Raise CheckpointError, with their names, where tensors hold NaN or infinite values, as float32 has them."""
+    bad = sorted(key for key in keys if state[key].is_floating_point() and not is_finite(state[key]))
     if bad:
         more = f" and {len(bad) - 4} more" if len(bad) > 4 else ""
         raise CheckpointError(
@@ -76,6 +75,7 @@ def refuse_nonfinite(state: Mapping[str, Tensor], keys: Iterable[str]) -> None:
         )
 
 
-def _finite(x: Tensor) -> bool:
+def is_finite(x: Tensor) -> bool:
+    """Whether all numbers are finite, as float32 has them."""
     # one pass and no copy; both ends are NaN where anything is
-    return not x.numel() or bool(torch.isfinite(torch.stack(x.aminmax())).all())
+    return not x.numel() or bool(torch.isfinite(torch.stack(x.float().aminmax())).all())

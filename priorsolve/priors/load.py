@@ -12,13 +12,12 @@ from typing import Literal, get_args
 import torch
 
 from priorsolve.apart import apart
-from priorsolve.priors import biggan, biggan_deep, conditional_dcgan, decoders, pggan, rosinality, stylegan2, stylegan3, tensorflow
+from priorsolve.priors import biggan, biggan_deep, conditional_dcgan, dcgan, decoders, pggan, rosinality, stylegan2, stylegan3, tensorflow
 from priorsolve.priors.base import Prior
 from priorsolve.priors.checkpoint import Checkpoint, read_checkpoint
-from priorsolve.priors.dcgan import DCGAN
 from priorsolve.priors.discriminators import refuse_discriminator
 from priorsolve.priors.download import fetch
-from priorsolve.priors.errors import CheckpointError, legible, told
+from priorsolve.priors.errors import CheckpointError, first_names, legible, told
 from priorsolve.priors.faces import load_faces
 from priorsolve.priors.layout import PLAIN, SIDE_LIMIT
 from priorsolve.priors.mobilestylegan import MobileStyleGAN
@@ -102,9 +101,8 @@ def format_of(checkpoint: Checkpoint) -> Format:
     for known in FORMATS:
         if checkpoint.family == known.family or (checkpoint.family is None and known.recognises(checkpoint.state)):
             return known
-    first = ", ".join([*checkpoint.state][:5]) or "(none)"
     families = ", ".join(known.family for known in FORMATS)
-    raise CheckpointError(f"no known generator layout matches; its first tensors are {first}; known are {families}")
+    raise CheckpointError(f"no known generator layout matches; its first tensors are {first_names(checkpoint.state)}; known are {families}")
 
 
 def _looks_like_path(source: str) -> bool:
@@ -128,17 +126,13 @@ def _must_be_a_choice(nonfinite: object) -> None:
         raise ValueError(f"nonfinite is {shown(nonfinite)}; it must be one of {', '.join(get_args(Nonfinite))}")
 
 
-def _is_dcgan(state: Mapping[str, torch.Tensor]) -> bool:
-    return "main.0.weight" in state and state["main.0.weight"].ndim == 4
-
-
 def _is_mobile(state: Mapping[str, torch.Tensor]) -> bool:
     return {"first.input", "styles.weight", "head.weight"} <= state.keys()
 
 
 FORMATS = (
     Format("ConditionalDCGAN", conditional_dcgan.recognises, lambda c: conditional_dcgan.ConditionalDCGAN.from_state(c.state)),
-    Format("DCGAN", _is_dcgan, lambda c: DCGAN.from_state(c.state)),
+    Format("DCGAN", dcgan.recognises, lambda c: dcgan.DCGAN.from_state(c.state)),
     Format("StyleGAN2", stylegan2.recognises, lambda c: stylegan2.StyleGAN2.from_state(c.state, c.settings)),
     Format("StyleGAN3", stylegan3.recognises, lambda c: stylegan3.StyleGAN3.from_state(c.state, c.settings)),
     Format("MobileStyleGAN", _is_mobile, lambda c: MobileStyleGAN.from_state(c.state)),

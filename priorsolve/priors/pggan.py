@@ -8,7 +8,7 @@ from typing import final
 
 from torch import Tensor, nn
 
-from priorsolve.priors.errors import CheckpointError
+from priorsolve.priors.errors import CheckpointError, first_names
 from priorsolve.priors.feedforward import FeedForward
 from priorsolve.priors.layers import Growing, PixelNorm, convolution, linear
 from priorsolve.priors.pggan_keys import Dialect, dialect_of
@@ -43,8 +43,7 @@ class PGGAN(FeedForward):
         """
         names = dialect_of(state)
         if names is None:
-            first = ", ".join([*state][:5]) or "(none)"
-            raise CheckpointError(f"not a PGGAN generator: no first layer under a known name; the first tensors are {first}")
+            raise CheckpointError(f"not a PGGAN generator: no first layer under a known name; the first tensors are {first_names(state)}")
         count = names.layers(state)
         tensors = Tensors(state, f"PGGAN generator of {count} layers")
         _refuse_unfinished(tensors, state)

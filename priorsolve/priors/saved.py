@@ -92,8 +92,8 @@ def restored(checkpoint: Checkpoint, build: Callable[[Checkpoint], Prior]) -> Pr
             raise CheckpointError(f"{key} has shape {found}, expected {wanted} from the file's own settings; save the prior again")
         if checkpoint.state[key].is_floating_point() != expected[key].is_floating_point():
             raise CheckpointError(f"{key} holds {checkpoint.state[key].dtype}, expected {expected[key].dtype}; save the prior again")
+    refuse_nonfinite(checkpoint.state, expected)
     prior.load_state_dict(checkpoint.state)
-    refuse_nonfinite(prior.state_dict(), expected)  # as they are now: float64 holds numbers that float32 does not
     return prior
 
 

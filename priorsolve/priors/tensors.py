@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import final
 
-import torch
 from torch import Tensor
 
 from priorsolve.priors.errors import CheckpointError
-from priorsolve.priors.layout import plain, refuse_other_types
+from priorsolve.priors.layout import is_finite, plain, refuse_nonfinite, refuse_other_types, shape_of
 from priorsolve.types import Shape
 
 
@@ -30,12 +29,7 @@ class Tensors:
 
     def shape(self, key: str, ndim: int) -> Shape:
         """The shape of the tensor `key`. Raises CheckpointError if it is missing, empty, or has not `ndim` axes."""
-        if key not in self._state:
-            raise CheckpointError(f"{key} is missing; a {self._network} needs it, so save the whole state_dict again")
-        shape = tuple(self._state[key].shape)
-        if len(shape) != ndim or 0 in shape:
-            raise CheckpointError(f"{key} has shape {shape}, expected {ndim} axes, none empty; this is no {self._network} known here")
-        return shape
+        return shape_of(self._state, key, ndim, network=f"a {self._network}")
 
     def take(self, key: str, shape: Sequence[int | None]) -> Tensor:
         """The tensor `key`, in float32. None in `shape` stands for any size.
@@ -50,8 +44,8 @@ class Tensors:
         refuse_other_types(self._state, [key])
         self._asked.add(key)
         value = plain(self._state[key])
-        if not bool(torch.isfinite(value).all()):
-            raise CheckpointError(f"NaN or infinite values in {key}; the file is damaged or its training diverged, so use another snapshot")
+        if not is_finite(value):
+            refuse_nonfinite(self._state, self._state)  # told with all others
         return value
 
     def take_variance(self, key: str, shape: Sequence[int | None]) -> Tensor:
