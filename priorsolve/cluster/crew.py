@@ -16,7 +16,7 @@ from priorsolve.cluster.worker import Worker
 from priorsolve.photos.names import Photo
 from priorsolve.run.keeping import Keeper
 from priorsolve.run.records import Record, pending, read_record, record_path
-from priorsolve.run.restoration import Fingerprint, Run
+from priorsolve.run.restoration import Run
 from priorsolve.run.workbench import Stop
 
 START_SECONDS = 300.0
@@ -44,7 +44,6 @@ class Crew:
     def __init__(self, ray: Any, run: Run, cluster: Cluster) -> None:
         self._ray, self._run = ray, run
         self._options, self._out = run.options, Path(os.path.abspath(run.out))  # noqa: PTH100 (as in outfolder)
-        self._fingerprint = Fingerprint(run.recipe, run.options)
         workers, self._threads, self._gpus = cluster.shape(ray.cluster_resources(), run.options.device)
         workers = min(workers, len(run.todo))
         size = min(run.options.batch_size, math.ceil(len(run.todo) / workers))
@@ -136,7 +135,7 @@ class Crew:
             if self._died_at_start >= DEATHS_AT_START:
                 raise ClusterError(f"{DEATHS_AT_START} workers died while they loaded the prior: {_words(error)}")
         for task in tasks:
-            todo, _ = pending(task.photos, self._out, self._fingerprint, overwrite=self._options.overwrite, retry_failed=True)
+            todo, _ = pending(task.photos, self._out, self._run.fingerprint, overwrite=self._options.overwrite, retry_failed=True)
             for photo in task.photos:
                 if photo not in todo:
                     record = read_record(record_path(self._out, photo.name))
@@ -150,8 +149,7 @@ class Crew:
             self._hire()
 
     def _failed(self, photo: Photo, error: Exception) -> Record:
-        recipe, own = self._run.recipe, self._fingerprint
-        keeper = Keeper(self._out, recipe.output.format, (), own, recipe=own.of_all, task=recipe.heading)
+        keeper = Keeper(self._out, self._run.recipe, self._run.fingerprint)
         # which file it was is not asked: to open it is what may have killed the worker
         return keeper.fail(photo, WorkerDied(f"its worker died twice, the second time with this photo alone: {_words(error)}"))
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
 from statistics import mean
-from typing import Literal, Protocol
 
 import torch
 
@@ -22,8 +21,10 @@ from priorsolve.photos.names import KNOWN, Photo
 from priorsolve.photos.own_colours import in_own_colours
 from priorsolve.photos.pictures import PhotoError, reason_of
 from priorsolve.recipe.components import RecipeError
+from priorsolve.recipe.recipe import Recipe
 from priorsolve.run.answers import Answer
 from priorsolve.run.composing import Pictures, pictures_of
+from priorsolve.run.fingerprint import Fingerprint
 from priorsolve.run.jobs import Job, Work
 from priorsolve.run.outfolder import Places, is_result, photos_of, places_of, refuse_unwritable
 from priorsolve.run.records import Record, read_record, record_path, write_record
@@ -33,31 +34,18 @@ FEW = 32
 STAYS = "what was made of it before stays"
 
 
-class Fingerprints(Protocol):
-    """Tells a photo's present fingerprint."""
-
-    def __call__(self, photo: Photo) -> str: ...
-
-    def is_known(self, photo: Photo) -> bool:
-        """Whether all that decides it can be read."""
-
-
 @dataclass(frozen=True)
 class Keeper:
-    """Writes photos' results below `out`: `format` is the recipe's for restored images, `fingerprint` tells a photo's present one,
-    `dtype` is what the network computes in while codes are searched, `recipe` and `task` are as records have them."""
+    """Writes photos' results below `out`; `dtype` is what the network computes in while codes are searched."""
 
     out: Path
-    format: Literal["same", "png"]
-    metrics: Sequence[str]
-    fingerprint: Fingerprints
+    recipe: Recipe
+    fingerprint: Fingerprint
     dtype: str = "float32"
-    recipe: str = ""
-    task: str = ""
 
     def places(self, photo: Photo) -> Places:
         """Where the photo's results go."""
-        return places_of(photo.name, self.format)
+        return places_of(photo.name, self.recipe.output.format)
 
     def keep(self, work: Work, answers: Sequence[Answer], seconds: float) -> Record:
         """Write everything, the record last: it is the promise that the rest is there.
@@ -96,7 +84,7 @@ class Keeper:
             history=() if worst is None else tuple(map(rounded, worst.history)),
             steps=max((answer.steps for answer in answers), default=0),
             stopped="" if worst is None else worst.stopped,
-            metrics=_judged(work.jobs, answers, self.metrics),
+            metrics=_judged(work.jobs, answers, self.recipe.metrics),
             notes=(*work.notes, *_said(work, answers), *_renamed(work.photo, places.restored)),
             diagnosis=tuple(_labelled(work, index, line) for index, answer in enumerate(answers[:FEW]) for line in answer.diagnosis),
             input_size=work.original,
@@ -104,8 +92,8 @@ class Keeper:
             seconds=round(seconds, 3),
             versions=_versions(),
             dtype=self.dtype,
-            recipe=self.recipe,
-            task=self.task,
+            recipe=self.fingerprint.of_all,
+            task=self.recipe.heading,
             image=places.restored,
             spread=places.spread if made.spread is not None else None,
             measurement=measured,
@@ -136,8 +124,8 @@ class Keeper:
             fingerprint=self.fingerprint(photo),
             reason=f"{_reason(error)}; {STAYS}" if stays else _reason(error),
             versions=_versions(),
-            recipe=self.recipe,
-            task=self.task,
+            recipe=self.fingerprint.of_all,
+            task=self.recipe.heading,
             file=file,
         )
         if stays:
@@ -169,7 +157,7 @@ class Keeper:
             return False
         if record.fingerprint == self.fingerprint(photo):
             return True
-        return record.recipe in ("", self.recipe) and not self.fingerprint.is_known(photo)
+        return record.recipe in ("", self.fingerprint.of_all) and not self.fingerprint.is_known(photo)
 
 
 def _named(record: Record | None) -> tuple[str, ...]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import torch
 
 from priorsolve.files import WriteError, write_atomically
 from priorsolve.metrics import METRICS
-from priorsolve.photos.names import Photo, output_names
+from priorsolve.photos.names import output_names
 from priorsolve.recipe.build import (
     DTYPES,
     build_noise,
@@ -25,12 +24,12 @@ from priorsolve.recipe.build import (
     rehearse,
 )
 from priorsolve.recipe.recipe import Recipe
-from priorsolve.recipe.templates import is_per_photo, photo_seed, stem
 from priorsolve.run.advance import OnAdvance
 from priorsolve.run.album import grey_of, is_unfinished, share_colours
 from priorsolve.run.answers import Tools
 from priorsolve.run.claims import refuse_where_busy
 from priorsolve.run.diagnosis import Limits
+from priorsolve.run.fingerprint import Fingerprint
 from priorsolve.run.intake import take_in
 from priorsolve.run.jobs import Reader
 from priorsolve.run.keeping import Keeper
@@ -135,7 +134,7 @@ class Run:
         refuse_foreign(out, self._places(), recipe.dump())
         if options.shard is not None:
             found = found[options.shard[0] :: options.shard[1]]
-        fingerprint = Fingerprint(recipe, options)
+        self.fingerprint = fingerprint = Fingerprint(recipe, options.degrade, options.dtype)
         todo, self.before = pending(found, out, fingerprint, retry_failed=options.retry_failed, overwrite=options.overwrite)
         self.todo = todo[: options.limit]
         self.strangers = strangers(
@@ -155,7 +154,7 @@ class Run:
         """Do what is left, until `stop` says so, and finish the album. Raises FolderBusyError when another run began on it meanwhile."""
         if self.todo:
             yield from self.at_work(self._equipped(on_download).workbench.records(self.todo, on_step, stop))
-        elif self.recipe.output.album and is_unfinished(self.out, self._of_all):  # a run ended when only this was left
+        elif self.recipe.output.album and is_unfinished(self.out, self.fingerprint.of_all):  # a run ended when only this was left
             with self._holding():
                 self._finish_album()
 
@@ -183,7 +182,7 @@ class Run:
 
     def _finish_album(self) -> None:
         try:
-            share_colours(self.out, grey_of(self.recipe), self._of_all)
+            share_colours(self.out, grey_of(self.recipe), self.fingerprint.of_all)
         except WriteError as error:
             raise unwritable(self.out, error.strerror) from None
 
@@ -195,41 +194,6 @@ class Run:
     def _places(self) -> Iterator[str]:
         """All that may be written, by its path below the folder."""
         return (place for name in self.names for place in places_of(name, self.recipe.output.format))
-
-    @cached_property
-    def _of_all(self) -> str:
-        """What records call this recipe."""
-        return Fingerprint(self.recipe, self.options).of_all
-
-
-@dataclass(frozen=True)
-class Fingerprint:
-    """Tells a photo's present fingerprint: the recipe's, with those options that change the answer."""
-
-    recipe: Recipe
-    options: Options
-
-    def __call__(self, photo: Photo) -> str:
-        if not self._per_photo:
-            return self.of_all
-        return self._marked(self.recipe.fingerprint(stem(photo.name), photo_seed(self.recipe.seed, photo.name)))
-
-    def is_known(self, photo: Photo) -> bool:
-        """Whether all that decides it can be read."""
-        return self.recipe.is_readable(stem(photo.name), photo_seed(self.recipe.seed, photo.name))
-
-    @cached_property
-    def _per_photo(self) -> bool:
-        return any(map(is_per_photo, self.recipe.operator))
-
-    @cached_property
-    def of_all(self) -> str:
-        """The same for all photos."""
-        return self._marked(self.recipe.fingerprint())
-
-    def _marked(self, fingerprint: str) -> str:
-        of_type = "" if self.options.dtype == "auto" else f"-{self.options.dtype}"
-        return fingerprint + ("-degraded" if self.options.degrade else "") + of_type
 
 
 @dataclass(frozen=True)
@@ -271,6 +235,5 @@ def equip(
     limits = Limits(solver, prior, recipe.seed, shared=not solving.vary) if recipe.output.limit else None
     tools = Tools(recipe, solver, operators, solving, noise, Typicality(prior), limits)
     reader = Reader(recipe, operators, solving, noise, options.degrade, device, dtype)
-    fingerprint = Fingerprint(recipe, options)
-    keeper = Keeper(out, recipe.output.format, recipe.metrics, fingerprint, chosen, fingerprint.of_all, recipe.heading)
-    return Equipment(tools, Workbench(tools, reader, keeper, fingerprint, options.batch_size))
+    keeper = Keeper(out, recipe, Fingerprint(recipe, options.degrade, options.dtype), chosen)
+    return Equipment(tools, Workbench(tools, reader, keeper, options.batch_size))

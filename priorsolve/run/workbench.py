@@ -62,8 +62,8 @@ class Workbench:
     """Reads, solves and keeps photos. `size` jobs are solved side by side, of whichever photos they are; memory holds no more than
     two batches that are read and two that are to be written."""
 
-    def __init__(self, tools: Tools, reader: Reader, keeper: Keeper, fingerprint: Callable[[Photo], str], size: int) -> None:
-        self._tools, self._reader, self._keeper, self._fingerprint = tools, reader, keeper, fingerprint
+    def __init__(self, tools: Tools, reader: Reader, keeper: Keeper, size: int) -> None:
+        self._tools, self._reader, self._keeper = tools, reader, keeper
         self._size, self._fits, self._odometer = size, size, Odometer()
 
     def records(
@@ -95,7 +95,7 @@ class Workbench:
         file = None
         try:
             file = identify(photo.path)
-            return Opened(replace(self._reader.read(photo, self._fingerprint(photo)), file=file))
+            return Opened(replace(self._reader.read(photo, self._keeper.fingerprint(photo)), file=file))
         except Exception as error:  # noqa: BLE001 (whatever it is, it must not stop the other photos)
             return Failed(photo, error, file)
 
