@@ -94,7 +94,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
             return read_zip(path, size, select)
         if len(head) > 8 and head[8:9] == b"{" and struct.unpack("<Q", head[:8])[0] < size:
             return _read_safetensors(path, size)
-        return _read_pickles(path, size, select)
+        return _read_pickles(path, select)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {legible(error)}") from None
     except FAILURES as error:  # what a pickle may hold has no end; what is foreseen is told better
@@ -150,14 +150,14 @@ def _read_safetensors(path: Path, size: int) -> Checkpoint:
     return Checkpoint(*generator_of(tensors, size))
 
 
-def _read_pickles(path: Path, size: int, select: Callable[[Any], Checkpoint]) -> Checkpoint:
+def _read_pickles(path: Path, select: Callable[[Any], Checkpoint]) -> Checkpoint:
     """A file of one pickle, as NVIDIA's are, or of torch's stream format, which opens with a pickled number."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
         # an mmap reads no further than the file, however much a pickle asks for
         stream: Any = view
         content = unpickle(stream, nowhere, packed)
         if isinstance(content, int) and content == MAGIC:
-            return select(read_stream(stream, lambda start, stop: view[start:stop], size))
+            return select(read_stream(stream, view))
     if not isinstance(content, (Mapping, tuple)):
         raise CheckpointError(
             "is an ordinary pickle, not a checkpoint known here; save the generator's state_dict with torch.save or safetensors"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Callable
-from functools import partial
+from mmap import mmap
 from typing import Any, BinaryIO
 
 from priorsolve.priors.errors import CheckpointError
@@ -15,18 +14,15 @@ from priorsolve.priors.unpickle import nowhere, unpickle
 MAGIC = 0x1950A86A20F9469CFC6C
 """The number that opens every such stream."""
 
-Slice = Callable[[int, int], Any]
-"""The bytes from one position of the stream to another."""
 
-
-def read_stream(stream: BinaryIO, cut: Slice, size: int) -> Any:
-    """What a stream of `size` bytes holds, `stream` standing after the magic number; storages are cut out when asked for.
+def read_stream(stream: BinaryIO, raw: mmap | memoryview) -> Any:
+    """What a stream of the bytes `raw` holds, `stream` standing after the magic number; storages are cut out when asked for.
 
     Raises:
         CheckpointError: it is damaged, asks for code, or declares more than it holds.
     """
+    size, total = len(raw), 0
     promised: dict[str, int] = {}
-    total = 0
     places: dict[str, tuple[int, int]] = {}
 
     def find(key: str, declared: int) -> Bytes:
@@ -37,7 +33,7 @@ def read_stream(stream: BinaryIO, cut: Slice, size: int) -> Any:
             raise CheckpointError(
                 f"declares {declared} bytes for storage {key[:40]!r} in a file of {size}; it is damaged or made to fill the memory"
             )
-        return lambda: cut(*places[key])
+        return lambda: raw[slice(*places[key])]
 
     unpickle(stream, nowhere)
     system = unpickle(stream, nowhere)
@@ -68,11 +64,7 @@ def packed(raw: object) -> Storage:
     stream = io.BytesIO(raw)
     if unpickle(stream, nowhere) != MAGIC:
         raise CheckpointError("has a storage in no known format; load and save it with the program that made it")
-    content = read_stream(stream, partial(_cut, memoryview(raw)), len(raw))
+    content = read_stream(stream, memoryview(raw))
     if not isinstance(content, Storage):
         raise CheckpointError("is damaged: a storage that holds something else; download or copy it again")
     return content
-
-
-def _cut(raw: memoryview, start: int, stop: int) -> memoryview:
-    return raw[start:stop]

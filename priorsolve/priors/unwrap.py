@@ -11,7 +11,6 @@ from torch import Tensor
 from priorsolve.priors import nvidia, tensorflow
 from priorsolve.priors.errors import CheckpointError, told
 from priorsolve.priors.inert import Array, Record, View
-from priorsolve.priors.tensorflow import is_snapshot
 
 Settings: TypeAlias = Mapping[str, Any]
 """What a file says of its network beside the tensors: plain numbers, words and lists of them, as JSON holds them."""
@@ -37,7 +36,7 @@ def generator_of(content: Any, size: int) -> tuple[dict[str, Tensor], Settings]:
     if isinstance(content, Mapping) and (chosen := _chosen({key: value for key, value in content.items() if isinstance(value, Record)})):
         content = content[chosen]
     views: Mapping[str, Any]
-    if is_snapshot(content):
+    if tensorflow.is_snapshot(content):
         views, settings = tensorflow.network_of(content[2])
     else:
         views, settings = nvidia.network_of(content) if isinstance(content, Record) else (_stripped(_unwrapped(content)), {})
