@@ -16,7 +16,7 @@ from priorsolve.recipe.yamlfile import Place
 class Misplaced(Exception):
     """What is wrong, and at which place of the recipe's data."""
 
-    def __init__(self, reason: RecipeError, place: Place) -> None:
+    def __init__(self, reason: str, place: Place) -> None:
         self.reason, self.place = reason, place
 
 
@@ -28,7 +28,7 @@ def misplaced(error: ValidationError, model: type[BaseModel]) -> Misplaced:
     if first["type"] == "dict_type" and len(place) == 3 and (key := str(place[0])) in KIND_OF:
         fields = known_arguments(KIND_OF[key], str(place[2]))
         told = f"{key}[{place[1]}].{place[2]}: {in_braces(fields, first['input'])}, got {first['input']!r}"
-    return Misplaced(RecipeError(told), place)
+    return Misplaced(told, place)
 
 
 def blamed(
@@ -46,8 +46,8 @@ def blamed(
     for text, places in reversed(placed(given, overrides)[1]):
         within = any(error.place[: len(place)] == place for place in places)
         if within or _mended(error, lambda others: make(given, others), [each for each in overrides if each != text]):
-            return RecipeError(_as_typed(text, str(error.reason), exact=error.place in places))
-    return RecipeError(_located(str(error.reason), name, error.place, lines))
+            return RecipeError(_as_typed(text, error.reason, exact=error.place in places))
+    return RecipeError(_located(error.reason, name, error.place, lines))
 
 
 def _mended(error: Misplaced, make: Callable[[Sequence[str]], object], overrides: Sequence[str]) -> bool:
@@ -55,7 +55,7 @@ def _mended(error: Misplaced, make: Callable[[Sequence[str]], object], overrides
     try:
         make(overrides)
     except Misplaced as other:
-        return other.place == error.place and str(other.reason) != str(error.reason)
+        return other.place == error.place and other.reason != error.reason
     except RecipeError:
         return False
     return True

@@ -6,7 +6,7 @@ import errno
 import hashlib
 import json
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,24 +20,25 @@ def fingerprint_of(parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def with_content(given: Any) -> Any:
-    """The data with the content of files, wherever they stand, in the place of their paths."""
+def with_files(given: Any, change: Callable[[str], str]) -> Any:
+    """The data with `change(path)` in the place of each file's path, wherever it stands."""
     if isinstance(given, dict):
-        return {key: content(value) if key == "file" and isinstance(value, str) else with_content(value) for key, value in given.items()}
-    return [with_content(item) for item in given] if isinstance(given, list) else given
+        return {
+            key: change(value) if key == "file" and isinstance(value, str) else with_files(value, change) for key, value in given.items()
+        }
+    return [with_files(item, change) for item in given] if isinstance(given, list) else given
 
 
-def files_in(given: Any) -> Iterator[str]:
-    """The paths that `with_content` replaces."""
-    if isinstance(given, dict):
-        for key, value in given.items():
-            if key == "file" and isinstance(value, str):
-                yield value
-            else:
-                yield from files_in(value)
-    elif isinstance(given, list):
-        for item in given:
-            yield from files_in(item)
+def files_in(given: Any) -> list[str]:
+    """The paths that `with_files` would replace."""
+    found: list[str] = []
+
+    def note(path: str) -> str:
+        found.append(path)
+        return path
+
+    with_files(given, note)
+    return found
 
 
 def content(path: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import yaml
 
 from priorsolve.recipe import yamlfile
 from priorsolve.recipe.components import RecipeError, arguments
+from priorsolve.recipe.contents import with_files
 from priorsolve.recipe.registry import BUILTIN, Kind
 
 KIND_OF: dict[str, Kind] = {"operator": "operators", "surrogate": "operators", "noise": "noises", "solver": "solvers"}
@@ -78,12 +80,7 @@ def operator_names(given: Mapping[Any, Any]) -> list[str]:
 
 def anchored(given: Any, folder: Path) -> Any:
     """The data with the paths of files, wherever they stand, made absolute; relative ones are beside `folder`."""
-    if isinstance(given, dict):
-        return {
-            key: absolute(value, folder) if key == "file" and isinstance(value, str) else anchored(value, folder)
-            for key, value in given.items()
-        }
-    return [anchored(item, folder) for item in given] if isinstance(given, list) else given
+    return with_files(given, partial(absolute, folder=folder))
 
 
 def absolute(path: str, folder: Path) -> str:

@@ -16,7 +16,7 @@ from priorsolve.priors.checkpoint import FOLDER
 from priorsolve.recipe import yamlfile
 from priorsolve.recipe.blame import Misplaced, blamed, misplaced
 from priorsolve.recipe.components import RecipeError, arguments, check
-from priorsolve.recipe.contents import content, files_in, fingerprint_of, with_content
+from priorsolve.recipe.contents import content, files_in, fingerprint_of, with_files
 from priorsolve.recipe.elsewhere import Elsewhere, overridden
 from priorsolve.recipe.framings import Framings, Plain
 from priorsolve.recipe.overrides import KIND_OF, absolute, anchored
@@ -169,8 +169,8 @@ class Recipe(BaseModel):
         parts = self.model_dump(include={"operator", "noise", "solver", "seed"}) | self.output.model_dump(include={"format", "consistency"})
         for key in OPERATORS:
             if specs := getattr(self, key):
-                parts[key] = with_content([rendered(spec, stem, seed) for spec in specs])
-        parts["solver"] = with_content(self.solver)
+                parts[key] = with_files([rendered(spec, stem, seed) for spec in specs], content)
+        parts["solver"] = with_files(self.solver, content)
         if self.samples != 1:
             parts["samples"] = self.samples
         for name in ("album", "damping", "limit", "mean", "own_detail"):
@@ -206,23 +206,21 @@ class Recipe(BaseModel):
     def _refuse_senseless(self) -> None:
         """Raise Misplaced for what no component is to blame for: empty lists, a mean that there is not, metrics that are unknown."""
         if not self.operator:
-            empty = "operator: the list is empty; `operator: identity` is for pictures that only noise has harmed"
-            raise Misplaced(RecipeError(empty), ("operator",))
+            raise Misplaced("operator: the list is empty; `operator: identity` is for pictures that only noise has harmed", ("operator",))
         if not self.solver:
-            raise Misplaced(RecipeError("solver: the list is empty; name at least one, such as `latent: {steps: 300}`"), ("solver",))
+            raise Misplaced("solver: the list is empty; name at least one, such as `latent: {steps: 300}`", ("solver",))
         if "samples" in self.output.mean and self.samples == 1:
             alone = f"output.mean: samples is {self.samples}, which has no mean; set samples to 4 or so, or leave mean out"
-            raise Misplaced(RecipeError(alone), ("output", "mean"))
+            raise Misplaced(alone, ("output", "mean"))
         if (detail := self.output.own_detail) and "mirror" not in self.output.mean:
             own = f"output.own_detail: {detail:g} is for the mean with a mirror image; set output.mean to mirror, or leave it out"
-            raise Misplaced(RecipeError(own), ("output", "own_detail"))
+            raise Misplaced(own, ("output", "own_detail"))
         if "mirror" in self.output.mean and any("layerwise" in spec for spec in self.solver):
             seen = "output.mean: layerwise sees the photo as it is and not in a mirror; leave mirror out, or use the solver latent"
-            raise Misplaced(RecipeError(seen), ("output", "mean"))
+            raise Misplaced(seen, ("output", "mean"))
         for index, metric in enumerate(self.metrics):
             if metric not in METRICS:
-                unknown = f"metrics: no metric is called {metric!r}; {did_you_mean(metric, METRICS)}"
-                raise Misplaced(RecipeError(unknown), ("metrics", index))
+                raise Misplaced(f"metrics: no metric is called {metric!r}; {did_you_mean(metric, METRICS)}", ("metrics", index))
 
 
 def _checked_component(key: str, index: int, spec: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -232,13 +230,13 @@ def _checked_component(key: str, index: int, spec: dict[str, dict[str, Any]]) ->
     for argument, value in given.items() if key in OPERATORS else ():
         if unknown := unknown_template(value):
             told = f"{where}.{name}.{argument}: nothing stands for '{unknown}'; {STEM}"
-            raise Misplaced(RecipeError(told), (key, index, name, argument))
+            raise Misplaced(told, (key, index, name, argument))
     varying = key in OPERATORS and is_per_photo(spec)
     try:
         complete = check(KIND_OF[key], name, rendered(spec, "stem", 0)[name] if varying else given, where)
     except RecipeError as error:
         deeper = str(error).removeprefix(f"{where}.{name}.").split(":")[0].split("[")[0]
-        raise Misplaced(error, (key, index, name, *([deeper] if deeper in given else []))) from None
+        raise Misplaced(str(error), (key, index, name, *([deeper] if deeper in given else []))) from None
     return {name: {**complete, **{k: v for k, v in given.items() if varying and is_template(v)}}}
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from priorsolve.photos.names import Photo, find_photos
+from priorsolve.recipe.contents import files_in
 from priorsolve.recipe.recipe import OPERATORS, Recipe
 from priorsolve.recipe.templates import stem
 from priorsolve.run.earlier import PREVIEWS, without_earlier
@@ -56,7 +57,7 @@ def take_in(inputs: Sequence[Path], results: Iterable[Path], recipes: Sequence[R
     given = without_results(every, inputs, results)
     found = without_earlier(given, inputs)
     written, earlier = len(every) - len(given), len(given) - len(found)
-    files = {file for recipe in recipes for key in OPERATORS for spec in getattr(recipe, key) for file in _files(spec)}
+    files = {file for recipe in recipes for key in OPERATORS for file in files_in(getattr(recipe, key)) if file}
     if not files:
         return Intake(found, 0, earlier, written)
     real = functools.cache(os.path.realpath)
@@ -77,10 +78,6 @@ def _of_one_stem(photos: Iterable[Photo]) -> tuple[tuple[str, ...], ...]:
     for photo in photos:
         names[stem(photo.name)].append(photo.name)
     return tuple(tuple(each) for each in names.values() if len(each) > 1)
-
-
-def _files(spec: Mapping[str, Mapping[str, object]]) -> list[str]:
-    return [str(given["file"]) for given in spec.values() if given.get("file")]
 
 
 def _masks(file: str, places: Mapping[str, Photo], asked: set[str]) -> set[str]:
