@@ -6,7 +6,7 @@ import copy
 import math
 import pickle
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy
@@ -87,6 +87,25 @@ def test_a_block_may_be_a_number_of_numpys() -> None:
 def test_switches_are_switches_and_numbers_finite(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Latent(linear(), **wrong)
+
+
+def test_a_setting_that_is_no_choice_is_told() -> None:
+    for solver, wrong, message in (
+        (Latent, {"decay": "fast"}, "^decay is 'fast'; it must be one of cosine, linear, cycle, none$"),
+        (Latent, {"keep": None}, "^keep is None; it must be one of best, last$"),
+        (Tuned, {"optimiser": []}, r"^optimiser is \[\]; it must be one of adam, sgd, momentum, rmsprop$"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            solver(linear(), **wrong)
+
+
+def test_an_annotation_that_is_not_there_is_told() -> None:
+    @dataclass(frozen=True)
+    class Own(Latent):
+        curve: OnlyTyped = 1  # type: ignore[name-defined] # noqa: F821
+
+    with pytest.raises(ValueError, match=r"^Own: name 'OnlyTyped' is not defined, and settings are checked .* outside `if TYPE_CHECKING`$"):
+        Own(linear())
 
 
 def test_switches_may_be_numpys() -> None:

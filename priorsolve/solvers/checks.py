@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import fields, replace
 from operator import index
-from typing import Any, TypeAlias, get_args
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 import torch
 from torch import Tensor, nn
 
-from priorsolve.losses.base import must_compare
+from priorsolve.losses.base import Loss, must_compare
 from priorsolve.priors.base import Prior
 from priorsolve.priors.layers import mixes
 from priorsolve.showing import is_whole, must_be_number, must_be_switch, shown
@@ -34,22 +35,33 @@ def settle_mappings(solver: Any) -> None:
 
 
 def must_be_as_annotated(solver: Any) -> None:
-    """Raises ValueError where a field of a solver is not what its annotation says: its prior, losses and numbers, whichever it has."""
+    """Raises ValueError where a field of a solver is not what its annotation says: a prior, a loss, a number, a switch or a choice."""
+    try:
+        hints = get_type_hints(type(solver))
+    except NameError as error:
+        raise ValueError(
+            f"{type(solver).__name__}: {error}, and settings are checked by their annotations; import it outside `if TYPE_CHECKING`"
+        ) from None
     for field in fields(solver):
-        value, kinds = getattr(solver, field.name), _kinds(field.type)
-        if value is None and "None" in kinds:
+        value, hint = getattr(solver, field.name), hints[field.name]
+        kinds = {*get_args(hint)} if get_origin(hint) in (Union, UnionType) else {hint}
+        if value is None and NoneType in kinds:
             continue
-        if "Prior" in kinds:
+        kinds -= {NoneType}
+        only = next(iter(kinds)) if len(kinds) == 1 else None
+        if Prior in kinds:
             must_be_prior(value, field.name)
             must_be_searchable(value)
-        if "Loss" in kinds:
+        if Loss in kinds:
             must_compare(value, field.name)
-        if "float" in kinds:
+        if float in kinds:
             must_be_number(value, field.name)
-        if kinds[0] == "int" and not is_whole(value):
+        if only is int and not is_whole(value):
             raise ValueError(f"{field.name} is {shown(value)}; it must be a whole number")
-        if kinds[0] == "bool":
+        if only is bool:
             must_be_switch(value, field.name)
+        if get_origin(only) is Literal and value not in get_args(only):
+            raise ValueError(f"{field.name} is {value!r}; it must be one of {', '.join(map(str, get_args(only)))}")
 
 
 def must_be_prior(value: Any, name: str) -> None:
@@ -156,11 +168,6 @@ def checked_start(start: Any, count: int, like: Tensor) -> Solution:
     return replace(start, codes={name: code.to(like) for name, code in start.codes.items()})
 
 
-def _kinds(annotation: Any) -> list[str]:
-    """The parts of a field's annotation, which is text under `from __future__ import annotations`."""
-    return (annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))).split(" | ")
-
-
 def must_be_at_least(solver: object, **least: float) -> None:
     """Raises ValueError where an attribute is below its least value, or not a number."""
     for name, low in least.items():
@@ -193,13 +200,6 @@ def must_be_decay_rate(solver: object, name: str) -> None:
     """Raises ValueError where an attribute is not at least 0 and below 1."""
     if not 0 <= getattr(solver, name) < 1:
         raise ValueError(f"{name} is {getattr(solver, name)}; it must be at least 0 and below 1")
-
-
-def must_be_one_of(solver: object, **choices: Any) -> None:
-    """Raises ValueError where an attribute is none of its Literal's values."""
-    for name, literal in choices.items():
-        if getattr(solver, name) not in get_args(literal):
-            raise ValueError(f"{name} is {getattr(solver, name)!r}; it must be one of {', '.join(get_args(literal))}")
 
 
 def must_be_space(prior: Any, space: str) -> None:

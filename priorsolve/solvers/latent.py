@@ -20,7 +20,6 @@ from priorsolve.solvers.checks import (
     must_be_at_least,
     must_be_class,
     must_be_decay_rate,
-    must_be_one_of,
     must_be_positive,
     must_be_shares,
     must_be_space,
@@ -121,7 +120,6 @@ class Latent(CodeSolver):
             must_be_space(self.prior, self.space)
         must_be_at_least(self, steps=0, restarts=1, candidates=1, bank=2, lr=0, jitter=0, in_domain=0, total_variation=0)
         must_be_positive(self, "clip", "noise", "plateau")
-        must_be_one_of(self, keep=Keep, decay=Decay, unit=Unit, begin_at=Begin, optimiser=OptimiserName)
         must_be_shares(self, "warmup", "decay_share")
         must_be_decay_rate(self, "beta1")
         if self.begin_at in _LEARNT and self.code_space == "noise":

@@ -15,7 +15,7 @@ from priorsolve.penalties import geocross
 from priorsolve.priors.base import Prior
 from priorsolve.priors.kept import spread_of
 from priorsolve.solvers.base import Keep, Solver
-from priorsolve.solvers.checks import Block, features_at, must_be_at_least, must_be_one_of, must_be_positive, must_be_shares
+from priorsolve.solvers.checks import Block, features_at, must_be_at_least, must_be_positive, must_be_shares
 from priorsolve.solvers.drawing import carried, joined_maps, must_lead_to_wplus, needs_style, picture, repeated, split_maps, style_of
 from priorsolve.solvers.latent import Unit
 from priorsolve.solvers.optimisers import Optimiser, OptimiserName, make_optimiser
@@ -95,7 +95,6 @@ class Layered(Solver):
         must_be_at_least(self, steps=0, lr=0, style_lr=0, geocross=0, total_variation=0, moving_maps=0)
         must_be_positive(self, "radius", "noise", "plateau")
         must_be_shares(self, "warmup", "decay_share")
-        must_be_one_of(self, keep=Keep, decay=Decay, optimiser=OptimiserName, unit=Unit)
         features_at(self.prior, self.block)
         if self.geocross and not needs_style(self.prior):
             raise ValueError(f"geocross compares layers' styles, and {self.prior} has none; leave it out")

@@ -20,7 +20,6 @@ from priorsolve.solvers.checks import (
     checked_seeds,
     must_be_as_annotated,
     must_be_callback,
-    must_be_one_of,
     must_be_positive,
     must_be_searchable,
     unwrapped,
@@ -67,7 +66,6 @@ class Layerwise:
 
     def __post_init__(self) -> None:
         must_be_as_annotated(self)
-        must_be_one_of(self, norm=Norm)
         must_be_positive(self, "noise", "largest")
         facts = [
             (layer, f"layerwise: block {layer.block} of {self.prior} makes {layer.outputs} numbers of {layer.inputs}")

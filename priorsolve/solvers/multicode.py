@@ -13,7 +13,7 @@ from priorsolve.penalties import Penalty, check_penalties, weighted
 from priorsolve.priors.base import Noise, Prior
 from priorsolve.priors.kept import run_form, spread_of
 from priorsolve.solvers.base import CodeSolver, Keep
-from priorsolve.solvers.checks import Block, features_at, must_be_at_least, must_be_one_of, must_be_positive, must_be_shares, must_be_space
+from priorsolve.solvers.checks import Block, features_at, must_be_at_least, must_be_positive, must_be_shares, must_be_space
 from priorsolve.solvers.drawing import carried, maps_of, must_be_without_features, needs_style, picture
 from priorsolve.solvers.mixing import mixed
 from priorsolve.solvers.optimisers import Optimiser, OptimiserName, make_optimiser
@@ -95,7 +95,6 @@ class Multicode(CodeSolver):
             raise ValueError("lr and mix_lr are both 0, so nothing would move; raise one of them")
         must_be_positive(self, "noise", "plateau")
         must_be_shares(self, "warmup")
-        must_be_one_of(self, keep=Keep, decay=Decay, optimiser=OptimiserName)
         must_be_space(self.prior, self.code_space)
         self._check_block()
         if not self._mixes(self.code_space):

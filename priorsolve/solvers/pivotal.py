@@ -15,7 +15,7 @@ from priorsolve.losses.base import one_each
 from priorsolve.penalties import weighted
 from priorsolve.priors.base import Prior
 from priorsolve.solvers.base import Keep, Solver
-from priorsolve.solvers.checks import must_be_at_least, must_be_decay_rate, must_be_one_of, must_be_positive
+from priorsolve.solvers.checks import must_be_at_least, must_be_decay_rate, must_be_positive
 from priorsolve.solvers.drawing import style_of
 from priorsolve.solvers.instance import instance_normed, twin
 from priorsolve.solvers.optimisers import Optimiser
@@ -80,7 +80,6 @@ class Pivotal(Solver):
         must_be_at_least(self, steps=0, locality=0, total_variation=0)
         must_be_positive(self, "lr", "stop_at", "distance", "noise", "plateau")
         must_be_decay_rate(self, "beta1")
-        must_be_one_of(self, keep=Keep)
 
     @property
     def schedule(self) -> Schedule:

@@ -15,7 +15,7 @@ from priorsolve.penalties import noise_autocorrelation
 from priorsolve.priors.base import Prior
 from priorsolve.priors.kept import spread_of
 from priorsolve.solvers.base import Keep, Solver
-from priorsolve.solvers.checks import must_be_at_least, must_be_one_of, must_be_shares, must_be_space
+from priorsolve.solvers.checks import must_be_at_least, must_be_shares, must_be_space
 from priorsolve.solvers.drawing import carried, must_be_without_features, picture, repeated
 from priorsolve.solvers.schedule import Schedule
 from priorsolve.solvers.solution import Solution
@@ -63,7 +63,6 @@ class Projector(Solver):
     def __post_init__(self) -> None:
         super().__post_init__()
         must_be_at_least(self, steps=0, lr=0, jitter=0, whiteness=0)
-        must_be_one_of(self, keep=Keep)
         must_be_shares(self, "warmup", "decay_share")
         must_be_space(self.prior, self.space)
         if self.space not in _STYLES:

@@ -12,7 +12,7 @@ from priorsolve.losses import Loss, l2
 from priorsolve.penalties import geocross
 from priorsolve.priors.base import Prior
 from priorsolve.solvers.base import Keep, Solver
-from priorsolve.solvers.checks import must_be_at_least, must_be_one_of, must_be_positive, must_be_shares
+from priorsolve.solvers.checks import must_be_at_least, must_be_positive, must_be_shares
 from priorsolve.solvers.drawing import carried, joined_maps, must_be_without_features, must_lead_to_wplus, picture, split_maps
 from priorsolve.solvers.proxy import Proxy
 from priorsolve.solvers.schedule import Decay, Schedule
@@ -71,7 +71,6 @@ class Pulse(Solver):
         must_be_at_least(self, steps=0, lr=0, geocross=0, moving_maps=0)
         must_be_positive(self, "noise")
         must_be_shares(self, "warmup", "decay_share")
-        must_be_one_of(self, keep=Keep, decay=Decay, cross_on=Crossed)
         if "w+" not in self.prior.spaces:
             raise ValueError(f"{self.prior}: has no styles w+, only {', '.join(self.prior.spaces)}; use latent with sphere: true")
 

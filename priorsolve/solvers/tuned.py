@@ -18,7 +18,6 @@ from priorsolve.solvers.checks import (
     must_be_at_least,
     must_be_class,
     must_be_decay_rate,
-    must_be_one_of,
     must_be_positive,
     must_be_shares,
     must_be_space,
@@ -124,7 +123,6 @@ class Tuned(CodeSolver):
             must_be_space(self.prior, self.space)
         must_be_at_least(self, steps=0, restarts=1, candidates=1, weights_lr=0, lr=0, block_ratio=0, nll=0, total_variation=0)
         must_be_positive(self, "noise", "plateau", "stop_at", "sample_std")
-        must_be_one_of(self, keep=Keep, decay=Decay, optimiser=Mover)
         must_be_shares(self, "warmup", "decay_share")
         must_be_decay_rate(self, "beta1")
         must_be_class(self.prior, self.code_space, self.label)
