@@ -44,7 +44,7 @@ def together(instead_of: Path | None = None) -> Iterator[Write]:
         # A short name of its own: a photo's name may already be as long as the file system allows.
         temporary = path.parent / f".{uuid.uuid4().hex[:16]}{TEMPORARY}"
         hidden.append((temporary, path))
-        with _meant_for(path):
+        with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             with temporary.open("xb") as file:
                 file.write(data)
@@ -54,10 +54,10 @@ def together(instead_of: Path | None = None) -> Iterator[Write]:
     try:
         yield write
         if instead_of is not None:
-            with _meant_for(instead_of):
+            with writing(instead_of):
                 instead_of.unlink(missing_ok=True)
         for temporary, path in hidden:
-            with _meant_for(path):
+            with writing(path):
                 temporary.replace(path)
     except BaseException:
         for temporary, _ in hidden:
@@ -67,7 +67,8 @@ def together(instead_of: Path | None = None) -> Iterator[Write]:
 
 
 @contextlib.contextmanager
-def _meant_for(path: Path) -> Iterator[None]:
+def writing(path: Path) -> Iterator[None]:
+    """An OSError within it is a WriteError that names `path`."""
     try:
         yield
     except OSError as error:
@@ -80,6 +81,12 @@ def sha256_of(file: BinaryIO) -> str:
     while piece := file.read(1 << 20):
         digest.update(piece)
     return digest.hexdigest()
+
+
+def digest_of(path: Path) -> str:
+    """The SHA-256 of what the file holds, as 64 hex digits."""
+    with path.open("rb") as file:
+        return sha256_of(file)
 
 
 def is_leftover(name: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from priorsolve.files import sha256_of
+from priorsolve.files import digest_of
 from priorsolve.operators.base import Operator
 from priorsolve.operators.laws import TOLERANCE, laws
 from priorsolve.priors import ZOO, Prior, cached_path, fetch, load_prior
@@ -73,8 +73,7 @@ def check_prior(path: Path) -> tuple[dict[str, Any], bool]:
     prior, layout = load_file(path)
     facts, finite = _facts(prior, layout)
     for key, part in {f"sha256 of {name}": path / name for name in FOLDER}.items() if path.is_dir() else [("sha256", path)]:
-        with part.open("rb") as file:
-            facts[key] = sha256_of(file)
+        facts[key] = digest_of(part)
     return facts, finite
 
 

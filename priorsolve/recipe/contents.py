@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from priorsolve.files import sha256_of
+from priorsolve.files import digest_of
 from priorsolve.priors.checkpoint import FOLDER
 
 
@@ -63,5 +63,4 @@ def _digest_now(path: Path) -> str:
 @lru_cache(maxsize=64)
 def _digest(path: Path, size: int, changed: int) -> str:
     """Of the file as it was then: a checkpoint is not read again for every photo."""
-    with path.open("rb") as stream:
-        return sha256_of(stream)
+    return digest_of(path)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
-from priorsolve.files import is_temporary, write_atomically
+from priorsolve.files import write_atomically
 from priorsolve.report.pages import page
 from priorsolve.report.pictures import shown
 from priorsolve.report.table import results
 from priorsolve.report.words import value
-from priorsolve.run.records import Record, read_records
+from priorsolve.run.records import Record, read_records, record_files
 from priorsolve.run.sheet import Row, is_sheet, write_sheet
 from priorsolve.showing import checked_path
 
@@ -46,7 +46,7 @@ def outdated(out: Path) -> bool:
     """Whether `out` holds a record that its `report.html` does not know yet."""
     page = out / "report.html"
     written = page.stat().st_mtime_ns if page.is_file() else -1
-    return any(path.stat().st_mtime_ns > written for path in (out / "records").rglob("*.json") if not is_temporary(path.name))
+    return any(path.stat().st_mtime_ns > written for path in record_files(out))
 
 
 def _row(out: Path, record: Record) -> Row:

@@ -13,7 +13,7 @@ import torch
 from kornia.color import lab_to_rgb, rgb_to_lab
 from torch import Tensor
 
-from priorsolve.files import write_atomically
+from priorsolve.files import digest_of, write_atomically
 from priorsolve.operators.gray import Gray
 from priorsolve.photos.images import read_photo, read_transparent, write_tagged
 from priorsolve.photos.metadata import read_tags
@@ -68,7 +68,7 @@ def share_colours(out: Path, grey: Gray, recipe: str) -> int:
     if album is None and brought:
         album = albums[recipe] = Chroma(*(statistics.median(getattr(chroma, key) for chroma in brought) for key in ("a", "b", "spread")))
 
-    shared |= {name: _digest(new[name]) for name, chroma in found.items() if chroma is None}  # the grey ones stay as they are
+    shared |= {name: digest_of(new[name]) for name, chroma in found.items() if chroma is None}  # the grey ones stay as they are
 
     def journalled(path: Path, data: bytes) -> None:
         """Word of the picture goes before it: one that is there and not told of would be brought a second time."""
@@ -103,7 +103,7 @@ def unshared(out: Path, recipe: str) -> list[str]:
     _, shared = _read(out, recipe)
     done = (record for record in read_records(out) if record.status == "done" and (record.recipe or record.fingerprint) == recipe)
     pictures = (record.image for record in done if record.image is not None and (out / record.image).is_file())
-    return [name for name in pictures if shared.get(name) != _digest(out / name)]
+    return [name for name in pictures if shared.get(name) != digest_of(out / name)]
 
 
 def _read(out: Path, recipe: str) -> tuple[dict[str, Chroma], dict[str, str]]:
@@ -124,10 +124,6 @@ def _read(out: Path, recipe: str) -> tuple[dict[str, Chroma], dict[str, str]]:
 def _write(out: Path, albums: Mapping[str, Chroma], shared: Mapping[str, str]) -> None:
     told = {"chroma": {name: asdict(chroma) for name, chroma in albums.items()}, "images": shared}
     write_atomically(out / FILE, json.dumps(told, indent=1).encode())
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def chroma_of(image: Tensor) -> Chroma | None:

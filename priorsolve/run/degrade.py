@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from priorsolve.files import write_atomically
+from priorsolve.files import digest_of, write_atomically
 from priorsolve.operators.noise import Noise
 from priorsolve.photos.identity import identify
 from priorsolve.photos.images import measurement_suffix, write_measurement
@@ -130,5 +130,4 @@ class _Maker:
 
 def _own(out: Path, path: Path) -> tuple[str, str]:
     """The file as the index has it."""
-    digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
-    return path.relative_to(out).as_posix(), digest
+    return path.relative_to(out).as_posix(), digest_of(path) if path.is_file() else ""

@@ -10,9 +10,7 @@ from pathlib import Path
 
 from priorsolve.files import write_atomically
 from priorsolve.photos.names import Photo
-from priorsolve.run.outfolder import FOLDERS
-from priorsolve.run.plan import read_plans
-from priorsolve.run.records import has_records
+from priorsolve.run.outfolder import FOLDERS, is_run
 
 PREVIEWS = "previews"
 """The folder beside masks in which `priorsolve masks` shows them."""
@@ -72,7 +70,7 @@ class _Seen:
     def runs_asked_for(self) -> list[str]:
         """Those folders asked for that are a run's output."""
         folders = [Path(each) for each in sorted(self.asked) if os.path.isdir(each)]  # noqa: PTH112 (quick: there may be many files)
-        return [str(folder) for folder in folders if read_plans(folder) or has_records(folder)]
+        return [str(folder) for folder in folders if is_run(folder)]
 
     def below(self, run: str, folder: str, name: str) -> str:
         """The file's path below the folder of the run; empty where it lies elsewhere."""
@@ -97,10 +95,7 @@ class _Seen:
 
     @functools.cached_property
     def _is_run(self) -> functools._lru_cache_wrapper[bool]:
-        def is_run(folder: str) -> bool:
-            return folder not in self.asked and bool(read_plans(Path(folder)) or has_records(Path(folder)))
-
-        return functools.cache(is_run)
+        return functools.cache(lambda folder: folder not in self.asked and is_run(Path(folder)))
 
     @functools.cached_property
     def _has_mark(self) -> functools._lru_cache_wrapper[bool]:

@@ -8,19 +8,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from priorsolve.files import WriteError
+from priorsolve.files import writing
 
 
 def add_line(path: Path, told: Mapping[str, Any]) -> None:
     """Add a line of JSON that is on the disk afterwards. Raises WriteError."""
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab") as file:
             file.write(b"\n" + json.dumps(told).encode())  # on a line of its own, whatever the last one came to
             file.flush()
             os.fsync(file.fileno())
-    except OSError as error:
-        raise WriteError(error.errno, error.strerror, str(path)) from error
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:

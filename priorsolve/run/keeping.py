@@ -12,7 +12,7 @@ from statistics import mean
 
 import torch
 
-from priorsolve.files import Write, WriteError, together
+from priorsolve.files import Write, together, writing
 from priorsolve.metrics import METRICS
 from priorsolve.operators.gray import Gray
 from priorsolve.photos.identity import Identity
@@ -143,10 +143,8 @@ class Keeper:
         for place in filter(is_result, places):
             others = (read_record(record_path(self.out, name)) for name in photos_of(place) - {photo.name})
             if (self.out / place).is_file() and not any(place in _named(record) for record in others):
-                try:
+                with writing(self.out / place):
                     (self.out / place).unlink(missing_ok=True)
-                except OSError as error:
-                    raise WriteError(error.errno, error.strerror, error.filename) from error
 
     def _has_made(self, photo: Photo, file: Identity | None) -> bool:
         """Whether this recipe's result of this file is there. What cannot be read, be it a mask or the photo, is taken to be unchanged."""

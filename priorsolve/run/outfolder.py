@@ -89,10 +89,15 @@ def refuse_unwritable(out: Path, error: Exception) -> None:
         raise unwritable(out, error.strerror) from error
 
 
+def is_run(folder: Path) -> bool:
+    """Whether it is a run's output folder."""
+    return bool(read_plans(folder)) or has_records(folder)
+
+
 def refuse_mingling(out: Path) -> None:
     """Raise ValueError when no run was in the folder before and somebody's own files lie in one where a run writes pictures: they would be
     taken for results."""
-    if read_plans(out) or has_records(out):
+    if is_run(out):
         return
     for folder in FOLDERS:
         for place, _, names in os.walk(out / folder):
@@ -108,7 +113,7 @@ def refuse_foreign(out: Path, targets: Iterable[str], recipe: str) -> None:
         targets: the files to be written, by their paths below `out`.
         recipe: the text of the run's `recipe.yaml`; one that says the same is no loss.
     """
-    if read_plans(out) or has_records(out):
+    if is_run(out):
         return
     own = out / "recipe.yaml"
     other = own.is_file() and own.read_bytes() != recipe.encode()

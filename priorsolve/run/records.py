@@ -98,14 +98,19 @@ def read_record(path: Path) -> Record | None:
 def read_records(out: Path) -> Iterator[Record]:
     """All readable records of an output folder, sorted by the photo's name; none when there is no such folder."""
     folder = out / "records"
-    for path in sorted(folder.rglob("*.json"), key=lambda path: path.relative_to(folder).as_posix()):
-        if not is_temporary(path.name) and (record := read_record(path)) is not None:
+    for path in sorted(record_files(out), key=lambda path: path.relative_to(folder).as_posix()):
+        if (record := read_record(path)) is not None:
             yield record
+
+
+def record_files(out: Path) -> Iterator[Path]:
+    """All that is called as a record of an output folder is, in no order."""
+    return (path for path in (out / "records").rglob("*.json") if not is_temporary(path.name))
 
 
 def has_records(out: Path) -> bool:
     """Whether the folder holds a readable record."""
-    return any(read_record(path) is not None for path in (out / "records").rglob("*.json"))
+    return any(read_record(path) is not None for path in record_files(out))
 
 
 def pending(
