@@ -211,6 +211,8 @@ def test_refusals_name_the_way_out() -> None:
         ({"blocks.0.0.conv1.weight": torch.zeros(8, 8, 3, 3)}, r"blocks\.0\.0\.conv1\.weight has spectral norm 0"),
         ({"linear.weight": torch.ones(130, 3), "linear.u0": torch.ones(1, 130)}, r"linear\.weight makes 130 numbers"),
         ({"blocks.0.1.theta.u1": torch.ones(1)}, r"blocks\.0\.1\.theta\.u1 has no place"),
+        ({"blocks.0.1.phi.weight": torch.ones(2, 8, 1, 1)}, r"phi\.weight has shape \(2, 8, 1, 1\), expected \(1, 8, 1, 1\)"),
+        ({"linear.bias": torch.full((128,), torch.nan), "linear.u0": torch.full((1, 128), torch.inf)}, "in linear.bias, linear.u0;"),
         ({"blocks.9.0.conv1.weight": torch.ones(1)}, r"blocks\.2\.0\.conv1\.weight is missing"),
     ],
 )

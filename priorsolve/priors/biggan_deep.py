@@ -232,13 +232,10 @@ class _Told(nn.Module):
 
 
 def _attention(tensors: Tensors, name: str, channels: int) -> nn.Module:
-    theta, phi, g = (
-        torch_convolution(tensors, f"{name}.snconv1x1_{part}", (None, channels, 1, 1), bias=False) for part in ("theta", "phi", "g")
-    )
+    theta = torch_convolution(tensors, f"{name}.snconv1x1_theta", (None, channels, 1, 1), bias=False)
+    phi = torch_convolution(tensors, f"{name}.snconv1x1_phi", (theta.out_channels, channels, 1, 1), bias=False)
+    g = torch_convolution(tensors, f"{name}.snconv1x1_g", (None, channels, 1, 1), bias=False)
     o = torch_convolution(tensors, f"{name}.snconv1x1_o_conv", (channels, g.out_channels, 1, 1), bias=False)
-    if theta.weight.shape != phi.weight.shape:
-        shapes = f"{tuple(theta.weight.shape)} and {tuple(phi.weight.shape)}"
-        raise CheckpointError(f"{name}: theta and phi have shapes {shapes}, which must agree")
     return _Told(Attention(theta, phi, g, o, tensors.take(f"{name}.gamma", (1,))))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from priorsolve.priors.errors import CheckpointError
+from priorsolve.showing import is_number
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def _growing(config: Mapping[str, Any], blocks: int) -> list[bool]:
 
 def _number(config: Mapping[str, Any], name: str, default: float) -> float:
     value = config.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1:
+    if not is_number(value) or not 0 < value < 1:
         raise CheckpointError(f"config: {name} is {value!r}, expected a number between 0 and 1")
     return float(value)
 

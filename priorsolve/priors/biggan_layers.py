@@ -91,13 +91,10 @@ class Attention(nn.Module):
 
 def brock_attention(tensors: Tensors, name: str, channels: int) -> Attention:
     """The attention layer `name` of ajbrock's files."""
-    theta, phi, g = (brock_convolution(tensors, f"{name}.{part}", (None, channels, 1, 1), bias=False) for part in ("theta", "phi", "g"))
+    theta = brock_convolution(tensors, f"{name}.theta", (None, channels, 1, 1), bias=False)
+    phi = brock_convolution(tensors, f"{name}.phi", (theta.out_channels, channels, 1, 1), bias=False)
+    g = brock_convolution(tensors, f"{name}.g", (None, channels, 1, 1), bias=False)
     o = brock_convolution(tensors, f"{name}.o", (channels, g.out_channels, 1, 1), bias=False)
-    if theta.weight.shape != phi.weight.shape:
-        raise CheckpointError(
-            f"{name}.theta.weight and {name}.phi.weight have shapes {tuple(theta.weight.shape)}, {tuple(phi.weight.shape)}; "
-            "these must agree"
-        )
     return Attention(theta, phi, g, o, tensors.take(f"{name}.gamma", ()))
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from priorsolve.priors.base import Noise, Prior
 from priorsolve.priors.chance import normal
+from priorsolve.priors.layers import linear
 from priorsolve.types import Codes, Images, Shape
 
 
@@ -35,9 +36,7 @@ class LinearPrior(Prior):
                 f"LinearPrior: weight {tuple(weight.shape)} and bias {tuple(bias.shape)} do not draw {image_shape}; "
                 f"expected ({n}, k) and ({n},)"
             )
-        layer = nn.Linear(weight.shape[1], n, device="meta")
-        layer.weight, layer.bias = nn.Parameter(weight.detach().clone()), nn.Parameter(bias.detach().clone())
-        self._layer = layer
+        self._layer = linear(weight.detach().clone(), bias.detach().clone())
         self._image_shape = tuple(image_shape)
         self.requires_grad_(False).eval()
 

@@ -56,8 +56,6 @@ class MappingNetwork(nn.Module):
         """Sizes come from the tensors `mapping.*` of `state`; raises CheckpointError where they make no network."""
         super().__init__()
         depth = sum(1 for key in state if key.startswith("mapping.fc") and key.endswith(".weight"))
-        if not depth:
-            raise CheckpointError("mapping.fc0.weight is missing; the network needs it, so save the whole state_dict again")
         width = shape_of(state, "mapping.fc0.weight", 2)[1]
         self.n_features, self.n_classes = 0, 0
         if "mapping.embed.weight" in state:

@@ -47,7 +47,7 @@ def plan_of(names: Sequence[str], settings: Mapping[str, Any]) -> tuple[Mapping[
             out_size=_whole(layer, "out_size"),
             up=_whole(layer, "up_factor"),
             down=_whole(layer, "down_factor"),
-            clamp=positive(layer, "conv_clamp", None),
+            clamp=positive(layer, "conv_clamp"),
         )
         for layer in layers
     ]
@@ -66,7 +66,7 @@ def plan_of(names: Sequence[str], settings: Mapping[str, Any]) -> tuple[Mapping[
                 f"{plan.name} goes from {plan.in_size} to {plan.out_size} pixels through {dense}, for pictures of {plans[-1].out_size}; "
                 "it is damaged or made to fill the memory"
             )
-    rate, bandwidth = positive(waves, "sampling_rate", None), positive(waves, "bandwidth", None)
+    rate, bandwidth = positive(waves, "sampling_rate"), positive(waves, "bandwidth")
     if rate is None or bandwidth is None or rate <= 2 * bandwidth:
         raise CheckpointError(f"has waves of bandwidth {bandwidth} at sampling rate {rate}; expected less than half of it")
     return {"size": size, "sampling_rate": rate, "bandwidth": bandwidth}, plans

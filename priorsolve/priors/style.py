@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from priorsolve.priors.labels import class_weights, with_class
 from priorsolve.priors.layout import fill
 from priorsolve.priors.mapping import MEAN, MappingNetwork
 from priorsolve.priors.styled import Styled
+from priorsolve.showing import is_number
 from priorsolve.types import Codes, Images, Shape
 
 _AVERAGED = 4096
@@ -41,11 +43,13 @@ class StylePrior(Styled):
     """
 
     mapping: MappingNetwork
+    settings: Mapping[str, Any]
+    """What the tensors do not tell, as `from_state` takes it."""
     noise_seed: int = 0
 
-    def __init__(self, mapping: MappingNetwork) -> None:
+    def __init__(self, mapping: MappingNetwork, settings: Mapping[str, Any]) -> None:
         super().__init__()
-        self.mapping = mapping
+        self.mapping, self.settings = mapping, dict(settings)
 
     @property
     @abstractmethod
@@ -61,11 +65,6 @@ class StylePrior(Styled):
     @abstractmethod
     def feature_shapes(self) -> Sequence[Shape]:
         """What enters block 2, 3, …"""
-
-    @property
-    @abstractmethod
-    def settings(self) -> Mapping[str, object]:
-        """What the tensors do not tell, as `from_state` takes it."""
 
     @abstractmethod
     def _styled(self, wplus: Tensor) -> list[Tensor]:
@@ -180,12 +179,12 @@ def _mean_style(mapping: MappingNetwork) -> Tensor:
     return (total / _AVERAGED).float()
 
 
-def positive(settings: Mapping[str, object], key: str, default: float | None) -> float | None:
+def positive(settings: Mapping[str, object], key: str) -> float | None:
     """The positive number that `settings` gives for `key`, or None. Raises CheckpointError for anything else."""
-    value = settings.get(key, default)
+    value = settings.get(key)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1e9:
+    if not is_number(value) or not 0 < value < 1e9:
         raise CheckpointError(f"has {key} = {told(value)}; expected a positive number, so use another snapshot")
     return value
 

@@ -45,12 +45,15 @@ class Styled(Prior):
         self._check(codes, space)
         if space == "noise" or space.startswith("features@"):
             raise ValueError(f"{self}: {space.split('@')[0]} carry no styles to go on with; give codes of z, w, w+ or s")
-        other = copy(self)
-        other._buffers = dict(self._buffers)
         if not space.startswith(("w", "s")):
             target = "w" if codes.ndim == 2 else "w+"
             codes, space = self.map(codes, source=space, target=target), target
-        other._later, other._later_space = codes if len(codes) else codes.new_zeros(1, *codes.shape[1:]), space  # of none, one for all
+        return self._with_later(codes if len(codes) else codes.new_zeros(1, *codes.shape[1:]), space)  # of none, one for all
+
+    def _with_later(self, later: Tensor, space: str) -> Self:
+        other = copy(self)
+        other._buffers = dict(self._buffers)
+        other._later, other._later_space = later, space
         return other
 
     @property
@@ -59,22 +62,21 @@ class Styled(Prior):
         return self.w_mean.device.type == "cpu"
 
     def _of_row(self, i: int, n: int) -> Self:
-        if self._later is None or len(self._later) == 1:
+        later = self._later_of(n)
+        if later is None or len(later) == 1:
             return self
-        if len(self._later) != n:
-            raise ValueError(f"{self}: {n} codes, but resumed from {len(self._later)}; give as many, or one for all")
-        other = copy(self)
-        other._buffers = dict(self._buffers)
-        other._later = self._later[i : i + 1].clone(memory_format=torch.contiguous_format)
-        return other
+        return self._with_later(later[i : i + 1].clone(memory_format=torch.contiguous_format), self._later_space)
 
     def _going_on(self, codes: Codes) -> tuple[Codes, str]:
         """What gives the blocks after features, or beside noise maps, their styles, and its space; 1 row or as many as `codes`."""
-        if self._later is None:
-            return self.w_mean[None], "w+"
-        if len(self._later) not in (1, len(codes)):
-            raise ValueError(f"{self}: {len(codes)} codes, but resumed from {len(self._later)}; give as many, or one for all")
-        return self._later, self._later_space
+        later = self._later_of(len(codes))
+        return (self.w_mean[None], "w+") if later is None else (later, self._later_space)
+
+    def _later_of(self, n: int) -> Tensor | None:
+        """The codes resumed from, if any: one for all or `n`."""
+        if self._later is not None and len(self._later) not in (1, n):
+            raise ValueError(f"{self}: {n} codes, but resumed from {len(self._later)}; give as many, or one for all")
+        return self._later
 
     def _check_truncated(self, source: str, target: str) -> None:
         untouched = target if target.startswith("z") else source if not source.startswith(("z", "w", "p_n")) else None

@@ -48,9 +48,8 @@ class StyleGAN2(StylePrior):
     _frozen: Frozen | None
 
     def __init__(self, mapping: MappingNetwork, blocks: Mapping[str, Block], settings: Mapping[str, object]) -> None:
-        super().__init__(mapping)
+        super().__init__(mapping, settings)
         self.synthesis = nn.ModuleDict(blocks)
-        self._settings = dict(settings)
         self._frozen = None
 
     @classmethod
@@ -71,7 +70,7 @@ class StyleGAN2(StylePrior):
         unused = _UNUSED.get(architecture) if isinstance(architecture, str) else None
         if unused is None:
             raise CheckpointError(f"has architecture {told(architecture)}; known are {', '.join(_UNUSED)}")
-        clamp, multiplier = positive(settings, "conv_clamp", None), positive(settings, "lr_multiplier", 0.01) or 0.01
+        clamp, multiplier = positive(settings, "conv_clamp"), positive(settings, "lr_multiplier") or 0.01
         state = {key: value for key, value in state.items() if not unused.fullmatch(key)}
         mapping = MappingNetwork(state, multiplier)
         blocks = {f"b{side}": Block(state, side, str(architecture), clamp, mapping.w_dim, last=side == sides[-1]) for side in sides}
@@ -88,10 +87,6 @@ class StyleGAN2(StylePrior):
     @property
     def blocks(self) -> Sequence[nn.Module]:
         return [self.mapping, *self._synthesis]
-
-    @property
-    def settings(self) -> Mapping[str, object]:
-        return self._settings
 
     @property
     def slots(self) -> int:
@@ -136,7 +131,7 @@ class StyleGAN2(StylePrior):
 
     @property
     def drawn_channels(self) -> int:
-        return self.image_shape[0] if self._settings["architecture"] == "skip" else 0
+        return self.image_shape[0] if self.settings["architecture"] == "skip" else 0
 
     def _styled(self, wplus: Tensor) -> list[Tensor]:
         if self._frozen is not None and wplus.ndim == 3:

@@ -31,10 +31,8 @@ class StyleGAN3(StylePrior):
     """
 
     def __init__(self, mapping: MappingNetwork, waves: Waves, layers: Mapping[str, Layer], settings: Mapping[str, object]) -> None:
-        super().__init__(mapping)
+        super().__init__(mapping, settings)
         self.synthesis = nn.ModuleDict({"input": waves, **layers})
-        self._settings = dict(settings)
-        self._scale = float(str(settings["output_scale"]))
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor], settings: Mapping[str, object] | None = None) -> StyleGAN3:
@@ -51,7 +49,7 @@ class StyleGAN3(StylePrior):
         settings = settings or {}
         names = names_of(list(state))
         waves_plan, plans = plan_of(names, settings)
-        multiplier, scale = positive(settings, "lr_multiplier", 0.01) or 0.01, positive(settings, "output_scale", 0.25) or 0.25
+        multiplier, scale = positive(settings, "lr_multiplier") or 0.01, positive(settings, "output_scale") or 0.25
         mapping = MappingNetwork(state, multiplier)
         size = int(waves_plan["size"])
         waves = Waves(state, size, waves_plan["sampling_rate"], waves_plan["bandwidth"], mapping.w_dim)
@@ -79,10 +77,6 @@ class StyleGAN3(StylePrior):
     @property
     def blocks(self) -> Sequence[nn.Module]:
         return [self.mapping, *self.synthesis.values()]
-
-    @property
-    def settings(self) -> Mapping[str, object]:
-        return self._settings
 
     @property
     def slots(self) -> int:
@@ -125,7 +119,7 @@ class StyleGAN3(StylePrior):
             x, start = self._waves(styles[0]), 2
         for layer, style in list(zip(self._layers, styles[1:], strict=True))[start - 2 : stop - 2]:
             x = layer(x, style)
-        return x * self._scale if stop == len(self.blocks) else x
+        return x * self.settings["output_scale"] if stop == len(self.blocks) else x
 
 
 _WRITTEN = {"up": "up_factor", "down": "down_factor", "clamp": "conv_clamp"}
