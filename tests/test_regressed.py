@@ -16,6 +16,7 @@ from priorsolve.operators.mask import Mask
 from priorsolve.operators.sensing import GaussianSensing
 from priorsolve.priors import Prior, bank
 from priorsolve.priors.base import Noise
+from priorsolve.priors.kept import made_of
 from priorsolve.solvers import Latent, Staged, regression
 from priorsolve.solvers.regression import SHRINKAGES, Ridge
 from priorsolve.types import Images, Measurements, Shape
@@ -149,7 +150,7 @@ def test_pictures_are_drawn_once_and_read_from_the_cache(own_cache: Path, monkey
     first = bank.bank_of(prior, 20)
     assert bank.bank_of(prior, 20) is first
     (file,) = (own_cache / "banks").iterdir()
-    monkeypatch.setattr(bank, "_drawn", {})
+    made_of(prior).clear()
     drawn: list[int] = []
     decode = type(prior)._decode
 
@@ -164,7 +165,7 @@ def test_pictures_are_drawn_once_and_read_from_the_cache(own_cache: Path, monkey
     assert torch.equal(again.pictures, first.pictures)
     assert torch.equal(again.codes, first.codes)
     file.write_bytes(b"damaged")
-    monkeypatch.setattr(bank, "_drawn", {})
+    made_of(prior).clear()
     assert torch.equal(bank.bank_of(prior, 20).pictures, first.pictures)
     assert file.stat().st_size > 20 * 3 * 8 * 8
     bank.bank_of(linear().float(), 20)

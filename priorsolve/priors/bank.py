@@ -7,7 +7,6 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
-from weakref import WeakKeyDictionary
 
 import torch
 from safetensors import SafetensorError
@@ -18,7 +17,7 @@ from torch.nn import functional as F
 from priorsolve.files import write_atomically
 from priorsolve.priors.base import Prior
 from priorsolve.priors.download import CacheError, cache_disk, cache_folder
-from priorsolve.priors.kept import State, run_form, state_of
+from priorsolve.priors.kept import made_of, run_form
 from priorsolve.types import Codes, Images, Progress, Shape
 
 SIDE = 64
@@ -28,7 +27,6 @@ _SEED = 20170703
 _CHUNK = 16
 _LIKE = 0.01
 """How far pictures drawn anew may be from those of a file, on average: more than bfloat16 rounds, less than another prior draws."""
-_drawn: WeakKeyDictionary[Prior, dict[int, tuple[State, Bank]]] = WeakKeyDictionary()
 
 
 @final
@@ -55,13 +53,14 @@ def bank_of(prior: Prior, count: int, on_progress: Progress | None = None) -> Ba
     A bank belongs to the weights, whatever file they came from. `on_progress` hears how many of all are drawn. Warns where the cache
     cannot be written: the next process draws anew.
     """
-    known, weights = _drawn.setdefault(prior, {}), state_of(prior)
-    if count not in known or known[count][0] != weights:
+    made = made_of(prior)
+    if (Bank, count) not in made:
         with torch.no_grad():
             codes = prior.sample(count, torch.Generator().manual_seed(_SEED))
             pictures = _stored(prior, codes, on_progress).to(codes.device)
-        known[count] = weights, Bank(codes, pictures, tuple(prior.image_shape))
-    return known[count][1]
+        made[Bank, count] = Bank(codes, pictures, tuple(prior.image_shape))
+    bank: Bank = made[Bank, count]
+    return bank
 
 
 def _stored(prior: Prior, codes: Codes, on_progress: Progress | None) -> Tensor:

@@ -25,7 +25,7 @@ NoiseMode = Literal["const", "none", "random"]
 Noise = NoiseMode | Tensor
 """Where a generator's noise comes from: its own maps, none, drawn ones, or the maps given, (B, noise_size) or (1, noise_size)."""
 
-FORMS, SPREADS = "_forms", "_spreads"
+MADE, SPREADS = "_made", "_spreads"
 """Attributes in which `priors/kept.py` keeps what it made of a prior."""
 _CHUNK = 8
 """Codes drawn at a time where only their spread is asked for: 64 codes' features may be gigabytes."""
@@ -114,7 +114,7 @@ class Prior(nn.Module, ABC):
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what is kept of this one: a copy may change, and whoever reads a file makes it again."""
-        return {name: value for name, value in vars(self).items() if name not in (FORMS, SPREADS)}
+        return {name: value for name, value in vars(self).items() if name not in (MADE, SPREADS)}
 
     @property
     def n_classes(self) -> int:

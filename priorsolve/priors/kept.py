@@ -1,4 +1,4 @@
-"""What solvers work out of a prior alone, kept for as long as that stays as it is: its folded forms, and how far its codes spread."""
+"""What is worked out of a prior alone, kept for as long as that stays as it is: its folded forms, pictures, how far its codes spread."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from weakref import ref
 import torch
 from torch import Tensor
 
-from priorsolve.priors.base import FORMS, SPREADS, Prior
+from priorsolve.priors.base import MADE, SPREADS, Prior
 
 State: TypeAlias = tuple[list[Any], list[Any]]
 
@@ -25,16 +25,22 @@ def run_form(prior: Prior, *, crowded: bool = False) -> Prior:
     """
     crowded = crowded and type(prior).crowded is not Prior.crowded
     with _lock:
-        state = state_of(prior)
-        known = vars(prior).get(FORMS)
-        if known is None or known[0] != state:
-            known = vars(prior)[FORMS] = state, {}  # what was made before is let go before more is made
-        forms: dict[bool, Prior] = known[1]
-        if crowded not in forms:
-            made = (prior.crowded() if crowded else prior.folded()).computing(prior.computes)  # which copies what is the prior itself
-            vars(made)[SPREADS] = {}
-            forms[crowded] = made
-        return forms[crowded]
+        made = made_of(prior)
+        if crowded not in made:
+            folded = prior.crowded() if crowded else prior.folded()
+            made[crowded] = folded.computing(prior.computes)  # which copies what is the prior itself
+            vars(made[crowded])[SPREADS] = {}
+        form: Prior = made[crowded]
+        return form
+
+
+def made_of(prior: Prior) -> dict[object, Any]:
+    """What is kept of the prior as it is: empty at first, and once that has changed."""
+    state = state_of(prior)
+    known: tuple[State, dict[object, Any]] | None = vars(prior).get(MADE)
+    if known is None or known[0] != state:
+        known = vars(prior)[MADE] = state, {}  # what was made before is let go before more is made
+    return known[1]
 
 
 def spread_of(prior: Prior, space: str) -> Tensor:
