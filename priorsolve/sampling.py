@@ -13,11 +13,11 @@ from priorsolve.operators.base import Operator, fewest
 from priorsolve.operators.noise import Noise, must_be_noise
 from priorsolve.showing import is_whole, shown
 from priorsolve.solvers import OnStep, Solution, Solves
-from priorsolve.solvers.averaged import with_images
 from priorsolve.solvers.checks import checked_seeds, must_be_callback, unwrapped
 from priorsolve.solvers.fit import solve_fitting
 from priorsolve.solvers.solution import shifted
-from priorsolve.types import HasA, Images, Measurements, PerImage
+from priorsolve.solvers.target import with_images
+from priorsolve.types import AnyOperator, Images, Measurements, PerImage
 
 _ROUNDING = 1e-4
 """Values that are no further apart are one value: what was put back is the same in all pictures but for rounding."""
@@ -102,7 +102,7 @@ def _as_drawn(solution: Solution, measured: Measurements) -> Images:
 def solve_several(
     solver: Solves,
     y: Measurements,
-    operator: HasA | Callable[[Images], Measurements],
+    operator: AnyOperator,
     k: int,
     *,
     noise: Noise | None = None,
@@ -169,7 +169,7 @@ def solve_several(
     return Several(answer, Samples(torch.stack(pictures, 1), around_first=not solver.samples), batch_size)
 
 
-def _measured(solver: Solves, y: Measurements, operator: HasA | Callable[[Images], Measurements]) -> Tensor:
+def _measured(solver: Solves, y: Measurements, operator: AnyOperator) -> Tensor:
     operator = unwrapped(operator)
     if not isinstance(operator, Operator):
         return torch.ones_like(y)

@@ -41,3 +41,7 @@ class HasA(Protocol):
     """What a solver asks of an operator: the noiseless, differentiable map. Every deepinv physics has it."""
 
     def A(self, x: Images) -> Measurements: ...
+
+
+AnyOperator: TypeAlias = HasA | Callable[[Images], Measurements]
+"""What a solver takes for an operator: any object with a noiseless `.A`, or a function of images."""

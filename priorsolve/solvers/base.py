@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal, Protocol, runtime_checkable
 
 import torch
@@ -30,7 +30,7 @@ from priorsolve.solvers.solution import OnStep, Solution, Step
 from priorsolve.solvers.stopping import Rules
 from priorsolve.solvers.target import Measured
 from priorsolve.solvers.task import Task
-from priorsolve.types import HasA, Images, Measurements, Progress
+from priorsolve.types import AnyOperator, Measurements, Progress
 
 Keep = Literal["best", "last"]
 
@@ -61,7 +61,7 @@ class Solves(Protocol):
     def __call__(
         self,
         y: Measurements,
-        operator: HasA | Callable[[Images], Measurements],
+        operator: AnyOperator,
         *,
         seeds: Sequence[int] | None = None,
         start: Solution | None = None,
@@ -166,7 +166,7 @@ class Solver(ABC):
     def __call__(
         self,
         y: Measurements,
-        operator: HasA | Callable[[Images], Measurements],
+        operator: AnyOperator,
         *,
         seeds: Sequence[int] | None = None,
         start: Solution | None = None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Sized
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import fields, replace
 from operator import index
 from types import NoneType, UnionType
@@ -17,7 +17,7 @@ from priorsolve.priors.layers import mixes
 from priorsolve.showing import is_whole, must_be_number, must_be_switch, shown
 from priorsolve.solvers.settled import Settled
 from priorsolve.solvers.solution import Solution
-from priorsolve.types import HasA, Images, Measurements
+from priorsolve.types import AnyOperator, HasA
 
 Block: TypeAlias = int | Mapping[str, int]
 """Which block features enter: its number, or `{side: 16}`, the last one that features of 16 × 16 enter, whatever its number."""
@@ -131,9 +131,9 @@ def must_be_operator(operator: Any) -> None:
             )
 
 
-def unwrapped(operator: HasA | Callable[[Images], Measurements]) -> HasA | Callable[[Images], Measurements]:
+def unwrapped(operator: AnyOperator) -> AnyOperator:
     """One of priorsolve's operators that comes as another library's, such as a physics of `to_physics`, as itself; others as they are."""
-    own: HasA | Callable[[Images], Measurements] = getattr(operator, "priorsolve_operator", operator)
+    own: AnyOperator = getattr(operator, "priorsolve_operator", operator)
     return own
 
 

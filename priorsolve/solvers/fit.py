@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 
@@ -11,7 +11,7 @@ from priorsolve.showing import is_whole, shown
 from priorsolve.solvers.base import OnStep, Solution, Solves
 from priorsolve.solvers.checks import checked_seeds, checked_start, must_be_measurements, unwrapped
 from priorsolve.solvers.solution import AXIS
-from priorsolve.types import HasA, Images, Measurements
+from priorsolve.types import AnyOperator, Measurements
 
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "_alloc_failed")
 """What torch's plain RuntimeErrors say in lower case when memory is short: CUDA and Metal, the CPU's allocator, cuBLAS and cuDNN."""
@@ -20,7 +20,7 @@ OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", 
 def solve_fitting(
     solver: Solves,
     y: Measurements,
-    operator: HasA | Callable[[Images], Measurements],
+    operator: AnyOperator,
     *,
     seeds: Sequence[int] | None = None,
     start: Solution | None = None,
@@ -85,7 +85,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 def _tried(
     solver: Solves,
     y: Measurements,
-    operator: HasA | Callable[[Images], Measurements],
+    operator: AnyOperator,
     seeds: Sequence[int] | None,
     start: Solution | None,
     on_step: OnStep | None,
@@ -100,7 +100,7 @@ def _tried(
     return None
 
 
-def _part(operator: HasA | Callable[[Images], Measurements], start: int, stop: int, count: int) -> HasA | Callable[[Images], Measurements]:
+def _part(operator: AnyOperator, start: int, stop: int, count: int) -> AnyOperator:
     """The operator for the images from `start` to `stop` of all `count`."""
     if stop - start == count:
         return operator

@@ -119,7 +119,7 @@ class Langevin(CodeSolver):
         )
         search.variables |= {_COUNT: measured.where.flatten(1).sum(1)}
         if self.steps:  # without any, no gradient is asked of the operator
-            everyone = measured.target(torch.arange(measured.count, device=codes.device), 1)
+            everyone = measured.whole()
             search.variables |= self._steps(lambda z: everyone.estimate(picture(prior, {space: z, **maps})) * everyone.where, codes)
         return search
 

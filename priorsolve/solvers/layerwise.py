@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -28,7 +28,7 @@ from priorsolve.solvers.programs import Norm, estimated, inverted, value_range
 from priorsolve.solvers.solution import OnStep, Solution, Step
 from priorsolve.solvers.stopping import Stop
 from priorsolve.solvers.target import Measured
-from priorsolve.types import HasA, Images, Measurements, Progress
+from priorsolve.types import AnyOperator, Measurements, Progress
 
 EXACT = 1e-5
 """Root mean squared residual, in picture units, up to which only rounding is left."""
@@ -119,7 +119,7 @@ class Layerwise:
     def __call__(
         self,
         y: Measurements,
-        operator: HasA | Callable[[Images], Measurements],
+        operator: AnyOperator,
         *,
         seeds: Sequence[int] | None = None,
         start: Solution | None = None,
@@ -139,7 +139,7 @@ class Layerwise:
     def _solved(
         self,
         y: Measurements,
-        operator: HasA | Callable[[Images], Measurements],
+        operator: AnyOperator,
         like: Tensor,
         seeds: Sequence[int] | None,
         start: Solution | None,
@@ -155,7 +155,7 @@ class Layerwise:
         steps = len(chain.layers)
         features, known, alive = _output(chain, measured, mask)
         here = alive.to(like.device)
-        target = measured.target(torch.arange(measured.count, device=like.device), 1)
+        target = measured.whole()
         history: list[Tensor] = []
         failed: set[int] = set()
         for k in reversed(range(steps)):

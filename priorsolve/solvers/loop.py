@@ -166,7 +166,7 @@ class Loop:
     def solution(self) -> Solution:
         """The best of every image, drawn once more."""
         images = self.task.draw(self.final, At(self.settings.steps, self.settings.steps, self.own_seeds))
-        target = self.measured.target(torch.arange(self.measured.count, device=images.device), 1)
+        target = self.measured.whole()
         estimate = target.estimate(images)
         verdicts = torch.where(self.final_verdict == RUNNING, STOPS.index(Stop.budget), self.final_verdict)
         redrawn = self.was_shaken or bool(self.settings.exact_from)

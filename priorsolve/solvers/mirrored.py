@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -15,11 +15,11 @@ from priorsolve.operators.kernels import gaussian_kernel
 from priorsolve.operators.mirror import Mirror
 from priorsolve.priors.base import Prior
 from priorsolve.showing import is_number, shown
-from priorsolve.solvers.averaged import with_images
 from priorsolve.solvers.base import Solves
 from priorsolve.solvers.checks import must_be_callback, must_be_operator, unwrapped
 from priorsolve.solvers.solution import OnStep, Solution, shifted
-from priorsolve.types import HasA, Images, Measurements, Progress
+from priorsolve.solvers.target import with_images
+from priorsolve.types import AnyOperator, HasA, Images, Measurements, Progress
 
 
 @final
@@ -101,7 +101,7 @@ class Mirrored:
     def __call__(
         self,
         y: Measurements,
-        operator: HasA | Callable[[Images], Measurements],
+        operator: AnyOperator,
         *,
         seeds: Sequence[int] | None = None,
         start: Solution | None = None,
@@ -123,7 +123,7 @@ class Mirrored:
         return Blur(gaussian_kernel(self.own_detail), "replicate").A(change) if self.own_detail else change
 
 
-def in_mirror(operator: HasA | Callable[[Images], Measurements]) -> HasA | Callable[[Images], Measurements]:
+def in_mirror(operator: AnyOperator) -> AnyOperator:
     """What the operator measures of mirror images."""
     must_be_operator(operator)
     known = unwrapped(operator)

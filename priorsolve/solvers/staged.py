@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -11,11 +11,11 @@ import torch
 from priorsolve.losses import Loss
 from priorsolve.priors.base import Prior, singly
 from priorsolve.showing import must_be_switch, shown
-from priorsolve.solvers.averaged import with_images
 from priorsolve.solvers.base import Solves
 from priorsolve.solvers.checks import must_be_callback
 from priorsolve.solvers.solution import OnStep, Solution, shifted
-from priorsolve.types import HasA, Images, Measurements, Progress
+from priorsolve.solvers.target import with_images
+from priorsolve.types import AnyOperator, Measurements, Progress
 
 
 @final
@@ -108,7 +108,7 @@ class Staged:
     def __call__(
         self,
         y: Measurements,
-        operator: HasA | Callable[[Images], Measurements],
+        operator: AnyOperator,
         *,
         seeds: Sequence[int] | None = None,
         start: Solution | None = None,

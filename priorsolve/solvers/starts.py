@@ -83,14 +83,13 @@ def best_sampled(
         return _sample(prior, space, 0, 1, kept)[:0]
     if count == best:
         return torch.cat([samples[seed] for seed in seeds])
-    everyone = torch.arange(measured.count, device=measured.y.device)
     misfit: list[PerImage] = []
     targets: dict[int, Target] = {}
     for first in range(0, count, CHUNK):
         drawn = {seed: prior.decode(codes[first : first + CHUNK], space) for seed, codes in samples.items()}
         images = torch.cat([drawn[seed] for seed in seeds])
         each = min(CHUNK, count - first)
-        target = targets.setdefault(each, measured.target(everyone, each))  # which keeps what a loss makes of the measurement
+        target = targets.setdefault(each, measured.whole(each))  # which keeps what a loss makes of the measurement
         misfit.append(target.misfit(target.estimate(images), loss).view(measured.count, -1))
     places = torch.cat(misfit, dim=1).argsort(dim=1, stable=True)[:, :best]  # not a number counts as worst
     return torch.cat([samples[seed][place] for seed, place in zip(seeds, places, strict=True)])

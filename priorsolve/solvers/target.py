@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -13,7 +13,8 @@ from priorsolve.counter_rng import uniform_hash
 from priorsolve.losses import Distance, Loss, l2, prepared
 from priorsolve.operators.base import OF_EACH, Operator, fewest
 from priorsolve.solvers.checks import must_be_measurements, must_be_operator, unwrapped
-from priorsolve.types import HasA, Images, Measurements, PerImage, Shape
+from priorsolve.solvers.solution import Solution
+from priorsolve.types import AnyOperator, HasA, Images, Measurements, PerImage, Shape
 
 _LARGE = 4.0
 """How many times the largest value that an operator makes of a picture a measurement's middle one must be to be of another range."""
@@ -78,7 +79,7 @@ class Measured:
             images, or are far larger than it makes of any in [0, 1], or as it makes them of pictures in [-1, 1].
     """
 
-    def __init__(self, y: Measurements, operator: HasA | Callable[[Images], Measurements], image_shape: Shape, *, like: Tensor) -> None:
+    def __init__(self, y: Measurements, operator: AnyOperator, image_shape: Shape, *, like: Tensor) -> None:
         must_be_measurements(y)
         must_be_operator(operator)
         operator = unwrapped(operator)
@@ -114,7 +115,7 @@ class Measured:
             seed = torch.zeros(1, dtype=torch.long, device=self.y.device)
             noise = uniform_hash(seed, 0, math.prod(image_shape)).view(1, *image_shape).to(self.y)
             with torch.no_grad():
-                made = self.target(torch.arange(self.count, device=self.y.device), 1).estimate(noise.repeat(self.count, 1, 1, 1)).flatten(1)
+                made = self.whole().estimate(noise.repeat(self.count, 1, 1, 1)).flatten(1)
             largest, lowest = made.abs().amax(1), made.amin(1)
             for place in (sizes > _LARGE * largest.clamp_min(1)).nonzero().flatten().tolist()[:1]:
                 raise ValueError(
@@ -152,13 +153,17 @@ class Measured:
 
     def others(self, pictures: Images, image: int) -> Measurements:
         """What the operator of the image with this index makes of other pictures; 0 in its holes."""
-        everyone = torch.arange(self.count, device=self.y.device)
         if self.divisible:
-            estimate = self.target(everyone[image : image + 1], len(pictures)).estimate(pictures)
+            own = torch.tensor([image], device=self.y.device)
+            estimate = self.target(own, len(pictures)).estimate(pictures)
         else:  # every image takes its turn with all pictures, and one is kept
-            all_of_them = self.target(everyone, len(pictures)).estimate(pictures.repeat(self.count, 1, 1, 1))
+            all_of_them = self.whole(len(pictures)).estimate(pictures.repeat(self.count, 1, 1, 1))
             estimate = all_of_them.view(self.count, len(pictures), *all_of_them.shape[1:])[image]
         return torch.where(self.where[image] > 0, estimate, 0)
+
+    def whole(self, repeats: int = 1) -> Target:
+        """The rows of all images."""
+        return self.target(torch.arange(self.count, device=self.y.device), repeats)
 
     def target(self, images: Tensor, repeats: int) -> Target:
         """The rows of the images with these indices, each `repeats` times in a row."""
@@ -171,6 +176,19 @@ class Measured:
             raise ValueError(f"{self.operator}: is not one of priorsolve's operators, so the whole batch must be measured at once")
         A = self.operator.A if isinstance(self.operator, HasA) else self.operator
         return Target(lambda x: _in_turns(A, x, repeats), y, where, repeats)
+
+
+def with_images(solution: Solution, images: Images, y: Measurements, operator: AnyOperator, loss: Loss) -> Solution:
+    """The solution with `images` (B, C, H, W), such as a mean, and with their own misfit and residual; all else stays.
+
+    Args:
+        y, operator: as in the solver's own call.
+        loss: what compares A(images) with y.
+    """
+    target = Measured(y, operator, tuple(images.shape[1:]), like=images).whole()
+    with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
+        estimate = target.estimate(images)
+        return replace(solution, images=images, misfit=target.final_misfit(estimate, loss), residual=target.residual(estimate))
 
 
 def _in_turns(A: Callable[[Images], Measurements], x: Images, repeats: int) -> Measurements:
