@@ -15,9 +15,9 @@ import torch
 from PIL import Image, ImageDraw
 
 from priorsolve.data import samples
-from priorsolve.operators.scratches import Scratches, find_scratches, grown
 from priorsolve.photos.images import read_photo
 from priorsolve.photos.names import find_photos
+from priorsolve.photos.scratches import Scratches, find_scratches, grown
 
 FINE = 2
 SEEN = 0.06

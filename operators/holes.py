@@ -17,11 +17,11 @@ from torch import Tensor
 from priorsolve.data import masks
 from priorsolve.framing.frame import same_shape
 from priorsolve.operators.drawing import BRUSHES, Half, Thickness, draw_boxes, draw_half, draw_picture, draw_pixels, draw_strokes, in_pixels
-from priorsolve.operators.marks import Marks
 from priorsolve.operators.mask import Masking
 from priorsolve.operators.photo_holes import PhotoHoles
-from priorsolve.operators.scratches import Scratches
+from priorsolve.photos.marks import Marks
 from priorsolve.photos.pictures import picture_size
+from priorsolve.photos.scratches import Scratches
 from priorsolve.showing import checked_seed, is_number, shown
 from priorsolve.types import Shape
 

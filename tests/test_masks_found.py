@@ -14,8 +14,8 @@ from PIL import Image, ImageDraw
 from priorsolve.cli import main
 from priorsolve.operators.holes import Holes
 from priorsolve.operators.photo_holes import PhotoHoles
-from priorsolve.operators.scratches import Scratches, find_scratches
 from priorsolve.photos.pictures import PhotoError
+from priorsolve.photos.scratches import Scratches, find_scratches
 from priorsolve.recipe.components import RecipeError
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.run.jobs import HIDES_ALL, HIDES_NOTHING

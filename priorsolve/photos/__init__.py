@@ -1,1 +1,1 @@
-"""Files of photos: read into sRGB, grey or deep pixels, and written with what their files said beside the pixels."""
+"""Files of photos: read into sRGB, grey or deep pixels, searched for marks, and written with what their files said beside the pixels."""

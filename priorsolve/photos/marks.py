@@ -11,8 +11,8 @@ from PIL import Image, ImageColor
 from scipy.ndimage import binary_propagation
 from torch import Tensor
 
-from priorsolve.operators.scratches import Scratches, find_scratches, grown
 from priorsolve.photos.pictures import PhotoError, finish, open_picture
+from priorsolve.photos.scratches import Scratches, find_scratches, grown
 
 OPAQUE = 250
 """Of 255: pixels with less alpha are holes."""
