@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from priorsolve.counter_rng import uniform_hash
 from priorsolve.types import Codes
@@ -33,14 +34,43 @@ def sized(vectors: Tensor, parts: Sequence[int] = ()) -> Tensor:
     return scaled
 
 
+@torch.no_grad()
 def to_l1_ball(codes: Codes, radius: float | Tensor) -> Codes:
-    """The nearest codes with `Σ|c| ≤ radius`, image by image (Duchi et al. 2008, figure 1)."""
+    """The nearest codes with `Σ|c| ≤ radius`, image by image: each number comes nearer to 0 by the t at which that is so.
+
+    Source: Duchi et al., "Efficient Projections onto the ℓ1-Ball for Learning in High Dimensions", ICML 2008.
+    """
     flat = codes.flatten(1)
-    sizes = flat.abs().sort(dim=1, descending=True).values
-    excess = (sizes.cumsum(1) - radius) / torch.arange(1, flat.shape[1] + 1, device=flat.device, dtype=flat.dtype)
-    last = (sizes > excess).sum(1, keepdim=True).clamp_min(1) - 1
-    threshold = excess.gather(1, last).clamp_min(0)  # 0: within the ball already
-    return (flat.sign() * (flat.abs() - threshold).clamp_min(0)).view_as(codes)
+    sizes = flat.abs()
+    if flat.device.type == "cpu":
+        t = sizes.new_tensor([_shrinkage(row, float(radius)) for row in sizes]).view(-1, 1)
+    else:  # looking at each would wait for the device
+        t = _shrinkage_by_sorting(sizes, radius)
+    return (flat.sign() * (sizes - t).clamp_min(0)).view_as(codes)
+
+
+def _shrinkage(sizes: Tensor, radius: float) -> float:
+    """The least t ≥ 0 with `Σ max(s − t, 0) ≤ radius`, of sizes (n,): Newton's method on a convex sum, which ends at the answer.
+
+    It takes a few looks at the numbers, a tenth of the time that it takes to sort half a million of them.
+    """
+    t, above = 0.0, sizes.numel()
+    excess = float(sizes.sum()) - radius
+    while excess > 0:
+        t += excess / above
+        still = int(torch.count_nonzero(sizes > t))
+        if still in (0, above):
+            break
+        above, excess = still, float(F.softshrink(sizes, t).sum()) - radius
+    return t
+
+
+def _shrinkage_by_sorting(sizes: Tensor, radius: float | Tensor) -> Tensor:
+    """The same for each row (B, n): (B, 1), with nothing read back (Duchi et al., figure 1)."""
+    largest = sizes.sort(dim=1, descending=True).values
+    t = (largest.cumsum(1) - radius) / torch.arange(1, sizes.shape[1] + 1, device=sizes.device, dtype=sizes.dtype)
+    last = (largest > t).sum(1, keepdim=True).clamp_min(1) - 1
+    return t.gather(1, last).clamp_min(0)
 
 
 def stochastic_clip(codes: Codes, limit: float, seeds: Tensor, step: int) -> Codes:

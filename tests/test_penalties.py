@@ -15,7 +15,7 @@ from prior_support import NOISY, STYLED, made
 from torch import Tensor
 
 from priorsolve.counter_rng import normal_hash
-from priorsolve.latents import to_l1_ball
+from priorsolve.latents import _shrinkage_by_sorting, to_l1_ball
 from priorsolve.operators.base import Identity
 from priorsolve.operators.mask import Mask
 from priorsolve.penalties import (
@@ -278,6 +278,25 @@ def test_the_l1_ball_gives_the_nearest_point(rows: list[list[float]], radius: fl
     torch.testing.assert_close(to_l1_ball(found, radius), found, atol=1e-12, rtol=0)
     inside = codes.abs().sum(1) <= radius
     assert torch.equal(found[inside], codes[inside])
+    by_sorting = codes.sign() * (codes.abs() - _shrinkage_by_sorting(codes.abs(), radius)).clamp_min(0)  # what GPUs do
+    torch.testing.assert_close(by_sorting, expected, atol=1e-9, rtol=0)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.3, 0.99, 1.01])
+def test_half_a_million_numbers_come_into_the_l1_ball(share: float) -> None:
+    codes = torch.randn(2, 2**19, generator=torch.Generator().manual_seed(0)) * torch.tensor([[1.0], [1e-3]])
+    radius = share * float(codes[0].abs().sum())
+    found = to_l1_ball(codes, radius)
+    torch.testing.assert_close(found[0], nearest_by_bisection(codes[0].double(), radius).float(), atol=1e-6, rtol=0)
+    assert torch.equal(found[1], codes[1])
+    assert torch.equal(found[:1], to_l1_ball(codes[:1], radius))
+
+
+def test_what_is_no_number_stays_so_in_the_l1_ball() -> None:
+    for value in (torch.nan, torch.inf):
+        found = to_l1_ball(torch.tensor([[1.0, value], [1.0, 2.0]]), 1.0)
+        assert not bool(found[0].isfinite().all())
+        assert found[1].tolist() == [0.0, 1.0]
 
 
 def test_nothing_in_the_ball_is_nearer() -> None:
