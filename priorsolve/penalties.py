@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from priorsolve.priors.base import Prior
+from priorsolve.priors.kept import once
 from priorsolve.showing import must_be_number
 from priorsolve.types import Codes, Images, PerImage
 from priorsolve.typicality import typical_spread
@@ -88,7 +89,7 @@ def mahalanobis(prior: Prior, space: str) -> Penalty:
     styles: halfway to w̄, where faces are most typical, few of its numbers are small.
     """
     space = "w" if space in ("w+", "w++") else space
-    centre, spread, _ = typical_spread(prior, space, 1024)
+    centre, spread = once(prior, ("mahalanobis", space), lambda: typical_spread(prior, space, 1024)[:2])
     return lambda codes: ((codes - centre) / spread).square().flatten(1).mean(1)
 
 

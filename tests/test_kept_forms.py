@@ -16,6 +16,7 @@ from prior_support import CHAINS, STYLED, made
 from torch import Tensor, nn
 
 from priorsolve.operators.base import Identity
+from priorsolve.penalties import mahalanobis
 from priorsolve.priors import DCGAN, LinearPrior, Prior
 from priorsolve.priors.kept import run_form, spread_of
 from priorsolve.solvers import Latent, Layered, Multicode, Solution, Tuned
@@ -232,3 +233,27 @@ def test_rounds_ask_for_the_spread_once(monkeypatch: pytest.MonkeyPatch) -> None
     Layered(prior, 1, steps=1)(y, Identity())
     assert asked == ["features@1", "z", "features@1"]
     assert float(spread_of(prior, "z")) == float(spread_of(run_form(prior), "z"))
+
+
+def test_rounds_measure_the_styles_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, str | None]] = []
+    real = Prior.sample
+
+    def noted(self: Prior, n: int, rng: torch.Generator, space: str | None = None) -> Tensor:
+        asked.append((n, space))
+        return real(self, n, rng, space)
+
+    prior = made("mobilestylegan")
+    y = prior.decode(prior.sample(1, torch.Generator().manual_seed(0)))
+    start = Latent(prior, space="w", steps=1, begin_at="centre")(y, Identity())
+    monkeypatch.setattr(Prior, "sample", noted)
+    for _ in range(2):
+        Layered(prior, 1, steps=1)(y, Identity(), start=start)
+        Latent(prior, space="w", steps=1, begin_at="centre", penalties={"mahalanobis": 0.1})(y, Identity())
+    many = [(n, space) for n, space in asked if n > 64]
+    assert many == [(4096, "w"), (1024, "w")]
+    ones = torch.ones(1, *prior.spaces["w"])
+    before = mahalanobis(run_form(prior), "w")(ones)
+    _in_place(prior)
+    assert not torch.equal(mahalanobis(run_form(prior), "w")(ones), before)
+    assert torch.equal(mahalanobis(prior, "w")(ones), mahalanobis(run_form(prior), "w")(ones))

@@ -25,8 +25,8 @@ NoiseMode = Literal["const", "none", "random"]
 Noise = NoiseMode | Tensor
 """Where a generator's noise comes from: its own maps, none, drawn ones, or the maps given, (B, noise_size) or (1, noise_size)."""
 
-MADE, SPREADS = "_made", "_spreads"
-"""Attributes in which `priors/kept.py` keeps what it made of a prior."""
+MADE, FOUND = "_made", "_found"
+"""Attributes in which `priors/kept.py` keeps what it made of a prior, and what was found of that."""
 _CHUNK = 8
 """Codes drawn at a time where only their spread is asked for: 64 codes' features may be gigabytes."""
 _SINGLY, _EXACTLY = ContextVar("singly", default=False), ContextVar("exactly", default=False)
@@ -114,7 +114,7 @@ class Prior(nn.Module, ABC):
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what is kept of this one: a copy may change, and whoever reads a file makes it again."""
-        return {name: value for name, value in vars(self).items() if name not in (MADE, SPREADS)}
+        return {name: value for name, value in vars(self).items() if name not in (MADE, FOUND)}
 
     @property
     def n_classes(self) -> int:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from threading import RLock
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 from weakref import ref
 
 import torch
 from torch import Tensor
 
-from priorsolve.priors.base import MADE, SPREADS, Prior
+from priorsolve.priors.base import FOUND, MADE, Prior
 
 State: TypeAlias = tuple[list[Any], list[Any]]
+_Found = TypeVar("_Found")
 
 _WORD = 8
 _lock = RLock()
@@ -29,7 +31,7 @@ def run_form(prior: Prior, *, crowded: bool = False) -> Prior:
         if crowded not in made:
             folded = prior.crowded() if crowded else prior.folded()
             made[crowded] = folded.computing(prior.computes)  # which copies what is the prior itself
-            vars(made[crowded])[SPREADS] = {}
+            vars(made[crowded])[FOUND] = {}
         form: Prior = made[crowded]
         return form
 
@@ -45,10 +47,16 @@ def made_of(prior: Prior) -> dict[object, Any]:
 
 def spread_of(prior: Prior, space: str) -> Tensor:
     """`prior.spread(space)`, at least 1e-12, so that it can be a unit; of a `run_form` worked out once."""
-    known: dict[str, Tensor] = vars(prior).get(SPREADS, {})
-    if space not in known:
-        known[space] = prior.spread(space).clamp_min(1e-12)
-    return known[space]
+    return once(prior, ("spread", space), lambda: prior.spread(space).clamp_min(1e-12))
+
+
+def once(prior: Prior, name: Hashable, find: Callable[[], _Found]) -> _Found:
+    """What `find()` tells of the prior alone; of a `run_form` worked out once, and kept under that name."""
+    known: dict[Hashable, Any] = vars(prior).get(FOUND, {})
+    if name not in known:
+        known[name] = find()
+    found: _Found = known[name]
+    return found
 
 
 def state_of(prior: Prior) -> State:

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from priorsolve.priors.base import Prior
+from priorsolve.priors.kept import once
 
 _SAMPLES = 4096
 
@@ -28,8 +29,7 @@ class Proxy:
         """Measured on the prior's own w. Raises ValueError for a prior without styles."""
         if "w" not in prior.spaces:
             raise ValueError(f"{prior}: has no styles w, only {', '.join(prior.spaces)}; use latent")
-        straight = F.leaky_relu(prior.sample(_SAMPLES, torch.Generator().manual_seed(0), "w"), 5.0)
-        return Proxy(straight.mean(0), straight.std(0).clamp_min(1e-12))
+        return once(prior, Proxy, lambda: _measured(prior))
 
     def coloured(self, z: Tensor) -> Tensor:
         """Styles (..., n) of codes (..., n)."""
@@ -38,3 +38,8 @@ class Proxy:
     def whitened(self, w: Tensor) -> Tensor:
         """Codes of styles: the exact inverse."""
         return (F.leaky_relu(w, 5.0) - self.mean) / self.deviation
+
+
+def _measured(prior: Prior) -> Proxy:
+    straight = F.leaky_relu(prior.sample(_SAMPLES, torch.Generator().manual_seed(0), "w"), 5.0)
+    return Proxy(straight.mean(0), straight.std(0).clamp_min(1e-12))
