@@ -9,9 +9,11 @@ from collections.abc import Callable
 from typing import Any, final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn import functional as F
+
+from priorsolve.apart import apart
 
 _SMALL = 20480
 """Numbers up to which torch convolves a single picture without oneDNN."""
@@ -26,6 +28,26 @@ that depends on how many there are, and what is rounded otherwise soon differs i
 
 _SHORT = 128
 """Numbers in a row whose sum they never split."""
+
+
+@final
+class Cast(nn.Module):
+    """A tensor that stays as it is, in the type that a pass computes in: brought to it once, and not at every pass."""
+
+    own: Tensor
+
+    def __init__(self, own: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("own", own.detach(), persistent=False)
+        self._other: Tensor | None = None
+
+    def forward(self, dtype: torch.dtype) -> Tensor:
+        if dtype == self.own.dtype:
+            return self.own
+        if self._other is None or self._other.dtype != dtype:
+            with apart():
+                self._other = self.own.to(dtype)
+        return self._other
 
 
 def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn import functional as F
 
-from priorsolve.priors.frozen import depthwise, pointwise
+from priorsolve.priors.frozen import Cast, depthwise, pointwise
 from priorsolve.priors.mobilestylegan_layers import SLOPE, First, Head, Layer, Separable, haar
 
 
@@ -46,7 +46,6 @@ class Frozen(nn.Module):
 class FrozenFirst(nn.Module):
     """`First`, whose constant and convolution are one matrix: style → features (B, C, 4, 4)."""
 
-    matrix: Tensor
     bias: Tensor
 
     def __init__(self, first: First, order: Tensor) -> None:
@@ -54,16 +53,17 @@ class FrozenFirst(nn.Module):
         channels, side = first.input.shape[:2]
         by_input = F.conv2d(first.input[None], first.weight.transpose(0, 1).reshape(-1, 1, 3, 3), padding=1, groups=channels)
         matrix = by_input.view(channels, len(first.weight), side, side)[:, order]
-        self.register_buffer("matrix", matrix.permute(2, 3, 1, 0).flatten(0, 2).contiguous(), persistent=False)
+        self.matrix = Cast(matrix.permute(2, 3, 1, 0).flatten(0, 2).contiguous())
         self.register_buffer("bias", first.finish.bias[order], persistent=False)
         self._side, self._order = side, order
 
     def forward(self, style: Tensor, noise: Tensor | None) -> Tensor:
+        matrix = self.matrix(torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else style.dtype)
         if style.ndim == 3:
-            by_pixel = self.matrix.view(self._side**2, *style.shape[1:])
+            by_pixel = matrix.view(self._side**2, *style.shape[1:])
             x = torch.einsum("poc,boc->bpo", by_pixel, style[:, self._order])
         else:
-            x = F.linear(style, self.matrix)
+            x = F.linear(style, matrix)
         x = x.view(len(style), self._side, self._side, -1).permute(0, 3, 1, 2) + self.bias[:, None, None]
         return F.leaky_relu(x if noise is None else x + noise, SLOPE)
 
@@ -93,23 +93,16 @@ class FrozenLayer(nn.Module):
 class FrozenSeparable(nn.Module):
     """`Separable`, its output channels in the given order; a style of each output filter scales the weights."""
 
-    depthwise: Tensor
-    mirrored: Tensor
-    pointwise: Tensor
-    bias: Tensor
-
     def __init__(self, layer: Separable, order: Tensor) -> None:
         super().__init__()
         self._order = order
-        tensors = {"depthwise": layer.depthwise, "mirrored": layer.depthwise.flip(2, 3)}
-        tensors |= {"pointwise": layer.pointwise[order], "bias": layer.finish.bias[order]}
-        for name, tensor in tensors.items():
-            self.register_buffer(name, tensor.detach(), persistent=False)
+        self.depthwise, self.mirrored = Cast(layer.depthwise), Cast(layer.depthwise.flip(2, 3))
+        self.pointwise, self.bias = Cast(layer.pointwise[order]), Cast(layer.finish.bias[order])
 
     def forward(self, x: Tensor, noise: Tensor | None, style: Tensor | None = None) -> Tensor:
-        weight = self.pointwise if style is None else self.pointwise * style[0, self._order, :, None, None]
-        x = depthwise(x, self.depthwise.to(x), self.mirrored.to(x))
-        x = pointwise(x, weight.to(x), self.bias.to(x))
+        weight = self.pointwise(x.dtype) if style is None else (self.pointwise.own * style[0, self._order, :, None, None]).to(x)
+        x = depthwise(x, self.depthwise(x.dtype), self.mirrored(x.dtype))
+        x = pointwise(x, weight, self.bias(x.dtype))
         # in place: a convolution's gradient does not ask for its output
         return F.leaky_relu_(x if noise is None else x.add_(noise.to(x)), SLOPE)
 
