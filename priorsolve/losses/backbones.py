@@ -19,6 +19,11 @@ Net = Literal["alex", "vgg"]
 _SMALL = 20480
 """Numbers in a batch up to which torch's CPU convolution asks whether the batch is of one."""
 _VGG = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
+LAYERS: dict[Net, tuple[str, ...]] = {
+    "alex": ("relu1", "relu2", "relu3", "relu4", "relu5"),
+    "vgg": tuple(f"relu{block}_{number}" for block, (_, count) in enumerate(_VGG, 1) for number in range(1, count + 1)),
+}
+"""The names of each network's ReLUs, in order."""
 
 
 @final
@@ -36,22 +41,19 @@ class Backbone(nn.Module):
     def __init__(self, net: Net, state: dict[str, Tensor]) -> None:
         super().__init__()
         with torch.device("meta"):  # no random numbers are drawn for weights that are replaced
-            self.features, self._names = _alex() if net == "alex" else _vgg()
+            self.features = _alex() if net == "alex" else _vgg()
+        rectified = [index for index, layer in enumerate(self.features) if isinstance(layer, nn.ReLU)]
+        self._places = dict(zip(LAYERS[net], rectified, strict=True))
         self.load_state_dict({name: state[name] for name in self.state_dict()}, assign=True)
         self.requires_grad_(False).eval()
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """The layers' names, in order."""
-        return tuple(self._names)
 
     def forward(self, pictures: Tensor, layers: Sequence[str]) -> list[Tensor]:
         """(B, C, h, w) of each of the layers, in the network's order; nothing after the last is computed."""
         found: list[Tensor] = []
         x = pictures
-        for index in range(max(self._names[layer] for layer in layers) + 1):
+        for index in range(max(self._places[layer] for layer in layers) + 1):
             x = _alike(self.features[index], x)
-            found += [x] if any(self._names[layer] == index for layer in layers) else []
+            found += [x] if any(self._places[layer] == index for layer in layers) else []
         return found
 
 
@@ -75,24 +77,22 @@ def backbone(net: Net, device: torch.device, dtype: torch.dtype) -> Backbone:
     return Backbone(net, weights_of(net)).to(device, dtype)
 
 
-def _alex() -> tuple[nn.Sequential, dict[str, int]]:
+def _alex() -> nn.Sequential:
     """Krizhevsky, "One weird trick for parallelizing convolutional neural networks", 2014; indices as torchvision's."""
     layers: list[nn.Module] = [nn.Conv2d(3, 64, 11, stride=4, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2)]
     layers += [nn.Conv2d(64, 192, 5, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2)]
     for before, after in pairwise((192, 384, 256, 256)):
         layers += [nn.Conv2d(before, after, 3, padding=1), nn.ReLU()]
-    return nn.Sequential(*layers), {f"relu{number}": index for number, index in enumerate((1, 4, 7, 9, 11), 1)}
+    return nn.Sequential(*layers)
 
 
-def _vgg() -> tuple[nn.Sequential, dict[str, int]]:
+def _vgg() -> nn.Sequential:
     """Simonyan & Zisserman, "Very Deep Convolutional Networks", 2015, configuration D; indices as torchvision's."""
     layers: list[nn.Module] = []
-    names: dict[str, int] = {}
     before = 3
     for block, (after, count) in enumerate(_VGG, 1):
         layers += [nn.MaxPool2d(2, 2)] if block > 1 else []
-        for number in range(1, count + 1):
+        for _ in range(count):
             layers += [nn.Conv2d(before, after, 3, padding=1), nn.ReLU()]
-            names[f"relu{block}_{number}"] = len(layers) - 1
             before = after
-    return nn.Sequential(*layers), names
+    return nn.Sequential(*layers)

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from priorsolve.apart import apart
-from priorsolve.losses.backbones import backbone
+from priorsolve.losses.backbones import LAYERS, backbone
 from priorsolve.losses.base import Distance
-from priorsolve.losses.pictures import Lens, Resize, View
+from priorsolve.losses.pictures import Resize, View, compared
 from priorsolve.losses.weights import weights_of
 from priorsolve.priors.biggan_discriminator import BigGANDiscriminator
 from priorsolve.priors.checkpoint import read_state
@@ -22,7 +22,6 @@ from priorsolve.priors.errors import CheckpointError
 from priorsolve.types import Images, Measurements, PerImage
 
 _MEAN, _SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-_NAMES = tuple(f"relu{block}_{number}" for block, count in enumerate((2, 2, 3, 3, 3), 1) for number in range(1, count + 1))
 
 
 @dataclass(frozen=True)
@@ -52,8 +51,8 @@ class VGGFeatures:
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", tuple(self.layers))  # hashable, whatever was given
         for layer in self.layers:
-            if layer not in _NAMES:
-                raise ValueError(f"layers has {layer!r}; VGG16's are {', '.join(_NAMES)}")
+            if layer not in LAYERS["vgg"]:
+                raise ValueError(f"layers has {layer!r}; VGG16's are {', '.join(LAYERS['vgg'])}")
         if not self.layers:
             raise ValueError("layers is empty; name at least one, such as relu3_3")
         if self.power not in (1, 2):
@@ -68,7 +67,7 @@ class VGGFeatures:
             found: list[Tensor] = network((pictures - mean) / spread, self.layers)
             return found
 
-        return _compared(self._view.through(where), features, measured, self.power)
+        return compared(self._view.through(where), features, measured, _differences(self.power))
 
     def __call__(self, estimate: Measurements, measured: Measurements, where: Tensor) -> PerImage:
         return self.against(measured, where)(estimate)
@@ -126,7 +125,7 @@ class DiscriminatorFeatures:
                 raise ValueError(f"last is {self.last}, and the discriminator has {len(every)} features")
             return every[-self.last :]
 
-        return _compared(self._view.through(where), features, measured, 1)
+        return compared(self._view.through(where), features, measured, _differences(1))
 
     def __call__(self, estimate: Measurements, measured: Measurements, where: Tensor) -> PerImage:
         return self.against(measured, where)(estimate)
@@ -172,16 +171,5 @@ def discriminator_features(file: str, last: int = 8, fill: float | None = None) 
     return DiscriminatorFeatures(network, last, size=4 * 256 // coarsest, fill=fill)  # BigGAN's last block works on 4×4
 
 
-def _compared(lens: Lens, features: Callable[[Images], list[Tensor]], measured: Measurements, power: int) -> Distance:
-    with torch.no_grad():
-        wanted = [features(picture) for picture in lens(measured)]
-
-    def distance(estimate: Measurements) -> PerImage:
-        values = [
-            (found - known).abs().pow(power).flatten(1).mean(1)
-            for picture, settled in zip(lens(estimate), wanted, strict=True)
-            for found, known in zip(features(picture), settled, strict=True)
-        ]
-        return torch.stack(values).sum(0)
-
-    return distance
+def _differences(power: int) -> Callable[[list[Tensor], list[Tensor]], list[PerImage]]:
+    return lambda found, known: [(a - b).abs().pow(power).flatten(1).mean(1) for a, b in zip(found, known, strict=True)]

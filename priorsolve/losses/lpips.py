@@ -13,7 +13,7 @@ from torch import Tensor
 from priorsolve.apart import apart
 from priorsolve.losses.backbones import Net, backbone
 from priorsolve.losses.base import Distance
-from priorsolve.losses.pictures import Resize, View
+from priorsolve.losses.pictures import Resize, View, compared
 from priorsolve.losses.weights import heads_of, weights_of
 from priorsolve.types import Measurements, PerImage
 
@@ -58,18 +58,11 @@ class LPIPS:
     def against(self, measured: Measurements, where: Tensor) -> Distance:
         lens = self._view.through(where)
         eye, heads = _network(self.net, measured.device, measured.dtype)
-        with torch.no_grad():
-            wanted = [eye(picture) for picture in lens(measured)]
 
-        def distance(estimate: Measurements) -> PerImage:
-            values = [
-                (head * (found - known).square()).sum(1).flatten(1).mean(1)
-                for picture, features in zip(lens(estimate), wanted, strict=True)
-                for head, found, known in zip(heads, eye(picture), features, strict=True)
-            ]
-            return torch.stack(values).sum(0)
+        def differences(found: list[Tensor], known: list[Tensor]) -> list[PerImage]:
+            return [(head * (a - b).square()).sum(1).flatten(1).mean(1) for head, a, b in zip(heads, found, known, strict=True)]
 
-        return distance
+        return compared(lens, eye, measured, differences)
 
     def __call__(self, estimate: Measurements, measured: Measurements, where: Tensor) -> PerImage:
         return self.against(measured, where)(estimate)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal, final
 
@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from priorsolve.losses.base import Distance
 from priorsolve.losses.pyramid import halved
-from priorsolve.types import Measurements
+from priorsolve.types import Images, Measurements, PerImage
 
 Resize = Literal["smooth", "shrink", "area", "nearest"]
 """`smooth`: means of areas to shrink, bilinear to grow; `shrink`: means of areas, and what is smaller stays as it is; `area`: means of
@@ -105,6 +106,23 @@ class Lens:
 
     def _shown_in(self, hole: Tensor) -> Tensor | float:
         return _pattern(hole) if self._view.fill is None else self._view.fill
+
+
+def compared(
+    lens: Lens,
+    features: Callable[[Images], list[Tensor]],
+    measured: Measurements,
+    differences: Callable[[list[Tensor], list[Tensor]], list[PerImage]],
+) -> Distance:
+    """The sum of what `differences` tells of an estimate's features and the measurement's, one for each layer, at every resolution."""
+    with torch.no_grad():
+        wanted = [features(picture) for picture in lens(measured)]
+
+    def distance(estimate: Measurements) -> PerImage:
+        each = [differences(features(picture), known) for picture, known in zip(lens(estimate), wanted, strict=True)]
+        return torch.stack([value for values in each for value in values]).sum(0)
+
+    return distance
 
 
 def _pattern(like: Tensor) -> Tensor:
