@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from priorsolve.command.arguments import AsJson, Out, Photos, Quiet, RecipeArgument, Seed, Sets, Version, What, path_of
+from priorsolve.command.arguments import AsJson, Batch, Device, Dtype, Out, Photos, Quiet, RecipeName, Seed, Sets, Version, What, path_of
 from priorsolve.command.engine import cluster_of, records_of, shard_of
 from priorsolve.command.interrupted import stopped
 from priorsolve.command.output import emit, to_output
@@ -34,15 +34,15 @@ def priorsolve(version: Version = False) -> None:
 
 @app.command()
 def restore(
-    recipe: RecipeArgument,
+    recipe: RecipeName,
     photos: Photos = None,
     out: Out = Path("restored"),
     set_: Sets = None,
     degrade: Annotated[bool, typer.Option("--degrade", help="The photos are clean: degrade them first and compare with them.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "auto",
-    dtype: Annotated[str, typer.Option(help="Of the network while searching: auto, float32, float64 or bfloat16.")] = "auto",
+    device: Device = "auto",
+    dtype: Dtype = "auto",
     seed: Seed = None,
-    batch_size: Annotated[int, typer.Option(help="Photos solved side by side.")] = 16,
+    batch_size: Batch = 16,
     limit: Annotated[int | None, typer.Option(help="At most this many of the photos that are still to do.")] = None,
     shard: Annotated[str | None, typer.Option(metavar="I/N", help="Every N-th photo from the I-th on, counted from 0.")] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed photos again.")] = False,
@@ -119,7 +119,7 @@ def restore(
 
 @app.command()
 def degrade(
-    recipe: RecipeArgument,
+    recipe: RecipeName,
     photos: Photos = None,
     out: Out = Path("degraded"),
     set_: Sets = None,
@@ -141,7 +141,7 @@ def degrade(
 
 @app.command()
 def masks(
-    recipe: RecipeArgument,
+    recipe: RecipeName,
     photos: Annotated[list[Path], typer.Argument(metavar="PHOTOS", parser=path_of, help="Photos or folders.")],
     out: Out = Path("masks"),
     set_: Sets = None,
@@ -175,10 +175,10 @@ def benchmark(
     set_: Sets = None,
     baselines: Annotated[bool, typer.Option("--baselines/--no-baselines", help="Compare with classical methods.")] = True,
     metric: Annotated[list[str] | None, typer.Option("--metric", help="Only these metrics; left out, psnr, ssim and lpips.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "auto",
-    dtype: Annotated[str, typer.Option(help="Of the network while searching: auto, float32, float64 or bfloat16.")] = "auto",
+    device: Device = "auto",
+    dtype: Dtype = "auto",
     seed: Seed = None,
-    batch_size: Annotated[int, typer.Option(help="Photos solved side by side.")] = 16,
+    batch_size: Batch = 16,
     limit: Annotated[int | None, typer.Option(help="Only the first photos, at most this many.")] = None,
     quiet: Quiet = False,
 ) -> None:
@@ -193,7 +193,7 @@ def benchmark(
     from priorsolve.command import console
     from priorsolve.command.stopping import Stopping
     from priorsolve.comparison.benchmark import Benchmark
-    from priorsolve.comparison.summary import CAPTION, cells, write_tables
+    from priorsolve.comparison.summary import cells, write_tables
     from priorsolve.comparison.variants import read_variants
     from priorsolve.data import samples
     from priorsolve.memory import keep_freed_memory
@@ -227,7 +227,7 @@ def benchmark(
         scores = list(track(judged, "judging", total=bench.results(), console=console.err, disable=silent))
     if stop.exit_code is not None:
         raise typer.Exit(stop.exit_code)
-    lines = write_tables(out, scores, CAPTION)
+    lines = write_tables(out, scores)
     bench.write_sheets()
     missing = bench.expected() - len(scores)
     if not quiet:

@@ -102,7 +102,7 @@ def test_a_misfit_is_told_to_four_digits() -> None:
 
 
 def test_a_photo_s_name_need_not_be_unicode(tmp_path: Path) -> None:
-    write_tables(tmp_path, [Score("r", "latent", "a\udcff.png", {"psnr": 20.0})], "")
+    write_tables(tmp_path, [Score("r", "latent", "a\udcff.png", {"psnr": 20.0})])
     assert (tmp_path / "per_photo.parquet").is_file()
 
 

@@ -75,8 +75,8 @@ def test_photos_stand_below_one_another_before_the_next_stack(tmp_path: Path) ->
 def test_many_rows_long_names_and_missing_pictures(tmp_path: Path) -> None:
     rows = [Row("a/very/long/path/" * 20 + f"\udcff{i}\n.png", {"restored": picture(16, i)}) for i in range(9)]
     rows.append(Row("odd", {"original": picture(200)}))
-    write_sheet(tmp_path / "few.png", rows, limit=2)
-    write_sheet(tmp_path / "all.png", rows, total=133, remark="2 failed")
+    write_sheet(tmp_path / "few.png", rows[:2], more=8)
+    write_sheet(tmp_path / "all.png", rows, more=123, remark="2 failed")
     with Image.open(tmp_path / "few.png") as few, Image.open(tmp_path / "all.png") as everything:
         assert few.width < everything.width <= 2100
     with pytest.raises(ValueError, match="at least one picture"):
@@ -158,7 +158,7 @@ def test_the_sheet_shows_the_first_photos_and_counts_the_rest(tmp_path: Path, mo
         for column, place in (("measurement", "measurements"), ("restored", "images"), ("original", "originals")):
             with Image.open(tmp_path / place / row.name) as given:
                 assert row.pictures[column].tobytes() == given.convert("RGB").tobytes()
-    assert (drawn["total"], drawn["limit"], drawn["remark"]) == (5, 2, "1 failed")
+    assert (drawn["more"], drawn["remark"]) == (3, "1 failed")
 
 
 def test_large_pictures_are_made_small_and_small_ones_keep_their_pixels(tmp_path: Path) -> None:

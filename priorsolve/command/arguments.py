@@ -23,12 +23,15 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-RecipeArgument = Annotated[str, typer.Argument(metavar="RECIPE", help="A built-in recipe's name, or the path of a YAML file.")]
+RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A built-in recipe's name, or the path of a YAML file.")]
 Photos = Annotated[
     list[Path] | None, typer.Argument(metavar="PHOTOS", parser=path_of, help="Photos or folders; left out, the sample photos.")
 ]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="PATH", parser=path_of, help="Output folder.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe, e.g. solver.0.steps=50.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")]
+Dtype = Annotated[str, typer.Option(help="Of the network while searching: auto, float32, float64 or bfloat16.")]
+Batch = Annotated[int, typer.Option(help="Photos solved side by side.")]
 Seed = Annotated[int | None, typer.Option(help="Use this seed instead of the recipe's.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing but errors.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable lines on standard output.")]

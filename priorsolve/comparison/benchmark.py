@@ -191,7 +191,7 @@ class Benchmark:
             done = [photo for photo in self.photos if any(place.record_of(photo) for place in contest.places)]
             if rows := [row for photo in done[:SHOWN] if (row := self._row(contest, photo)) is not None]:
                 written.append(self.out / f"sheet-{contest.name}.png")
-                write_sheet(written[-1], rows, total=len(done))
+                write_sheet(written[-1], rows, more=len(done) - len(rows))
         return written
 
     def _check_metrics(self, image_shape: Shape) -> None:

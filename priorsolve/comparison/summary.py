@@ -123,8 +123,8 @@ def cells(lines: Sequence[Line]) -> tuple[list[str], list[list[str]]]:
     ]
 
 
-def write_tables(out: Path, scores: Sequence[Score], caption: str) -> list[Line]:
-    """Write `table.csv`, `table.parquet`, `table.md` (with `caption` and remarks below) and `per_photo.parquet`; returns the table's lines.
+def write_tables(out: Path, scores: Sequence[Score]) -> list[Line]:
+    """Write `table.csv`, `table.parquet`, `table.md` (with `CAPTION` and remarks below) and `per_photo.parquet`; returns the table's lines.
 
     Half the width of a column's interval is in the column `<name>_ci95`. Raises ValueError for no scores.
     """
@@ -160,7 +160,7 @@ def write_tables(out: Path, scores: Sequence[Score], caption: str) -> list[Line]
     head, rows = cells(lines)
     text = [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
     remarks = [line for sentence in (*unpaired(scores), *infinite(scores)) for line in ("", f"{sentence}.")]
-    write_atomically(out / "table.md", "\n".join([*text, *remarks, "", caption, ""]).encode())
+    write_atomically(out / "table.md", "\n".join([*text, *remarks, "", CAPTION, ""]).encode())
     return lines
 
 

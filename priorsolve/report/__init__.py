@@ -36,8 +36,7 @@ def write_report(out: str | Path, *, sheet: bool = True) -> None:
     failed = len(records) - len(done)
     rows = [row for record in itertools.islice(done, SHOWN) if (row := _row(out, record)).pictures]
     if rows and sheet:
-        hidden = max(0, len(done) - SHOWN)
-        write_sheet(out / "sheet.png", rows, limit=SHOWN, total=len(rows) + hidden, remark=f"{failed} failed" if failed else "")
+        write_sheet(out / "sheet.png", rows, more=max(0, len(done) - SHOWN), remark=f"{failed} failed" if failed else "")
     elif is_sheet(out / "sheet.png"):  # of an earlier run
         (out / "sheet.png").unlink(missing_ok=True)
 

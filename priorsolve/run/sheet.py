@@ -41,22 +41,20 @@ class Row:
     under: Mapping[str, str] = field(default_factory=dict)
 
 
-def write_sheet(path: Path, rows: Sequence[Row], *, limit: int = 40, total: int | None = None, remark: str = "") -> None:
-    """Draw the first `limit` rows as a PNG, atomically; of `total` rows (as given, if None) the rest is told as "and 123 more".
+def write_sheet(path: Path, rows: Sequence[Row], *, more: int = 0, remark: str = "") -> None:
+    """Draw the rows as a PNG, atomically; `more` that are not drawn are told of, as "and 123 more".
 
     Columns are all the pictures' names, in the order met; a picture that is missing leaves its place empty. `remark` is added to the
     last line. Raises ValueError when there is no picture at all.
     """
-    shown = rows[:limit]
-    columns = list(dict.fromkeys(column for row in shown for column in row.pictures))
+    columns = list(dict.fromkeys(column for row in rows for column in row.pictures))
     if not columns:
         raise ValueError("a sheet needs at least one picture")
-    rest = (len(rows) if total is None else total) - len(shown)
-    closing = " · ".join(part for part in (f"and {rest} more" if rest > 0 else "", remark) if part)
+    closing = " · ".join(part for part in (f"and {more} more" if more else "", remark) if part)
     data = io.BytesIO()
     mark = PngInfo()
     mark.add_text("Software", MARK)
-    _draw(shown, columns, closing).save(data, "PNG", pnginfo=mark)
+    _draw(rows, columns, closing).save(data, "PNG", pnginfo=mark)
     write_atomically(path, data.getvalue())
 
 
