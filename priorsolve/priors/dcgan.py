@@ -13,6 +13,7 @@ from priorsolve.apart import apart
 from priorsolve.priors.dcgan_frozen import First, Last
 from priorsolve.priors.errors import CheckpointError, first_names
 from priorsolve.priors.feedforward import FeedForward
+from priorsolve.priors.layers import holding
 from priorsolve.priors.tensors import Tensors
 from priorsolve.priors.toom import Toom
 from priorsolve.types import Shape
@@ -104,8 +105,7 @@ def _convolution(tensors: Tensors, key: str, channels: int, *, first: bool, last
     else:
         stride, pad = (1, 0) if first else (2, 1)
     layer = nn.ConvTranspose2d(channels, outputs, kernel, stride, pad, bias=False, device="meta")
-    layer.weight = nn.Parameter(tensors.take(key, (channels, outputs, kernel, kernel)))
-    return layer
+    return holding(layer, tensors.take(key, (channels, outputs, kernel, kernel)), None)
 
 
 def _norm(tensors: Tensors, name: str, channels: int) -> nn.BatchNorm2d:
@@ -162,6 +162,5 @@ def _copy(layer: nn.ConvTranspose2d, weight: Tensor, bias: Tensor | None) -> nn.
         layer.in_channels, layer.out_channels, layer.kernel_size[0], layer.stride[0], int(layer.padding[0]), bias=False, device="meta"
     )
     layout = torch.channels_last if layer.weight.device.type == "cpu" else torch.preserve_format
-    copy.weight = nn.Parameter(weight.detach().to(layer.weight, copy=True, memory_format=layout))
-    copy.bias = None if bias is None else nn.Parameter(bias.detach().to(layer.weight, copy=True))
-    return copy
+    weight = weight.detach().to(layer.weight, copy=True, memory_format=layout)
+    return holding(copy, weight, None if bias is None else bias.detach().to(layer.weight, copy=True))

@@ -51,21 +51,17 @@ def cache_folder() -> Path:
         CacheError: that is in a home folder which the user does not have, as in some containers.
     """
     try:
-        return _chosen_folder()
+        if chosen := os.environ.get("PRIORSOLVE_CACHE"):
+            return Path(chosen).expanduser().absolute()
+        if sys.platform == "win32":
+            base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+        elif sys.platform == "darwin":
+            base = Path.home() / "Library" / "Caches"
+        else:
+            base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        return Path(base).absolute() / "priorsolve"
     except RuntimeError:
         raise CacheError("no home folder to keep weights in; set PRIORSOLVE_CACHE to a folder that can be written") from None
-
-
-def _chosen_folder() -> Path:
-    if chosen := os.environ.get("PRIORSOLVE_CACHE"):
-        return Path(chosen).expanduser().absolute()
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base).absolute() / "priorsolve"
 
 
 def cached_path(name: str) -> Path:

@@ -22,21 +22,22 @@ class Foldable(Protocol):
         """That form, with weights of its own."""
 
 
-def linear(weight: Tensor, bias: Tensor | None = None) -> nn.Linear:
-    """x Wᵀ + b with W (out, in)."""
-    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
-    layer.weight = nn.Parameter(weight)
+def holding(layer: M, weight: Tensor, bias: Tensor | None) -> M:
+    """`layer` itself, of these numbers."""
+    layer.register_parameter("weight", nn.Parameter(weight))
     layer.register_parameter("bias", None if bias is None else nn.Parameter(bias))
     return layer
+
+
+def linear(weight: Tensor, bias: Tensor | None = None) -> nn.Linear:
+    """x Wᵀ + b with W (out, in)."""
+    return holding(nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta"), weight, bias)
 
 
 def convolution(weight: Tensor, bias: Tensor | None = None) -> nn.Conv2d:
     """The convolution of W (out, in, k, k), k odd, that keeps height and width."""
     outputs, inputs, kernel, _ = weight.shape
-    layer = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False, device="meta")
-    layer.weight = nn.Parameter(weight)
-    layer.register_parameter("bias", None if bias is None else nn.Parameter(bias))
-    return layer
+    return holding(nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False, device="meta"), weight, bias)
 
 
 @final
@@ -78,10 +79,8 @@ class Growing(nn.Module):
         mirrored = F.pad(layer.weight.detach().flip(2, 3), (1, 1, 1, 1))
         kernel = mirrored[..., 1:, 1:] + mirrored[..., :-1, 1:] + mirrored[..., 1:, :-1] + mirrored[..., :-1, :-1]
         one = nn.ConvTranspose2d(self.layer.in_channels, self.layer.out_channels, 4, 2, 1, bias=False, device="meta")
-        one.weight = nn.Parameter(kernel.transpose(0, 1).contiguous(), requires_grad=False)
-        bias = layer.bias
-        one.register_parameter("bias", None if bias is None else nn.Parameter(bias.detach().clone(), requires_grad=False))
-        return one
+        bias = None if layer.bias is None else layer.bias.detach().clone()
+        return holding(one, kernel.transpose(0, 1).contiguous(), bias).requires_grad_(False)
 
 
 def fused(module: M) -> M:

@@ -49,10 +49,9 @@ class PGGAN(FeedForward):
         _refuse_unfinished(tensors, state)
         if fused is None:
             fused = _is_fused(tensors, names, count)
-        n = tensors.shape(names.weight(0), 4)[1]
+        channels, n = tensors.shape(names.weight(0), 4)[:2]
         blocks: list[nn.Module] = [_first(tensors, names, n)]
         spaces: dict[str, Shape] = {"z": (n,)}
-        channels = tensors.shape(names.weight(0), 4)[0]
         for k in range(1, count):
             spaces[f"features@{k}"] = (channels, *_side(k - 1))
             blocks.append(_layer(tensors, names, k, channels, fused))

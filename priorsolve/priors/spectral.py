@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from priorsolve.priors.layers import convolution, linear
+from priorsolve.priors.layers import convolution, holding, linear
 
 
 @final
@@ -55,8 +55,7 @@ class SpectralLinear(nn.Linear):
 
     def __init__(self, weight: Tensor, bias: Tensor | None, norm: SpectralNorm) -> None:
         super().__init__(weight.shape[1], weight.shape[0], bias=False, device="meta")
-        self.weight = nn.Parameter(weight)
-        self.register_parameter("bias", None if bias is None else nn.Parameter(bias))
+        holding(self, weight, bias)
         self.spectral = norm
 
     def forward(self, input: Tensor) -> Tensor:
@@ -78,8 +77,7 @@ class SpectralConvolution(nn.Conv2d):
     def __init__(self, weight: Tensor, bias: Tensor | None, norm: SpectralNorm, outputs: int | None = None) -> None:
         rows, inputs, kernel, _ = weight.shape
         super().__init__(inputs, rows if outputs is None else outputs, kernel, padding=kernel // 2, bias=False, device="meta")
-        self.weight = nn.Parameter(weight)
-        self.register_parameter("bias", None if bias is None else nn.Parameter(bias[: self.out_channels].clone()))
+        holding(self, weight, None if bias is None else bias[: self.out_channels].clone())
         self.spectral = norm
 
     def forward(self, input: Tensor) -> Tensor:

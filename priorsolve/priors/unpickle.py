@@ -6,7 +6,7 @@ import pickle
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, BinaryIO, NoReturn, final
+from typing import Any, BinaryIO, final
 
 import numpy as np
 import torch
@@ -193,7 +193,6 @@ _COPYING: Mapping[str, Callable[..., object]] = {
 }
 """What takes a copy of what it is given."""
 _PACKED = "torch.storage._load_from_bytes"
-NETWORK = "dnnlib.tflib.network.Network"
 _DTYPES = {
     **{"Byte": torch.uint8, "Char": torch.int8, "Bool": torch.bool, "Half": torch.float16, "BFloat16": torch.bfloat16},
     **{"Short": torch.int16, "Int": torch.int32, "Float": torch.float32, "Long": torch.int64, "Double": torch.float64},
@@ -212,7 +211,7 @@ _ALLOWED: Mapping[str, Any] = {
     **{f"torch.{str(dtype).removeprefix('torch.')}": _Kind(dtype) for dtype in _DTYPES.values()},
     "torch_utils.persistence._reconstruct_persistent_obj": _Maker(_record),
     "dnnlib.util.EasyDict": _Easy,
-    NETWORK: Inert,
+    "dnnlib.tflib.network.Network": Inert,
     _PACKED: None,
     "numpy.dtype": Dtype,
     "numpy.ndarray": Inert,
@@ -236,7 +235,9 @@ def refuse_names(names: Sequence[str]) -> None:
             )
     code = [name for name in foreign if not _is_of_types(name)]
     if code:
-        _refuse(code[0])
+        raise CheckpointError(
+            f"asks for {code[0][:200]}, which is code, not data, and was not run; ask its maker for torch.save(model.state_dict(), ...)"
+        )
     if foreign:
         raise CheckpointError(
             f"asks for {foreign[0][:200]}, so it holds weights of a type (float8, complex, sparse, …) that no generator known here has; "
@@ -247,9 +248,3 @@ def refuse_names(names: Sequence[str]) -> None:
 def _is_of_types(name: str) -> bool:
     """Whether it is a type of numbers, or stands beside one, as torch.save writes tensors that are not read here."""
     return _TYPED.fullmatch(name) is not None or isinstance(vars(torch).get(name.removeprefix("torch.")), torch.dtype)
-
-
-def _refuse(name: str) -> NoReturn:
-    raise CheckpointError(
-        f"asks for {name[:200]}, which is code, not data, and was not run; ask its maker for torch.save(model.state_dict(), ...)"
-    )
