@@ -88,7 +88,7 @@ def draw_strokes(height: int, width: int, *, thickness: Thickness, seed: int) ->
     holes = torch.zeros(height, width, dtype=torch.bool)
     for start, end, radius in _segments(BRUSHES[thickness], Random(seed)):
         a, b = (start[0] * width, start[1] * height), (end[0] * width, end[1] * height)
-        holes |= _squared_distance(x, y, a, b) <= (radius * side) ** 2
+        holes |= squared_distance(x, y, a, b) <= (radius * side) ** 2
     return holes.float()
 
 
@@ -110,7 +110,7 @@ def _fold(value: float) -> float:
     return min(abs(value), 2 - abs(value))
 
 
-def _squared_distance(x: Tensor, y: Tensor, a: Point, b: Point) -> Tensor:
+def squared_distance(x: Tensor, y: Tensor, a: Point, b: Point) -> Tensor:
     """From each (x, y) to the nearest point of the line from a to b."""
     dx, dy = b[0] - a[0], b[1] - a[1]
     along = (((x - a[0]) * dx + (y - a[1]) * dy) / max(dx * dx + dy * dy, 1e-12)).clamp(0, 1)

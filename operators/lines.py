@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
+from priorsolve.operators.drawing import squared_distance
 from priorsolve.operators.mask import Masking
 from priorsolve.showing import checked_seed, is_number, is_whole, shown
 from priorsolve.types import Shape
@@ -72,9 +73,7 @@ def _known(count: int, width: float, seed: int, height: int, across: int) -> Ten
         holes = torch.zeros(1, 1, _FINE * height, _FINE * across)
         for _ in range(count):
             a, b = ([rng.choice((0, 2 / 3)) + rng.random() / 3 for _ in range(2)] for _ in range(2))
-            dx, dy = (b[0] - a[0]) * across, (b[1] - a[1]) * height
-            px, py = (x - a[0]) * across, (y - a[1]) * height
-            along = ((px * dx + py * dy) / max(dx * dx + dy * dy, 1e-12)).clamp(0, 1)
-            distance = (px - along * dx).square() + (py - along * dy).square()
+            end = ((b[0] - a[0]) * across, (b[1] - a[1]) * height)
+            distance = squared_distance((x - a[0]) * across, (y - a[1]) * height, (0, 0), end)
             holes[0, 0][distance <= (width * side / 2) ** 2] = 1
         return 1 - avg_pool2d(holes, _FINE)

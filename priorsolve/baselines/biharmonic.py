@@ -10,7 +10,7 @@ from skimage.restoration import inpaint_biharmonic
 from torch import Tensor
 
 from priorsolve.baselines.base import Baseline
-from priorsolve.baselines.chain import only, undo
+from priorsolve.baselines.undo import only, undo
 from priorsolve.operators.mask import Masking
 
 

@@ -6,8 +6,8 @@ from functools import partial
 
 from priorsolve.baselines.base import Baseline
 from priorsolve.baselines.biharmonic import smooth
-from priorsolve.baselines.chain import HARD, hard_parts, undo
 from priorsolve.baselines.enlarge import resized
+from priorsolve.baselines.undo import HARD, hard_parts, undo
 from priorsolve.baselines.wiener import filtered
 from priorsolve.operators.base import Operator
 

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from priorsolve.baselines.base import Baseline
-from priorsolve.baselines.chain import SMALLER, only, undo
+from priorsolve.baselines.undo import SMALLER, only, undo
 from priorsolve.operators import Downsample, PillowResize
 
 EDGE = 4

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -13,7 +12,7 @@ from torch import Tensor
 from priorsolve.baselines.base import Baseline, Problem
 from priorsolve.operators.base import LinearOperator, Operator, factors
 from priorsolve.operators.sensing import Sensing
-from priorsolve.operators.transforms import dct, idct
+from priorsolve.operators.transforms import Transform, dct, idct
 from priorsolve.types import Shape
 
 ON_THE_WAY = (50, 1e-3)
@@ -21,19 +20,11 @@ AT_THE_END = (300, 1e-4)
 """Iterations at most, and the relative change of the coefficients at which they are enough: for stronger α, and for the one asked for."""
 
 
-@dataclass(frozen=True)
-class Basis:
-    """An orthonormal basis of pictures (C, H, W), every channel by itself: coefficients of the same shape, and back."""
-
-    forward: Callable[[Tensor], Tensor]
-    inverse: Callable[[Tensor], Tensor]
-
-
-COSINES = Basis(lambda x: dct(dct(x).mT).mT, lambda c: idct(idct(c.mT).mT))
+COSINES = Transform(lambda x: dct(dct(x).mT).mT, lambda c: idct(idct(c.mT).mT))
 """The two-dimensional cosine transform of the whole picture (DCT-II), orthonormal."""
 
 
-def haar(shape: Shape) -> Basis:
+def haar(shape: Shape) -> Transform:
     """PyWavelets' `db1`, as Bora et al. use it, at as many levels as height and width can be halved evenly."""
     import pywt  # comes with the extra `benchmark`
 
@@ -54,10 +45,10 @@ def haar(shape: Shape) -> Basis:
         parts = pywt.array_to_coeffs(c.numpy(), slices, output_format="wavedec2")
         return torch.from_numpy(np.ascontiguousarray(pywt.waverec2(parts, "db1", mode="periodization")))
 
-    return Basis(forward, inverse)
+    return Transform(forward, inverse)
 
 
-def lasso(problem: Problem, basis: Callable[[Shape], Basis], alpha: float) -> Tensor:
+def lasso(problem: Problem, basis: Callable[[Shape], Transform], alpha: float) -> Tensor:
     """argmin over coefficients c of `½ ‖A B c − y‖² + α ‖c‖₁`, in pictures from −1 to 1; B is the basis's inverse.
 
     That is scikit-learn's `Lasso(alpha / m, fit_intercept=False)` on the matrix A B, m × 49 152 for 128×128 pictures and too large to

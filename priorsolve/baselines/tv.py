@@ -13,7 +13,7 @@ from skimage.restoration import denoise_tv_chambolle
 from torch import Tensor
 
 from priorsolve.baselines.base import Baseline
-from priorsolve.baselines.chain import grey_holes, only, undo
+from priorsolve.baselines.undo import grey_holes, only, undo
 from priorsolve.operators.mask import Masking
 
 WEIGHTS = np.geomspace(0.5, 0.01, 100)

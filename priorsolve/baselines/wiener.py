@@ -11,8 +11,8 @@ from skimage.restoration import wiener
 from torch import Tensor
 
 from priorsolve.baselines.base import Baseline
-from priorsolve.baselines.chain import only, undo
 from priorsolve.baselines.deconvolution import deconvolved
+from priorsolve.baselines.undo import only, undo
 from priorsolve.operators import Blur
 
 DETAIL = 0.115
