@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
-from torch.utils._pytree import tree_flatten, tree_map
 
 DEVICE = torch.device("meta")
 READS = {"_local_scalar_dense", "nonzero", "equal", "is_nonzero", "masked_select", "unique_dim", "_unique2"}
@@ -97,7 +96,7 @@ def another_device() -> Iterator[Device]:
 
 def _done(func: Any, args: Sequence[Any], kwargs: dict[str, Any], traffic: Counter[str]) -> Any:
     name = func._schema.name.split("::")[1]
-    tensors = [value for value in tree_flatten((args, kwargs))[0] if isinstance(value, Tensor)]
+    tensors = list(_tensors((*args, *kwargs.values())))
     distant = any(isinstance(tensor, Distant) for tensor in tensors)
     target = None if kwargs.get("device") is None else torch.device(kwargs["device"])
     lands = distant if target is None else target == DEVICE
@@ -116,12 +115,30 @@ def _done(func: Any, args: Sequence[Any], kwargs: dict[str, Any], traffic: Count
         traffic["reads"] += 1
     if target is not None:
         kwargs = {**kwargs, "device": torch.device("cpu")}
-    inner_args, inner_kwargs = tree_map(lambda value: value.here if isinstance(value, Distant) else value, (args, kwargs))
-    made = func(*inner_args, **inner_kwargs)
+    made = func(*_each(_here, args), **{key: _each(_here, value) for key, value in kwargs.items()})
     if not lands:
         return made
-    there = tree_map(lambda value: Distant(value) if isinstance(value, Tensor) else value, made)
-    return return_and_correct_aliasing(func, args, kwargs, there)  # type: ignore[no-untyped-call]
+    return return_and_correct_aliasing(func, args, kwargs, _each(Distant, made))  # type: ignore[no-untyped-call]
+
+
+def _here(tensor: Tensor) -> Tensor:
+    return tensor.here if isinstance(tensor, Distant) else tensor
+
+
+def _tensors(values: Sequence[Any]) -> Iterator[Tensor]:
+    """Also those of lists; torch's own trees would take most of the time."""
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from _tensors(value)
+
+
+def _each(change: Callable[[Tensor], Tensor], value: Any) -> Any:
+    """A tensor changed, or all in a list; anything else as it is."""
+    if isinstance(value, Tensor):
+        return change(value)
+    return type(value)(_each(change, inner) for inner in value) if isinstance(value, list | tuple) else value
 
 
 def _refuse_mixed(func: Any, name: str, near: Sequence[Tensor], traffic: Counter[str]) -> None:
