@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from priorsolve.priors.biggan_layers import ConditionalNorm, Conditioned, brock_attention, brock_convolution, brock_linear, modulated
 from priorsolve.priors.errors import CheckpointError, first_names
 from priorsolve.priors.layers import Growing, grown
+from priorsolve.priors.layout import numbered
 from priorsolve.priors.tensors import Tensors
 from priorsolve.types import Shape
 
@@ -51,7 +52,7 @@ class BigGAN(Conditioned):
                 f"not a BigGAN generator: no shared.weight and blocks.0.0.conv1.u0; the first tensors are {first_names(state)}"
             )
         state = _plain(state)
-        count = 1 + max(int(key.split(".")[1]) for key in state if _is_block(key))
+        count = 1 + max(numbered(state, "blocks."))
         tensors = Tensors(state, f"BigGAN generator of {count} blocks")
         classes, size = tensors.shape("shared.weight", 2)
         embedding = tensors.take("shared.weight", (classes, size))
@@ -89,11 +90,6 @@ def _plain(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         for key, value in state.items()
     }
     return {key: value for key, value in renamed.items() if not key.endswith((".accumulation_counter", ".num_batches_tracked"))}
-
-
-def _is_block(key: str) -> bool:
-    parts = key.split(".")
-    return parts[0] == "blocks" and len(parts) > 2 and parts[1].isascii() and parts[1].isdecimal() and len(parts[1]) < 3
 
 
 @final

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from priorsolve.priors.errors import CheckpointError
+from priorsolve.priors.layout import numbered
 from priorsolve.showing import is_number
 
 
@@ -42,8 +42,7 @@ def plan_of(state: Mapping[str, Tensor], config: Mapping[str, Any] | None) -> Pl
     Raises:
         CheckpointError: there are no layers, or the configuration says otherwise than the tensors.
     """
-    found = (re.match(r"generator\.layers\.(\d{1,3})\.", key) for key in state)
-    count = 1 + max((int(match[1]) for match in found if match), default=-1)
+    count = 1 + max(numbered(state, "generator.layers."), default=-1)
     first, table = state.get("generator.layers.0.conv_0.weight_orig"), state.get("generator.bn.running_means")
     if not count or first is None or first.ndim != 4 or table is None or table.ndim != 2 or table.shape[0] < 2:
         raise CheckpointError(

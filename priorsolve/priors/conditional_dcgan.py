@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import final
 
@@ -12,6 +11,7 @@ from priorsolve.apart import apart
 from priorsolve.priors.conditional import ClassConditional
 from priorsolve.priors.dcgan import chain, folded_blocks
 from priorsolve.priors.errors import CheckpointError
+from priorsolve.priors.layout import numbered
 
 _Z = 100
 """How many numbers of z nearly every DCGAN has; what the first layer takes beyond them is the class."""
@@ -42,8 +42,8 @@ class ConditionalDCGAN(ClassConditional):
         Raises:
             CheckpointError: a tensor is missing, unknown, of the wrong shape, not finite, or a negative variance; the line names it.
         """
-        found = (re.fullmatch(r"main\.(\d{1,4})\.weight", key) for key, value in state.items() if value.ndim == 4)
-        blocks, spaces, image_shape = chain(state, sorted({0, *(int(match[1]) for match in found if match)}))
+        kernels = [key for key, value in state.items() if value.ndim == 4]
+        blocks, spaces, image_shape = chain(state, numbered(kernels, "main.", ".weight"))
         (inputs,) = spaces.pop("z")
         if n_classes is None:
             n_classes = inputs - _Z

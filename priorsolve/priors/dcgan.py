@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import final
 
@@ -14,6 +13,7 @@ from priorsolve.priors.dcgan_frozen import First, Last
 from priorsolve.priors.errors import CheckpointError, first_names
 from priorsolve.priors.feedforward import FeedForward
 from priorsolve.priors.layers import holding
+from priorsolve.priors.layout import numbered
 from priorsolve.priors.tensors import Tensors
 from priorsolve.priors.toom import Toom
 from priorsolve.types import Shape
@@ -48,8 +48,7 @@ class DCGAN(FeedForward):
         Raises:
             CheckpointError: a tensor is missing, unknown, of the wrong shape, not finite, or a negative variance; the line names it.
         """
-        found = (re.match(r"main\.(\d{1,4})\.", key) for key in state)
-        highest = max((int(match[1]) for match in found if match), default=0)
+        highest = max(numbered(state, "main."), default=0)
         return cls(*chain(state, range(0, highest + 1, 3), last_padding))
 
     @apart()

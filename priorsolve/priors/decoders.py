@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from priorsolve.priors.errors import CheckpointError, first_names
 from priorsolve.priors.feedforward import FeedForward
 from priorsolve.priors.layers import linear
+from priorsolve.priors.layout import numbered
 from priorsolve.priors.tensors import Tensors
 from priorsolve.types import Images, Shape
 
@@ -98,9 +99,7 @@ def _layers(state: Mapping[str, Tensor]) -> Sequence[str]:
     if "fc3.weight" in state:
         return ["fc3", "fc4"]
     for prefix in ("decoder.", ""):
-        found = (re.fullmatch(rf"{re.escape(prefix)}(\d{{1,3}})\.weight", key) for key in state)
-        numbers = sorted(int(match[1]) for match in found if match)
-        if numbers:
+        if numbers := numbered(state, prefix, ".weight"):
             return [f"{prefix}{number}" for number in numbers]
     return []
 

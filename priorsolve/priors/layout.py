@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 
 import torch
@@ -19,6 +20,12 @@ SIDE_LIMIT = 4096
 def empty(*shape: int) -> nn.Parameter:
     """A parameter that takes no memory until `fill` gives it its numbers."""
     return nn.Parameter(torch.empty(shape, device="meta"))
+
+
+def numbered(state: Iterable[str], before: str, after: str = ".") -> list[int]:
+    """The numbers, of at most four digits, with which names go on after `before`, and `after` follows; in order, each once."""
+    found = (re.match(rf"{re.escape(before)}(\d{{1,4}}){re.escape(after)}", key) for key in state)
+    return sorted({int(match[1]) for match in found if match})
 
 
 def shape_of(state: Mapping[str, Tensor], key: str, *ndim: int, network: str = "the network") -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from priorsolve.priors.errors import CheckpointError
-from priorsolve.priors.layout import empty, shape_of
+from priorsolve.priors.layout import empty, numbered, shape_of
 
 MEAN = "mapping.w_avg"
 
@@ -55,7 +55,7 @@ class MappingNetwork(nn.Module):
     def __init__(self, state: Mapping[str, Tensor], multiplier: float) -> None:
         """Sizes come from the tensors `mapping.*` of `state`; raises CheckpointError where they make no network."""
         super().__init__()
-        depth = sum(1 for key in state if key.startswith("mapping.fc") and key.endswith(".weight"))
+        depth = len(numbered(state, "mapping.fc", ".weight"))
         width = shape_of(state, "mapping.fc0.weight", 2)[1]
         self.n_features, self.n_classes = 0, 0
         if "mapping.embed.weight" in state:

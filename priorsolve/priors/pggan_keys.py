@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
+
+from priorsolve.priors.layout import numbered
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,7 @@ class Dialect:
 
     def layers(self, state: Mapping[str, Tensor]) -> int:
         """How many layers the highest number means; two per resolution."""
-        found = (re.match(rf"{re.escape(self.layer)}(\d{{1,2}})\.", key) for key in state)
-        count = max((int(match[1]) - self.first + 1 for match in found if match), default=0)
+        count = max(numbered(state, self.layer), default=self.first - 1) - self.first + 1
         return count + count % 2
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from priorsolve.priors.base import Noise
 from priorsolve.priors.chance import normal
 from priorsolve.priors.errors import CheckpointError, told
+from priorsolve.priors.feedforward import depth
 from priorsolve.priors.labels import class_weights, with_class
 from priorsolve.priors.layout import fill
 from priorsolve.priors.mapping import MEAN, MappingNetwork
@@ -115,9 +116,9 @@ class StylePrior(Styled):
 
     def _decode(self, codes: Codes, space: str, label: Tensor | None, noise: Noise) -> Images:
         codes = with_class(self, codes, space, label)
-        features = codes if space.startswith("features@") else None
+        features = codes if space.startswith("features@") else None  # others enter block 1: block 0 is the mapping network
         noise = codes if space == "noise" else noise
-        return (self._run(self._styles(codes, space, 1.0), features, _depth(space), len(self.blocks), noise) + 1) / 2
+        return (self._run(self._styles(codes, space, 1.0), features, max(1, depth(space)), len(self.blocks), noise) + 1) / 2
 
     def _map(self, codes: Codes, source: str, target: str, label: Tensor | None, truncation: float, noise: Noise) -> Codes:
         order = list(self.spaces)
@@ -137,7 +138,7 @@ class StylePrior(Styled):
         styles = self._styles(codes, source, truncation)
         if target == "s":
             return torch.cat(styles, dim=1)
-        return self._run(styles, codes if source.startswith("features@") else None, _depth(source), _depth(target), noise)
+        return self._run(styles, codes if source.startswith("features@") else None, max(1, depth(source)), depth(target), noise)
 
     def _wplus(self, codes: Codes, space: str, truncation: float) -> Tensor:
         w = self.mapping(codes) if space in ("z+c", "z") else codes
@@ -187,8 +188,3 @@ def positive(settings: Mapping[str, object], key: str) -> float | None:
     if not is_number(value) or not 0 < value < 1e9:
         raise CheckpointError(f"has {key} = {told(value)}; expected a positive number, so use another snapshot")
     return value
-
-
-def _depth(space: str) -> int:
-    """How many blocks come before `space`; codes before the features enter the synthesis, block 1."""
-    return int(space.removeprefix("features@")) if space.startswith("features@") else 1

@@ -17,13 +17,13 @@ from priorsolve.apart import apart
 from priorsolve.priors.base import Noise
 from priorsolve.priors.errors import CheckpointError, told
 from priorsolve.priors.fir import binomial
+from priorsolve.priors.layout import numbered
 from priorsolve.priors.mapping import MappingNetwork
 from priorsolve.priors.style import StylePrior, finish, positive
 from priorsolve.priors.stylegan2_frozen import Frozen, FrozenBlock, FrozenConvolution
 from priorsolve.priors.synthesis2 import Block, Convolution
 from priorsolve.types import Shape
 
-_SIDE = re.compile(r"synthesis\.b(\d{1,5})\.")
 _UNUSED = {
     "skip": re.compile(r"synthesis\.b\d+\.conv1\.resample_filter|synthesis\.b4\.resample_filter"),
     **dict.fromkeys(("resnet", "orig"), re.compile(r"synthesis\.b\d+\.(conv1\.)?resample_filter")),
@@ -176,7 +176,7 @@ class StyleGAN2(StylePrior):
 
 def _sides(state: Mapping[str, Tensor]) -> list[int]:
     """4, 8, 16, … as many as there are blocks."""
-    count = len({found.group(1) for found in map(_SIDE.match, state) if found})
+    count = len(numbered(state, "synthesis.b"))
     if not 1 <= count <= _BLOCK_LIMIT:
         raise CheckpointError(f"has tensors of {count} blocks synthesis.b4, b8, …; expected 1 to {_BLOCK_LIMIT}")
     return [4 << i for i in range(count)]
