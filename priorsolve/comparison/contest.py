@@ -15,8 +15,8 @@ from torch import Tensor
 from priorsolve.baselines import BASELINES, Baseline, Problem
 from priorsolve.operators.base import Operator
 from priorsolve.photos.names import Photo
-from priorsolve.recipe.build import Operators
 from priorsolve.recipe.components import RecipeError
+from priorsolve.recipe.operators import Operators
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.recipe.templates import photo_seed, stem
 from priorsolve.run.measuring import measure, measured_where, photograph, posed

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from priorsolve.framing import DetectorError, load_detector
-from priorsolve.operators.base import LinearOperator, Operator, compose, shape_text
-from priorsolve.operators.holes import Holes
-from priorsolve.operators.mask import Masking, join_masks
 from priorsolve.operators.noise import Chain, Noise
-from priorsolve.operators.sensing import Sensing
-from priorsolve.photos.pictures import PhotoError
 from priorsolve.priors import ZOO, Prior, load_prior
 from priorsolve.recipe.components import RecipeError, build
 from priorsolve.recipe.framings import FrameKind
+from priorsolve.recipe.operators import Operators
 from priorsolve.recipe.recipe import OPERATORS, Recipe
-from priorsolve.recipe.registry import component
-from priorsolve.recipe.templates import is_per_photo, rendered
 from priorsolve.solvers import Latent, Layered, Layerwise, Mirrored, Solves, Staged
-from priorsolve.types import Images, Measurements, Progress, Shape
+from priorsolve.types import Images, Measurements, Shape
 
 DTYPES = {"auto": torch.float32, "float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
 """The dtype of codes, measurements and losses for each `--dtype`; with bfloat16 only the network computes in it."""
@@ -68,11 +59,6 @@ def has_quick_bfloat16(device: torch.device) -> bool:
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # not in every torch
     intel = str(capabilities.get("cpu_name", "")).startswith("Intel")
     return device.type == "cpu" and bool(capabilities.get("amx_bf16" if intel else "avx512_bf16"))
-
-
-def build_prior(recipe: Recipe, device: torch.device, dtype: torch.dtype, on_progress: Progress | None = None) -> Prior:
-    """The recipe's prior. Raises ValueError for an unknown name, CheckpointError or FetchError."""
-    return load_prior(recipe.prior, on_progress=on_progress).to(device, dtype)
 
 
 def image_shape_of(recipe: Recipe) -> Shape:
@@ -129,7 +115,10 @@ def rehearse(solver: Solves, solving: Operators) -> None:
 def build_operators(
     recipe: Recipe, image_shape: Shape, device: torch.device, dtype: torch.dtype, *, clean: bool = False
 ) -> tuple[Operators, Operators]:
-    """What makes measurements, and what solvers use: the same but where the recipe names a surrogate. Raises RecipeError."""
+    """What makes measurements, and what solvers use: the same but where the recipe names a surrogate. `clean` as for `Operators`.
+
+    Raises RecipeError.
+    """
     true = Operators(recipe, image_shape, device, dtype, clean=clean)
     solving = Operators(recipe, image_shape, device, dtype, "surrogate", clean=clean) if recipe.surrogate else true
     if solving.out_shape != true.out_shape:
@@ -139,6 +128,8 @@ def build_operators(
     if recipe.frame.kind != "center":
         check_frames(recipe.frame.kind, image_shape, true.out_shape)
     check_noise(recipe, true)
+    if clean:
+        true.check_clean()
     return true, solving
 
 
@@ -179,161 +170,3 @@ def refuse_marks(recipe: Recipe) -> None:
                 raise RecipeError(
                     f"{key}[{index}].{name}: {reason}; describe the hole by file, boxes or strokes, or restore photos as they are"
                 )
-
-
-class Operators:
-    """The recipe's operators for pictures of one shape. Parts that serve every photo are built once.
-
-    Args:
-        key: `operator`, or `surrogate` for those that solvers use in its place.
-        clean: the photos are degraded first, at the prior's size, so that masks of its shape are the same for all of them.
-
-    Raises:
-        RecipeError: an operator refuses its arguments or the shape that reaches it; a part other than a mask differs from photo to photo.
-    """
-
-    def __init__(
-        self,
-        recipe: Recipe,
-        image_shape: Shape,
-        device: torch.device,
-        dtype: torch.dtype,
-        key: Literal["operator", "surrogate"] = "operator",
-        *,
-        clean: bool = False,
-    ) -> None:
-        self._specs: list[dict[str, dict[str, object]]] = getattr(recipe, key)
-        self._key, self._device, self._dtype = key, device, dtype
-        self._framed = recipe.frame.kind != "center"
-        self._shapes: list[Shape] = []
-        self._fixed: list[Operator | None] = []
-        shape = image_shape
-        for index, spec in enumerate(self._specs):
-            self._shapes.append(shape)
-            if self._is_mask(spec):
-                self._must_be_picture(shape, index)
-            if self._framed and self._is_mask(spec):
-                self._fixed.append(None)  # its holes lie in the photo, another part of which each frame shows
-            elif is_per_photo(spec):
-                self._must_be_mask(spec, index)
-                self._fixed.append(None)
-            else:
-                part = self._build(index, "", 0)
-                suits = Holes.suits if clean else Holes.has_size
-                if isinstance(part, Holes) and (part.of_photo or part.soft or not suits(part, *shape[1:])):
-                    self._fixed.append(None)  # found in each photo, or drawn over one and cropped and resized with it
-                    continue
-                shape = self._reached(part, shape, index)
-                self._fixed.append(part)
-        self.image_shape, self.out_shape = image_shape, shape
-
-    @property
-    def vary(self) -> bool:
-        """Whether they differ from photo to photo."""
-        return None in self._fixed
-
-    @property
-    def shared(self) -> Operator:
-        """The parts that serve every photo, as one: masks that differ from photo to photo are left out."""
-        return compose([part for part in self._fixed if part is not None]).to(self._device, self._dtype)
-
-    @property
-    def largest(self) -> float:
-        """How large the numbers are at most that they make of pictures in [0, 1]: of a white one, and of one of noise."""
-        pictures = torch.stack([torch.ones(self.image_shape), torch.rand(self.image_shape, generator=torch.Generator().manual_seed(0))])
-        with torch.no_grad():
-            return float(self.shared.A(pictures.to(self._device, self._dtype)).abs().max())
-
-    def check_consistent(self) -> None:
-        """Raises RecipeError where what was measured cannot be put back."""
-        bent = [part for part in self._fixed if part is not None and not isinstance(part, LinearOperator)]
-        if bent:
-            raise RecipeError(f"output.consistency: needs linear operators, and {bent[0]} is not; set output.consistency to false")
-
-    def check_clean(self) -> None:
-        """Raises RecipeError for a mask that is drawn over photos of its own shape: those that are degraded have the prior's by then."""
-        for index, (fixed, spec) in enumerate(zip(self._fixed, self._specs, strict=True)):
-            if fixed is None and not self._framed and not is_per_photo(spec):
-                self._reached(self._build(index, "", 0), self._shapes[index], index)
-
-    def check_followed(self) -> None:
-        """Raises RecipeError where a solver that goes by gradients could not look through: masks pass them on, other parts are tried."""
-        for index, (part, shape) in enumerate(zip(self._fixed, self._shapes, strict=True)):
-            if part is None or part.follows(shape):
-                continue
-            ((name, _),) = self._specs[index].items()
-            own = part.stand_in or "a stand-in written with differentiable torch functions"
-            if self._key == "surrogate":
-                way_out = f"name {own} there"
-            elif len(self._specs) == 1:
-                way_out = f"name what solvers use in its place, `surrogate: {own}`" if part.stand_in else f"name {own} under `surrogate`"
-            else:
-                way_out = f"list the operators under `surrogate` again, with {own} in its place"
-            raise RecipeError(f"{self._key}[{index}].{name}: lets no gradient through, so no solver can follow it; {way_out}")
-
-    def of(self, stem: str, seed: int, photo: Path | None = None) -> list[Operator]:
-        """The parts for one photo, in order. With the `photo`'s file, masks are of its pixels.
-
-        Raises RecipeError, such as for its mask that is missing, and PhotoError where no hole is found in it.
-        """
-        parts = []
-        for index, fixed in enumerate(self._fixed):
-            part = self._build(index, stem, seed) if fixed is None else fixed
-            if fixed is None and photo is not None and isinstance(part, Holes):
-                part = self._in_photo(part, photo, index)
-            if not self._framed:
-                self._reached(part, self._shapes[index], index)
-            parts.append(part)
-        return parts
-
-    def join(self, photos: Sequence[list[Operator]]) -> Operator:
-        """One operator for a batch, from its photos' parts."""
-        joined: list[Operator] = []
-        for index, fixed in enumerate(self._fixed):
-            masks = [parts[index] for parts in photos if isinstance(parts[index], Masking)]
-            joined.append(
-                fixed if fixed is not None else join_masks([mask for mask in masks if isinstance(mask, Masking)], self._shapes[index])
-            )
-        return compose(joined).to(self._device, self._dtype)
-
-    def _build(self, index: int, stem: str, seed: int) -> Operator:
-        ((name, given),) = rendered(self._specs[index], stem, seed).items()
-        part: Operator = build("operators", name, given, f"{self._key}[{index}]")
-        if not isinstance(part, Sensing):
-            return part
-        try:
-            return part.for_shape(self._shapes[index])
-        except (ValueError, RuntimeError, MemoryError) as error:
-            raise RecipeError(f"{self._key}[{index}].{name}: {error}") from error
-
-    def _in_photo(self, part: Holes, photo: Path, index: int) -> Operator:
-        try:
-            _, height, width = self._shapes[index]
-            same = self.out_shape[1:] == (height, width)  # else the photo is smaller than what the mask hides of
-            return part.in_photo(photo, whole=self._framed, size=(height, width) if same else None)
-        except PhotoError:
-            raise
-        except ValueError as error:
-            raise RecipeError(f"{self._key}[{index}]: {error}") from None
-
-    def _reached(self, part: Operator, shape: Shape, index: int) -> Shape:
-        try:
-            return part.out_shape(shape)
-        except ValueError as error:
-            raise RecipeError(f"{self._key}[{index}]: {error}") from None
-
-    def _must_be_mask(self, spec: dict[str, dict[str, object]], index: int) -> None:
-        if not self._is_mask(spec):
-            (name,) = spec
-            raise RecipeError(f"{self._key}[{index}].{name}: only a mask can differ from photo to photo; leave {{stem}} and {{seed}} out")
-
-    def _must_be_picture(self, shape: Shape, index: int) -> None:
-        if len(shape) != 3:
-            (name,) = self._specs[index]
-            given = shape_text(shape)
-            raise RecipeError(f"{self._key}[{index}]: {name}: expected images of shape (B, C, H, W), got {given}; list it earlier")
-
-    def _is_mask(self, spec: dict[str, dict[str, object]]) -> bool:
-        (name,) = spec
-        factory = component("operators", name)
-        return inspect.isclass(factory) and issubclass(factory, Masking)

@@ -12,8 +12,8 @@ from torch import Tensor
 from priorsolve.consistency import put_back, surrogate_notes
 from priorsolve.operators.base import LinearOperator
 from priorsolve.operators.noise import Noise
-from priorsolve.recipe.build import Operators
 from priorsolve.recipe.components import RecipeError
+from priorsolve.recipe.operators import Operators
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.run.diagnosis import Limits, diagnose, known_noise
 from priorsolve.run.jobs import Job

@@ -18,8 +18,9 @@ from priorsolve.photos.identity import identify
 from priorsolve.photos.images import measurement_suffix, write_measurement
 from priorsolve.photos.names import Photo, output_names
 from priorsolve.photos.pictures import reason_of
-from priorsolve.recipe.build import Operators, build_noise, build_operators, image_shape_of, refuse_marks
+from priorsolve.recipe.build import build_noise, build_operators, image_shape_of, refuse_marks
 from priorsolve.recipe.contents import fingerprint_of
+from priorsolve.recipe.operators import Operators
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.recipe.templates import photo_seed, stem
 from priorsolve.run.damage import Damage
@@ -70,7 +71,6 @@ def degrade(
     refuse_marks(recipe)
     noise = build_noise(recipe)
     operators, _ = build_operators(recipe, image_shape_of(recipe), torch.device("cpu"), torch.float32, clean=True)
-    operators.check_clean()
     suffix = ".npy" if exact else measurement_suffix(operators.out_shape)
     names = output_names(found, "png") if suffix == ".png" else {photo.name: photo.name + ".npy" for photo in found}
     refuse_overwriting(found, out, names.values())

@@ -20,7 +20,7 @@ from priorsolve.photos.images import Framing
 from priorsolve.photos.metadata import Tags, read_tags
 from priorsolve.photos.names import Photo
 from priorsolve.photos.pictures import PhotoError, picture_size
-from priorsolve.recipe.build import Operators
+from priorsolve.recipe.operators import Operators
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.recipe.templates import photo_seed, stem
 from priorsolve.run.damage import Damage
@@ -29,6 +29,7 @@ from priorsolve.run.scenes import Scene, framed
 from priorsolve.run.shots import Source
 
 NO_LARGER = "the result is no larger than the photo, which was made smaller first; --set frame=faces enlarges the faces in it"
+HIDES_ALL = "the mask hides everything (nothing is known of what was restored)"
 HIDES_NOTHING = "the mask hides nothing (no hole lies in what was restored)"
 MADE_UP = (
     "the recipe's mask is one to demonstrate with, and would hide what this photo shows; say where its own holes are, as "
@@ -36,7 +37,6 @@ MADE_UP = (
 )
 DARK, SHOWN = 0.15, 0.2
 """Up to which level what is hidden is taken for black, and what share of it may be lighter: noise and a JPEG file bring some light in."""
-HIDES_ALL = "the mask hides everything (nothing is known of what was restored)"
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,6 @@ class Reader:
     solving: Operators
     noise: Noise | None
     degrade: bool
-    device: torch.device
-    dtype: torch.dtype
 
     def read(self, photo: Photo, fingerprint: str) -> Work:
         """The photo's work. Raises PhotoError or RecipeError, such as for its mask that is missing."""
@@ -99,7 +97,7 @@ class Reader:
         operator = self.operators.join([parts])
         if self.degrade:
             clean, framing = photograph(photo.path, self.operators.image_shape)
-            clean = clean.to(self.device, self.dtype)
+            clean = clean.to(self.operators.device, self.operators.dtype)
             y = measure(clean[None], operator, self.noise, [seed])[0]
             notes = (*framing.sentences(), *self._hidden([parts]))
             return Work(photo, fingerprint, seed, (Job(seed, y, parts, solving, clean),), framing.original, notes)
@@ -112,7 +110,7 @@ class Reader:
         return Work(photo, fingerprint, seed, (Job(seed, y, parts, solving, None),), original, notes)
 
     def _measured(self, observed: Tensor, operator: Operator, *, is_picture: bool) -> Tensor:
-        y = masked(observed.to(self.device, self.dtype)[None], operator, is_picture=is_picture)
+        y = masked(observed.to(self.operators.device, self.operators.dtype)[None], operator, is_picture=is_picture)
         return (y * measured_where(operator, y.new_empty(1, *self.operators.image_shape)))[0]
 
     def _read_frames(self, photo: Photo, fingerprint: str, seed: int, parts: list[Operator], solving: list[Operator]) -> Work:
@@ -132,7 +130,7 @@ class Reader:
             if not self.degrade:
                 self._refuse_made_up(photo, parts, seen, operator)
             y = self._measured(seen, operator, is_picture=not self.degrade)
-            clean = None if shot.clean is None else cut(shot.clean, frame, scene.tile).to(self.device, self.dtype)
+            clean = None if shot.clean is None else cut(shot.clean, frame, scene.tile).to(self.operators.device, self.operators.dtype)
             jobs.append(Job((seed + index * _STRIDE) % 2**48, y, own[index], solvers[index], clean))
             kept.append(index)
         scene = replace(scene, patches=tuple(scene.patches[index] for index in kept))
@@ -143,7 +141,7 @@ class Reader:
         """Raises PhotoError where holes to demonstrate with would hide what a photo shows: where they were used to degrade it is black."""
         if not any(isinstance(part, Holes | PhotoHoles | Lines) and part.made_up for part in parts):
             return
-        pictures = torch.empty(1, *self.operators.image_shape, device=self.device, dtype=self.dtype)
+        pictures = torch.empty(1, *self.operators.image_shape, device=self.operators.device, dtype=self.operators.dtype)
         where = measured_where(operator, pictures)[0].expand(seen.shape).cpu()
         hidden = seen[where == 0]
         if len(hidden) and float((hidden > DARK).float().mean()) > SHOWN:

@@ -12,11 +12,11 @@ import torch
 from priorsolve.files import WriteError, write_atomically
 from priorsolve.metrics import METRICS
 from priorsolve.photos.names import output_names
+from priorsolve.priors import load_prior
 from priorsolve.recipe.build import (
     DTYPES,
     build_noise,
     build_operators,
-    build_prior,
     build_solver,
     device_called,
     dtype_of,
@@ -221,12 +221,10 @@ def equip(
     if options.degrade:
         for metric in recipe.metrics:
             METRICS[metric].fetch()
-    prior = build_prior(recipe, device, dtype, on_download)
+    prior = load_prior(recipe.prior, on_progress=on_download).to(device, dtype)
     chosen = dtype_of(options.dtype, prior)
     prior = prior.computing(torch.bfloat16 if chosen == "bfloat16" else None)
     operators, solving = build_operators(recipe, tuple(prior.image_shape), device, dtype, clean=options.degrade)
-    if options.degrade:
-        operators.check_clean()
     solver = build_solver(recipe, prior)
     if solver.descends:
         solving.check_followed()
@@ -234,6 +232,6 @@ def equip(
     solver.prepare(on_learning)
     limits = Limits(solver, prior, recipe.seed, shared=not solving.vary) if recipe.output.limit else None
     tools = Tools(recipe, solver, operators, solving, noise, Typicality(prior), limits)
-    reader = Reader(recipe, operators, solving, noise, options.degrade, device, dtype)
+    reader = Reader(recipe, operators, solving, noise, options.degrade)
     keeper = Keeper(out, recipe, Fingerprint(recipe, options.degrade, options.dtype), chosen)
     return Equipment(tools, Workbench(tools, reader, keeper, options.batch_size))
