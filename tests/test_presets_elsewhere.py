@@ -9,6 +9,7 @@ import pytest
 import style_support
 import test_dcgan
 import test_pggan
+import torch
 from safetensors.torch import save_file
 
 from priorsolve.command.checks import check_recipe
@@ -62,10 +63,20 @@ def others(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(autouse=True)
 def _without_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What losses say of a measurement's shape they say before; pictures stand for their own features."""
     for loss in (LPIPS, VGGFeatures):
         monkeypatch.setattr(loss, "fetch", lambda self: None)
+    monkeypatch.setattr("priorsolve.losses.lpips._network", lambda *_: (lambda pictures: [pictures], [torch.ones(())]))
+    monkeypatch.setattr("priorsolve.losses.features.backbone", lambda *_: lambda pictures, layers: [pictures for _ in layers])
 
 
+@pytest.fixture
+def _without_laws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the same operators, for pictures of the same size, are checked in test_presets.py."""
+    monkeypatch.setattr("priorsolve.command.checks.laws", lambda operator: {})
+
+
+@pytest.mark.usefixtures("_without_laws")
 @pytest.mark.parametrize("kind", ["styled", "plain"])
 @pytest.mark.parametrize("name", NAMES)
 def test_it_is_built_or_refused_with_the_reason(name: str, kind: str, others: dict[str, Path]) -> None:
