@@ -104,8 +104,8 @@ def test_published_sizes_follow_from_the_formulas() -> None:
     names = [f"L{i}_{size}_8" for i, size in enumerate(sizes)]
     waves, plans = plan_of(names, {})
     assert waves == {"size": 36, "sampling_rate": 16, "bandwidth": 2.0}
-    assert [(plan.up, plan.down) for plan in plans[2:5]] == [(2, 2), (4, 2), (2, 2)]
-    assert (plans[-1].up, plans[-1].down) == (1, 1)
+    assert [(plan.up_factor, plan.down_factor) for plan in plans[2:5]] == [(2, 2), (4, 2), (2, 2)]
+    assert (plans[-1].up_factor, plans[-1].down_factor) == (1, 1)
 
 
 @pytest.mark.parametrize("side", [32, 64, 128, 256, 512, 1024])

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from priorsolve.priors.biggan_layers import brock_attention, brock_convolution, brock_linear, brock_norm
 from priorsolve.priors.errors import CheckpointError, first_names
 from priorsolve.priors.layers import fused
+from priorsolve.priors.layout import numbered
 from priorsolve.priors.tensors import Tensors
 from priorsolve.types import Images
 
@@ -46,9 +47,7 @@ class BigGANDiscriminator(nn.Module):
             raise CheckpointError(
                 f"not a BigGAN discriminator: no embed.weight and blocks.0.0.conv1.u0; the first tensors are {first_names(state)}"
             )
-        count = 0
-        while f"blocks.{count}.0.conv1.weight" in state:
-            count += 1
+        count = 1 + max(numbered(state, "blocks."))
         tensors = Tensors(state, f"BigGAN discriminator of {count} blocks")
         channels = 3
         stages: list[nn.Module] = []

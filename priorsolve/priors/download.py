@@ -159,7 +159,7 @@ def run_pip(
     what: str,
     by_hand: str,
     settings: Mapping[str, str] | None = None,
-    on_wait: Callable[[], object] = int,
+    on_wait: Callable[[], object] = lambda: None,
 ) -> tuple[bool, str]:
     """Run `pip download` for `what` with its temporary files in `folder`/scratch, so that they can be counted and leave nothing behind.
 

@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 import torch
 from torch import Tensor
 
-from priorsolve.priors.errors import FAILURES, CheckpointError
+from priorsolve.priors.errors import FAILURES, CheckpointError, legible
 
 _XML_LIMIT = 16 << 20
 _LAYER_LIMIT = 20_000
@@ -95,15 +95,12 @@ def read_ir(path: str | Path) -> Graph:
         if path.stat().st_size > _XML_LIMIT:
             raise CheckpointError(f"has more than {_XML_LIMIT >> 20} MiB, no graph known is so large; check the file")
         text, numbers = path.read_bytes(), path.with_suffix(".bin").read_bytes()
+        return Graph(_layers(_parsed(text), numbers), str(path))
     except OSError as error:
         reason = error.strerror or str(error)
         raise CheckpointError(f"{error.filename}: cannot be read ({reason}); an IR is a .xml and a .bin side by side") from None
     except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from None
-    try:
-        return Graph(_layers(_parsed(text), numbers), str(path))
-    except CheckpointError as error:
-        raise CheckpointError(f"{path}: {' '.join(str(error).split())}") from None
+        raise CheckpointError(f"{path}: {legible(error)}") from None
     except (ElementTree.ParseError, *FAILURES) as error:
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise CheckpointError(f"{path}: is not a readable IR graph ({reason}); download it again") from None

@@ -45,9 +45,9 @@ def plan_of(names: Sequence[str], settings: Mapping[str, Any]) -> tuple[Mapping[
             name=_word(layer, "name"),
             in_size=_whole(layer, "in_size"),
             out_size=_whole(layer, "out_size"),
-            up=_whole(layer, "up_factor"),
-            down=_whole(layer, "down_factor"),
-            clamp=positive(layer, "conv_clamp"),
+            up_factor=_whole(layer, "up_factor"),
+            down_factor=_whole(layer, "down_factor"),
+            conv_clamp=positive(layer, "conv_clamp"),
         )
         for layer in layers
     ]
@@ -60,7 +60,8 @@ def plan_of(names: Sequence[str], settings: Mapping[str, Any]) -> tuple[Mapping[
         if plan.in_size != before or plan.name.split("_")[1] != str(plan.out_size):
             raise CheckpointError(f"{plan.name} goes from {plan.in_size} to {plan.out_size} pixels, which its neighbours do not fit")
     for plan in plans:
-        dense, limit = max(plan.in_size * max(2, plan.up), plan.out_size * max(2, plan.down)), plans[-1].out_size + 2 * _MARGIN
+        dense = max(plan.in_size * max(2, plan.up_factor), plan.out_size * max(2, plan.down_factor))
+        limit = plans[-1].out_size + 2 * _MARGIN
         if dense > _DENSE_LIMIT * limit:
             raise CheckpointError(
                 f"{plan.name} goes from {plan.in_size} to {plan.out_size} pixels through {dense}, for pictures of {plans[-1].out_size}; "

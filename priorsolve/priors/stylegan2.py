@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from copy import copy
+from itertools import repeat
 from typing import final
 
 import torch
@@ -168,9 +169,7 @@ class StyleGAN2(StylePrior):
     def _added(self, noise: Noise, convolutions: Sequence[Convolution | FrozenConvolution]) -> list[Tensor | None]:
         """What every convolution adds; drawn for all of them, so that the maps are the same wherever a picture is entered."""
         rng = torch.Generator().manual_seed(self.noise_seed)
-        if not isinstance(noise, Tensor):
-            return [layer.added(noise, rng) for layer in convolutions]
-        own = iter(self._split(noise))
+        own = iter(self._split(noise)) if isinstance(noise, Tensor) else repeat(noise)
         return [layer.added(next(own), rng) if layer.noisy else None for layer in convolutions]
 
 

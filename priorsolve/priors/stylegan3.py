@@ -63,8 +63,8 @@ class StyleGAN3(StylePrior):
             channels = layer.channels
         if channels not in (1, 3):
             raise CheckpointError(f"synthesis.{names[-1]}.weight draws {channels} channels; a picture has 1 or 3")
-        sampling = [{_WRITTEN.get(key, key): value for key, value in asdict(plan).items()} for plan in plans]
-        kept = {"lr_multiplier": multiplier, "output_scale": scale, "input": dict(waves_plan), "layers": sampling}
+        sampling = {"input": dict(waves_plan), "layers": [asdict(plan) for plan in plans]}
+        kept = {"lr_multiplier": multiplier, "output_scale": scale, **sampling}
         prior = cls(mapping, waves, layers, kept)
         finish(prior, state)
         return prior
@@ -120,6 +120,3 @@ class StyleGAN3(StylePrior):
         for layer, style in list(zip(self._layers, styles[1:], strict=True))[start - 2 : stop - 2]:
             x = layer(x, style)
         return x * self.settings["output_scale"] if stop == len(self.blocks) else x
-
-
-_WRITTEN = {"up": "up_factor", "down": "down_factor", "clamp": "conv_clamp"}

@@ -65,12 +65,10 @@ class Convolution(nn.Module):
         return x if self.clamp is None else x.clamp(-self.clamp * gain, self.clamp * gain)
 
     def added(self, noise: Noise, rng: torch.Generator) -> Tensor | None:
-        """What is added to the features, (side, side) or (B, 1, side, side), or None. `rng` is drawn from in "random" alone.
+        """What a `noisy` layer adds to its features, (side, side) or (B, 1, side, side), or None. `rng` is drawn from in "random" alone.
 
         Maps given are this layer's own, (B, side²).
         """
-        if not self.noisy:
-            return None
         if isinstance(noise, Tensor):
             return noise.view(-1, 1, self.side, self.side) * self.noise_strength
         if noise == "none":

@@ -20,17 +20,17 @@ from priorsolve.priors.perfilter import convolved
 @final
 @dataclass(frozen=True)
 class Plan:
-    """One layer's sampling: sides in and out, how often the activation is sampled more densely than either, and its limits.
+    """One layer's sampling, as files write it: sides in and out, how often the activation is sampled more densely, and its limits.
 
-    `clamp` clips the activation to ±clamp, None leaves it.
+    `conv_clamp` clips the activation to ±conv_clamp, None leaves it.
     """
 
     name: str
     in_size: int
     out_size: int
-    up: int
-    down: int
-    clamp: float | None
+    up_factor: int
+    down_factor: int
+    conv_clamp: float | None
 
 
 @final
@@ -97,8 +97,8 @@ class Layer(nn.Module):
                 raise CheckpointError(f"{name}.{which} has shape {list(shape)}; expected at most 128 taps, along each side the same")
             self.register_buffer(which, None if shape is None else torch.empty(shape, device="meta"))
             taps.append(1 if shape is None else shape[0])
-        total = (plan.out_size - 1) * plan.down + 1 - (plan.in_size + self.kernel - 1) * plan.up + sum(taps) - 2
-        self._before = (total + plan.up) // 2
+        total = (plan.out_size - 1) * plan.down_factor + 1 - (plan.in_size + self.kernel - 1) * plan.up_factor + sum(taps) - 2
+        self._before = (total + plan.up_factor) // 2
         self._after = total - self._before
         self.plan, self._last = plan, last
 
@@ -119,12 +119,12 @@ class Layer(nn.Module):
             x = F.conv2d(x * style[:, :, None, None], weight, padding=self.kernel - 1)
         if scale is not None:
             x = x * scale[:, :, None, None]
-        x = upsampled(x + self.bias[:, None, None], self._filter("up_filter"), self.plan.up, self._before, self._after)
+        x = upsampled(x + self.bias[:, None, None], self._filter("up_filter"), self.plan.up_factor, self._before, self._after)
         if not self._last:
             x = F.leaky_relu(x, 0.2) * math.sqrt(2)
-        if self.plan.clamp is not None:
-            x = x.clamp(-self.plan.clamp, self.plan.clamp)
-        return downsampled(x, self._filter("down_filter"), self.plan.down)
+        if self.plan.conv_clamp is not None:
+            x = x.clamp(-self.plan.conv_clamp, self.plan.conv_clamp)
+        return downsampled(x, self._filter("down_filter"), self.plan.down_factor)
 
     def _filter(self, name: str) -> Tensor:
         kernel: Tensor | None = self._buffers[name]
