@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import mmap
+import os
 import stat
 import struct
 from collections.abc import Callable, Mapping
@@ -56,21 +56,10 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     Raises:
         CheckpointError: the file cannot be read, is something else, is damaged, or asks for code; one line with file and way out.
     """
-    path, folder, laid_out = Path(path), False, False
-    with contextlib.suppress(OSError):  # which is told below
-        folder = path.is_dir()
-        laid_out = folder and (path / FOLDER[0]).is_file()
-    if laid_out:
-        settings = _read_settings(path / FOLDER[0])
-        return replace(read_checkpoint(path / FOLDER[1]), settings=settings)
-    if folder:
-        if any(path.glob("*.xml")):
-            raise CheckpointError(f"{path}: is a folder with an OpenVINO graph, {_OPENVINO}")
-        raise CheckpointError(f"{path}: cannot be read (it is a folder without {FOLDER[0]}); give the checkpoint file in it")
+    path = Path(path)
     try:
-        about = path.stat()
-        size, head, endless = about.st_size, b"", not stat.S_ISREG(about.st_mode)
-        if not endless:
+        about, head = path.stat(), b""
+        if stat.S_ISREG(about.st_mode):
             with path.open("rb") as file:
                 head = file.read(512)
     except FileNotFoundError as error:
@@ -82,8 +71,11 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         raise CheckpointError(f"{_short(path)}: cannot be read ({error.strerror or error}); check the path") from None
     except ValueError as error:
         raise CheckpointError(f"{path!r}: cannot be read ({error}); check the path") from None
-    if endless:
+    if stat.S_ISDIR(about.st_mode):
+        return _read_folder(path)
+    if not stat.S_ISREG(about.st_mode):
         raise CheckpointError(f"{path}: cannot be read (it is a pipe or a device, no file); copy what it gives into a file")
+    size = about.st_size
     try:
         _refuse_pages(head, size)
 
@@ -99,6 +91,15 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         raise CheckpointError(f"{path}: {legible(error)}") from None
     except FAILURES as error:  # what a pickle may hold has no end; what is foreseen is told better
         raise CheckpointError(f"{path}: is damaged ({_line(error)}); download or copy it again") from None
+
+
+def _read_folder(path: Path) -> Checkpoint:
+    if os.path.isfile(path / FOLDER[0]):  # noqa: PTH113 (Path's own raises where the folder may not be looked into)
+        settings = _read_settings(path / FOLDER[0])
+        return replace(read_checkpoint(path / FOLDER[1]), settings=settings)
+    if any(path.glob("*.xml")):
+        raise CheckpointError(f"{path}: is a folder with an OpenVINO graph, {_OPENVINO}")
+    raise CheckpointError(f"{path}: cannot be read (it is a folder without {FOLDER[0]}); give the checkpoint file in it")
 
 
 def _read_settings(path: Path) -> Settings:
