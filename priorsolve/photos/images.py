@@ -31,14 +31,11 @@ WRITTEN: dict[str, tuple[str, dict[str, Any]]] = {
     ".tiff": ("TIFF", {}),
 }
 """Suffix -> Pillow's format and settings. All but JPEG keep every 8-bit value."""
-
-
 LUMA = (0.299, 0.587, 0.114)
 """Shares of red, green and blue in grey, as Pillow's."""
 LEFT_GREY = "the photo's own colours were left out: a grey picture was asked for"
 _COLOURED = 0.02
 """How far the channels of a photo in colours are apart on average; less than that is the tint of a scanner or of a file's rounding."""
-
 
 Box: TypeAlias = tuple[float, float, float, float]
 """(left, top, right, bottom)."""
@@ -130,8 +127,13 @@ def read_photo(path: Path, channels: Literal[1, 3] = 3) -> tuple[Tensor, tuple[s
     image = torch.from_numpy(np.ascontiguousarray(values)).permute(2, 0, 1).contiguous()
     if channels == 1:
         _note_colours(values, notes)
-        image = (image * image.new_tensor(LUMA)[:, None, None]).sum(0, keepdim=True)
+        image = grey(image)
     return image, tuple(notes)
+
+
+def grey(image: Tensor) -> Tensor:
+    """(1, H, W) of (3, H, W), as Pillow makes it."""
+    return (image * image.new_tensor(LUMA)[:, None, None]).sum(0, keepdim=True)
 
 
 def read_stored(path: Path, picture: Image.Image | None = None) -> Floats | None:
@@ -145,7 +147,7 @@ def read_stored(path: Path, picture: Image.Image | None = None) -> Floats | None
     picture = open_picture(path)[0] if picture is None else picture
     profile = picture.info.get("icc_profile")
     if picture.mode in ("RGB", "RGBA") and profile and is_own(profile):
-        return np.asarray(picture, dtype=np.float32) / np.float32(255)
+        return _of_bytes(picture)
     return None
 
 
@@ -158,7 +160,7 @@ def read_transparent(path: Path) -> Floats | None:
     picture = open_picture(path)[0]
     stored = read_stored(path, picture)
     if stored is None and picture.mode in ("LA", "RGBA"):
-        stored = np.asarray(picture, dtype=np.float32) / np.float32(255)
+        stored = _of_bytes(picture)
     return stored if stored is not None and stored.shape[-1] in (2, 4) and bool((stored[..., -1] < 1).any()) else None
 
 
@@ -190,14 +192,19 @@ def _note_colours(values: Floats, notes: list[str]) -> None:
         notes.append(LEFT_GREY)
 
 
+def _of_bytes(picture: Image.Image) -> Floats:
+    """The values of a picture of 8 bits, in [0, 1]."""
+    return np.asarray(picture, dtype=np.float32) / np.float32(255)
+
+
 def _tensor(picture: Image.Image, channels: int, notes: list[str]) -> Tensor:
     if picture.mode == "F":
         values = np.asarray(picture, dtype=np.float32).clip(0.0, 1.0)
     else:
         if channels == 1 and picture.mode != "L":
-            _note_colours(np.asarray(picture, dtype=np.float32) / np.float32(255.0), notes)
+            _note_colours(_of_bytes(picture), notes)
             picture = picture.convert("L")
-        values = np.asarray(picture, dtype=np.float32) / np.float32(255.0)
+        values = _of_bytes(picture)
     tensor = torch.from_numpy(np.array(values))
     tensor = tensor[None] if tensor.ndim == 2 else tensor.permute(2, 0, 1).contiguous()
     return tensor if tensor.shape[0] == channels else tensor.repeat(channels, 1, 1)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import io
 import re
-import struct
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
-from priorsolve.photos.pictures import is_deep_colour, opened, orientation
+from priorsolve.photos.pictures import BROKEN_EXIF, is_deep_colour, opened, orientation
 from priorsolve.photos.profiles import space_of, srgb
 
 EXIF, GPS, MAKER_NOTE = 0x8769, 0x8825, 37500
@@ -48,7 +47,7 @@ class Tags:
         return replace(self, profile=None if grey else srgb(), grey=grey)
 
     def settings(self, kind: str, size: tuple[int, int]) -> dict[str, Any]:
-        """How Pillow is to write them into a file of this kind (PNG, JPEG, TIFF, WEBP) with a picture of (height, width)."""
+        """How Pillow is to write them into a file of this kind (PNG, JPEG, WEBP) with a picture of (height, width)."""
         exif = None if self.exif is None else _resized(self.exif, size, JPEG_LIMIT if kind == "JPEG" else None)
         given: dict[str, Any] = {"icc_profile": self.profile, "exif": exif, "dpi": self.dpi}
         if kind == "PNG" and self.xmp is not None:
@@ -107,8 +106,8 @@ def _exif(picture: Image.Image) -> bytes | None:
             if inner := {tag: value for tag, value in given.get_ifd(place).items() if not isinstance(value, dict)}:
                 kept.get_ifd(place).update(inner)
         return bytes(kept.tobytes()) if len(kept) or kept.get_ifd(EXIF) or kept.get_ifd(GPS) else None
-    except (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, struct.error, AttributeError):
-        return None  # a broken block: the picture itself may be fine
+    except BROKEN_EXIF:
+        return None
 
 
 def _resized(exif: bytes, size: tuple[int, int], limit: int | None) -> bytes:

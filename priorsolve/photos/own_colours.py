@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from priorsolve.photos.images import LUMA, read_photo, read_stored, read_transparent
+from priorsolve.photos.images import grey, read_photo, read_stored, read_transparent
 from priorsolve.photos.metadata import Tags
 from priorsolve.photos.profiles import from_srgb, is_own
 from priorsolve.types import Floats
@@ -33,7 +33,7 @@ def in_own_colours(made: Tensor, tags: Tags, path: Path, *, same_size: bool, alp
         alpha: (1, H, W) of a picture that lies on white, which is taken away again.
     """
     if tags.grey:
-        made = (made.float() * made.new_tensor(LUMA)[:, None, None]).sum(0, keepdim=True) if len(made) == 3 else made
+        made = grey(made.float()) if len(made) == 3 else made
     profile = tags.profile if tags.profile is not None and len(made) == 3 and is_own(tags.profile) else None
     if profile is None and alpha is None:
         return made

@@ -40,6 +40,8 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 ORIENTATION = 274
+BROKEN_EXIF = (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, struct.error, AttributeError)
+"""What Pillow raises where a block of EXIF is broken. The picture itself may be fine."""
 _BIG = 43
 """What tells a BigTIFF, whose head is longer."""
 # Pillow warns through `warnings`, whose filters are shared by all threads: one thread at a time may silence them.
@@ -163,8 +165,8 @@ def orientation(picture: Image.Image) -> int:
     """EXIF's, 1 where there is none."""
     try:
         return int(picture.getexif().get(ORIENTATION, 1))
-    except (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, struct.error):
-        return 1  # a broken EXIF block: the picture itself may be fine
+    except BROKEN_EXIF:
+        return 1
 
 
 def _losses(picture: Image.Image) -> list[str]:
