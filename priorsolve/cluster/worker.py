@@ -13,7 +13,7 @@ from priorsolve.photos.names import Photo
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.run.records import Record
 from priorsolve.run.restoration import Options, equip
-from priorsolve.run.workbench import Failed, Turn
+from priorsolve.run.workbench import Turn
 
 
 class Worker:
@@ -45,10 +45,9 @@ class Worker:
         turns: list[Turn] = []
         for left, photo in zip(range(len(photos) - 1, -1, -1), photos, strict=True):
             ended = self._bench.read(photo)
-            if isinstance(ended, Failed) or not ended.work.jobs:  # it failed, or leaves nothing to solve
+            turns += ended.turns
+            if not ended.turns:  # it failed, or leaves nothing to solve
                 told.append(self._bench.keep(ended))
-            else:
-                turns += [(ended, job) for job in ended.work.jobs]
             while len(turns) >= self._size or (turns and not left):
                 batch, turns = turns[: self._size], turns[self._size :]
                 with self._solving:

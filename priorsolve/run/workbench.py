@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 from priorsolve.photos.identity import Identity, identify
 from priorsolve.photos.names import Photo
@@ -44,6 +44,11 @@ class Opened:
         """Which part of the photo one of its jobs is."""
         return 1 / len(self.work.jobs)
 
+    @property
+    def turns(self) -> list[Turn]:
+        """What is to be solved of it."""
+        return [(self, job) for job in self.work.jobs]
+
 
 @dataclass(frozen=True)
 class Failed:
@@ -52,6 +57,7 @@ class Failed:
     photo: Photo
     error: Exception
     file: Identity | None = None
+    turns: ClassVar[Sequence[Turn]] = ()
 
 
 Ended: TypeAlias = Opened | Failed
@@ -147,24 +153,20 @@ class Workbench:
         turns: list[Turn] = []
         while ahead:
             ended = ahead.popleft().result()
-            jobs = _jobs(ended)
-            # a photo that is still being read is taken for one of as many jobs as the last
-            while len(ahead) < most and len(turns) + jobs + sum(_jobs(photo.result()) if photo.done() else jobs for photo in ahead) < most:
-                if (photo := next(left, None)) is None:
+            jobs = len(ended.turns)
+            while len(ahead) < most:
+                # a photo that is still being read is taken for one of as many jobs as the last
+                coming = sum(len(photo.result().turns) if photo.done() else jobs for photo in ahead)
+                if len(turns) + jobs + coming >= most or (photo := next(left, None)) is None:
                     break
                 ahead.append(reading.submit(self.read, photo))
             if not ahead:
                 ahead.extend(reading.submit(self.read, photo) for photo in islice(left, 1))
-            if isinstance(ended, Failed) or not ended.work.jobs:
+            turns += ended.turns
+            if not ended.turns:
                 unread.append(ended)
-            else:
-                turns += [(ended, job) for job in ended.work.jobs]
             while max(len(turns), len(unread)) >= self._size:
                 batch = turns[: self._size] if len(turns) >= self._size else []
                 yield unread, batch
                 unread, turns = [], turns[len(batch) :]
         yield unread, turns
-
-
-def _jobs(ended: Ended) -> int:
-    return len(ended.work.jobs) if isinstance(ended, Opened) else 0
