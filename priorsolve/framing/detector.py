@@ -69,9 +69,9 @@ def _seen(photo: Tensor, frame: Frame, side: int) -> Iterator[Face]:
     pixels = (cut(photo, frame, size).clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
     for face in load_detector()(np.ascontiguousarray(pixels), score_threshold=SURE):
         points = [(2 * (p.x + 0.5) / size[1] - 1, 2 * (p.y + 0.5) / size[0] - 1) for p in face.landmarks]
-        eyes_and_mouth = _landmarks(frame, points)
-        if math.dist(*(getattr(eyes_and_mouth, eye) for eye in ("left_eye", "right_eye"))) > 0:
-            yield Face(face_frame(eyes_and_mouth), face.score)
+        found = _landmarks(frame, points)
+        if found.left_eye != found.right_eye:
+            yield Face(face_frame(found), face.score)
 
 
 def _landmarks(frame: Frame, points: list[Point]) -> Landmarks:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
 
@@ -66,13 +66,10 @@ class Framings(_Settings):
     @property
     def kind(self) -> FrameKind:
         """Its name."""
-        return next(kind for kind in _KINDS if getattr(self, kind) is not None)
+        return next(kind for kind in get_args(FrameKind) if getattr(self, kind) is not None)
 
     @property
     def settings(self) -> Plain | Faces | Tiles:
         """Its settings."""
         settings: Plain | Faces | Tiles = getattr(self, self.kind)
         return settings
-
-
-_KINDS: tuple[FrameKind, ...] = ("center", "aligned", "faces", "tiles")

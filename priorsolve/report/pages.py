@@ -5,9 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from html import escape
 from importlib.resources import files
@@ -18,7 +17,7 @@ from priorsolve.files import legible
 from priorsolve.report.about import about, heading, licence, medians, mixed, stats
 from priorsolve.report.pictures import Size, embedded, size_for
 from priorsolve.run.mixed import by_recipe
-from priorsolve.run.records import Record
+from priorsolve.run.records import Record, plain
 
 PICTURED = 10_000
 """Photos whose pictures are in the file; those beyond are listed, and link to their files."""
@@ -45,7 +44,7 @@ def page(out: Path, records: Sequence[Record]) -> bytes:
     head, tail = (re.sub(r"\{\{(\w+)\}\}", lambda mark: parts[mark[1]], part) for part in _part("page.html").split("{{details}}"))
     with ThreadPoolExecutor() as pool:  # Pillow works on several cores at once
         blocks = pool.map(lambda index: _block(out, index, records[index], size), range(len(records)))
-        return _joined([head, *blocks, tail])
+        return b"".join(part.encode() for part in [head, *blocks, tail])
 
 
 def _gallery(records: Sequence[Record]) -> dict[str, Any]:
@@ -103,19 +102,4 @@ def _allowed(code: str) -> str:
 
 def _json(data: Any) -> str:
     """JSON that can stand inside an element: without `<`, so that nothing in it ends the element, and in ASCII."""
-    return json.dumps(_plain(data), separators=(",", ":")).replace("<", "\\u003c")
-
-
-def _plain(value: Any) -> Any:
-    """JSON has no infinity: it is written as a word."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {legible(str(key)): _plain(item) for key, item in value.items()}
-    if isinstance(value, str):
-        return legible(value)
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def _joined(parts: Iterable[str]) -> bytes:
-    return b"".join(part.encode() for part in parts)
+    return json.dumps(plain(data, legible), separators=(",", ":")).replace("<", "\\u003c")

@@ -65,7 +65,7 @@ class Answer:
 
 def solve_jobs(tools: Tools, jobs: Sequence[Job], on_step: OnStep | None, *, batch: int) -> tuple[list[Answer], int]:
     """An answer for each job, with what was measured put back, and how many of at most `batch` fitted in memory at once."""
-    y = torch.stack([job.y for job in jobs])
+    y, seeds = torch.stack([job.y for job in jobs]), [job.seed for job in jobs]
     operator = tools.solving.join([job.solving for job in jobs])
     where = measured_where(operator, y.new_empty(len(y), *tools.operators.image_shape))
 
@@ -81,7 +81,7 @@ def solve_jobs(tools: Tools, jobs: Sequence[Job], on_step: OnStep | None, *, bat
         tools.recipe.samples,
         noise=tools.noise,
         where=where,
-        seeds=[job.seed for job in jobs],
+        seeds=seeds,
         finish=finish,
         on_step=on_step,
         batch_size=batch,
@@ -91,7 +91,7 @@ def solve_jobs(tools: Tools, jobs: Sequence[Job], on_step: OnStep | None, *, bat
     if tools.solving is not tools.operators:
         notes = surrogate_notes(images, tools.operators.join([job.parts for job in jobs]), operator)
     calibration = _calibration(samples, jobs)
-    noise, seeds = known_noise(tools.recipe, tools.noise, y, where), [job.seed for job in jobs]
+    noise = known_noise(tools.recipe, tools.noise, y, where)
     limits = [None] * len(jobs) if tools.limits is None else tools.limits.of(operator, seeds, batch)
     answers = [
         Answer(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,10 +35,7 @@ class Damage:
     @property
     def factor(self) -> int:
         """How many times larger than the photo the picture was."""
-        factor = 1
-        for part in self.parts:
-            factor *= part.factor if isinstance(part, Downsample) else 1
-        return factor
+        return math.prod(part.factor for part in self.parts if isinstance(part, Downsample))
 
     @property
     def grey(self) -> Gray | None:

@@ -82,7 +82,7 @@ def write_record(out: Path, record: Record, write: Write = write_atomically) -> 
 
 def data_of(record: Record) -> dict[str, Any]:
     """The record's fields as JSON has them."""
-    data: dict[str, Any] = _plain(asdict(record))
+    data: dict[str, Any] = plain(asdict(record))
     return data
 
 
@@ -177,15 +177,15 @@ def thinned(history: Sequence[float]) -> tuple[float, ...]:
     return tuple(history[round(i * (len(history) - 1) / (HISTORY - 1))] for i in range(HISTORY))
 
 
-def _plain(value: Any) -> Any:
-    """JSON has no infinity, which the PSNR of equal images is: such numbers are written as words."""
+def plain(value: Any, text: Callable[[str], str] = str) -> Any:
+    """What JSON takes: it has no infinity, which the PSNR of equal images is, so such numbers are written as words. `text` spells texts."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
+    if isinstance(value, str):
+        return text(value)
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value
+        return {text(str(key)): plain(item, text) for key, item in value.items()}
+    return [plain(item, text) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _text(value: Any) -> str:
