@@ -40,12 +40,17 @@ def convolution(weight: Tensor, bias: Tensor | None = None) -> nn.Conv2d:
     return holding(nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False, device="meta"), weight, bias)
 
 
+def normalised(x: Tensor) -> Tensor:
+    """x / √(mean over axis 1 of x² + 1e-8): of codes, or at every pixel (Karras et al. 2018, §4.2)."""
+    return x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-8)
+
+
 @final
 class PixelNorm(nn.Module):
-    """x / √(mean over channels of x² + 1e-8), at every pixel (Karras et al. 2018, §4.2)."""
+    """`normalised`, as a layer."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-8)
+        return normalised(x)
 
 
 def grown(x: Tensor) -> Tensor:

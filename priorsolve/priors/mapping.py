@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from priorsolve.priors.errors import CheckpointError
+from priorsolve.priors.layers import normalised
 from priorsolve.priors.layout import empty, numbered, shape_of
 
 MEAN = "mapping.w_avg"
@@ -74,11 +75,7 @@ class MappingNetwork(nn.Module):
 
     def forward(self, code: Tensor) -> Tensor:
         z, embedded = code[:, : self.z_dim], code[:, self.z_dim :]
-        x = torch.cat([_normal(z), _normal(embedded)], dim=1) if self.n_features else _normal(z)
+        x = torch.cat([normalised(z), normalised(embedded)], dim=1) if self.n_features else normalised(z)
         for i in range(self._depth):
             x = self.get_submodule(f"fc{i}")(x)
         return x.to(code.dtype)  # what follows may meet w̄, which is of that type whatever the layers compute in
-
-
-def _normal(x: Tensor) -> Tensor:
-    return x * (x.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()

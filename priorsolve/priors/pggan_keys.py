@@ -14,12 +14,13 @@ from priorsolve.priors.layout import numbered
 class Dialect:
     """How one repository names the layers. Layers count from 0 here, blocks (one per resolution) too."""
 
-    name: str
     layer: str
     """Before a layer's number."""
     first: int
     """The number of the first layer."""
     weight_end: str
+    fused_end: str
+    """Of the weight where upsampling is fused into the layer; the same but in mganprior's files."""
     bias_end: str
     output: str
     """Of the RGB layer; {block} and {side} are filled in."""
@@ -35,8 +36,8 @@ class Dialect:
         return f"{self.layer}{k + self.first}{self.bias_end}"
 
     def fused(self, k: int) -> str:
-        """The key of layer k's weight where upsampling is fused into it; the same name but in mganprior's files."""
-        return f"{self.layer}{k + self.first}.weight" if self.name == "mganprior" else self.weight(k)
+        """The key of layer k's weight where upsampling is fused into it."""
+        return f"{self.layer}{k + self.first}{self.fused_end}"
 
     def rgb(self, block: int) -> tuple[str, str]:
         """The keys of weight and bias of the RGB layer after `block`."""
@@ -50,10 +51,10 @@ class Dialect:
 
 
 DIALECTS = (
-    Dialect("ganseeing", "layer", 1, ".conv.weight", ".wscale.b", "output_{side}x{side}", True),
-    Dialect("ganseeing, older", "features.", 0, ".conv.weight", ".wscale.b", "output", True),
-    Dialect("mganprior", "layer", 0, ".conv.weight", ".wscale.bias", "output{block}", False),
-    Dialect("genforce", "layer", 0, ".weight", ".bias", "output{block}", False),
+    Dialect("layer", 1, ".conv.weight", ".conv.weight", ".wscale.b", "output_{side}x{side}", clamps=True),  # ganseeing
+    Dialect("features.", 0, ".conv.weight", ".conv.weight", ".wscale.b", "output", clamps=True),  # ganseeing, older
+    Dialect("layer", 0, ".conv.weight", ".weight", ".wscale.bias", "output{block}", clamps=False),  # mganprior
+    Dialect("layer", 0, ".weight", ".weight", ".bias", "output{block}", clamps=False),  # genforce
 )
 
 
