@@ -177,17 +177,17 @@ class LinearOperator(Operator, ABC):
 
     def A_adjoint(self, y: Measurements) -> Images:
         """`Aᵀ y`: images (B, C, H, W) from measurements."""
-        self._check_float(y, "measurements")
-        shape = self.in_shape(tuple(y.shape[1:]))
-        self._check_batch(y)
-        return self._A_adjoint(y) if len(y) else _none(y, shape)
+        return self._back(self._A_adjoint, y)
 
     def A_dagger(self, y: Measurements) -> Images:
         """`A† y`: the image of least norm among those that explain `y` best (Moore-Penrose)."""
+        return self._back(self._A_dagger, y)
+
+    def _back(self, formula: Map, y: Measurements) -> Images:
         self._check_float(y, "measurements")
         shape = self.in_shape(tuple(y.shape[1:]))
         self._check_batch(y)
-        return self._A_dagger(y) if len(y) else _none(y, shape)
+        return formula(y) if len(y) else _none(y, shape)
 
     @overload
     def __matmul__(self, inner: LinearOperator) -> LinearOperator: ...

@@ -14,6 +14,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from priorsolve.apart import apart
 from priorsolve.data import masks
 from priorsolve.framing.frame import same_shape
 from priorsolve.operators.drawing import BRUSHES, Half, Thickness, draw_boxes, draw_half, draw_picture, draw_pixels, draw_strokes, in_pixels
@@ -81,10 +82,7 @@ class Holes(Masking):
         if hole not in ("white", "black"):
             raise ValueError(f"Holes: hole is the colour of the holes in the file, white or black, got {hole!r}")
         self._boxes = boxes or []
-        self._picture = None if file is None else _read(Path(file), hole)
         drawings: list[Drawing] = []
-        if self._picture is not None:
-            drawings.append(partial(draw_picture, picture=self._picture))
         if boxes:
             drawings.append(partial(draw_boxes, boxes=self._boxes))
         if strokes is not None:
@@ -99,11 +97,16 @@ class Holes(Masking):
             if half not in get_args(Half):
                 raise ValueError(f"Holes: there is no half {half!r}; choose one of {', '.join(get_args(Half))}")
             drawings.append(partial(draw_half, side=half))
-        if not drawings and not self._marks:
+        self._show(None if file is None else _read(Path(file), hole), tuple(drawings))
+        if not self._drawings and not self._marks:
             raise ValueError(
                 "Holes: no hole is described; give at least one of file, boxes, strokes, pixels, half, alpha, colour, scratches"
             )
-        self._drawings = tuple(drawings)
+
+    def _show(self, picture: Tensor | None, others: tuple[Drawing, ...]) -> None:
+        """Draw the picture of the holes that a file holds, if there is one, and others."""
+        self._picture, self._others = picture, others
+        self._drawings = others if picture is None else (partial(draw_picture, picture=picture), *others)
 
     @property
     def soft(self) -> bool:
@@ -141,16 +144,15 @@ class Holes(Masking):
         """
         picture = self._over(path, whole=whole, worked_on=size)
         if picture is None and not self.of_photo:
-            return self._hardened() if self.soft else self
-        described = [drawing for drawing in self._drawings if picture is None or not _is_picture(drawing)]
-        others = self._only(described)._hardened() if described else None
+            return self._described() if self.soft else self
+        others = self._described(with_file=picture is None)
         notes: list[str] = []
         holes = torch.zeros(picture_size(path)) if picture is None else _stretched(picture.ceil(), picture_size(path), notes)
         if self.of_photo:
             found = self._marks.find(path, alone=not self._drawings).float()
             notes.append(f"{_percent(found)} of the photo is {' or '.join(self._marks.names())}")
             holes = torch.maximum(holes, found)
-        return PhotoHoles(holes, others, tuple(notes), clear=self._marks.alpha, made_up=self.made_up)
+        return PhotoHoles(holes, others if others._drawings else None, tuple(notes), clear=self._marks.alpha, made_up=self.made_up)
 
     def _over(self, path: Path, *, whole: bool, worked_on: tuple[int, int] | None) -> Tensor | None:
         """The file's holes, where they belong to the photo's pixels."""
@@ -162,20 +164,11 @@ class Holes(Masking):
             return self._picture
         return self._picture if self.suits(height, width) and (height != width if worked_on is None else size != worked_on) else None
 
-    def _only(self, drawings: list[Drawing]) -> Holes:
-        """These of the drawings."""
+    def _described(self, *, with_file: bool = True) -> Holes:
+        """The same without what is found in photos, and without the file or with its soft edges as hole."""
         made = copy.copy(self)
-        made._drawings, made._marks = tuple(drawings), Marks(False, None, 0, 0, None)
-        made._picture = self._picture if any(map(_is_picture, drawings)) else None
-        return made
-
-    def _hardened(self) -> Holes:
-        """With soft edges as hole."""
-        made = copy.copy(self)
-        if made._picture is not None:
-            made._picture = made._picture.ceil()
-            hard = partial(draw_picture, picture=made._picture)
-            made._drawings = tuple(hard if _is_picture(drawing) else drawing for drawing in self._drawings)
+        made._marks = Marks()
+        made._show(self._picture.ceil() if with_file and self._picture is not None else None, self._others)
         return made
 
     def out_shape(self, in_shape: Shape) -> Shape:
@@ -216,10 +209,6 @@ class Holes(Masking):
         return ", ".join([*(f"{name}={value}" for name, value in shown.items()), *self._marks.names()])
 
 
-def _is_picture(drawing: Drawing) -> bool:
-    return isinstance(drawing, partial) and drawing.func is draw_picture
-
-
 def _stretched(picture: Tensor, size: tuple[int, int], notes: list[str]) -> Tensor:
     """The file's holes at the photo's size."""
     if picture.shape != size:
@@ -233,11 +222,11 @@ def _percent(holes: Tensor) -> str:
 
 
 @lru_cache(maxsize=16)
+@apart()
 def _known(drawings: tuple[Drawing, ...], height: int, width: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """1 minus the union of the holes, (1, 1, H, W). Drawn once per operator (drawings compare by identity), size, type and place."""
-    with torch.inference_mode(False):  # a tensor made in inference mode would break the next training step that meets it
-        holes = torch.stack([draw(height, width) for draw in drawings]).amax(0)
-        return (1 - holes)[None, None].to(device, dtype)
+    holes = torch.stack([draw(height, width) for draw in drawings]).amax(0)
+    return (1 - holes)[None, None].to(device, dtype)
 
 
 def _checked_boxes(boxes: Any) -> list[list[float]] | None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
+from priorsolve.apart import apart
 from priorsolve.operators.drawing import squared_distance
 from priorsolve.operators.mask import Masking
 from priorsolve.showing import checked_seed, is_number, is_whole, shown
@@ -63,17 +64,17 @@ class Lines(Masking):
 
 
 @lru_cache(maxsize=64)
+@apart()
 def _known(count: int, width: float, seed: int, height: int, across: int) -> Tensor:
     """1 where no stroke passes, (1, 1, H, W)."""
-    with torch.inference_mode(False):  # a tensor made in inference mode would break the next training step that meets it
-        rng = Random(seed)
-        y, x = torch.meshgrid(torch.arange(_FINE * height) + 0.5, torch.arange(_FINE * across) + 0.5, indexing="ij")
-        x, y = x / (_FINE * across), y / (_FINE * height)
-        side = (height * across) ** 0.5
-        holes = torch.zeros(1, 1, _FINE * height, _FINE * across)
-        for _ in range(count):
-            a, b = ([rng.choice((0, 2 / 3)) + rng.random() / 3 for _ in range(2)] for _ in range(2))
-            end = ((b[0] - a[0]) * across, (b[1] - a[1]) * height)
-            distance = squared_distance((x - a[0]) * across, (y - a[1]) * height, (0, 0), end)
-            holes[0, 0][distance <= (width * side / 2) ** 2] = 1
-        return 1 - avg_pool2d(holes, _FINE)
+    rng = Random(seed)
+    y, x = torch.meshgrid(torch.arange(_FINE * height) + 0.5, torch.arange(_FINE * across) + 0.5, indexing="ij")
+    x, y = x / (_FINE * across), y / (_FINE * height)
+    side = (height * across) ** 0.5
+    holes = torch.zeros(1, 1, _FINE * height, _FINE * across)
+    for _ in range(count):
+        a, b = ([rng.choice((0, 2 / 3)) + rng.random() / 3 for _ in range(2)] for _ in range(2))
+        end = ((b[0] - a[0]) * across, (b[1] - a[1]) * height)
+        distance = squared_distance((x - a[0]) * across, (y - a[1]) * height, (0, 0), end)
+        holes[0, 0][distance <= (width * side / 2) ** 2] = 1
+    return 1 - avg_pool2d(holes, _FINE)

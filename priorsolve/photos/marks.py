@@ -22,13 +22,13 @@ SMEARED, AT_MOST = 4, 0.3
 
 @dataclass(frozen=True)
 class Marks:
-    """What to look for; at least one of `alpha`, `colour` and `scratches`."""
+    """What to look for: `alpha`, `colour` and `scratches`, or without any of them nothing."""
 
-    alpha: bool
-    colour: str | None
-    tolerance: float
-    grow: int
-    scratches: Scratches | None
+    alpha: bool = False
+    colour: str | None = None
+    tolerance: float = 0.1
+    grow: int = 2
+    scratches: Scratches | None = None
 
     def __post_init__(self) -> None:
         if self.colour is not None:
