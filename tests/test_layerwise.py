@@ -31,7 +31,7 @@ from priorsolve.recipe.recipe import Recipe
 from priorsolve.sampling import solve_several
 from priorsolve.solvers import Latent, Staged, Step, Stop
 from priorsolve.solvers.layerwise import Layerwise
-from priorsolve.solvers.programs import Norm
+from priorsolve.solvers.one_layer import Norm
 from priorsolve.types import Images, Shape
 
 NORMS: tuple[Norm, ...] = ("linf", "l1")

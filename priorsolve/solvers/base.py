@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Literal, Protocol, runtime_checkable
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
 
@@ -20,9 +20,9 @@ from priorsolve.solvers.checks import (
     must_be_callback,
     must_be_searchable,
     must_have_an_end,
-    settle_mappings,
     unwrapped,
 )
+from priorsolve.solvers.frozen_mapping import freeze_mappings
 from priorsolve.solvers.loop import Loop, LoopSettings
 from priorsolve.solvers.optimisers import Adam, Optimiser
 from priorsolve.solvers.schedule import Schedule
@@ -39,7 +39,7 @@ __all__ = ["Keep", "OnStep", "Solution", "Solver", "Solves", "Step"]
 
 @runtime_checkable
 class Solves(Protocol):
-    """What may be asked of whatever solves: of a `Solver`, of `Staged` ones and of `Layerwise`. Each is told at `Solver`."""
+    """What may be asked of whatever solves: of a `Solver`, of `Layerwise`, of `Staged` and `Mirrored` ones. Each is told at `Solver`."""
 
     @property
     def prior(self) -> Prior: ...
@@ -84,12 +84,14 @@ class Solver(ABC):
     """Which state is the answer: the best of all, or the last."""
     total_variation: float = 0.0
     """What the pictures' total variation weighs beside the misfit."""
+    samples: ClassVar[bool] = False
+    """Whether its answers are samples of p(x | y)."""
 
     def __post_init__(self) -> None:
         """What all solvers check alike; a leaf with checks of its own calls this first."""
         must_be_as_annotated(self)
         must_have_an_end(self)
-        settle_mappings(self)
+        freeze_mappings(self)
 
     @property
     @abstractmethod
@@ -109,11 +111,6 @@ class Solver(ABC):
     def halve_at(self) -> Sequence[int]:
         """Steps at which the worse half of each image's restarts is dropped."""
         return ()
-
-    @property
-    def samples(self) -> bool:
-        """Whether its answers are samples of p(x | y)."""
-        return False
 
     @property
     def descends(self) -> bool:

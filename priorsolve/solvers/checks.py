@@ -15,7 +15,6 @@ from priorsolve.losses.base import Loss, must_compare
 from priorsolve.priors.base import Prior
 from priorsolve.priors.layers import mixes
 from priorsolve.showing import is_whole, must_be_number, must_be_switch, shown
-from priorsolve.solvers.settled import Settled
 from priorsolve.solvers.solution import Solution
 from priorsolve.types import AnyOperator, HasA
 
@@ -24,14 +23,6 @@ Block: TypeAlias = int | Mapping[str, int]
 MOST = 10_000_000
 """Steps of a search, or codes that it begins with."""
 _OPERATOR = "expected an operator with a method A, or a function of images"
-
-
-def settle_mappings(solver: Any) -> None:
-    """Keep the mappings among a solver's fields as they are now, whatever their owner does with them later."""
-    for field in fields(solver):
-        value = getattr(solver, field.name)
-        if isinstance(value, Mapping):
-            object.__setattr__(solver, field.name, Settled(value))
 
 
 def must_be_as_annotated(solver: Any) -> None:

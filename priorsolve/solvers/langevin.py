@@ -25,7 +25,7 @@ from priorsolve.solvers.starts import best_sampled
 from priorsolve.solvers.target import Measured
 from priorsolve.solvers.task import At, Task
 from priorsolve.solvers.variables import Variables
-from priorsolve.types import Codes, Images, PerImage
+from priorsolve.types import Codes, PerImage
 
 _NORMAL = ("z", "p_n", "p_n+")
 _BEGUN, _WHERE, _ALONG, _ACROSS, _COUNT = "begun", "directions", "along", "across", "count"
@@ -75,6 +75,7 @@ class Langevin(CodeSolver):
     seed: int = 0
     loss: Loss = field(default=l2, init=False)
     keep: Keep = field(default="last", init=False)
+    samples = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -90,10 +91,6 @@ class Langevin(CodeSolver):
     @property
     def schedule(self) -> Schedule:
         return Schedule(1.0, 0.0, "none")
-
-    @property
-    def samples(self) -> bool:
-        return True
 
     def fresh_optimiser(self) -> Optimiser:
         return Descent()
@@ -145,14 +142,10 @@ class _LangevinSearch(Task):
     Beside it noise maps that an earlier solver moved, and each row's P^½ and count of measured numbers.
     """
 
-    prior: Prior
     space: str
     variance: float
     temperature: float
     lr: float
-
-    def draw(self, variables: Variables, at: At) -> Images:
-        return picture(self.prior, self.codes(variables))
 
     def objective(self, misfit: PerImage, variables: Variables, at: At) -> PerImage:
         """η·U, for a plain descent."""

@@ -9,7 +9,7 @@ from typing import Literal, final
 
 from torch import Tensor
 
-from priorsolve.counter_rng import normal_like, row_seeds
+from priorsolve.counter_rng import row_seeds
 from priorsolve.latents import stochastic_clip, to_sphere
 from priorsolve.losses import Loss, l2
 from priorsolve.penalties import Penalty, check_penalties, weighted
@@ -25,7 +25,7 @@ from priorsolve.solvers.checks import (
     must_be_space,
 )
 from priorsolve.solvers.domain import LinearEncoder
-from priorsolve.solvers.drawing import carried, picture, repeated
+from priorsolve.solvers.drawing import carried, repeated
 from priorsolve.solvers.optimisers import Optimiser, OptimiserName, make_optimiser
 from priorsolve.solvers.regression import regressed
 from priorsolve.solvers.schedule import Decay, Schedule
@@ -33,7 +33,7 @@ from priorsolve.solvers.solution import Solution
 from priorsolve.solvers.starts import best_sampled, of_class
 from priorsolve.solvers.stopping import Rules
 from priorsolve.solvers.target import Measured
-from priorsolve.solvers.task import At, Task, faded
+from priorsolve.solvers.task import At, Task, faded, jittered
 from priorsolve.solvers.variables import Variables
 from priorsolve.types import Codes, Images, PerImage
 
@@ -226,7 +226,6 @@ class Latent(CodeSolver):
 class LatentSearch(Task):
     """A code in `space`, and beside it what an earlier solver found and is held."""
 
-    prior: Prior
     solver: Latent
     space: str
     scale: Tensor
@@ -238,11 +237,8 @@ class LatentSearch(Task):
 
     def draw(self, variables: Variables, at: At) -> Images:
         if self.shaken(at):
-            fade = faded(at)
-            codes = variables[self.space]
-            noise = normal_like(codes, at.seeds, at.step)
-            variables = {**variables, self.space: codes + self.solver.jitter * fade * self.scale * noise}
-        images = picture(self.prior, variables)
+            variables = {**variables, self.space: jittered(variables[self.space], self.solver.jitter, self.scale, at)}
+        images = super().draw(variables, at)
         self.drawn = images if self.encoder else None
         return images
 

@@ -16,7 +16,7 @@ from priorsolve.priors.base import Prior
 from priorsolve.priors.kept import spread_of
 from priorsolve.solvers.base import Keep, Solver
 from priorsolve.solvers.checks import Block, features_at, must_be_at_least, must_be_positive, must_be_shares
-from priorsolve.solvers.drawing import carried, joined_maps, must_lead_to_wplus, needs_style, picture, repeated, split_maps, style_of
+from priorsolve.solvers.drawing import carried, joined_maps, must_lead_to_wplus, needs_style, repeated, split_maps, style_of
 from priorsolve.solvers.latent import Unit
 from priorsolve.solvers.optimisers import Optimiser, OptimiserName, make_optimiser
 from priorsolve.solvers.proxy import Proxy
@@ -26,7 +26,7 @@ from priorsolve.solvers.stopping import Rules
 from priorsolve.solvers.target import Measured
 from priorsolve.solvers.task import At, Task
 from priorsolve.solvers.variables import Variables
-from priorsolve.types import Images, PerImage
+from priorsolve.types import PerImage
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,6 @@ class Layered(Solver):
 class _Round(Task):
     """`features@k`, `from`, where they began, `z+`, whitened styles, `lengths`, theirs at the start, noise `maps` that move, `rest`."""
 
-    prior: Prior
     deep: str
     proxy: Proxy | None
     radius: Tensor | None
@@ -173,9 +172,6 @@ class _Round(Task):
     weight: float
     sizes: list[int]
     kept: int
-
-    def draw(self, variables: Variables, at: At) -> Images:
-        return picture(self.prior, self.codes(variables))
 
     def penalty(self, variables: Variables, at: At) -> PerImage:
         return self.weight * geocross(variables["z+"]) if self.weight else super().penalty(variables, at)

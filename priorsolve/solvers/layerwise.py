@@ -24,7 +24,7 @@ from priorsolve.solvers.checks import (
     must_be_searchable,
     unwrapped,
 )
-from priorsolve.solvers.programs import Norm, estimated, inverted, value_range
+from priorsolve.solvers.one_layer import Norm, estimated, inverted, value_range
 from priorsolve.solvers.solution import OnStep, Solution, Step
 from priorsolve.solvers.stopping import Stop
 from priorsolve.solvers.target import Measured
@@ -83,25 +83,13 @@ class Layerwise:
         """One for each layer."""
         return len(self._chain.layers)
 
-    @property
-    def descends(self) -> bool:
-        """No gradient is asked of the operator."""
-        return False
-
-    @property
-    def amplifies(self) -> bool:
-        """Nothing goes from step to step."""
-        return False
+    descends = amplifies = samples = False
+    """No gradient is asked of the operator, nothing goes from step to step, and there is one answer."""
 
     @property
     def loss(self) -> Loss:
         """What misfits are told in; nothing is made small by it."""
         return l2
-
-    @property
-    def samples(self) -> bool:
-        """There is one answer."""
-        return False
 
     def prepare(self, on_progress: Progress | None = None) -> None:
         """As a solver's own: nothing is drawn ahead."""
@@ -134,27 +122,19 @@ class Layerwise:
         must_be_searchable(self.prior)
         like = next(self.prior.parameters())
         with torch.autocast(like.device.type, enabled=False):  # in whose types nothing is exact
-            return self._solved(y, operator, like, seeds, start, on_step)
+            mask = _mask(unwrapped(operator))
+            measured = Measured(y, operator, tuple(self.prior.image_shape), like=like)
+            if seeds is not None:
+                checked_seeds(seeds, measured.count)
+            if start is not None:
+                raise ValueError("layerwise: begins at the measurement, not at another solution; make it the first stage")
+            return self._solved(measured, mask, on_step)
 
-    def _solved(
-        self,
-        y: Measurements,
-        operator: AnyOperator,
-        like: Tensor,
-        seeds: Sequence[int] | None,
-        start: Solution | None,
-        on_step: OnStep | None,
-    ) -> Solution:
-        mask = _mask(unwrapped(operator))
-        measured = Measured(y, operator, tuple(self.prior.image_shape), like=like)
-        if seeds is not None:
-            checked_seeds(seeds, measured.count)
-        if start is not None:
-            raise ValueError("layerwise: begins at the measurement, not at another solution; make it the first stage")
+    def _solved(self, measured: Measured, mask: LinearOperator, on_step: OnStep | None) -> Solution:
         chain = self._chain
         steps = len(chain.layers)
         features, known, alive = _output(chain, measured, mask)
-        here = alive.to(like.device)
+        here = alive.to(measured.y.device)
         target = measured.whole()
         history: list[Tensor] = []
         failed: set[int] = set()
@@ -162,12 +142,12 @@ class Layerwise:
             features, stuck = self._undo(chain, k, features, known, alive)
             failed |= stuck
             known = torch.ones_like(features)
-            images = chain.picture(features, k).to(like)
+            images = chain.picture(features, k).to(measured.y)
             history.append(target.misfit(target.estimate(images), l2).where(here, torch.inf))
             if on_step is not None:
                 on_step(Step(steps - k, steps, history[-1], here & (k > 0)))
         space = self.prior.first_space
-        codes = features.reshape(-1, *self.prior.spaces[space]).to(like)
+        codes = features.reshape(-1, *self.prior.spaces[space]).to(measured.y)
         images = self.prior.decode(codes, space)
         estimate = target.estimate(images)
         residual = target.residual(estimate)

@@ -49,6 +49,7 @@ class Mirrored:
 
     solver: Solves
     own_detail: float = 0.0
+    samples = False  # a mean of two is none
 
     def __post_init__(self) -> None:
         if isinstance(self.solver, type) or not isinstance(self.solver, Solves):
@@ -81,11 +82,6 @@ class Mirrored:
     @property
     def amplifies(self) -> bool:
         return self.solver.amplifies
-
-    @property
-    def samples(self) -> bool:
-        """A mean of two is no sample."""
-        return False
 
     def prepare(self, on_progress: Progress | None = None) -> None:
         self.solver.prepare(on_progress)

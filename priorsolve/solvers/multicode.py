@@ -14,7 +14,7 @@ from priorsolve.priors.base import Noise, Prior
 from priorsolve.priors.kept import run_form, spread_of
 from priorsolve.solvers.base import CodeSolver, Keep
 from priorsolve.solvers.checks import Block, features_at, must_be_at_least, must_be_positive, must_be_shares, must_be_space
-from priorsolve.solvers.drawing import carried, maps_of, must_be_without_features, needs_style, picture
+from priorsolve.solvers.drawing import carried, maps_of, must_be_without_features, needs_style
 from priorsolve.solvers.mixing import mixed
 from priorsolve.solvers.optimisers import Optimiser, OptimiserName, make_optimiser
 from priorsolve.solvers.schedule import Decay, Schedule
@@ -24,7 +24,7 @@ from priorsolve.solvers.stopping import Rules
 from priorsolve.solvers.target import Measured
 from priorsolve.solvers.task import At, Task
 from priorsolve.solvers.variables import Variables
-from priorsolve.types import Codes, Images, PerImage
+from priorsolve.types import Codes, PerImage
 
 _NAMES = ("codes", "mix", "share")
 _STYLES = ("z", "z+c", "p_n", "w", "w+")
@@ -96,10 +96,10 @@ class Multicode(CodeSolver):
         must_be_positive(self, "noise", "plateau")
         must_be_shares(self, "warmup")
         must_be_space(self.prior, self.code_space)
-        self._check_block()
+        deep = self._deep
         if not self._mixes(self.code_space):
             served = ", ".join(name for name in self.prior.spaces if self._mixes(name))
-            raise ValueError(f"multicode: codes of {self.code_space!r} cannot be mixed at {self._deep!r} of {self.prior}; use {served}")
+            raise ValueError(f"multicode: codes of {self.code_space!r} cannot be mixed at {deep!r} of {self.prior}; use {served}")
         check_penalties(self.prior, self.code_space, self.penalties)
 
     @property
@@ -161,17 +161,12 @@ class Multicode(CodeSolver):
             return space in _STYLES
         return not space.startswith("features@") or int(space[9:]) <= int(self._deep[9:])
 
-    def _check_block(self) -> None:
-        """Raises ValueError where the prior has no features inside, or none that enter the block."""
-        if not any(name.startswith("features@") for name in self.prior.spaces):
-            raise ValueError(f"{self.prior}: has no features inside, so codes cannot be mixed there; use latent")
-        if self.block is not None:
-            features_at(self.prior, self.block)
-
     @property
     def _deep(self) -> str:
-        """The space where the codes are mixed."""
+        """The space where the codes are mixed. Raises ValueError where the prior has no features inside, or none that enter the block."""
         deep = [name for name in self.prior.spaces if name.startswith("features@")]
+        if not deep:
+            raise ValueError(f"{self.prior}: has no features inside, so codes cannot be mixed there; use latent")
         return deep[len(deep) // 2] if self.block is None else features_at(self.prior, self.block)
 
 
@@ -180,15 +175,11 @@ class Multicode(CodeSolver):
 class _Mixture(Task):
     """`codes` (rows, N, ...), `mix` (rows, N, C), and held: each style's `share` (rows, N), and `noise` maps that moved before."""
 
-    prior: Prior
     space: str
     deep: str
     unlikely: Penalty
     """What a code costs for being so."""
     divisor: int
-
-    def draw(self, variables: Variables, at: At) -> Images:
-        return picture(self.prior, self.mixed(variables))
 
     def penalty(self, variables: Variables, at: At) -> PerImage:
         codes = variables["codes"]

@@ -9,18 +9,18 @@ from typing import final
 import torch
 from torch import Tensor
 
-from priorsolve.counter_rng import normal_hash, normal_like, row_seeds
+from priorsolve.counter_rng import normal_hash, row_seeds
 from priorsolve.losses import Loss, l2
 from priorsolve.penalties import noise_autocorrelation
 from priorsolve.priors.base import Prior
 from priorsolve.priors.kept import spread_of
 from priorsolve.solvers.base import Keep, Solver
 from priorsolve.solvers.checks import must_be_at_least, must_be_shares, must_be_space
-from priorsolve.solvers.drawing import carried, must_be_without_features, picture, repeated
+from priorsolve.solvers.drawing import carried, must_be_without_features, repeated
 from priorsolve.solvers.schedule import Schedule
 from priorsolve.solvers.solution import Solution
 from priorsolve.solvers.target import Measured
-from priorsolve.solvers.task import At, Task, faded
+from priorsolve.solvers.task import At, Task, faded, jittered
 from priorsolve.solvers.variables import Variables
 from priorsolve.types import Images, PerImage
 
@@ -100,7 +100,6 @@ class Projector(Solver):
 class _Shaken(Task):
     """A code and `noise` (rows, N), all maps end to end."""
 
-    prior: Prior
     space: str
     jitter: float
     sigma: Tensor
@@ -108,10 +107,8 @@ class _Shaken(Task):
 
     def draw(self, variables: Variables, at: At) -> Images:
         if self.shaken(at):
-            codes = variables[self.space]
-            noise = normal_like(codes, at.seeds, at.step)  # every w has its own
-            variables = {**variables, self.space: codes + faded(at) * self.jitter * self.sigma * noise}
-        return picture(self.prior, variables)
+            variables = {**variables, self.space: jittered(variables[self.space], self.jitter, self.sigma, at)}
+        return super().draw(variables, at)
 
     def shaken(self, at: At) -> bool:
         return self.jitter > 0 and faded(at) > 0

@@ -13,7 +13,7 @@ from priorsolve.penalties import geocross
 from priorsolve.priors.base import Prior
 from priorsolve.solvers.base import Keep, Solver
 from priorsolve.solvers.checks import must_be_at_least, must_be_positive, must_be_shares
-from priorsolve.solvers.drawing import carried, joined_maps, must_be_without_features, must_lead_to_wplus, picture, split_maps
+from priorsolve.solvers.drawing import carried, joined_maps, must_be_without_features, must_lead_to_wplus, split_maps
 from priorsolve.solvers.proxy import Proxy
 from priorsolve.solvers.schedule import Decay, Schedule
 from priorsolve.solvers.solution import Solution
@@ -21,7 +21,7 @@ from priorsolve.solvers.stopping import Rules
 from priorsolve.solvers.target import Measured
 from priorsolve.solvers.task import At, Task
 from priorsolve.solvers.variables import Variables
-from priorsolve.types import Images, PerImage
+from priorsolve.types import PerImage
 
 Crossed = Literal["w", "z"]
 
@@ -119,14 +119,10 @@ class Pulse(Solver):
 class _Sphere(Task):
     """`z+` (rows, L, n), or (rows, 1, n) where all layers have one code, `maps`, those noise maps that move, and `rest`, the others."""
 
-    prior: Prior
     proxy: Proxy
     weight: float
     cross_on: Crossed
     sizes: list[int]
-
-    def draw(self, variables: Variables, at: At) -> Images:
-        return picture(self.prior, self.codes(variables))
 
     def penalty(self, variables: Variables, at: At) -> PerImage:
         return self.weight * geocross(self.proxy.coloured(variables["z+"]) if self.cross_on == "w" else variables["z+"])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from priorsolve.counter_rng import normal_like
+from priorsolve.priors.base import Prior
+from priorsolve.solvers.drawing import picture
 from priorsolve.solvers.variables import Variables
-from priorsolve.types import Images, PerImage
+from priorsolve.types import Codes, Images, PerImage
 
 
 @dataclass(frozen=True)
@@ -21,24 +23,26 @@ class At:
 
 
 @dataclass(kw_only=True)
-class Task(ABC):
+class Task:
     """The variables of B images × R restarts (rows are image-major) and what they mean.
 
     Args:
+        prior: what draws.
         variables: first values by name, (rows, ...).
         spread: a variable's spread under the prior, the unit of its learning rate: a number, or a tensor that broadcasts against it.
         restarts: R.
         held: names of variables that stay as they are; they follow their rows.
     """
 
+    prior: Prior
     variables: Variables
     spread: Variables
     restarts: int = 1
     held: frozenset[str] = field(default=frozenset())
 
-    @abstractmethod
     def draw(self, variables: Variables, at: At) -> Images:
-        """The rows' pictures."""
+        """The rows' pictures: those of their codes, where nothing shakes them."""
+        return picture(self.prior, self.codes(variables))
 
     def shaken(self, at: At) -> bool:
         """Whether the pictures drawn now are not the variables' own: what is held then is the last state, not the best."""
@@ -60,6 +64,11 @@ class Task(ABC):
     def codes(self, variables: Variables) -> Variables:
         """What of the final variables the solution keeps."""
         return variables
+
+
+def jittered(codes: Codes, jitter: float, spread: Tensor, at: At) -> Codes:
+    """Codes (rows, ...) as they are drawn where they are shaken: off by normal numbers of `jitter` spreads, which fade."""
+    return codes + jitter * faded(at) * spread * normal_like(codes, at.seeds, at.step)
 
 
 def faded(at: At) -> float:

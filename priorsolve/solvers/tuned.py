@@ -230,7 +230,6 @@ class Tuned(CodeSolver):
 class TunedSearch(Task):
     """A code in `space`, what an earlier solver found beside it, and weights, (rows, *shape), by `weights:<parameter>`."""
 
-    prior: Prior
     space: str
     unlikely: Penalty
     """What a code costs for being so."""

@@ -1,13 +1,14 @@
-"""A mapping among a solver's settings, as it was when the solver was made."""
+"""Mappings among a solver's settings stay as they were when the solver was made."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from typing import Any, final
 
 
 @final
-class Settled(Mapping[str, Any]):
+class FrozenMapping(Mapping[str, Any]):
     """An immutable copy of a mapping of plain values, which equals the original, and can be hashed and pickled."""
 
     __slots__ = ("_items",)
@@ -34,5 +35,13 @@ class Settled(Mapping[str, Any]):
     def __repr__(self) -> str:
         return repr(self._items)
 
-    def __reduce__(self) -> tuple[type[Settled], tuple[dict[str, Any]]]:
-        return Settled, (dict(self._items),)
+    def __reduce__(self) -> tuple[type[FrozenMapping], tuple[dict[str, Any]]]:
+        return FrozenMapping, (dict(self._items),)
+
+
+def freeze_mappings(solver: Any) -> None:
+    """Keep the mappings among a solver's fields as they are now, whatever their owner does with them later."""
+    for field in fields(solver):
+        value = getattr(solver, field.name)
+        if isinstance(value, Mapping):
+            object.__setattr__(solver, field.name, FrozenMapping(value))

@@ -11,8 +11,8 @@ import torch
 from scipy import sparse
 from torch import nn
 
-from priorsolve.solvers import programs
-from priorsolve.solvers.programs import inverted
+from priorsolve.solvers import one_layer
+from priorsolve.solvers.one_layer import inverted
 
 
 @pytest.mark.parametrize("activation", [None, nn.Sigmoid()])
@@ -56,7 +56,7 @@ def test_where_a_later_program_fails_the_one_before_it_counts(monkeypatch: pytes
     matrix, bias, h, _ = rectified(0.1)
     noisy = h + 0.01 * torch.rand(200, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     given = matrix, bias, noisy, np.ones(200), nn.ReLU(), (-math.inf, math.inf)
-    real, answers = programs._program, list[Any]()
+    real, answers = one_layer._program, list[Any]()
 
     def failing(*given: Any) -> Any:
         if len(answers) == 2:
@@ -64,5 +64,5 @@ def test_where_a_later_program_fails_the_one_before_it_counts(monkeypatch: pytes
         answers.append(real(*given))
         return answers[-1]
 
-    monkeypatch.setattr(programs, "_program", failing)
+    monkeypatch.setattr(one_layer, "_program", failing)
     assert inverted(*given, "linf") is answers[1][0]
