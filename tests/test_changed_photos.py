@@ -16,6 +16,7 @@ from priorsolve.comparison.benchmark import Benchmark
 from priorsolve.comparison.variants import Variant
 from priorsolve.photos import identity
 from priorsolve.photos.identity import Identity, identify
+from priorsolve.photos.names import Photo
 from priorsolve.photos.pictures import PhotoError
 from priorsolve.recipe.components import RecipeError
 from priorsolve.run import workbench
@@ -119,9 +120,9 @@ def test_a_photo_that_is_exchanged_while_it_is_read_is_noticed_next_time(tmp_pat
 
     photos, out, real = run.photos(tmp_path / "in", 1), tmp_path / "out", Reader.read
 
-    def late(self: Reader, photo: object, fingerprint: str) -> object:
+    def late(self: Reader, photo: Photo) -> object:
         exchanged(photos / "00.png", 5)
-        return real(self, photo, fingerprint)  # type: ignore[arg-type]
+        return real(self, photo)
 
     with monkeypatch.context() as patched:
         patched.setattr(Reader, "read", late)

@@ -25,7 +25,7 @@ def read(picture: Image.Image, folder: Path, *, degrade: bool = False, **changes
     picture.save(folder / "a.png")
     recipe, cpu = run.quick(output={}, **changes), torch.device("cpu")
     operators, solving = build_operators(recipe, (3, SIDE, SIDE), cpu, torch.float32, clean=degrade)
-    return Reader(recipe, operators, solving, None, degrade).read(Photo(folder / "a.png", "a.png"), "f")
+    return Reader(recipe, operators, solving, None, degrade).read(Photo(folder / "a.png", "a.png"))
 
 
 def test_every_tile_has_its_own_clean_picture(tmp_path: Path) -> None:

@@ -74,9 +74,9 @@ def test_no_more_is_read_than_two_batches_ahead(tmp_path: Path, monkeypatch: pyt
     begun: list[str] = []
     real = Reader.read
 
-    def counted(self: Reader, photo: Photo, fingerprint: str) -> Work:
+    def counted(self: Reader, photo: Photo) -> Work:
         begun.append(photo.name)
-        return real(self, photo, fingerprint)
+        return real(self, photo)
 
     monkeypatch.setattr(Reader, "read", counted)
     photos = find_photos([run.photos(tmp_path / "in", 30)])
@@ -91,10 +91,10 @@ def test_photos_of_many_jobs_are_not_read_far_ahead(tmp_path: Path, monkeypatch:
     held: list[int] = []
     read, solve = Reader.read, Workbench.solve
 
-    def many(self: Reader, photo: Photo, fingerprint: str) -> Work:
-        work = read(self, photo, fingerprint)
-        held.append(50)
-        return replace(work, jobs=work.jobs * 50)
+    def many(self: Reader, photo: Photo) -> Work:
+        work = read(self, photo)
+        held.append(12)
+        return replace(work, jobs=work.jobs * 12)
 
     def solved(self: Workbench, turns: Sequence[Turn], on_step: OnAdvance | None = None) -> list[Ended]:
         held.append(-len(turns))
@@ -107,7 +107,7 @@ def test_photos_of_many_jobs_are_not_read_far_ahead(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(Keeper, "keep", lambda self, work, answers, seconds: self.fail(work.photo, ValueError("not kept")))
     assert len(list(bench(tmp_path / "out", 4).records(find_photos([run.photos(tmp_path / "in", 6)])))) == 6
     assert sum(held) == 0
-    assert max(most) <= 2 * 50 + 2 * 4, "the photo at work, the next one, and two batches"
+    assert max(most) <= 2 * 12 + 2 * 4, "the photo at work, the next one, and two batches"
 
 
 def test_who_leaves_early_loses_nothing_that_was_solved(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from priorsolve.recipe.contents import files_in
 from priorsolve.recipe.recipe import OPERATORS, Recipe
 from priorsolve.recipe.templates import stem
 from priorsolve.run.earlier import PREVIEWS, without_earlier
-from priorsolve.run.outfolder import without_results
+from priorsolve.run.outfolder import is_within
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def take_in(inputs: Sequence[Path], results: Iterable[Path], recipes: Sequence[R
     Raises ValueError as `find_photos`, and where no photo is left.
     """
     every = find_photos(inputs)
-    given = without_results(every, inputs, results)
+    given = _without_results(every, inputs, results)
     found = without_earlier(given, inputs)
     written, earlier = len(every) - len(given), len(given) - len(found)
     files = {file for recipe in recipes for key in OPERATORS for file in files_in(getattr(recipe, key)) if file}
@@ -70,6 +70,26 @@ def take_in(inputs: Sequence[Path], results: Iterable[Path], recipes: Sequence[R
         raise ValueError(f"no photos in {inputs[0]} but the recipe's masks")
     sharing = _of_one_stem(photos) if any("{stem}" in file for file in files) else ()
     return Intake(photos, len(found) - len(photos), earlier, written, sharing)
+
+
+def _without_results(photos: Sequence[Photo], inputs: Sequence[Path], results: Iterable[Path]) -> list[Photo]:
+    """The photos but for those in `results`, folders that a run writes, found because they lie below the photos' own folder.
+
+    What was asked for by name stays: a file, or a folder within the results. Raises ValueError where no photo is left.
+    """
+    asked = [os.path.realpath(path) for path in inputs]
+    hidden = [place for place in map(os.path.realpath, results) if any(is_within(place, path) and place != path for path in asked)]
+    if not hidden:
+        return list(photos)
+    named = [path for path in asked if any(is_within(path, place) for place in hidden)]
+    kept = []
+    for photo in photos:
+        real = os.path.realpath(photo.path)
+        if not any(is_within(real, place) for place in hidden) or any(is_within(real, path) for path in named):
+            kept.append(photo)
+    if not kept:
+        raise ValueError(f"no photos in {inputs[0]} but the results of an earlier run")
+    return kept
 
 
 def _of_one_stem(photos: Iterable[Photo]) -> tuple[tuple[str, ...], ...]:

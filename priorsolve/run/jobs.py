@@ -59,7 +59,6 @@ class Work:
     """
 
     photo: Photo
-    fingerprint: str
     seed: int
     jobs: tuple[Job, ...]
     original: tuple[int, int] | None
@@ -67,6 +66,7 @@ class Work:
     scene: Scene | None = None
     labels: tuple[str, ...] = ("",)
     tags: Tags = field(default_factory=Tags)
+    fingerprint: str = ""
     file: Identity | None = None
 
 
@@ -80,40 +80,40 @@ class Reader:
     noise: Noise | None
     degrade: bool
 
-    def read(self, photo: Photo, fingerprint: str) -> Work:
+    def read(self, photo: Photo) -> Work:
         """The photo's work. Raises PhotoError or RecipeError, such as for its mask that is missing."""
         seed, is_array = photo_seed(self.recipe.seed, photo.name), photo.path.suffix.lower() == ".npy"
         marked = None if self.degrade or is_array else photo.path
         parts = self.operators.of(stem(photo.name), seed, marked)
         solving = parts if self.solving is self.operators else self.solving.of(stem(photo.name), seed, marked)
-        work = self._read(photo, fingerprint, seed, parts, solving)
+        work = self._read(photo, seed, parts, solving)
         said = [note for part in parts if isinstance(part, PhotoHoles) for note in part.notes]
         said += [self.recipe.exchanged] if self.recipe.exchanged else []
         return replace(work, notes=(*work.notes, *said), tags=Tags() if is_array else read_tags(photo.path))
 
-    def _read(self, photo: Photo, fingerprint: str, seed: int, parts: list[Operator], solving: list[Operator]) -> Work:
+    def _read(self, photo: Photo, seed: int, parts: list[Operator], solving: list[Operator]) -> Work:
         if self.recipe.frame.kind != "center":
-            return self._read_frames(photo, fingerprint, seed, parts, solving)
+            return self._read_frames(photo, seed, parts, solving)
         operator = self.operators.join([parts])
         if self.degrade:
             clean, framing = photograph(photo.path, self.operators.image_shape)
             clean = clean.to(self.operators.device, self.operators.dtype)
             y = measure(clean[None], operator, self.noise, [seed])[0]
             notes = (*framing.sentences(), *self._hidden([parts]))
-            return Work(photo, fingerprint, seed, (Job(seed, y, parts, solving, clean),), framing.original, notes)
+            return Work(photo, seed, (Job(seed, y, parts, solving, clean),), framing.original, notes)
         observed, given = observe(photo.path, self.operators.out_shape)
         if given is not None:
             self._refuse_made_up(photo, parts, observed, operator)
         y = self._measured(observed, operator, is_picture=given is not None)
         original, notes = (given.original, given.sentences()) if given else (None, ())
         notes = (*notes, *self._shrunk(given), *self._hidden([parts]))
-        return Work(photo, fingerprint, seed, (Job(seed, y, parts, solving, None),), original, notes)
+        return Work(photo, seed, (Job(seed, y, parts, solving, None),), original, notes)
 
     def _measured(self, observed: Tensor, operator: Operator, *, is_picture: bool) -> Tensor:
         y = masked(observed.to(self.operators.device, self.operators.dtype)[None], operator, is_picture=is_picture)
         return (y * measured_where(operator, y.new_empty(1, *self.operators.image_shape)))[0]
 
-    def _read_frames(self, photo: Photo, fingerprint: str, seed: int, parts: list[Operator], solving: list[Operator]) -> Work:
+    def _read_frames(self, photo: Photo, seed: int, parts: list[Operator], solving: list[Operator]) -> Work:
         """A job for each frame in which there is something to do."""
         damage, keeps = Damage(parts, self.operators.image_shape), self.recipe.output.consistency
         source = Source(photo.path, self.operators.out_shape[0], damage, self.noise, seed, self.degrade)
@@ -135,7 +135,7 @@ class Reader:
             kept.append(index)
         scene = replace(scene, patches=tuple(scene.patches[index] for index in kept))
         notes, original = (*notes, *self._hidden(own)), picture_size(photo.path)  # what is measured may be smaller
-        return Work(photo, fingerprint, seed, tuple(jobs), original, notes, scene, tuple(labels[index] for index in kept))
+        return Work(photo, seed, tuple(jobs), original, notes, scene, tuple(labels[index] for index in kept))
 
     def _refuse_made_up(self, photo: Photo, parts: list[Operator], seen: Tensor, operator: Operator) -> None:
         """Raises PhotoError where holes to demonstrate with would hide what a photo shows: where they were used to degrade it is black."""

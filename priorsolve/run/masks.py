@@ -21,6 +21,8 @@ from priorsolve.run.earlier import PREVIEWS, mark_previews
 from priorsolve.run.intake import take_in
 from priorsolve.run.outfolder import check_writable, refuse_overwriting, refuse_photos_own, refuse_unwritable
 
+MASKS = ("mask", "lines")
+"""Operators that are masks, by their names in recipes."""
 TINT = (1.0, 0.0, 0.3)
 """The colour that lies over holes in previews, and how much of it."""
 SHARE = 0.7
@@ -51,7 +53,7 @@ def write_masks(
     """
     check_writable(out)
     refuse_photos_own(photos, out)
-    if not any(name in ("mask", "lines") for spec in recipe.operator for name in spec):
+    if not any(name in MASKS for spec in recipe.operator for name in spec):
         raise RecipeError("operator: there is no mask in it; add one, such as --set 'operator={mask: {scratches: true}}'")
     intake = take_in(photos, [out], [recipe])
     found = intake.photos
@@ -93,7 +95,7 @@ def _holes(recipe: Recipe, photo: Photo, size: tuple[int, int]) -> Tensor:
     holes = torch.zeros(1, *size)
     for index, spec in enumerate(recipe.operator):
         ((name, given),) = rendered(spec, stem(photo.name), photo_seed(recipe.seed, photo.name)).items()
-        if name not in ("mask", "lines"):
+        if name not in MASKS:
             continue
         mask: Masking = build("operators", name, given, f"operator[{index}]")
         mask = mask.in_photo(photo.path, whole=True) if isinstance(mask, Holes) else mask

@@ -1,4 +1,4 @@
-"""The output folder of a run: whether it can be written, which photos in it are results, and what a killed run left half-written."""
+"""The output folder of a run: whether it can be written, what lies where in it, and what a killed run left half-written."""
 
 from __future__ import annotations
 
@@ -124,26 +124,6 @@ def refuse_foreign(out: Path, targets: Iterable[str], recipe: str) -> None:
             )
 
 
-def without_results(photos: Sequence[Photo], inputs: Sequence[Path], results: Iterable[Path]) -> list[Photo]:
-    """The photos but for those in `results`, folders that a run writes, found because they lie below the photos' own folder.
-
-    What was asked for by name stays: a file, or a folder within the results. Raises ValueError where no photo is left.
-    """
-    asked = [os.path.realpath(path) for path in inputs]
-    hidden = [place for place in map(os.path.realpath, results) if any(_within(place, path) and place != path for path in asked)]
-    if not hidden:
-        return list(photos)
-    named = [path for path in asked if any(_within(path, place) for place in hidden)]
-    kept = []
-    for photo in photos:
-        real = os.path.realpath(photo.path)
-        if not any(_within(real, place) for place in hidden) or any(_within(real, path) for path in named):
-            kept.append(photo)
-    if not kept:
-        raise ValueError(f"no photos in {inputs[0]} but the results of an earlier run")
-    return kept
-
-
 def refuse_overwriting(photos: Iterable[Photo], out: Path, targets: Iterable[str]) -> None:
     """Raise ValueError when a file to be written, by its path below `out`, is one of the photos."""
     folder, real = os.path.realpath(out), functools.cache(os.path.realpath)
@@ -154,7 +134,7 @@ def refuse_overwriting(photos: Iterable[Photo], out: Path, targets: Iterable[str
         own = f"{real(parent)}{os.sep}{name}"
         return {own, os.path.realpath(own)} if os.path.islink(own) else {own}  # noqa: PTH114 (as quick as can be)
 
-    own = {place: photo.path for photo in photos for place in places(str(photo.path)) if _within(place, folder)}
+    own = {place: photo.path for photo in photos for place in places(str(photo.path)) if is_within(place, folder)}
     for target in targets if own else ():
         for place in places(f"{out}{os.sep}{target}"):
             if place in own:
@@ -188,5 +168,6 @@ def _sweep(out: Path) -> None:
                 Path(place, name).unlink(missing_ok=True)
 
 
-def _within(path: str, folder: str) -> bool:
+def is_within(path: str, folder: str) -> bool:
+    """Whether the path is the folder's or lies below it; both are real ones."""
     return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)

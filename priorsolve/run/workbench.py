@@ -101,7 +101,8 @@ class Workbench:
         file = None
         try:
             file = identify(photo.path)
-            return Opened(replace(self._reader.read(photo, self._keeper.fingerprint(photo)), file=file))
+            fingerprint = self._keeper.fingerprint(photo)
+            return Opened(replace(self._reader.read(photo), fingerprint=fingerprint, file=file))
         except Exception as error:  # noqa: BLE001 (whatever it is, it must not stop the other photos)
             return Failed(photo, error, file)
 
