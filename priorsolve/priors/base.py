@@ -94,7 +94,7 @@ class Prior(nn.Module, ABC):
 
     @abstractmethod
     def _decode(self, codes: Codes, space: str, label: Tensor | None, noise: Noise) -> Images:
-        """Images in [0, 1], not clamped. The codes' shape and the noise's have been checked."""
+        """Images in [0, 1], not clamped. Codes, label and noise have been checked; without classes, `label` is None."""
 
     @abstractmethod
     def _map(self, codes: Codes, source: str, target: str, label: Tensor | None, truncation: float, noise: Noise) -> Codes:
