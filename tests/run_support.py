@@ -90,9 +90,9 @@ def _heard() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def wait_for(true: Callable[[], object], seconds: float = 100) -> None:
-    """Raise AssertionError unless it becomes true."""
+def wait_for(true: Callable[[], object], seconds: float = 100, pause: float = 0.01) -> None:
+    """Ask every `pause` seconds. Raise AssertionError unless it becomes true."""
     until = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < until, "it did not happen"
-        time.sleep(0.01)
+        time.sleep(pause)

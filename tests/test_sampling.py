@@ -34,7 +34,7 @@ def test_the_spread_of_randomized_solutions_is_the_estimators_own() -> None:
     known[:2, :2] = 0
     operator = Mask(known).double()
     y = operator.A(prior.decode(torch.zeros(1, 6, dtype=torch.float64)))
-    solver = Latent(prior, steps=25, restarts=1, candidates=1, optimiser="lbfgs", lr=1.0, decay="none", warmup=0)
+    solver = Latent(prior, steps=10, restarts=1, candidates=1, optimiser="lbfgs", lr=1.0, decay="none", warmup=0)
 
     _, samples, _ = solve_several(
         solver,
