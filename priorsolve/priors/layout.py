@@ -1,9 +1,12 @@
-"""Tensors into a network built from their sizes: every one in its place, of its shape, finite, and none left over."""
+"""Tensors into a network built from their sizes: every one in its place, of its shape, finite, and none left over.
+
+Networks that make other tensors of them ask for them one by one; see `tensors`.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -38,11 +41,11 @@ def shape_of(state: Mapping[str, Tensor], key: str, *ndim: int, network: str = "
     return shape
 
 
-def fill(network: nn.Module, state: Mapping[str, Tensor], unused: Callable[[str], bool] = lambda key: False) -> None:
+def fill(network: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Give every parameter and buffer of `network` a float32 copy of its tensor.
 
     Raises:
-        CheckpointError: a tensor is missing, of another shape or type, not finite, or unknown and not `unused`; the line names it.
+        CheckpointError: a tensor is missing, of another shape or type, not finite, or unknown; the line names it.
     """
     expected = network.state_dict()
     for key, place in expected.items():
@@ -53,7 +56,7 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], unused: Callable[[str]
                 f"{key} has shape {list(state[key].shape)}, expected {list(place.shape)} from the tensors around it; use another snapshot"
             )
     for key in state:
-        if key not in expected and not unused(key):
+        if key not in expected:
             raise CheckpointError(f"{key} has no place in {type(network).__name__}; save the generator's state_dict alone")
     refuse_other_types(state, expected)
     refuse_nonfinite(state, expected)
