@@ -172,11 +172,9 @@ class Holes(Masking):
         return made
 
     def out_shape(self, in_shape: Shape) -> Shape:
-        if len(in_shape) != 3:
-            raise self._refuse("(B, C, H, W)", in_shape)
+        _, height, width = super().out_shape(in_shape)
         if self.of_photo:
             raise ValueError(f"{self}: these holes are found in a photo: with its file, by in_photo")
-        _, height, width = in_shape
         self._check_file(height, width)
         self._check_boxes(height, width)
         return in_shape

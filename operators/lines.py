@@ -14,7 +14,6 @@ from priorsolve.apart import apart
 from priorsolve.operators.drawing import squared_distance
 from priorsolve.operators.mask import Masking
 from priorsolve.showing import checked_seed, is_number, is_whole, shown
-from priorsolve.types import Shape
 
 _FINE = 4
 _MOST = 1000
@@ -52,11 +51,6 @@ class Lines(Masking):
 
     def extra_repr(self) -> str:
         return f"count={self.count}, width={self.width}, seed={self.seed}"
-
-    def out_shape(self, in_shape: Shape) -> Shape:
-        if len(in_shape) != 3:
-            raise self._refuse("(B, C, H, W)", in_shape)
-        return in_shape
 
     def _known_for(self, like: Tensor) -> Tensor:
         known: Tensor = _known(self.count, self.width, self.seed, *like.shape[-2:])

@@ -24,6 +24,11 @@ class Masking(LinearOperator, ABC):
     def _known_for(self, like: Tensor) -> Tensor:
         """m, (1|B, 1|C, H, W), for images as tall and wide as `like`, on its device and in its dtype."""
 
+    def out_shape(self, in_shape: Shape) -> Shape:
+        if len(in_shape) != 3:
+            raise self._refuse("(B, C, H, W)", in_shape)
+        return in_shape
+
     def in_shape(self, out_shape: Shape) -> Shape:
         return self.out_shape(out_shape)
 

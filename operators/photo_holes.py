@@ -39,8 +39,7 @@ class PhotoHoles(Masking):
     holes: Tensor
 
     def out_shape(self, in_shape: Shape) -> Shape:
-        if len(in_shape) != 3:
-            raise self._refuse("(B, C, H, W)", in_shape)
+        in_shape = super().out_shape(in_shape)
         return in_shape if self.others is None else self.others.out_shape(in_shape)
 
     def _known_for(self, like: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from priorsolve.operators.base import Identity
 from priorsolve.solvers import Staged
 from priorsolve.solvers.delta import load_delta, save_delta
 from priorsolve.solvers.drawing import picture
-from priorsolve.solvers.instance import batch_norms
+from priorsolve.solvers.instance_norm import batch_norms
 from priorsolve.solvers.pivotal import Pivotal
 from priorsolve.solvers.stored import load_solution, save_solution
 from priorsolve.solvers.tuned import Tuned

@@ -20,7 +20,7 @@ from priorsolve.priors import DCGAN, Prior
 from priorsolve.solvers import Layered, Multicode, Solution, Staged, start_at
 from priorsolve.solvers.delta import load_delta, save_delta
 from priorsolve.solvers.drawing import picture
-from priorsolve.solvers.instance import batch_norms
+from priorsolve.solvers.instance_norm import batch_norms
 from priorsolve.solvers.tuned import Tuned
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy
@@ -74,7 +74,7 @@ class Chain:
                 x = layer(x)
             except RuntimeError as error:
                 raise ValueError(f"{who}: block {block} of {prior} does not take what the block before it makes ({error})") from None
-            layers.append(Layer(block, affine, activation, shape, math.prod(shape), math.prod(x.shape[1:])))
+            layers.append(replace(layer, outputs=math.prod(x.shape[1:])))
         images = prior.decode(codes).cpu().double()
         for scale, offset in ((1.0, 0.0), (0.5, 0.5)):
             if x[0].numel() == images[0].numel() and torch.allclose(scale * x.reshape(images.shape) + offset, images, rtol=0, atol=1e-3):

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from priorsolve.priors.base import Noise, Prior
+from priorsolve.priors.feedforward import depth
 from priorsolve.solvers.variables import Variables, is_weight
 from priorsolve.types import Codes, Images
 
@@ -108,4 +109,4 @@ def repeated(codes: Codes, rows: int) -> Codes:
 
 
 def _deepest(codes: Mapping[str, Tensor]) -> str | None:
-    return max((name for name in codes if name.startswith("features@")), key=lambda name: int(name[9:]), default=None)
+    return max((name for name in codes if name.startswith("features@")), key=depth, default=None)

@@ -11,6 +11,7 @@ from torch import Tensor
 from priorsolve.losses import Loss, l2
 from priorsolve.penalties import Penalty, check_penalties, weighted
 from priorsolve.priors.base import Noise, Prior
+from priorsolve.priors.feedforward import depth
 from priorsolve.priors.kept import run_form, spread_of
 from priorsolve.solvers.base import CodeSolver, Keep
 from priorsolve.solvers.checks import Block, features_at, must_be_at_least, must_be_positive, must_be_shares, must_be_space
@@ -159,7 +160,7 @@ class Multicode(CodeSolver):
             return False
         if needs_style(self.prior):
             return space in _STYLES
-        return not space.startswith("features@") or int(space[9:]) <= int(self._deep[9:])
+        return depth(space) <= depth(self._deep)
 
     @property
     def _deep(self) -> str:

@@ -17,7 +17,7 @@ from priorsolve.priors.base import Prior
 from priorsolve.solvers.base import Keep, Solver
 from priorsolve.solvers.checks import must_be_at_least, must_be_decay_rate, must_be_positive
 from priorsolve.solvers.drawing import style_of
-from priorsolve.solvers.instance import instance_normed, twin
+from priorsolve.solvers.instance_norm import instance_normed, twin
 from priorsolve.solvers.optimisers import Optimiser
 from priorsolve.solvers.schedule import Schedule
 from priorsolve.solvers.solution import Solution

@@ -22,7 +22,7 @@ from priorsolve.solvers.checks import (
     must_be_shares,
     must_be_space,
 )
-from priorsolve.solvers.instance import batch_norms, instance_normed, twin
+from priorsolve.solvers.instance_norm import batch_norms, instance_normed, twin
 from priorsolve.solvers.optimisers import Optimiser, make_optimiser
 from priorsolve.solvers.schedule import Decay, Schedule
 from priorsolve.solvers.solution import Solution

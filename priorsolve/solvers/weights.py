@@ -12,7 +12,7 @@ from torch.optim.adam import adam
 
 from priorsolve.priors.base import Prior
 from priorsolve.solvers.drawing import carried, picture
-from priorsolve.solvers.instance import NAME, Beginning, instance_normed
+from priorsolve.solvers.instance_norm import NAME, Beginning, instance_normed
 from priorsolve.solvers.optimisers import BETA2, Adam, Optimiser
 from priorsolve.solvers.products import Products
 from priorsolve.solvers.variables import WEIGHTS, Variables, is_weight
