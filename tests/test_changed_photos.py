@@ -141,7 +141,7 @@ def test_a_benchmark_judges_no_result_of_another_photo(tmp_path: Path) -> None:
     first = bench()
     list(first.entries[0].run.records())
     list(first.baseline_records())
-    baselines = len(first.contests()[0].baselines)
+    baselines = len(first.contests[0].baselines)
     assert len(list(first.scores())) == 2 * (1 + baselines)
     exchanged(photos / "01.png", 7)
     second = bench()

@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -86,29 +87,27 @@ class Benchmark:
             run = Run(recipe, photos, out / variant.name, replace(options, degrade=True, limit=None, retry_failed=True))
             run.todo = [photo for photo in run.todo if photo.name in chosen]
             self.entries.append(Entry(variant.name, recipe, run))
-        self._contests: list[Contest] | None = None
 
+    @cached_property
     def contests(self) -> list[Contest]:
         """The problems posed; the first time the priors are loaded.
 
         Raises as `Run.prepare`, and ValueError for a metric or a baseline that lacks what it needs.
         """
-        if self._contests is None:
-            found = contests_of(self.entries, self.photos, with_baselines=self._baselines)
-            for contest in found:  # now, not after hours, is the time to find something missing
-                self._check_metrics(contest.operators.image_shape)
-                contest.check_baselines()
-            self._contests = found
-        return self._contests
+        found = contests_of(self.entries, self.photos, with_baselines=self._baselines)
+        for contest in found:  # now, not after hours, is the time to find something missing
+            self._check_metrics(contest.operators.image_shape)
+            contest.check_baselines()
+        return found
 
     def expected(self) -> int:
         """How many scores there are when nothing failed. Raises as `contests`."""
-        return len(self.photos) * sum(len(contest.places) for contest in self.contests())
+        return len(self.photos) * sum(len(contest.places) for contest in self.contests)
 
     def baseline_work(self) -> list[tuple[Contest, Baseline, Photo]]:
         """What the baselines have still to do."""
         work = []
-        for contest in self.contests():
+        for contest in self.contests:
             for baseline in contest.baselines:
                 todo, _ = pending(self.photos, contest.place_of(baseline).folder, contest.fingerprint, retry_failed=True)
                 work += [(contest, baseline, photo) for photo in todo]
@@ -139,7 +138,7 @@ class Benchmark:
 
     def results(self) -> int:
         """How many scores there are of what is done. Raises as `contests`."""
-        return sum(place.record_of(photo) is not None for contest in self.contests() for place in contest.places for photo in self.photos)
+        return sum(place.record_of(photo) is not None for contest in self.contests for place in contest.places for photo in self.photos)
 
     def scores(self, stop: Stop = lambda: False, say: Callable[[str], object] = lambda line: None) -> Iterator[Score]:
         """One for each photo and method that succeeded, until `stop` says so. A result that cannot be read is left out, and told of; so is
@@ -147,7 +146,7 @@ class Benchmark:
 
         At the end it is told which methods lack photos that others have.
         """
-        rows = [(place.recipe, place.method) for contest in self.contests() for place in contest.places]
+        rows = [(place.recipe, place.method) for contest in self.contests for place in contest.places]
         found: list[Score] = []
         told: set[str] = set()
 
@@ -156,7 +155,7 @@ class Benchmark:
                 told.add(photo.name)
                 say(f"left out: {photo.name}: {why}")
 
-        for contest in self.contests():
+        for contest in self.contests:
             for photo in self.photos:
                 if stop():
                     return
@@ -187,7 +186,7 @@ class Benchmark:
     def write_sheets(self) -> list[Path]:
         """`sheet-<recipe>.png` for each problem: the first photos' original, measurement and every method's picture, with its PSNR."""
         written = []
-        for contest in self.contests():
+        for contest in self.contests:
             done = [photo for photo in self.photos if any(place.record_of(photo) for place in contest.places)]
             if rows := [row for photo in done[:SHOWN] if (row := self._row(contest, photo)) is not None]:
                 written.append(self.out / f"sheet-{contest.name}.png")

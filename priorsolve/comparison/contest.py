@@ -36,7 +36,7 @@ class Entry:
     @property
     def method(self) -> str:
         """Its solvers' names."""
-        return " + ".join(name for spec in self.recipe.solver for name in spec)
+        return " + ".join(name for name, _, _ in self.recipe.components("solver"))
 
 
 @dataclass(frozen=True)

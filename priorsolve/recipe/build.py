@@ -68,16 +68,13 @@ def image_shape_of(recipe: Recipe) -> Shape:
 
 def build_noise(recipe: Recipe) -> Noise | None:
     """What `degrade` adds to measurements; None where the recipe names no noise."""
-    noises = [build("noises", name, given, f"noise[{index}]") for index, spec in enumerate(recipe.noise) for name, given in spec.items()]
+    noises = [build("noises", *component) for component in recipe.components("noise")]
     return Chain(noises) if noises else None
 
 
 def build_solver(recipe: Recipe, prior: Prior) -> Solves:
     """The recipe's solver, or its stages in order. Raises RecipeError for a value that a solver refuses."""
-    stages: list[Solves] = []
-    for index, spec in enumerate(recipe.solver):
-        for name, given in spec.items():
-            stages.append(build("solvers", name, given, f"solver[{index}]", prior=prior, seed=recipe.seed))
+    stages: list[Solves] = [build("solvers", *component, prior=prior, seed=recipe.seed) for component in recipe.components("solver")]
     solver = stages[0] if len(stages) == 1 else Staged(stages, mean="stages" in recipe.output.mean)
     return Mirrored(solver, recipe.output.own_detail) if "mirror" in recipe.output.mean else solver
 
@@ -135,16 +132,13 @@ def build_operators(
 
 def check_noise(recipe: Recipe, operators: Operators) -> None:
     """Raise RecipeError for noise, added or known, above all that is measured of pictures in [0, 1]: it is meant in grey levels of 255."""
-    noises = [
-        (f"noise[{index}].{name}.sigma", given.get("sigma")) for index, spec in enumerate(recipe.noise) for name, given in spec.items()
-    ]
-    known = [
-        (f"solver[{index}].{name}.noise", given.get("noise")) for index, spec in enumerate(recipe.solver) for name, given in spec.items()
-    ]
-    for place, level in noises + known:
-        if isinstance(level, int | float) and level > 1 and level > (most := operators.largest):
-            told = f"{level:g} is more than all that is measured of a picture, at most {most:.3g}"
-            raise RecipeError(f"{place}: {told}; pictures are in [0, 1], so divide grey levels by 255: {level / 255:.3g}")
+    for key, argument in (("noise", "sigma"), ("solver", "noise")):
+        for name, given, where in recipe.components(key):
+            level = given.get(argument)
+            if isinstance(level, int | float) and level > 1 and level > (most := operators.largest):
+                told = f"{level:g} is more than all that is measured of a picture, at most {most:.3g}"
+                way_out = f"pictures are in [0, 1], so divide grey levels by 255: {level / 255:.3g}"
+                raise RecipeError(f"{where}.{name}.{argument}: {told}; {way_out}")
 
 
 def check_frames(kind: FrameKind, image_shape: Shape, out_shape: Shape) -> None:
@@ -163,10 +157,7 @@ def check_frames(kind: FrameKind, image_shape: Shape, out_shape: Shape) -> None:
 def refuse_marks(recipe: Recipe) -> None:
     """Raise RecipeError where holes are to be found in photos that are clean, as those are that are degraded first."""
     for key in OPERATORS:
-        for index, spec in enumerate(getattr(recipe, key)):
-            ((name, given),) = spec.items()
+        for name, given, where in recipe.components(key):
             if marks := [mark for mark in ("alpha", "colour", "scratches") if given.get(mark)] if name == "mask" else []:
                 reason = f"{marks[0]} finds holes in photos that have them, and photos that are degraded first are clean"
-                raise RecipeError(
-                    f"{key}[{index}].{name}: {reason}; describe the hole by file, boxes or strokes, or restore photos as they are"
-                )
+                raise RecipeError(f"{where}.{name}: {reason}; describe the hole by file, boxes or strokes, or restore photos as they are")

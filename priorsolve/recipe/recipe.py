@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -159,7 +159,13 @@ class Recipe(BaseModel):
     @property
     def heading(self) -> str:
         """What it is for: its task, or what its operators do to the photos."""
-        return self.task or " then ".join(name for spec in self.operator for name in spec)
+        return self.task or " then ".join(name for name, _, _ in self.components("operator"))
+
+    def components(self, key: str) -> Iterator[tuple[str, dict[str, Any], str]]:
+        """The components under `key`: of each its name, its arguments, and its place, such as `solver[0]`."""
+        for index, spec in enumerate(getattr(self, key)):
+            for name, given in spec.items():
+                yield name, given, f"{key}[{index}]"
 
     def fingerprint(self, stem: str = "", seed: int = 0) -> str:
         """What decides a photo's answer, as 16 hex digits: the recipe with the content, not the name, of the files it uses.

@@ -45,11 +45,10 @@ class Chroma:
 
 def grey_of(recipe: Recipe) -> Gray:
     """What the recipe takes the colours with. Raises RecipeError where it takes none: other photos have colours of their own."""
-    for index, spec in enumerate(recipe.operator):
-        for name, given in spec.items():
-            if name == "gray":
-                grey: Gray = build("operators", name, given, f"operator[{index}]")
-                return grey
+    for name, given, where in recipe.components("operator"):
+        if name == "gray":
+            grey: Gray = build("operators", name, given, where)
+            return grey
     raise RecipeError("output.album: is for recipes that give colours, with gray among the operators; leave it out")
 
 

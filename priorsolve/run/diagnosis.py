@@ -112,7 +112,7 @@ def known_noise(recipe: Recipe, noise: Noise | None, y: Measurements, where: Ten
         y: (B, ...) with that noise in it.
         where: 1 where something was measured, 0 elsewhere; broadcast to `y`.
     """
-    for given in (settings for spec in reversed(recipe.solver) for settings in spec.values()):
+    for _, given, _ in reversed(list(recipe.components("solver"))):
         if given.get("noise") is not None:
             return [float(given["noise"])] * len(y)
     told = None if noise is None else noise.rms(torch.where(where > 0, y, 0), where)

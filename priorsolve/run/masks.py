@@ -53,7 +53,7 @@ def write_masks(
     """
     check_writable(out)
     refuse_photos_own(photos, out)
-    if not any(name in MASKS for spec in recipe.operator for name in spec):
+    if not any(name in MASKS for name, _, _ in recipe.components("operator")):
         raise RecipeError("operator: there is no mask in it; add one, such as --set 'operator={mask: {scratches: true}}'")
     intake = take_in(photos, [out], [recipe])
     found = intake.photos
@@ -93,11 +93,10 @@ def _written(photo: Photo, recipe: Recipe, out: Path, overwrite: bool) -> Masked
 def _holes(recipe: Recipe, photo: Photo, size: tuple[int, int]) -> Tensor:
     """(1, *size): the union of the recipe's masks, 1 in a hole."""
     holes = torch.zeros(1, *size)
-    for index, spec in enumerate(recipe.operator):
-        ((name, given),) = rendered(spec, stem(photo.name), photo_seed(recipe.seed, photo.name)).items()
-        if name not in MASKS:
-            continue
-        mask: Masking = build("operators", name, given, f"operator[{index}]")
-        mask = mask.in_photo(photo.path, whole=True) if isinstance(mask, Holes) else mask
-        holes = torch.maximum(holes, 1 - join_masks([mask], (1, *size)).known[0])
+    for name, given, where in recipe.components("operator"):
+        if name in MASKS:
+            own = rendered({name: given}, stem(photo.name), photo_seed(recipe.seed, photo.name))[name]
+            mask: Masking = build("operators", name, own, where)
+            mask = mask.in_photo(photo.path, whole=True) if isinstance(mask, Holes) else mask
+            holes = torch.maximum(holes, 1 - join_masks([mask], (1, *size)).known[0])
     return holes
