@@ -158,10 +158,10 @@ def test_what_a_prior_cannot_do_is_told(family: str, name: str) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_same_seeds_give_the_same_bits(family: str) -> None:
     prior = prior_of(family)
-    operator, y = problem(prior)
+    operator, y = problem(prior, 2)
     for name in ("latent, layered", "multicode", "langevin", "projector", "pulse"):
         if name not in REFUSED.get(family, {}):
-            one, two = (solver_of(family, name)(y, operator, seeds=[3, 4, 5]) for _ in range(2))
+            one, two = (solver_of(family, name)(y, operator, seeds=[3, 4]) for _ in range(2))
             assert torch.equal(one.images, two.images), name
             assert torch.equal(one.history, two.history), name
 

@@ -304,7 +304,7 @@ def test_a_prior_made_where_gradients_are_off_is_refused() -> None:
 
 
 def test_a_callers_autocast_changes_nothing(digiface64: Prior) -> None:
-    A = gaussian_blur(1.0)
+    A = gaussian_blur(0.6)  # which is soon undone
     y = A.A(torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)))
     first = Latent(digiface64, steps=2, restarts=1, candidates=2)
     for solver in (first, Staged([first, Layered(digiface64, 2, steps=2)], mean=True), Tuned(digiface64, steps=1, candidates=2)):
