@@ -56,8 +56,6 @@ class Discs(ps.priors.Prior):
         return torch.randn(n, 6, generator=rng, device="cpu", dtype=torch.float32)
 
     def _decode(self, codes: Codes, space: str, label: Tensor | None, noise: str | Tensor) -> Images:
-        if label is not None:
-            raise ValueError(f"{self}: has no classes; leave label out")
         images: Images = self.painter(codes)
         return images
 

@@ -12,7 +12,19 @@ from typing import Literal, get_args
 import torch
 
 from priorsolve.apart import apart
-from priorsolve.priors import biggan, biggan_deep, conditional_dcgan, dcgan, decoders, pggan, rosinality, stylegan2, stylegan3, tensorflow
+from priorsolve.priors import (
+    biggan,
+    biggan_deep,
+    conditional_dcgan,
+    dcgan,
+    decoders,
+    mobilestylegan,
+    pggan,
+    rosinality,
+    stylegan2,
+    stylegan3,
+    tensorflow,
+)
 from priorsolve.priors.base import Prior
 from priorsolve.priors.checkpoint import Checkpoint, read_checkpoint
 from priorsolve.priors.discriminators import refuse_discriminator
@@ -20,7 +32,6 @@ from priorsolve.priors.download import fetch
 from priorsolve.priors.errors import CheckpointError, first_names, legible, told
 from priorsolve.priors.faces import load_faces
 from priorsolve.priors.layout import PLAIN, SIDE_LIMIT
-from priorsolve.priors.mobilestylegan import MobileStyleGAN
 from priorsolve.priors.saved import remember, restored
 from priorsolve.priors.zoo import ZOO
 from priorsolve.showing import shown
@@ -126,16 +137,12 @@ def _must_be_a_choice(nonfinite: object) -> None:
         raise ValueError(f"nonfinite is {shown(nonfinite)}; it must be one of {', '.join(get_args(Nonfinite))}")
 
 
-def _is_mobile(state: Mapping[str, torch.Tensor]) -> bool:
-    return {"first.input", "styles.weight", "head.weight"} <= state.keys()
-
-
 FORMATS = (
     Format("ConditionalDCGAN", conditional_dcgan.recognises, lambda c: conditional_dcgan.ConditionalDCGAN.from_state(c.state)),
     Format("DCGAN", dcgan.recognises, lambda c: dcgan.DCGAN.from_state(c.state)),
     Format("StyleGAN2", stylegan2.recognises, lambda c: stylegan2.StyleGAN2.from_state(c.state, c.settings)),
     Format("StyleGAN3", stylegan3.recognises, lambda c: stylegan3.StyleGAN3.from_state(c.state, c.settings)),
-    Format("MobileStyleGAN", _is_mobile, lambda c: MobileStyleGAN.from_state(c.state)),
+    Format("MobileStyleGAN", mobilestylegan.recognises, lambda c: mobilestylegan.MobileStyleGAN.from_state(c.state)),
     Format("StyleGAN2 (rosinality)", rosinality.recognises, lambda c: stylegan2.StyleGAN2.from_state(rosinality.renamed(c.state))),
     Format(
         "StyleGAN2 (TensorFlow)",

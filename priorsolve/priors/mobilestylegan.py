@@ -13,7 +13,8 @@ from priorsolve.apart import apart
 from priorsolve.priors.base import Noise
 from priorsolve.priors.chance import normal
 from priorsolve.priors.errors import CheckpointError
-from priorsolve.priors.layout import refuse_other_types
+from priorsolve.priors.feedforward import depth
+from priorsolve.priors.layout import fill
 from priorsolve.priors.mobilestylegan_frozen import Frozen
 from priorsolve.priors.mobilestylegan_layers import Finish, First, Head, Layer, Styles
 from priorsolve.priors.mobilestylegan_layers import Mapping as MappingNetwork
@@ -75,26 +76,17 @@ class MobileStyleGAN(Styled):
         Raises:
             CheckpointError: a tensor is missing, unknown or of a shape that does not fit the others; the line names it.
         """
-        refuse_other_types(state, state)
-        state = {key: value.detach().to(torch.float32) for key, value in state.items()}
-        bad = [key for key, value in state.items() if not bool(torch.isfinite(value).all())]
-        if bad:
-            raise CheckpointError(f"NaN or infinite values in {', '.join(bad[:5])}; the file is damaged, so use another copy")
         try:
             prior = cls(*_skeleton(state))
         except KeyError as error:
             raise CheckpointError(f"{error.args[0]} is missing; it is not a MobileStyleGAN, or only part of one") from None
         except (IndexError, ValueError, RuntimeError) as error:
             raise CheckpointError(f"not a MobileStyleGAN: its tensors' shapes disagree ({str(error)[:120]})") from None
-        try:
-            if not any(key.startswith("whitening.") for key in state):
-                mapping = {key.removeprefix("mapping."): value for key, value in state.items() if key.startswith("mapping.")}
-                prior.mapping.load_state_dict(mapping, assign=True)
-                measured = Whitening.measured(prior.mapping, prior.styles.weight.shape[1])
-                state |= {f"whitening.{key}": value for key, value in measured.items()}
-            prior.load_state_dict(state, assign=True)
-        except RuntimeError as error:
-            raise CheckpointError(f"not a MobileStyleGAN: {' '.join(str(error).split())[:300]}") from None
+        known = any(key.startswith("whitening.") for key in state)
+        blank = {f"whitening.{key}": torch.zeros(place.shape) for key, place in prior.whitening.state_dict().items() if not known}
+        fill(prior, {**state, **blank})
+        if not known:
+            fill(prior.whitening, Whitening.measured(prior.mapping, prior.styles.weight.shape[1]))
         prior.requires_grad_(False)
         return prior
 
@@ -134,7 +126,7 @@ class MobileStyleGAN(Styled):
         Raises:
             CheckpointError: a tensor is missing or does not fit the features.
         """
-        kept = _depth(space) - 1
+        kept = depth(space) - 1
         sizes = [*self.styles.sizes[: 1 + 3 * kept], self.spaces[space][0]]
         styles, n = Styles(sizes, self.styles.weight.shape[1]), sum(sizes[:-1])
         try:
@@ -160,24 +152,19 @@ class MobileStyleGAN(Styled):
         return normal(rng, n, *self._spaces["z"])
 
     def _decode(self, codes: Codes, space: str, label: Tensor | None, noise: Noise) -> Images:
-        if label is not None:
-            raise ValueError(f"{self}: has no classes; leave label out")
-        start = _depth(space) if space.startswith("features@") else 0
         styles = self._styles(codes, space)
-        x = self._run(codes, start, len(self.layers) + 1, styles, codes if space == "noise" else noise)
+        x = self._run(codes, depth(space), len(self.layers) + 1, styles, codes if space == "noise" else noise)
         head = self._frozen.head if self._frozen is not None and _one_way(styles[-1]) else self.head
         raw: Tensor = head(x, styles[-1])
         return (raw + 1) / 2
 
     def _map(self, codes: Codes, source: str, target: str, label: Tensor | None, truncation: float, noise: Noise) -> Codes:
-        if label is not None:
-            raise ValueError(f"{self}: has no classes; leave label out")
         order = ["z", "w", "w+", "w++", "s"]
         back = f"{self}: no map from {source!r} back to {target!r}; maps lead from code to picture"
         if source.startswith("features@"):
-            if not target.startswith("features@") or _depth(target) < _depth(source):
+            if not target.startswith("features@") or depth(target) < depth(source):
                 raise ValueError(back)
-            return self._run(codes, _depth(source), _depth(target), self._styles(codes, source), noise)
+            return self._run(codes, depth(source), depth(target), self._styles(codes, source), noise)
         if source == "p_n":
             codes, source = self.whitening.coloured(codes), "w"
         elif source == "p_n+":
@@ -199,7 +186,7 @@ class MobileStyleGAN(Styled):
             wplus = codes if source == "w+" else codes[:, None].repeat(1, len(self.styles.sizes), 1)
             return wplus if target == "w+" else self._per_filter(wplus) if target == "w++" else self.whitening.whitened(wplus)
         styles = self._styles(codes, source)
-        return torch.cat(styles, 1) if target == "s" else self._run(codes, 0, _depth(target), styles, noise)
+        return torch.cat(styles, 1) if target == "s" else self._run(codes, 0, depth(target), styles, noise)
 
     def _styles(self, codes: Codes, space: str) -> list[Tensor]:
         """The style of every modulation, (B, its channels); of w++ (B, its output filters, its channels).
@@ -250,14 +237,14 @@ class MobileStyleGAN(Styled):
         return [self.first.finish, *(part.finish for layer in layers for part in (layer.conv1, layer.conv2))]
 
 
+def recognises(state: Mapping[str, Tensor]) -> bool:
+    """Whether these are tensors of a MobileStyleGAN."""
+    return {"first.input", "styles.weight", "head.weight"} <= state.keys()
+
+
 def _one_way(style: Tensor) -> bool:
     """Whether a layer's weights are the same for all pictures: they are no filter's own, or there is one picture."""
     return style.ndim == 2 or len(style) == 1
-
-
-def _depth(space: str) -> int:
-    """How many blocks come before `space`."""
-    return int(space.removeprefix("features@"))
 
 
 def _skeleton(state: Mapping[str, Tensor]) -> tuple[MappingNetwork, Styles, First, list[Layer], Head, Whitening]:

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from priorsolve.priors.base import Noise
 from priorsolve.priors.chance import normal
+from priorsolve.priors.layers import normalised
 from priorsolve.priors.perfilter import convolved
 
 SLOPE = 0.2
@@ -54,7 +55,7 @@ class Mapping(nn.Module):
         self.layers = nn.ModuleList(nn.Linear(width, width, device="meta") for _ in range(depth))
 
     def forward(self, z: Tensor) -> Tensor:
-        x = z * (z.square().mean(1, keepdim=True) + 1e-8).rsqrt()
+        x = normalised(z)
         for layer in self.layers:
             x = F.leaky_relu(layer(x), SLOPE) * math.sqrt(2)
         return x.to(z.dtype)  # what follows may meet w̄, which is of that type whatever the layers compute in

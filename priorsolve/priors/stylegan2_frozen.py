@@ -97,8 +97,6 @@ class FrozenConvolution(nn.Module):
 
     def added(self, noise: Noise, rng: torch.Generator) -> Tensor | None:
         """As the plain layer's, times the gain."""
-        if not self.noisy:
-            return None
         if isinstance(noise, Tensor):
             return noise.view(-1, 1, self.side, self.side) * self.strength
         if noise == "random":
