@@ -101,7 +101,7 @@ class Operator(nn.Module, ABC):
     def follows(self, in_shape: Shape) -> bool:
         """Whether a gradient comes back through it to images of `in_shape`, without batch."""
         with torch.inference_mode(False), torch.enable_grad():
-            return self.A(torch.full((fewest(self), *in_shape), 0.5, requires_grad=True)).requires_grad
+            return self.A(torch.full((smallest_batch(self), *in_shape), 0.5, requires_grad=True)).requires_grad
 
     def select(self, index: Tensor) -> Operator:
         """The operator for the images `index` (integers) of the batch; itself where its parameters serve any image."""
@@ -292,7 +292,7 @@ class ComposedLinear(_Composition, LinearOperator):
     def _A_dagger(self, y: Measurements) -> Images:
         """What is not finite where nothing is measured, as in `Mask`, is ignored: sums over the picture would spread it."""
         if not bool(y.isfinite().all()):
-            known = self.support(y.new_ones(fewest(self), *self.in_shape(tuple(y.shape[1:]))))
+            known = support_of(self, self.in_shape(tuple(y.shape[1:])), y)
             y = torch.where((known > 0) | y.isfinite(), y, 0)
         return super()._A_dagger(y)
 
@@ -351,9 +351,14 @@ def factors(operator: Operator) -> list[Operator]:
     return [operator]
 
 
-def fewest(operator: Operator) -> int:
+def smallest_batch(operator: Operator) -> int:
     """How many images it can be tried on: as many as it has parameters for, or one."""
     return 1 if operator.batch is None else operator.batch
+
+
+def support_of(operator: Operator, in_shape: Shape, like: Tensor) -> Measurements:
+    """Its `support` of images (C, H, W) that are known everywhere, the fewest that it takes; of the type of `like`, and there."""
+    return operator.support(like.new_ones(smallest_batch(operator), *in_shape))
 
 
 def _length(rows: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from priorsolve.operators.base import LinearOperator, Operator, fewest, of_grey
+from priorsolve.operators.base import LinearOperator, Operator, of_grey, support_of
 from priorsolve.operators.krylov import damped_least_squares
 from priorsolve.showing import must_be_number, shown
 from priorsolve.solvers.checks import must_be_measurements, unwrapped
@@ -51,7 +51,7 @@ def put_back(x: Images, y: Measurements, operator: HasA, *, damping: float = 0.0
             raise ValueError(f"{own}: makes measurements of shape {expected} from {images} images, {got(y, expected)}")
         if len(y) not in (1, len(x)):
             raise ValueError(f"got {len(y)} measurements for {len(x)} images; give one each, or one for all")
-        known = own.support(x.new_ones(fewest(own), *x.shape[1:]))
+        known = support_of(own, x.shape[1:], x)
         unexplained = torch.where(known > 0, y.to(x) - made, 0)
         return x + (_damped(own, unexplained, damping) if damping else own.lift(unexplained))
 
@@ -66,7 +66,7 @@ def _damped(operator: LinearOperator, y: Measurements, damping: float) -> Images
 
 def surrogate_notes(x: Images, true: Operator, surrogate: Operator) -> list[str]:
     """A sentence for each picture: how far a solver's stand-in is from the operator that it stands for, there."""
-    where = true.support(x.new_ones(fewest(true), *x.shape[1:]))
+    where = support_of(true, x.shape[1:], x)
     squares = ((true.A(x) - surrogate.A(x)).square() * where).flatten(1).sum(1)
     off = (squares / where.expand(len(x), *where.shape[1:]).flatten(1).sum(1).clamp_min(1e-30)).sqrt().tolist()
     return [f"the surrogate is off by {size:.2g} (root mean square) from the operator, on the restored picture" for size in off]

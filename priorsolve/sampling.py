@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from priorsolve.operators.base import Operator, fewest
+from priorsolve.operators.base import Operator, support_of
 from priorsolve.operators.noise import Noise, must_be_noise
 from priorsolve.showing import is_whole, shown
 from priorsolve.solvers import OnStep, Solution, Solves
@@ -173,7 +173,7 @@ def _measured(solver: Solves, y: Measurements, operator: AnyOperator) -> Tensor:
     operator = unwrapped(operator)
     if not isinstance(operator, Operator):
         return torch.ones_like(y)
-    return operator.support(y.new_ones(fewest(operator), *solver.prior.image_shape)).expand_as(y)
+    return support_of(operator, solver.prior.image_shape, y).expand_as(y)
 
 
 _STRIDE = 0x9E3779B97F4A

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from priorsolve.operators.base import LinearOperator, Operator, fewest, shape_text
+from priorsolve.operators.base import LinearOperator, Operator, shape_text, smallest_batch
 from priorsolve.operators.noise import Noise, must_be_noise
 from priorsolve.priors import Prior
 from priorsolve.showing import checked_seed, is_whole, shown
@@ -103,7 +103,7 @@ class OperatorPhysics(Physics):  # type: ignore[misc]
         super().__init__(noise_model=ZeroNoise() if noise is None else _SeededNoise(noise, seed))
         buffer = next(operator.buffers(), torch.ones(()))
         self.operator, self.img_size = operator, img_size
-        self.register_buffer("measured", operator.support(torch.ones(fewest(operator), *img_size, device=buffer.device)))
+        self.register_buffer("measured", operator.support(torch.ones(smallest_batch(operator), *img_size, device=buffer.device)))
         self.to(buffer.device)
 
     @property
@@ -144,7 +144,7 @@ class LinearOperatorPhysics(OperatorPhysics, LinearPhysics):  # type: ignore[mis
         self, u: Tensor | None = None, img_size: Shape | None = None, num_samples: int | None = None, **others: Any
     ) -> Tensor:
         """deepinv's own; left out, `num_samples` is how many images the operator has parameters for, or 1 where they serve any number."""
-        samples = fewest(self.operator) if num_samples is None else num_samples
+        samples = smallest_batch(self.operator) if num_samples is None else num_samples
         error: Tensor = super().adjointness_test(u, img_size, samples, **others)
         return error
 

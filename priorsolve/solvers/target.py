@@ -11,7 +11,7 @@ from torch import Tensor
 
 from priorsolve.counter_rng import uniform_hash
 from priorsolve.losses import Distance, Loss, l2, prepared
-from priorsolve.operators.base import OF_EACH, Operator, fewest
+from priorsolve.operators.base import OF_EACH, Operator, smallest_batch, support_of
 from priorsolve.solvers.checks import must_be_measurements, must_be_operator, unwrapped
 from priorsolve.solvers.solution import Solution
 from priorsolve.types import AnyOperator, HasA, Images, Measurements, PerImage, Shape
@@ -92,11 +92,11 @@ class Measured:
                 raise ValueError(f"{operator}: makes measurements of shape {expected} from {image_shape} images, {got(y, expected)}")
             if operator.batch not in (None, len(y)):
                 raise ValueError(f"{operator}: has parameters for {operator.batch} images, got {len(y)} measurements")
-            where = operator.support(torch.ones(fewest(operator), *image_shape, device=y.device, dtype=y.dtype))
+            where = support_of(operator, image_shape, y)
             if tuple(where.shape[1:]) != expected:
                 raise ValueError(f"{operator}: makes measurements of shape {tuple(where.shape[1:])}, and its out_shape says {expected}")
-            if len(where) != fewest(operator):
-                raise ValueError(f"{operator}: makes {len(where)} measurements of {fewest(operator)} images; {OF_EACH}")
+            if len(where) != smallest_batch(operator):
+                raise ValueError(f"{operator}: makes {len(where)} measurements of {smallest_batch(operator)} images; {OF_EACH}")
             self.where = where.expand_as(y)
             self.y = torch.where(self.where > 0, y, 0)  # whatever stands in a hole, NaN included, was not measured
         self._check_values(image_shape)
