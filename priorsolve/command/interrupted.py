@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Sequence
 
-STOPPED = "stopped"
 KEPT = "what is done is kept, run the same command to go on"
 RESUMABLE = ("restore", "degrade", "masks", "benchmark")
 """Commands that write file after file and go on from there; the others have nothing to keep before they end."""
@@ -19,7 +18,7 @@ def stopped(code: int, arguments: Sequence[str]) -> int:
     of both at length.
     """
     command = next((word for word in arguments if not word.startswith("-")), "")
-    sys.stderr.write(f"priorsolve: {STOPPED}{f'; {KEPT}' if command in RESUMABLE else ''}\n")
+    sys.stderr.write(f"priorsolve: stopped{f'; {KEPT}' if command in RESUMABLE else ''}\n")
     sys.stderr.flush()
     if _half_imported("torch"):
         os._exit(code)

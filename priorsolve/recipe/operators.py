@@ -47,7 +47,7 @@ class Operators:
         self._framed = recipe.frame.kind != "center"
         self._shapes: list[Shape] = []
         self._fixed: list[Operator | None] = []
-        shape = image_shape
+        shape, suits = image_shape, Holes.suits if clean else Holes.has_size
         for index, spec in enumerate(self._specs):
             (name,) = spec
             is_mask = _is_mask(name)
@@ -57,15 +57,12 @@ class Operators:
                 raise RecipeError(f"{key}[{index}]: {name}: expected images of shape (B, C, H, W), got {given}; list it earlier")
             if is_per_photo(spec) and not is_mask:
                 raise RecipeError(f"{key}[{index}].{name}: only a mask can differ from photo to photo; leave {{stem}} and {{seed}} out")
-            if is_mask and (self._framed or is_per_photo(spec)):  # holes in a photo, of which each frame shows another part
-                self._fixed.append(None)
-                continue
-            part = self._build(index, "", 0)
-            suits = Holes.suits if clean else Holes.has_size
+            # each photo's own mask, or holes in a whole photo, of which each frame shows another part
+            part = None if is_mask and (self._framed or is_per_photo(spec)) else self._build(index, "", 0)
             if isinstance(part, Holes) and (part.of_photo or part.soft or not suits(part, *shape[1:])):
-                self._fixed.append(None)  # found in each photo, or drawn over one and cropped and resized with it
-                continue
-            shape = self._reached(part, shape, index)
+                part = None  # found in each photo, or drawn over one and cropped and resized with it
+            if part is not None:
+                shape = self._reached(part, shape, index)
             self._fixed.append(part)
         self.image_shape, self.out_shape = image_shape, shape
 

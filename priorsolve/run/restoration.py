@@ -113,7 +113,8 @@ def restore(
 
 class Run:
     """A restoration that is checked and ready: `todo` says what is left, `before` how many photos were done, or failed, earlier,
-    `remarks` what is to be said of the files among the photos, `strangers` how many records of another recipe stay in the folder.
+    `remarks` what is to be said of the files among the photos, `strangers` how many records of another recipe stay in the folder,
+    `fingerprint` what decides each photo's answer.
 
     Raises as `restore` does, before anything is solved; the folder is written to only once prior, operators and solver are built.
     """
