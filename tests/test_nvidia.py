@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import gc
 import io
 import pickle
 import struct
+import weakref
 from argparse import Namespace
 from collections import OrderedDict
 from pathlib import Path
@@ -16,11 +18,12 @@ from style_support import WIDTHS, style2_picture, style2_state
 from torch import nn
 
 from priorsolve.priors import CheckpointError, StyleGAN2, load_prior, read_checkpoint, read_state
+from priorsolve.priors import unpickle as unpickling
 from priorsolve.priors.errors import told
 from priorsolve.priors.fir import binomial
 from priorsolve.priors.inert import Array, Dtype, Fixed, Inert, Storage, View
 from priorsolve.priors.legacy import packed
-from priorsolve.priors.unpickle import nowhere, unpickle
+from priorsolve.priors.unpickle import _Unpickler, nowhere, unpickle
 
 STATE = style2_state()
 
@@ -244,6 +247,23 @@ def test_the_same_numbers_are_not_gone_through_again_and_again(name: bytes, argu
     assert unpickle(io.BytesIO(start + b"h\x00h\x01R0N."), nowhere, packed) is None
     with pytest.raises(CheckpointError, match="again and again"):
         unpickle(io.BytesIO(start + b"h\x00h\x01R0" * 200 + b"N."), nowhere, packed)
+
+
+def test_who_read_a_file_holds_none_of_it_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    readers: list[weakref.ref[object]] = []
+
+    def noted(*given: Any) -> _Unpickler:
+        reader = _Unpickler(*given)
+        readers.append(weakref.ref(reader))
+        return reader
+
+    monkeypatch.setattr(unpickling, "_Unpickler", noted)
+    gc.disable()  # else it might be gone by the next collection
+    try:
+        unpickle(io.BytesIO(pickle.dumps(OrderedDict(numbers=np.arange(3)))), nowhere, packed)
+        assert [reader() for reader in readers] == [None]
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("name", [b"cos\nsystem\n.", b"\x80\x04\x82\x01.", b"\x80\x04\x8c\x05torch\x8c\x10serialization.os\x93."])

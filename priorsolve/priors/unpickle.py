@@ -54,14 +54,14 @@ class _Unpickler(pickle.Unpickler):
     def __init__(self, stream: BinaryIO, find: Find, packed: Callable[[object], Storage] | None) -> None:
         start = stream.tell()
         stream.seek(0, 2)
-        self._left = _COPIES * (stream.tell() - start)
+        left = [_COPIES * (stream.tell() - start)]
         stream.seek(start)
         super().__init__(stream, encoding="latin1")
         self._find, self._packed = find, packed
         self._storages: dict[str, Storage] = {}
-        self._copying = {key: _Maker(self._paid(make)) for key, make in _COPYING.items()}
+        self._copying = {key: _Maker(_paid(make, left)) for key, make in _COPYING.items()}
         if packed is not None:
-            self._copying[_PACKED] = _Maker(self._paid(packed))
+            self._copying[_PACKED] = _Maker(_paid(packed, left))
 
     def find_class(self, module: str, name: str) -> Any:
         key = f"{module}.{name}"
@@ -69,17 +69,6 @@ class _Unpickler(pickle.Unpickler):
         if key == _PACKED and self._packed is None:
             raise CheckpointError(f"asks for {_PACKED} inside a storage, which no writer does; ask its maker for another copy")
         return self._copying.get(key) or _ALLOWED[key]
-
-    def _paid(self, make: Callable[..., object]) -> Callable[..., object]:
-        """`make`, which goes through its first argument from end to end: the file pays for that, not for doing it again and again."""
-
-        def paid(*arguments: Any) -> object:
-            self._left -= len(arguments[0]) if arguments else 0
-            if self._left < 0:
-                raise CheckpointError("goes through the same numbers again and again; it is damaged or made to hang its reader")
-            return make(*arguments)
-
-        return paid
 
     def persistent_load(self, pid: Any) -> Storage:
         if not isinstance(pid, tuple) or len(pid) < 5 or pid[0] != "storage" or not isinstance(pid[1], _Kind):
@@ -94,6 +83,21 @@ class _Unpickler(pickle.Unpickler):
         elif (known.dtype, known.items) != (kind.dtype, items):
             raise CheckpointError(f"is damaged: storage {told(key)} is of two types or lengths; download or copy it again")
         return known
+
+
+def _paid(make: Callable[..., object], left: list[int]) -> Callable[..., object]:
+    """`make`, which goes through its first argument from end to end: the file pays for that, not for doing it again and again.
+
+    `left[0]` is what it has left. Apart from the unpickler, which would hold itself and all storages until the next collection else.
+    """
+
+    def paid(*arguments: Any) -> object:
+        left[0] -= len(arguments[0]) if arguments else 0
+        if left[0] < 0:
+            raise CheckpointError("goes through the same numbers again and again; it is damaged or made to hang its reader")
+        return make(*arguments)
+
+    return paid
 
 
 @final
