@@ -75,8 +75,8 @@ class Beginning:
     """Notes, while a row is drawn, the scale and shift (2, C) with which instance normalisation makes what BatchNorm makes.
 
     BatchNorm with stored statistics is a·x + b in each channel. With the mean m and variance v of this picture that is the scale
-    a·√(v + ε) and the shift a·m + b. DGP's own takes the deviation of a·x + b for the scale, which loses the sign of a: so where it is
-    asked to be `unsigned`, and then pictures begin elsewhere where an a is negative.
+    a·√(v + ε) and the shift a·m + b. DGP's own takes the deviation of a·x + b for the scale, by n − 1 pixels of n, which loses the sign
+    of a: so where it is asked to be `unsigned`, and then pictures begin elsewhere where an a is negative.
     """
 
     def __init__(self, prior: Prior, unsigned: bool = False) -> None:
@@ -92,6 +92,7 @@ class Beginning:
             b = module.forward(x.new_zeros(1, x.shape[1], 1, 1), *conditions)[0, :, 0, 0]
             a = module.forward(x.new_ones(1, x.shape[1], 1, 1), *conditions)[0, :, 0, 0] - b
             variance, mean = torch.var_mean(x[0], (1, 2), correction=0)
-            self.noted[name] = torch.stack([(a.abs() if self.unsigned else a) * (variance + _EPS).sqrt(), a * mean + b])
+            scale = output[0].std((1, 2)) if self.unsigned else a * (variance + _EPS).sqrt()
+            self.noted[name] = torch.stack([scale, a * mean + b])
 
         return note

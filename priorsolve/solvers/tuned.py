@@ -62,8 +62,8 @@ class Tuned(CodeSolver):
         label: the photo's class, where it is known: the candidates are of it, and not each of a class of its own. In z+c.
         instance_norm: replace BatchNorm by instance normalisation, which begins where that is and keeps its scale and shift for good;
             BigGAN's last one stays. What only told BatchNorm its gain and bias, such as BigGAN's class, moves no picture any more.
-        unsigned_gain: with it, begin at the size of BatchNorm's gains without their sign, as DGP's program does by its way of measuring
-            them: where a gain is negative a channel begins at its mirror image, and so the picture at another.
+        unsigned_gain: with it, begin at the deviations of what BatchNorm makes, by n − 1 pixels of n, as DGP's program does: where a gain
+            is negative a channel begins at its mirror image, and so the picture at another.
         optimiser: adam, sgd, momentum (0.9) or rmsprop.
         beta1: Adam's first decay rate; DGP's has no momentum.
         carry_moments: Adam goes on with the moments that the stage before left, where that carries them too, and has some of the blocks'
