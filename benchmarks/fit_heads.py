@@ -43,7 +43,6 @@ def faces() -> MobileStyleGAN:
 def generate(folder: Path, chunks: int) -> None:
     """Write files of 8 codes w (truncated by ψ uniform in 0.5 to 1), their features (float16) and their pictures at 256²."""
     prior = faces()
-    folder.mkdir(exist_ok=True)
     for kind, k in [("held", k) for k in range(HELD)] + [("train", k) for k in range(chunks)]:
         path = folder / f"{kind}-{k:03d}.safetensors"
         if path.exists():
@@ -154,6 +153,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     first = Path(options.folders[0])
+    first.mkdir(parents=True, exist_ok=True)
     if options.what == "whitening":
         tensors = Whitening.measured(faces().mapping, 512)
         save_file(tensors, first / "ffhq-whitening.safetensors", {"codes": "65536", "seed": "0"})

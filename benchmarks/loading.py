@@ -31,7 +31,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from machine import describe
+from machine import describe, must_be_repeats
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -278,6 +278,8 @@ def main() -> None:
     if given.load:
         load(given.load, given.repeats)
         return
+    if not given.no_speed:
+        must_be_repeats(given.repeats)
     keep_freed_memory()  # as the command line does
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:

@@ -4,7 +4,7 @@
 
 Every task is one `priorsolve benchmark` or more into folders of its own below OUT, so that it can be stopped and gone on with; photos are
 clean and face the camera as in FFHQ. LIMIT is how many photos of the folder, by name; tables that take many hours stop at fewer.
-Prints Markdown.
+Tables of larger pictures are for photos that large, and only made when they are named. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -32,6 +32,9 @@ TASKS = {
     "sense10": ("Compressed sensing, 10 %", "sense?operator.0.fast_sensing.ratio=0.1", 16),
 }
 """Name -> what it is, the recipe with its changes, and on how many photos; the prior is ffhq128."""
+
+ALONE = "output.own_detail=0&output.mean=null"
+"""One answer for a photo, without its mirror image."""
 
 FIRST = "{latent: {space: w, begin_at: regressed, steps: 6, lr: 0.12, loss: LOSS, penalties: {mahalanobis: WEIGHT}}}"
 OTHERS = {
@@ -61,18 +64,29 @@ def other(task: str, solver: str) -> str:
     chain = OTHERS[solver]
     for word, meant in words.items():
         chain = chain.replace(word, meant)
-    return f"solver=[{chain}]&output.mean=null"
+    return f"solver=[{chain}]&{ALONE}"
 
+
+VIEWED = "solver.*.loss=[l1, l2, {lpips: {size: 256}}]"
+LARGE = {
+    "hole256": ("A hole of 96×96 of 256×256", f"inpaint?prior=ffhq256&{HOLE}"),
+    "upscale256": ("8× larger, from 32×32 to 256×256", "upscale?prior=ffhq256"),
+    "colorize256": ("Colours at 256×256", "colorize?prior=ffhq256"),
+    "hole1024": ("A hole of 384×384 of 1024×1024", f"inpaint?prior=ffhq1024&{VIEWED}&{HOLE}"),
+    "upscale1024": ("8× larger, from 128×128 to 1024×1024", "upscale?prior=ffhq1024"),
+    "colorize1024": ("Colours at 1024×1024", f"colorize?prior=ffhq1024&{VIEWED}"),
+}
+"""The main tasks with the priors that draw larger pictures of the same faces; lpips looks at 256 pixels where there are more."""
 
 SMALL = {
-    "hole24": ("A hole of 24×24", f"inpaint?{HOLE}&output.mean=null"),
-    "upscale4": ("4× larger, from 16×16", "upscale?operator.0.downsample.factor=4"),
-    "colours64": ("Colours", "colorize?output.mean=null"),
+    "hole24": ("A hole of 24×24", f"inpaint?{HOLE}&{ALONE}"),
+    "upscale4": ("4× larger, from 16×16", f"upscale?operator.0.downsample.factor=4&{ALONE}"),
+    "colours64": ("Colours", f"colorize?{ALONE}"),
     "identity": (
         "Nothing missing: how near the prior comes to a photo",
-        "inpaint?operator=[identity]&output.consistency=false&output.mean=null",
+        f"inpaint?operator=[identity]&output.consistency=false&{ALONE}",
     ),
-    "sense500": ("500 Gaussian measurements of 12 288", "sense?operator=[{gaussian_sensing: {m: 500, seed: 0}}]&noise=[]"),
+    "sense500": ("500 Gaussian measurements of 12 288", f"sense?operator=[{{gaussian_sensing: {{m: 500, seed: 0}}}}]&noise=[]&{ALONE}"),
 }
 """Tasks at 64×64 with digiface64, 16 photos, by every kind of solver."""
 
@@ -93,36 +107,48 @@ SOLVERS = {
 }
 
 
-def contest(title: str, recipes: list[str], photos: str, out: Path, limit: int, *options: str) -> bool:
+def recipes_of(name: str) -> list[str]:
+    """What `priorsolve benchmark` compares for a task."""
+    if name in TASKS:
+        own = f"{name}={TASKS[name][1]}"
+        return [own, f"{name}-latent-z={TASKS[name][1]}&{other(name, 'z')}"] if name in MAIN else [own]
+    if name in BESIDE:
+        task = name.removesuffix("-others")
+        recipe = TASKS[task][1]
+        return [f"{task}={recipe}&{ALONE}", *(f"{task}-{solver}={recipe}&{other(task, solver)}" for solver in OTHERS)]
+    if name in LARGE:
+        return [f"{name}={LARGE[name][1]}"]
+    return [f"{name}-{solver}={SMALL[name][1]}&solver={chain}" for solver, chain in SOLVERS.items()]
+
+
+def contest(name: str, photos: str, out: Path, limit: int) -> bool:
     """One benchmark and its table; whether it failed."""
-    common = ["--photos", photos, "--out", str(out), "--limit", str(limit), "--quiet", *options]
-    failed = priorsolve(["benchmark", *recipes, *common]) != 0
-    print(f"## {title}\n\n{(out / 'table.md').read_text(encoding='utf-8')}", flush=True)
+    title, count, options = told(name)
+    common = ["--photos", photos, "--out", str(out / name), "--limit", str(min(count, limit)), "--quiet", *options]
+    failed = priorsolve(["benchmark", *recipes_of(name), *common]) != 0
+    table = out / name / "table.md"
+    print(f"## {title}\n\n{table.read_text(encoding='utf-8') if table.is_file() else 'nothing came of it'}", flush=True)
     return failed
+
+
+def told(name: str) -> tuple[str, int, list[str]]:
+    """What a task is, on how many photos, and with which options."""
+    if name in SMALL:
+        return SMALL[name][0], 16, ["--set", "prior=digiface64"]
+    if name in LARGE:
+        return LARGE[name][0], 32, ["--dtype", "bfloat16", "--batch-size", "1"]
+    title, _, count = TASKS[name.removesuffix("-others")]
+    options = ["--dtype", "bfloat16", "--batch-size", "4"]
+    return (title, BESIDE[name], [*options, "--no-baselines"]) if name in BESIDE else (title, count, options)
 
 
 def main(photos: str, out: Path, limit: str = "1000", *tasks: str) -> int:
     """Run the tasks, all by default, and print their tables."""
     known = (*TASKS, *BESIDE, *SMALL)
-    if unknown := [name for name in tasks if name not in known]:
-        raise SystemExit(f"there is no task {unknown[0]!r}; give some of {', '.join(known)}")
+    if unknown := [name for name in tasks if name not in (*known, *LARGE)]:
+        raise SystemExit(f"there is no task {unknown[0]!r}; give some of {', '.join((*known, *LARGE))}")
     print(f"{describe()}; ffhq128 in bfloat16 while searching\n")
-    failed, options = 0, tuple[str, ...]()
-    for name in tasks or known:
-        if name in TASKS:
-            title, recipe, count = TASKS[name]
-            recipes = [f"{name}={recipe}"] + ([f"{name}-latent-z={recipe}&{other(name, 'z')}"] if name in MAIN else [])
-            options = ("--dtype", "bfloat16", "--batch-size", "4")
-        elif name in BESIDE:
-            task, count = name.removesuffix("-others"), BESIDE[name]
-            title, recipe, _ = TASKS[task]
-            recipes = [f"{task}={recipe}"] + [f"{task}-{solver}={recipe}&{other(task, solver)}" for solver in OTHERS]
-            options = ("--dtype", "bfloat16", "--batch-size", "4", "--no-baselines")
-        else:
-            (title, recipe), count, options = SMALL[name], 16, ("--set", "prior=digiface64")
-            recipes = [f"{name}-{solver}={recipe}&solver={chain}" for solver, chain in SOLVERS.items()]
-        failed += contest(title, recipes, photos, out / name, min(count, int(limit)), *options)
-    return failed
+    return sum(contest(name, photos, out, int(limit)) for name in tasks or known)
 
 
 if __name__ == "__main__":

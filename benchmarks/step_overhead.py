@@ -14,7 +14,7 @@ import sys
 import time
 
 import torch
-from machine import describe
+from machine import describe, must_be_repeats
 from torch import Tensor
 
 from priorsolve.memory import keep_freed_memory
@@ -54,6 +54,7 @@ def step(solver: Latent, y: Tensor, operator: Mask, start: Solution) -> float:
 
 def main(repeats: int, dtype: torch.dtype | None) -> None:
     """Print a row for each batch size."""
+    must_be_repeats(repeats)
     keep_freed_memory()  # as the command line does
     torch.set_num_threads(1)
     prior = load_prior("digiface64").computing(dtype)

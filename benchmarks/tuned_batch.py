@@ -16,7 +16,7 @@ import sys
 import time
 
 import torch
-from machine import describe
+from machine import describe, must_be_repeats
 
 from priorsolve.memory import keep_freed_memory
 from priorsolve.operators.mask import Mask
@@ -81,8 +81,7 @@ def row(prior: Prior, name: str, space: str, blocks: int, repeats: int) -> str:
 
 def main(repeats: int, cases: list[tuple[str, str, int]]) -> None:
     """Print a row for each prior and depth."""
-    if repeats < 2:
-        raise SystemExit(f"REPEATS is {repeats}; it takes 2 pairs of turns or more to say how far they are apart")
+    must_be_repeats(repeats)
     keep_freed_memory()  # as the command line does
     print(f"{describe()}; {repeats} pairs of {STEPS} steps, a photo alone and {ROWS} at once\n")
     print(

@@ -18,14 +18,11 @@ from style_support import style2_state
 from priorsolve.cli import main
 from priorsolve.command.checks import check_recipe
 from priorsolve.operators.base import Identity
-from priorsolve.operators.sensing import Sensing
 from priorsolve.penalties import geocross
 from priorsolve.priors import Prior, load_prior
 from priorsolve.recipe.build import build_noise, build_operators, build_solver
-from priorsolve.recipe.components import build
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.recipe.sources import builtin_recipes, find_recipe
-from priorsolve.recipe.templates import rendered
 from priorsolve.solvers import Solution, Solver
 from priorsolve.solvers.layered import Layered
 from priorsolve.solvers.pulse import Pulse
@@ -53,12 +50,6 @@ def at(recipe: Recipe, path: str) -> Any:
     return value
 
 
-def needs_degrading(recipe: Recipe) -> bool:
-    """Whether plain photos are no measurements: the holes are drawn to demonstrate with, or random numbers are measured."""
-    parts = [build("operators", name, given, "operator") for spec in recipe.operator for name, given in rendered(spec, "", 0).items()]
-    return any(isinstance(part, Sensing) or getattr(part, "made_up", False) for part in parts)
-
-
 def test_all_are_there() -> None:
     robust = [f"robust-{task}-{level}" for task in ("upscale", "denoise", "dejpeg", "inpaint") for level in LEVELS]
     others = """csgm-mnist csgm-celeba mganprior-inversion mganprior-colorize mganprior-inpaint mganprior-upscale16
@@ -66,22 +57,6 @@ def test_all_are_there() -> None:
         image2stylegan image2stylegan++ stylegan2-projector pulse ilo-inpaint ilo-upscale ilo-sense brgm
         pti idinvert lipton-tripathi creswell-bharath ma-partial gansurgery layerwise"""
     assert sorted([*robust, *(f"robust-{letters}-m" for letters in COMPOSED), *others.split()]) == NAMES
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_its_header_says_what_to_know(name: str) -> None:
-    text = find_recipe(f"presets/{name}").read_text(encoding="utf-8")
-    header = text[: text.index("\ntask:")].splitlines()
-    assert all(line.startswith("#") for line in header)
-    assert len(header) <= 15
-    (command,) = (line for line in header[2:4] if f"priorsolve restore presets/{name} " in line)
-    assert ("--degrade" in command) == needs_degrading(preset(name)), command
-    for word in ("Published with: ", "Published", "Differs: "):
-        assert sum(word in line for line in header) >= 1, word
-    given = [" ".join(header[place : place + 2]).partition("Here: ") for place, line in enumerate(header) if "Here: " in line]
-    assert len(given) == 1, "what it gave here"
-    assert re.search(r"\d dB|\d per pixel|\d of their length", given[0][2]), given[0][2]
-    assert max(map(len, text.splitlines())) <= 140
 
 
 @pytest.mark.parametrize("name", NAMES)
