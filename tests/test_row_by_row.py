@@ -63,7 +63,7 @@ def test_lbfgs_gives_a_photo_the_same_answer_in_any_batch(name: str, kind: str) 
         "layered": Layered(prior, block=int(features[9:]), steps=10, **FULL),
         "multicode": Multicode(prior, codes=2, steps=10, **FULL),
     }
-    first = Latent(prior, steps=20, restarts=2, candidates=8)
+    first = Latent(prior, steps=8, restarts=2, candidates=8)
     solver = last[kind] if kind == "multicode" else Staged([first, last[kind]])
     y = operator.A(prior.decode(prior.sample(3, torch.Generator().manual_seed(3))))
     y = y + 0.01 * torch.randn(y.shape, generator=torch.Generator().manual_seed(5))
