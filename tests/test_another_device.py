@@ -74,7 +74,7 @@ def test_the_pretended_device_refuses_what_is_on_the_cpu() -> None:
 @pytest.mark.parametrize(("family", "name"), [case for case in every.CASES if case[1] not in every.REFUSED.get(case[0], {})])
 def test_every_solver_finds_the_same(family: str, name: str) -> None:
     prior = every.prior_of(family)
-    operator, y = every.problem(prior)
+    operator, y = every.problem(prior, 2)
     here, there, _ = on_both(lambda prior: latent_or(name)(prior), prior, operator, y)
     torch.testing.assert_close(there, here, rtol=0, atol=1e-4)
 
@@ -88,7 +88,7 @@ def latent_or(name: str) -> Make:
 def test_weights_move_there_too(family: str, name: str) -> None:
     """By the whole rate wherever a gradient's sign depends on rounding, as of style priors some do."""
     prior = every.prior_of(family)
-    here, there, _ = on_both(every.TUNING[name], prior, *every.problem(prior))
+    here, there, _ = on_both(every.TUNING[name], prior, *every.problem(prior, 2))
     torch.testing.assert_close(there, here, rtol=0, atol=1e-4 if family in every.CHAINS else 0.1)
 
 
@@ -97,7 +97,7 @@ def test_weights_move_there_too(family: str, name: str) -> None:
 def test_a_default_device_changes_nothing(family: str, whose: torch.device) -> None:
     """Random numbers are the CPU's, which a generator of the CPU draws nowhere else; all others lie beside the prior."""
     prior = every.prior_of(family)
-    mask, y = every.problem(prior)
+    mask, y = every.problem(prior, 2)
     operator = Downsample(2) @ mask
     y = operator.A(y)
     solvers: list[Make] = [every.latent, *every.TUNING.values(), lambda prior: Multicode(prior, codes=2, steps=2, candidates=3)]
@@ -127,7 +127,7 @@ def test_what_is_read_from_files_lies_on_the_cpu(digiface64: Prior) -> None:
 def test_starts(begin: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PRIORSOLVE_CACHE", str(tmp_path))
     prior = every.prior_of("mobilestylegan")
-    here, there, _ = on_both(lambda prior: Latent(prior, steps=2, begin_at=begin), prior, *every.problem(prior))  # type: ignore[arg-type]
+    here, there, _ = on_both(lambda prior: Latent(prior, steps=2, begin_at=begin), prior, *every.problem(prior, 2))  # type: ignore[arg-type]
     torch.testing.assert_close(there, here, rtol=0, atol=1e-3)
 
 
@@ -218,7 +218,7 @@ def waits(
 @pytest.mark.parametrize("name", LOOPS)
 def test_the_loop_waits_for_the_device_every_ten_steps_only(name: str) -> None:
     prior = every.prior_of("stylegan2-skip")
-    assert waits(LOOPS[name], prior, *every.problem(prior)) == {"reads": 2, "uploads": 0}
+    assert waits(LOOPS[name], prior, *every.problem(prior, 2)) == {"reads": 2, "uploads": 0}
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -228,7 +228,7 @@ def test_no_loss_waits_for_the_device(name: str) -> None:
     except DownloadError as error:
         pytest.skip(f"no real weights: {error}")
     prior = every.prior_of("dcgan")
-    operator, y = every.problem(prior)
+    operator, y = every.problem(prior, 2)
 
     def make(prior: Prior, steps: int = 2) -> Solver:
         return Latent(prior, steps=steps, restarts=2, candidates=2, loss=LOSSES[name])
