@@ -5,12 +5,15 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import run_support as run
 import torch
 from PIL import Image
+from prior_support import made
+from safetensors.torch import save_file
 
 import priorsolve as ps
 from priorsolve.data import masks
@@ -18,6 +21,7 @@ from priorsolve.photos.images import read_image
 from priorsolve.priors import Prior
 from priorsolve.recipe.components import RecipeError
 from priorsolve.recipe.recipe import Recipe
+from priorsolve.run import restoration
 from priorsolve.run.degrade import degrade
 from priorsolve.run.outfolder import working_in
 from priorsolve.run.records import Record
@@ -241,6 +245,26 @@ def test_the_size_that_fitted_is_remembered(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(module, "solve_fitting", short_of_memory)
     assert len(done(run.quick(), run.photos(tmp_path / "in", 5), tmp_path / "out", Options(batch_size=4))) == 5
     assert asked == [4, 2]
+
+
+def test_large_pictures_that_are_drawn_one_by_one_are_searched_a_few_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_file(made("mobilestylegan").state_dict(), tmp_path / "small.safetensors")
+    recipe, folder = run.quick(prior=str(tmp_path / "small.safetensors")), run.photos(tmp_path / "in", 5)
+    together = done(recipe, folder, tmp_path / "together")
+    drawn: list[int] = []
+    real = Prior.decode
+
+    def decode(self: Prior, codes: torch.Tensor, *given: Any, **options: Any) -> torch.Tensor:
+        drawn.append(len(codes))
+        return real(self, codes, *given, **options)
+
+    monkeypatch.setattr(Prior, "decode", decode)
+    monkeypatch.setattr(restoration, "DRAWN_AT_ONCE", 2 * 32 * 32)
+    assert [record.misfit for record in done(recipe, folder, tmp_path / "apart")] == [record.misfit for record in together]
+    assert max(drawn) == 2
+    drawn.clear()
+    done(run.quick(), folder, tmp_path / "others")
+    assert max(drawn) == 5
 
 
 def test_one_that_breaks_the_solver_does_not_take_its_batch_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from priorsolve.files import WriteError, write_atomically
 from priorsolve.metrics import METRICS
 from priorsolve.photos.names import output_names
-from priorsolve.priors import load_prior
+from priorsolve.priors import Prior, load_prior
 from priorsolve.recipe.build import (
     DTYPES,
     build_noise,
@@ -50,6 +51,9 @@ from priorsolve.run.workbench import Stop, Workbench
 from priorsolve.types import Progress
 from priorsolve.typicality import Typicality
 
+DRAWN_AT_ONCE = 16 * 128**2
+"""Pixels of the pictures that are searched at a time where they are drawn one by one: 16 of `ffhq128` take 0.8 GB, one of `ffhq1024` 4."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -61,7 +65,7 @@ class Options:
         dtype: float32, float64, or bfloat16, in which the network computes while codes are searched (all else is float32): quicker
             where the processor has it, and nearly the same answer. auto is bfloat16 where that was measured to pay, else float32;
             photos that another machine's auto has done stay done.
-        batch_size: photos solved side by side; halved by itself where memory is short.
+        batch_size: photos solved side by side; halved by itself where memory is short. See also `at_once`.
         limit: at most this many photos of those to do.
         shard: (i, n): every n-th photo from the i-th on, counted from 0, for n machines on one folder.
         retry_failed: try photos again that failed.
@@ -197,6 +201,15 @@ class Run:
         return (place for name in self.names for place in places_of(name, self.recipe.output.format))
 
 
+def at_once(prior: Prior) -> int:
+    """How many photos are searched at a time, of however many that are solved side by side.
+
+    On the CPU a style prior draws them one by one, so that more of them take more memory and no less time.
+    """
+    _, height, width = prior.image_shape
+    return max(1, DRAWN_AT_ONCE // (height * width)) if prior.row_by_row else sys.maxsize
+
+
 @dataclass(frozen=True)
 class Equipment:
     """What a recipe needs on one device, built."""
@@ -235,4 +248,4 @@ def equip(
     tools = Tools(recipe, solver, operators, solving, noise, Typicality(prior), limits)
     reader = Reader(recipe, operators, solving, noise, options.degrade)
     keeper = Keeper(out, recipe, Fingerprint(recipe, options.degrade, options.dtype), chosen)
-    return Equipment(tools, Workbench(tools, reader, keeper, options.batch_size))
+    return Equipment(tools, Workbench(tools, reader, keeper, options.batch_size, searched=at_once(prior)))

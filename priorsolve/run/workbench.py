@@ -65,12 +65,12 @@ Turn: TypeAlias = tuple[Opened, Job]
 
 
 class Workbench:
-    """Reads, solves and keeps photos. `size` jobs are solved side by side, of whichever photos they are; memory holds no more than
-    two batches that are read and two that are to be written."""
+    """Reads, solves and keeps photos. `size` jobs are solved side by side, of whichever photos they are, and of these at most `searched`
+    at a time; memory holds no more than two batches that are read and two that are to be written."""
 
-    def __init__(self, tools: Tools, reader: Reader, keeper: Keeper, size: int) -> None:
+    def __init__(self, tools: Tools, reader: Reader, keeper: Keeper, size: int, searched: int) -> None:
         self._tools, self._reader, self._keeper = tools, reader, keeper
-        self._size, self._fits, self._odometer = size, size, Odometer()
+        self._size, self._fits, self._odometer = size, min(size, searched), Odometer()
 
     def records(
         self, photos: Iterable[Photo], on_step: OnAdvance | None = None, stop: Stop = lambda: False
