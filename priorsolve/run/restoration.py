@@ -52,7 +52,7 @@ from priorsolve.types import Progress
 from priorsolve.typicality import Typicality
 
 DRAWN_AT_ONCE = 16 * 128**2
-"""Pixels of the pictures that are searched at a time where they are drawn one by one: 16 of `ffhq128` take 0.8 GB, one of `ffhq1024` 4."""
+"""Pixels of the pictures that are searched at a time where they are drawn one by one: 16 of `ffhq128` take 0.7 GB, one of `ffhq1024` 4."""
 
 
 @dataclass(frozen=True)
