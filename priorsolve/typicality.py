@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import scipy
 import torch
-from scipy import special
 from torch import Tensor
 
 from priorsolve.priors.base import Prior
@@ -67,7 +67,7 @@ class Typicality:
             n = code.numel()
             if self._prior.first_space == "z" and self._only_direction_counts:
                 return Distance(0, 0, math.inf)
-            quantiles = (math.sqrt(float(special.chdtri(n, tail)) / n) for tail in (1e-2, 1e-6))
+            quantiles = (math.sqrt(float(scipy.special.chdtri(n, tail)) / n) for tail in (1e-2, 1e-6))
             return Distance(float(code.norm()) / math.sqrt(n), *quantiles)
         middle, spread, typical = self._cloud(space)
         own = ((code.to(middle) - middle) / spread).square().mean().sqrt()

@@ -188,6 +188,14 @@ def test_help_is_quick_and_needs_no_torch() -> None:
     assert float(seconds) < 1.5  # of one core, on a busy machine; it takes 0.3
 
 
+def test_a_run_loads_what_it_needs() -> None:
+    code = "import sys; from priorsolve.cli import main; main(['restore', 'colorize', 'nowhere', '--out', 'nowhere'])\n"
+    code += "print(sorted({'torch', 'kornia', 'scipy.optimize', 'scipy.ndimage', 'skimage.restoration', 'lpips'} & set(sys.modules)))"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=HERE)
+    assert "no such file or folder: nowhere" in said.stderr
+    assert said.stdout == "['torch']\n"
+
+
 def test_a_reader_that_has_seen_enough() -> None:
     process = command("list", "operators")
     assert process.stdout is not None

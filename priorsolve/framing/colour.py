@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import torch
-from kornia.color import lab_to_rgb, rgb_to_lab
-from kornia.filters import guided_blur
 from torch import Tensor
+
+from priorsolve.photos.lab import from_lab, to_lab
 
 EDGE = 0.05
 """Differences of lightness, of 1, from which on an edge of the photo is an edge of its colours."""
@@ -30,15 +30,18 @@ def with_chroma(grey: Tensor, coloured: Tensor, scale: float) -> Tensor:
     Args:
         scale: pixels of the photo along one of those that `coloured` was enlarged from.
     """
-    lightness = rgb_to_lab(grey[None].clamp(0, 1).expand(-1, 3, -1, -1))[:, :1]
-    lab = rgb_to_lab(coloured[None].clamp(0, 1))
-    blurred, chroma = lab[:, :1], lab[:, 1:]
+    lightness = to_lab(grey.clamp(0, 1).expand(3, -1, -1))[:1]
+    lab = to_lab(coloured.clamp(0, 1))
+    blurred, chroma = lab[:1], lab[1:]
     reach = min(2 * round(scale) + 1, 2 * ((min(grey.shape[-2:]) - 1) // 2) - 1)
     if scale > 1 and reach >= 3:
+        from kornia.filters import guided_blur  # slow to import
+
         step = max(1, round(scale / 4))
-        sharp, soft = (guided_blur(guide / 100, chroma, reach, EDGE**2, subsample=step) for guide in (lightness, blurred))
+        guides = lightness[None] / 100, blurred[None] / 100
+        sharp, soft = (guided_blur(guide, chroma[None], reach, EDGE**2, subsample=step)[0] for guide in guides)
         chroma = chroma + sharp - soft
-    return lab_to_rgb(torch.cat([lightness, chroma], 1), clip=False)[0]
+    return from_lab(torch.cat([lightness, chroma]))
 
 
 def of_head(image: Tensor) -> Tensor:
@@ -46,9 +49,9 @@ def of_head(image: Tensor) -> Tensor:
 
     For a photo that stays grey around the frame: there a prior's guess at leaves or a blue wall would be a stain.
     """
-    lab = rgb_to_lab(image[None].clamp(0, 1))
-    chroma = lab[:, 1:]
-    hue = torch.atan2(chroma[:, 1:], chroma[:, :1]) * (180 / math.pi)
+    lab = to_lab(image.clamp(0, 1))
+    chroma = lab[1:]
+    hue = torch.atan2(chroma[1:], chroma[:1]) * (180 / math.pi)
     middle, reach, fall = WARM
     away = ((hue - middle + 180).remainder(360) - 180).abs() - reach
     height, width = image.shape[-2:]
@@ -56,7 +59,7 @@ def of_head(image: Tensor) -> Tensor:
     x, y, across, down = FACE
     radius = (((u - x) / across).square()[None] + ((v - y) / down).square()[:, None]).sqrt()
     kept = torch.maximum(_falling(away / fall), _falling((radius - 1) / 0.25))
-    return lab_to_rgb(torch.cat([lab[:, :1], chroma * kept], 1), clip=False)[0]
+    return from_lab(torch.cat([lab[:1], chroma * kept]))
 
 
 def _falling(t: Tensor) -> Tensor:

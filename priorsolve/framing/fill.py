@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import skimage
 import torch
-from skimage.restoration import inpaint_biharmonic
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate, pad
 
@@ -53,7 +53,9 @@ def continued(picture: Tensor, known: Tensor) -> Tensor:
     scale = max(math.ceil(math.sqrt(float((1 - there).sum()) / SOLVED)), 1)
     small, sure = _smaller(picture[None], there[None], scale)
     holes = sure[0, 0].cpu().numpy() == 0
-    bent = torch.from_numpy(inpaint_biharmonic(np.ascontiguousarray(small[0].cpu().double().numpy()), holes, channel_axis=0)).to(picture)
+    bent = torch.from_numpy(
+        skimage.restoration.inpaint_biharmonic(np.ascontiguousarray(small[0].cpu().double().numpy()), holes, channel_axis=0)
+    ).to(picture)
     if scale > 1:
         drawn = interpolate(bent[None], size=picture.shape[-2:], mode="bicubic", align_corners=False)[0]
         bent = drawn + filled(picture - drawn, there, SWEEPS)

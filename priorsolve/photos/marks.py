@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import scipy
 import torch
 from PIL import Image, ImageColor
-from scipy.ndimage import binary_propagation
 from torch import Tensor
 
 from priorsolve.photos.pictures import PhotoError, finish, open_picture
@@ -89,7 +89,7 @@ def _painted(picture: Image.Image, colour: tuple[int, int, int], tolerance: floa
     values = np.asarray(plain.convert("RGB"))
     off = np.abs(values.astype(np.int16) - np.array(colour, np.int16)).max(-1)
     beside = min(SMEARED * tolerance, tolerance + AT_MOST)
-    return torch.from_numpy(binary_propagation(off <= tolerance * 255, np.ones((3, 3)), off <= beside * 255))
+    return torch.from_numpy(scipy.ndimage.binary_propagation(off <= tolerance * 255, np.ones((3, 3)), off <= beside * 255))
 
 
 def _grey(picture: Image.Image) -> Tensor:

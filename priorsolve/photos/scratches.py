@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 import numpy as np
+import scipy
+import skimage
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from scipy import ndimage
-from skimage.filters import apply_hysteresis_threshold
 from torch import Tensor
 from torch.nn.functional import interpolate, max_pool2d, pad
 
@@ -105,12 +105,12 @@ def _marks(picture: Tensor, how: Scratches, side: float, *, finest: bool) -> Ten
 
 def _kept(strength: Tensor, above: Tensor, wanted: Any) -> Tensor:
     """Connected places where the strength is above half of what is asked for, and above all of it somewhere, of a wanted size."""
-    marks: Any = apply_hysteresis_threshold((strength / above).numpy(), 0.5, 1.0)  # type: ignore[no-untyped-call]
-    labels, count = ndimage.label(marks, np.ones((3, 3)))
+    marks: Any = skimage.filters.apply_hysteresis_threshold((strength / above).numpy(), 0.5, 1.0)  # type: ignore[no-untyped-call]
+    labels, count = scipy.ndimage.label(marks, np.ones((3, 3)))
     size = np.bincount(labels.ravel(), minlength=count + 1)
-    boxes = ndimage.find_objects(labels)
+    boxes = scipy.ndimage.find_objects(labels)
     reach = np.array([0.0, *(math.hypot(rows.stop - rows.start, columns.stop - columns.start) for rows, columns in boxes)])
-    thick = np.bincount(labels.ravel(), ndimage.distance_transform_edt(marks).ravel(), count + 1) / size
+    thick = np.bincount(labels.ravel(), scipy.ndimage.distance_transform_edt(marks).ravel(), count + 1) / size
     keep = wanted(size, reach, thick)
     keep[0] = False
     return torch.from_numpy(keep[labels])

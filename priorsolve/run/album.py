@@ -10,12 +10,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from kornia.color import lab_to_rgb, rgb_to_lab
 from torch import Tensor
 
 from priorsolve.files import digest_of, write_atomically
 from priorsolve.operators.gray import Gray
 from priorsolve.photos.images import read_photo, read_transparent, write_tagged
+from priorsolve.photos.lab import from_lab, to_lab
 from priorsolve.photos.metadata import read_tags
 from priorsolve.photos.own_colours import ROWS, in_own_colours
 from priorsolve.recipe.components import RecipeError, build
@@ -129,7 +129,7 @@ def chroma_of(image: Tensor) -> Chroma | None:
     """Of (3, H, W); None where less than a hundredth of it has a colour."""
     sums, count = torch.zeros(3, dtype=torch.float64), 0
     for part in _strips(image):
-        ab = rgb_to_lab(part[None])[0, 1:].double()
+        ab = to_lab(part)[1:].double()
         inside = ab[:, ab.norm(dim=0) > COLOURED]
         sums += torch.stack([*inside.sum(1), inside.square().sum()])
         count += inside.shape[1]
@@ -146,12 +146,12 @@ def recoloured(image: Tensor, own: Chroma, album: Chroma, grey: Gray) -> Tensor:
     shift = (torch.tensor([album.a, album.b]).view(2, 1, 1) - mean).clamp(-SHIFT, SHIFT)
     made = []
     for part in _strips(image):
-        lab = rgb_to_lab(part[None])[0]
+        lab = to_lab(part)
         ab = lab[1:]
         has = (ab.norm(dim=0, keepdim=True) / COLOURED).clamp(0, 1)
         ab = ab + has * ((ab - mean) * (gain - 1) + shift)
-        new = lab_to_rgb(torch.cat([lab[:1], ab])[None], clip=False)
-        made.append((new + grey.A(part[None]) - grey.A(new))[0])
+        new = from_lab(torch.cat([lab[:1], ab]))
+        made.append((new[None] + grey.A(part[None]) - grey.A(new[None]))[0])
     return torch.cat(made, 1)
 
 

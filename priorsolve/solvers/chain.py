@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy
+import scipy
 import torch
 from numpy.typing import NDArray
-from scipy import sparse
 from torch import Tensor, nn
 
 from priorsolve.priors.base import Prior
@@ -48,8 +48,8 @@ class Layer:
         for units in torch.split(torch.eye(self.inputs, dtype=torch.float64), _COLUMNS):
             columns = self.affine(units.reshape(-1, *self.in_shape)).reshape(len(units), -1) - bias
             columns[columns.abs() <= 1e-14 * bias.abs()] = 0  # rounding, where a unit does not reach
-            parts.append(sparse.csr_array(columns.T.numpy()))
-        return sparse.hstack(parts, format="csr"), bias.numpy()
+            parts.append(scipy.sparse.csr_array(columns.T.numpy()))
+        return scipy.sparse.hstack(parts, format="csr"), bias.numpy()
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, Literal, TypeAlias
 
 import numpy
+import scipy
 import torch
 from numpy.typing import NDArray
-from scipy import optimize, sparse
 from torch import Tensor, nn
 
 Norm = Literal["linf", "l1"]
@@ -57,7 +57,7 @@ def inverted(
     """
     v, weight = _weighed(h, importance, activation)
     rows = numpy.flatnonzero(weight > 0)
-    scaled = sparse.diags_array(weight[rows]) @ matrix[rows]
+    scaled = scipy.sparse.diags_array(weight[rows]) @ matrix[rows]
     if isinstance(activation, nn.ReLU):
         level = (weight * v)[rows].clip(0)
         return _rectified(scaled, level, (weight * bias)[rows], bounds, norm)
@@ -73,7 +73,7 @@ def estimated(
     """As `inverted`, where that found nothing: plain least squares, without the zeros of a ReLU, then brought within the bounds."""
     v, weight = _weighed(h, importance, activation)
     rows = numpy.flatnonzero((weight > 0) & ((v > 0) | (not isinstance(activation, nn.ReLU))))
-    scaled = sparse.diags_array(weight[rows]) @ matrix[rows]
+    scaled = scipy.sparse.diags_array(weight[rows]) @ matrix[rows]
     return numpy.asarray(numpy.linalg.lstsq(scaled.toarray(), (weight * (v - bias))[rows])[0].clip(*bounds))
 
 
@@ -109,11 +109,11 @@ def _program(matrix: Any, target: Vector, met: NDArray[numpy.bool_], bounds: tup
     Beside it the slack; of l1's the median where `met`, since a few that are large are numbers that are wrong, and no noise.
     """
     rows, unknowns = matrix.shape
-    slack = sparse.csr_array(numpy.ones((rows, 1))) if norm == "linf" else sparse.eye_array(rows, format="csr")
+    slack = scipy.sparse.csr_array(numpy.ones((rows, 1))) if norm == "linf" else scipy.sparse.eye_array(rows, format="csr")
     count = slack.shape[1]
-    answer = optimize.linprog(
+    answer = scipy.optimize.linprog(
         numpy.concatenate([numpy.zeros(unknowns), numpy.ones(count)]),
-        A_ub=sparse.vstack([sparse.hstack([matrix, -slack]), sparse.hstack([-matrix[met], -slack[met]])], format="csr"),
+        A_ub=scipy.sparse.vstack([scipy.sparse.hstack([matrix, -slack]), scipy.sparse.hstack([-matrix[met], -slack[met]])], format="csr"),
         b_ub=numpy.concatenate([target, -target[met]]),
         bounds=numpy.array([bounds] * unknowns + [(0, numpy.inf)] * count),
         method="highs",
@@ -131,5 +131,5 @@ def _least_squares(matrix: Any, target: Vector, bounds: tuple[float, float]) -> 
     q, r = numpy.linalg.qr(matrix.toarray())  # so that each step looks at n rows, not at m
     target = q.T @ target
     if bounds == (0, numpy.inf):
-        return numpy.asarray(optimize.nnls(r, target, maxiter=10 * r.shape[1])[0])
-    return numpy.asarray(optimize.lsq_linear(r, target, bounds, method="bvls", tol=1e-14).x)
+        return numpy.asarray(scipy.optimize.nnls(r, target, maxiter=10 * r.shape[1])[0])
+    return numpy.asarray(scipy.optimize.lsq_linear(r, target, bounds, method="bvls", tol=1e-14).x)
