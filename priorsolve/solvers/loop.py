@@ -190,8 +190,9 @@ class Loop:
         better = best.isfinite() if self.settings.keeps_last else best < self.final_objective[self.images]
         for final, rows in [(self.final_objective, self.objective), (self.final_misfit, self.misfit)]:
             final[self.images] = _where(better, self._pick(rows, place), final[self.images])
+        first = torch.arange(len(place), device=place.device) * self.restarts
         for name, rows in self.best.items():
-            self.final[name][self.images] = _where(better, self._pick(rows, place), self.final[name][self.images])
+            _copy(rows, first + place, self.final[name], self.images, better)
         self.final_verdict[self.images], self.final_steps[self.images] = self.verdict, self.steps
 
     def _keep(self, rows: Tensor) -> None:
@@ -218,6 +219,15 @@ def _where(condition: Tensor, a: Tensor, b: Tensor) -> Tensor:
     if a is b or (condition.device.type == "cpu" and bool(condition.numpy().all())):  # elsewhere looking would wait for the device
         return a
     return torch.where(condition.view(-1, *[1] * (a.ndim - 1)), a, b)
+
+
+def _copy(rows: Tensor, of: Tensor, to: Tensor, at: Tensor, where: Tensor) -> None:
+    """`to[at] = rows[of]` where the condition holds. On the CPU each is copied once: a row may be a network's weights."""
+    if to.device.type != "cpu":
+        to[at] = _where(where, rows[of], to[at])
+        return
+    for source, place in zip(*(index.numpy()[where.numpy()].tolist() for index in (of, at)), strict=True):
+        to[place] = rows[source]
 
 
 def _improved(best: Tensor, value: Tensor, better: Tensor) -> Tensor:
