@@ -7,16 +7,19 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 import run_support as run
 
 from priorsolve.cli import main
-from priorsolve.run import claims
+from priorsolve.run import claims, outfolder
 from priorsolve.run.claims import Claim, FolderBusyError, claimed, own_claim, write_claim
+from priorsolve.run.outfolder import working_in
 from priorsolve.run.restoration import Options, Run
 
 
@@ -57,16 +60,37 @@ def test_the_second_is_refused_in_one_line_that_names_the_first(tmp_path: Path, 
     [(None, None, False), (None, (0, 2), False), ((0, 2), (1, 2), True), ((0, 2), (0, 2), False), ((0, 2), (1, 3), False)],
 )
 def test_shards_of_one_count_work_together(tmp_path: Path, first: claims.Shard | None, second: claims.Shard | None, together: bool) -> None:
-    with claimed(tmp_path, first) as alone:
-        assert alone
+    alone: list[str] = []
+    with claimed(tmp_path, first, partial(alone.append, "first")):
         if together:
-            with claimed(tmp_path, second) as alone:
-                assert not alone
-        else:
-            with pytest.raises(FolderBusyError, match="in use"), claimed(tmp_path, second):
+            with claimed(tmp_path, second, partial(alone.append, "second")):
                 pass
+        else:
+            with pytest.raises(FolderBusyError, match="in use"), claimed(tmp_path, second, partial(alone.append, "second")):
+                pass
+        assert alone == ["first"]
         assert len(others(tmp_path)) == 1
     assert others(tmp_path) == []
+
+
+def test_no_other_run_begins_before_the_folder_is_tidy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = threading.Event()
+
+    def second() -> None:
+        with working_in(tmp_path, (1, 2)):
+            begun.set()
+
+    other, early = threading.Thread(target=second), list[bool]()
+
+    def tidying(out: Path) -> None:  # a large folder takes a while
+        other.start()
+        early.append(begun.wait(0.3))
+
+    monkeypatch.setattr(outfolder, "forget_plans", tidying)
+    with working_in(tmp_path, (0, 2)):
+        assert begun.wait(20)
+    other.join()
+    assert early == [False], "else it would lose its plan, and what it is writing"
 
 
 def test_claims_of_the_dead_go(tmp_path: Path) -> None:
@@ -87,8 +111,9 @@ def test_claims_of_the_dead_go(tmp_path: Path) -> None:
             with pytest.raises(FolderBusyError, match=re.escape(f"process {claim.pid} on {claim.host}")), claimed(tmp_path, None):
                 pass
         else:
-            with claimed(tmp_path, None) as alone:
-                assert alone
+            alone: list[Path] = []
+            with claimed(tmp_path, None, partial(alone.append, path)):
+                assert alone == [path]
                 assert not path.exists()
     for damaged in ("{", "[" * 100_000, "[]", json.dumps(asdict(here) | {"shard": [1]})):
         path.write_text(damaged)

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -70,8 +70,10 @@ def at_work(out: Path) -> list[tuple[Claim, Path]]:
 
 
 @contextlib.contextmanager
-def claimed(out: Path, shard: Shard | None) -> Iterator[bool]:
-    """Hold the folder's photos, or those of the shard: yields whether no other run is at work there. Claims of dead runs are removed.
+def claimed(out: Path, shard: Shard | None, tidy: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """Hold the folder's photos, or those of the shard. Claims of dead runs are removed.
+
+    `tidy` is called where no other run is at work there, and before any can begin.
 
     Raises FolderBusyError as `refuse_where_busy` does.
     """
@@ -88,8 +90,10 @@ def claimed(out: Path, shard: Shard | None) -> Iterator[bool]:
                 elif place != path:
                     place.unlink(missing_ok=True)
             _refuse(out, claim, others)
+            if not others:
+                tidy()
         with _renewed(path, claim):
-            yield not others
+            yield
     finally:
         _held.discard(path.name)
         with contextlib.suppress(OSError):  # a disk that is gone: what is left counts as dead

@@ -149,17 +149,15 @@ def working_in(out: Path, shard: Shard | None = None) -> Iterator[None]:
     """
     with contextlib.ExitStack() as held:
         try:
-            alone = held.enter_context(claimed(out, shard))
+            held.enter_context(claimed(out, shard, lambda: _tidy(out)))
         except OSError as error:
             raise unwritable(out, error.strerror or error) from None
-        if alone:
-            forget_plans(out)
-            _sweep(out)
         yield
 
 
-def _sweep(out: Path) -> None:
-    """Remove what a killed run left half-written where a run writes."""
+def _tidy(out: Path) -> None:
+    """Remove old plans, and what a killed run left half-written where a run writes."""
+    forget_plans(out)
     for folder in ("", "records", *FOLDERS):
         for place, within, names in os.walk(out / folder):
             if not folder:
