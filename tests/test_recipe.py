@@ -29,6 +29,11 @@ GOOD = {"operator": "gray", "prior": "digiface64", "solver": "latent"}
     [
         ("solver: [", "line 9: "),
         ("seed: 1\nseed: 2", "line 9: the key 'seed' stands here twice"),
+        ("? [a]\n: 1", "line 8: a key is a word, not a list or braces"),
+        ("elsewhere: {? {a: 1} : 2}", "line 8: a key is a word, not a list or braces"),
+        ("frame: {faces: fail}", "recipe.yaml:8: frame.faces: should be its settings in braces, such as {missing: fail}, got 'fail'"),
+        ("frame: {tiles: 3}", "recipe.yaml:8: frame.tiles: should be its settings in braces"),
+        ("frame: {faces: []}", "recipe.yaml:8: frame.faces: should be its settings in braces, got []"),
         ("sovler: 1", "recipe.yaml:8: sovler: unknown key; did you mean 'solver'?"),
         ("seed: one", "recipe.yaml:8: seed: should be a valid integer, got 'one'"),
         ("samples: 1000000", "recipe.yaml:8: samples: should be less than or equal to 10000, got 1000000"),
@@ -219,6 +224,11 @@ def test_a_dump_is_the_recipe(tmp_path: Path, name: str) -> None:
     again = Recipe.load(tmp_path / "again.yaml")
     assert again == recipe
     assert again.fingerprint() == recipe.fingerprint()
+
+
+def test_what_is_merged_from_elsewhere_is_no_key_given_twice() -> None:
+    merged = parse("few: &few {steps: 1}\nouter: {inner: &more {<<: *few, steps: 2}}\nmost: {<<: *more}")
+    assert merged["outer"]["inner"] == merged["most"] == {"steps": 2}
 
 
 def test_a_text_that_looks_like_a_number_stays_one(tmp_path: Path) -> None:

@@ -149,9 +149,10 @@ def explain(error: ValidationError, where: str, model: type[BaseModel], values: 
     ]
     keys = keys[:-1] if keys[-1:] == ["int"] else keys  # what was tried of several types, no key
     place = where + "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys)
+    for key in keys[:-1]:  # down to the model that the last key is of
+        field = model.model_fields.get(str(key))
+        model = (field and settings_of(field.annotation)) or model
     if first["type"] == "extra_forbidden":
-        for key in keys[:-1]:
-            model = settings_of(model.model_fields[str(key)].annotation) or model
         return f"{place}: unknown key; {did_you_mean(str(keys[-1]), model.model_fields)}"
     if first["type"] == "missing":
         return f"{place}: this key is required"

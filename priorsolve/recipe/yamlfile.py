@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable
 from typing import Any
 
 import yaml
@@ -14,19 +13,6 @@ Place = tuple[str | int, ...]
 
 class _Loader(yaml.SafeLoader):
     """Safe loading with YAML 1.2's numbers."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """As usual, but a repeated key is refused."""
-        seen: set[str] = set()
-        for key, value in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key.value!r} stands here twice", key.start_mark)
-            seen.add(str(key.value))
-            if key.value.isdigit() and isinstance(value, yaml.ScalarNode) and not value.value:  # `lr: 0,1` in braces
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"{key.value} stands here alone; a decimal comma? write a point", key.start_mark
-                )
-        return super().construct_mapping(node, deep)
 
 
 class _Dumper(yaml.SafeDumper):
@@ -77,9 +63,24 @@ def _walk(node: yaml.Node, place: Place, lines: dict[Place, int]) -> None:
         raise yaml.YAMLError(f"it holds more than {MOST_PLACES} values")
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            name = key.value if isinstance(key, yaml.ScalarNode) else str(key.start_mark)
-            _walk(value, (*place, name), lines)
-            lines[(*place, name)] = key.start_mark.line + 1
+            below = (*place, _name(key, value))
+            if below in lines:
+                raise _slip(f"the key {key.value!r} stands here twice", key)
+            _walk(value, below, lines)
+            lines[below] = key.start_mark.line + 1
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
             _walk(value, (*place, index), lines)
+
+
+def _name(key: yaml.Node, value: yaml.Node) -> str:
+    """The key's name, of which the value is this."""
+    if not isinstance(key, yaml.ScalarNode):
+        raise _slip("a key is a word, not a list or braces; quote one that has such signs in it", key)
+    if key.value.isdigit() and isinstance(value, yaml.ScalarNode) and not value.value:  # `lr: 0,1` in braces
+        raise _slip(f"{key.value} stands here alone; a decimal comma? write a point", key)
+    return str(key.value)
+
+
+def _slip(what: str, node: yaml.Node) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=what, problem_mark=node.start_mark)
