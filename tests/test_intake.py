@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 import run_support as run
 from PIL import Image
+from torch import Tensor
 
 from priorsolve.cli import main
 from priorsolve.comparison.benchmark import Benchmark
 from priorsolve.comparison.variants import Variant
+from priorsolve.photos.images import write_image
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.report import write_report
 from priorsolve.run.degrade import degrade
@@ -100,6 +102,24 @@ def used(tmp_path: Path) -> Path:
         write_report(photos / out)
     list(write_masks(run.quick(), [photos / "a.png"], photos / "masks"))
     return photos
+
+
+@pytest.mark.parametrize("written", [0, 1])
+def test_a_mask_is_known_as_one_whenever_its_command_was_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: int) -> None:
+    photos, left = laid(tmp_path / "in", "a.png"), iter(range(written))
+
+    def write_until_killed(path: Path, image: Tensor) -> None:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        write_image(path, image)
+
+    monkeypatch.setattr("priorsolve.run.masks.write_image", write_until_killed)
+    with pytest.raises(KeyboardInterrupt):
+        list(write_masks(run.quick(), [photos], photos / "masks"))
+    assert [photo.name for photo in take_in([photos], [], [run.quick()]).photos] == ["a.png"]
+    monkeypatch.undo()
+    (made,) = write_masks(run.quick(), [photos], photos / "masks")
+    assert made.reason == ""
 
 
 @pytest.mark.usefixtures("digiface64")

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import run_support as run
 
 from priorsolve.command.catalogue import catalogue
+from priorsolve.photos.images import read_photo
 from priorsolve.recipe.components import arguments
+from priorsolve.run.masks import write_masks
 
 
 def installed(folder: Path, name: str, points: str, module: str = "") -> None:
@@ -46,3 +49,16 @@ def test_a_loss_where_its_maker_should_be_is_told(tmp_path: Path, monkeypatch: p
         arguments("losses", "plain")
     assert set(arguments("losses", "made").model_fields) == {"weight"}
     assert "is a loss itself" in catalogue("losses")["plain"]
+
+
+def test_a_mask_of_its_own_is_written_as_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = "from priorsolve.operators.mask import Masking\n\nclass Top(Masking):\n    def _known_for(self, like):\n"
+    module += "        height, width = like.shape[-2:]\n        known = like.new_ones(1, 1, height, width)\n"
+    module += "        known[:, :, :8] = 0\n        return known\n"
+    installed(tmp_path, "mask_plugin", "[priorsolve.operators]\ntop = mask_plugin:Top\n", module)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (made,) = write_masks(run.quick(operator="top"), [run.photos(tmp_path / "in", 1)], tmp_path / "masks")
+    assert made.path is not None, made.reason
+    holes, _ = read_photo(made.path, 1)
+    assert bool((holes[:, :8] == 1).all())
+    assert not bool(holes[:, 8:].any())

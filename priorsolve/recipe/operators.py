@@ -50,15 +50,15 @@ class Operators:
         shape, suits = image_shape, Holes.suits if clean else Holes.has_size
         for index, spec in enumerate(self._specs):
             (name,) = spec
-            is_mask = _is_mask(name)
+            masks = is_mask(name)
             self._shapes.append(shape)
-            if is_mask and len(shape) != 3:
+            if masks and len(shape) != 3:
                 given = shape_text(shape)
                 raise RecipeError(f"{key}[{index}]: {name}: expected images of shape (B, C, H, W), got {given}; list it earlier")
-            if is_per_photo(spec) and not is_mask:
+            if is_per_photo(spec) and not masks:
                 raise RecipeError(f"{key}[{index}].{name}: only a mask can differ from photo to photo; leave {{stem}} and {{seed}} out")
             # each photo's own mask, or holes in a whole photo, of which each frame shows another part
-            part = None if is_mask and (self._framed or is_per_photo(spec)) else self._build(index, "", 0)
+            part = None if masks and (self._framed or is_per_photo(spec)) else self._build(index, "", 0)
             if isinstance(part, Holes) and (part.of_photo or part.soft or not suits(part, *shape[1:])):
                 part = None  # found in each photo, or drawn over one and cropped and resized with it
             if part is not None:
@@ -160,6 +160,7 @@ class Operators:
             raise RecipeError(f"{self._key}[{index}]: {error}") from None
 
 
-def _is_mask(name: str) -> bool:
+def is_mask(name: str) -> bool:
+    """Whether the operator of this name, built in or a plugin's, is a mask."""
     factory = component("operators", name)
     return inspect.isclass(factory) and issubclass(factory, Masking)

@@ -15,14 +15,13 @@ from priorsolve.photos.images import read_photo, write_image
 from priorsolve.photos.names import Photo
 from priorsolve.photos.pictures import PhotoError, reason_of
 from priorsolve.recipe.components import RecipeError, build
+from priorsolve.recipe.operators import is_mask
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.recipe.templates import photo_seed, rendered, stem
 from priorsolve.run.earlier import PREVIEWS, mark_previews
 from priorsolve.run.intake import take_in
 from priorsolve.run.outfolder import check_writable, refuse_overwriting, refuse_photos_own, refuse_unwritable
 
-MASKS = ("mask", "lines")
-"""Operators that are masks, by their names in recipes."""
 TINT = (1.0, 0.0, 0.3)
 """The colour that lies over holes in previews, and how much of it."""
 SHARE = 0.7
@@ -53,7 +52,7 @@ def write_masks(
     """
     check_writable(out)
     refuse_photos_own(photos, out)
-    if not any(name in MASKS for name, _, _ in recipe.components("operator")):
+    if not any(is_mask(name) for name, _, _ in recipe.components("operator")):
         raise RecipeError("operator: there is no mask in it; add one, such as --set 'operator={mask: {scratches: true}}'")
     intake = take_in(photos, [out], [recipe])
     found = intake.photos
@@ -80,10 +79,11 @@ def _written(photo: Photo, recipe: Recipe, out: Path, overwrite: bool) -> Masked
                 raise PhotoError(path, "there already, and not of the photo's size; overwrite (--overwrite) finds it anew")
         else:
             holes = _holes(recipe, photo, (image.shape[-2], image.shape[-1]))
-            write_image(path, holes)
         tint = image.new_tensor(TINT)[:, None, None]
         mark_previews(out)
         write_image(out / PREVIEWS / f"{name}.jpg", image + SHARE * holes * (tint - image))
+        if not kept:  # after its preview, by which it is known that it is no photo
+            write_image(path, holes)
     except Exception as error:  # noqa: BLE001 (whatever it is, it must not stop the other photos)
         refuse_unwritable(out, error)
         return Masked(photo.name, None, reason=reason_of(error))
@@ -94,7 +94,7 @@ def _holes(recipe: Recipe, photo: Photo, size: tuple[int, int]) -> Tensor:
     """(1, *size): the union of the recipe's masks, 1 in a hole."""
     holes = torch.zeros(1, *size)
     for name, given, where in recipe.components("operator"):
-        if name in MASKS:
+        if is_mask(name):
             own = rendered({name: given}, stem(photo.name), photo_seed(recipe.seed, photo.name))[name]
             mask: Masking = build("operators", name, own, where)
             mask = mask.in_photo(photo.path, whole=True) if isinstance(mask, Holes) else mask
