@@ -172,7 +172,7 @@ class Recipe(BaseModel):
 
         Masks that are named after the photo count with the photo's own file.
         """
-        parts = self.model_dump(include={"operator", "noise", "solver", "seed"}) | self.output.model_dump(include={"format", "consistency"})
+        parts = self.model_dump(include={"noise", "seed"}) | self.output.model_dump(include={"format", "consistency"})
         for key in OPERATORS:
             if specs := getattr(self, key):
                 parts[key] = with_files([rendered(spec, stem, seed) for spec in specs], content)

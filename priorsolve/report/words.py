@@ -1,4 +1,4 @@
-"""Numbers and sizes as the report says them."""
+"""Numbers as the report says them."""
 
 from __future__ import annotations
 
