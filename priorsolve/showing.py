@@ -1,13 +1,16 @@
-"""How an error names a value, and what every number, switch and path must be."""
+"""How an error names a value, and what every number, switch, choice and path must be."""
 
 from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterator
+from dataclasses import fields
 from numbers import Integral, Real
 from operator import index
 from pathlib import Path
-from typing import TypeGuard
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeGuard, Union, get_args, get_origin, get_type_hints
 
 
 def shown(value: object) -> str:
@@ -47,6 +50,40 @@ def must_be_switch(value: object, name: str) -> None:
     """Raises ValueError unless it is true or false."""
     if not isinstance(value, bool) and type(value).__name__ not in ("bool", "bool_"):  # numpy's are called so
         raise ValueError(f"{name} is {shown(value)}; it must be True or False")
+
+
+def must_be_as_annotated(settings: Any) -> None:
+    """Raises ValueError where a field of a dataclass is not the number, the switch or the choice that its annotation says."""
+    for name, value, kinds in annotated(settings):
+        must_be_of(kinds, value, name)
+
+
+def annotated(settings: Any) -> Iterator[tuple[str, Any, set[Any]]]:
+    """Each field of a dataclass: its name, its value and the types that it may have. Left out where the value is None and may be."""
+    try:
+        hints = get_type_hints(type(settings))
+    except NameError as error:
+        raise ValueError(
+            f"{type(settings).__name__}: {error}, and settings are checked by their annotations; import it outside `if TYPE_CHECKING`"
+        ) from None
+    for field in fields(settings):
+        value, hint = getattr(settings, field.name), hints[field.name]
+        kinds = {*get_args(hint)} if get_origin(hint) in (Union, UnionType) else {hint}
+        if value is not None or NoneType not in kinds:
+            yield field.name, value, kinds - {NoneType}
+
+
+def must_be_of(kinds: set[Any], value: object, name: str) -> None:
+    """Raises ValueError where these types ask for a number, a switch or a choice, and the value is none. Other types are not looked at."""
+    only = next(iter(kinds)) if len(kinds) == 1 else None
+    if float in kinds:
+        must_be_number(value, name)
+    if only is int and not is_whole(value):
+        raise ValueError(f"{name} is {shown(value)}; it must be a whole number")
+    if only is bool:
+        must_be_switch(value, name)
+    if get_origin(only) is Literal and value not in get_args(only):
+        raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(map(str, get_args(only)))}")
 
 
 def checked_path(path: object, name: str) -> Path:

@@ -259,11 +259,14 @@ def tensors(path: Path) -> dict[str, Tensor]:
     ("make", "error"),
     [
         (lambda: LPIPS("alexnet"), "net is 'alexnet'; it must be one of alex, vgg"),  # type: ignore[arg-type]
+        (lambda: LPIPS(size=48, resize="bilnear"), "resize is 'bilnear'; it must be one of smooth, shrink, area, nearest"),  # type: ignore[arg-type]
+        (lambda: VGGFeatures(resize="Area"), "resize is 'Area'; it must be one of"),  # type: ignore[arg-type]
+        (lambda: LPIPS(size=48.5), "size is 48.5; it must be a whole number"),  # type: ignore[arg-type]
         (lambda: LPIPS(resolutions=0), "resolutions is 0; it must be at least 1"),
         (lambda: LPIPS(size=16), "size is 16; this network needs pictures of at least 32 pixels"),
         (lambda: VGGFeatures(("relu3_4",)), "layers has 'relu3_4'; VGG16's are relu1_1, relu1_2"),
         (lambda: VGGFeatures(()), "layers is empty"),
-        (lambda: VGGFeatures(power=3), "power is 3; it must be 1 or 2"),  # type: ignore[arg-type]
+        (lambda: VGGFeatures(power=3), "power is 3; it must be one of 1, 2"),  # type: ignore[arg-type]
         (lambda: DiscriminatorFeatures(Pools(), last=0), "last is 0"),
         (lambda: View("lpips").through(torch.ones(2, 100)), r"lpips compares pictures .* and the measurement is \(100,\); use l2"),
         (lambda: View("lpips").through(torch.ones(2, 5, 8, 8)), r"the measurement is \(5, 8, 8\); use l2"),

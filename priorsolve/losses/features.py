@@ -19,6 +19,7 @@ from priorsolve.losses.weights import weights_of
 from priorsolve.priors.biggan_discriminator import BigGANDiscriminator
 from priorsolve.priors.checkpoint import read_state
 from priorsolve.priors.errors import CheckpointError
+from priorsolve.showing import must_be_as_annotated
 from priorsolve.types import Images, Measurements, PerImage
 
 _MEAN, _SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -49,14 +50,13 @@ class VGGFeatures:
     fill: float | None = None
 
     def __post_init__(self) -> None:
+        must_be_as_annotated(self)
         object.__setattr__(self, "layers", tuple(self.layers))  # hashable, whatever was given
         for layer in self.layers:
             if layer not in LAYERS["vgg"]:
                 raise ValueError(f"layers has {layer!r}; VGG16's are {', '.join(LAYERS['vgg'])}")
         if not self.layers:
             raise ValueError("layers is empty; name at least one, such as relu3_3")
-        if self.power not in (1, 2):
-            raise ValueError(f"power is {self.power}; it must be 1 or 2")
         self._view.check()
 
     def against(self, measured: Measurements, where: Tensor) -> Distance:
@@ -112,7 +112,8 @@ class DiscriminatorFeatures:
     _moved: dict[tuple[torch.device, torch.dtype], Discriminator] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if not self.last >= 1:
+        must_be_as_annotated(self)
+        if self.last < 1:
             raise ValueError(f"last is {self.last}; it must be at least 1")
         self._view.check()
 

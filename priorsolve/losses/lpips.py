@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import get_args
 
 import torch
 from torch import Tensor
@@ -15,6 +14,7 @@ from priorsolve.losses.backbones import Net, backbone
 from priorsolve.losses.base import Distance
 from priorsolve.losses.pictures import Resize, View, compared
 from priorsolve.losses.weights import heads_of, weights_of
+from priorsolve.showing import must_be_as_annotated
 from priorsolve.types import Measurements, PerImage
 
 _LAYERS = {"alex": ("relu1", "relu2", "relu3", "relu4", "relu5"), "vgg": ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")}
@@ -39,8 +39,8 @@ class LPIPS:
         fill: what holes show on both sides, from 0 to 1; left out, a random pattern, which looks like nothing.
 
     Raises:
-        ValueError: an unknown net, a size or a number of resolutions that is too small, or a fill beyond [0, 1]; when called, what is
-            no picture.
+        ValueError: an unknown net or way to resize, a size or a number of resolutions that is too small, or a fill beyond [0, 1]; when
+            called, what is no picture.
         FetchError: the weights cannot be had.
     """
 
@@ -51,8 +51,7 @@ class LPIPS:
     fill: float | None = None
 
     def __post_init__(self) -> None:
-        if self.net not in get_args(Net):
-            raise ValueError(f"net is {self.net!r}; it must be one of {', '.join(get_args(Net))}")
+        must_be_as_annotated(self)
         self._view.check()
 
     def against(self, measured: Measurements, where: Tensor) -> Distance:

@@ -47,9 +47,9 @@ class View:
 
     def check(self) -> None:
         """Raises ValueError for numbers with which nothing can be looked at."""
-        if not self.resolutions >= 1:
+        if self.resolutions < 1:
             raise ValueError(f"resolutions is {self.resolutions}; it must be at least 1")
-        if self.size is not None and not self.size >= self.least:
+        if self.size is not None and self.size < self.least:
             raise ValueError(f"size is {self.size}; this network needs pictures of at least {self.least} pixels")
         if self.fill is not None and not 0 <= self.fill <= 1:
             raise ValueError(f"fill is {self.fill}; it must be from 0 to 1, or left out for a random pattern")

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from priorsolve.losses.base import Loss, mean_where
-from priorsolve.showing import must_be_number
+from priorsolve.showing import must_be_as_annotated
 from priorsolve.types import Measurements, PerImage
 
 
@@ -43,7 +43,7 @@ class Huber:
     delta: float = 0.1
 
     def __post_init__(self) -> None:
-        must_be_number(self.delta, "delta")
+        must_be_as_annotated(self)
         if self.delta <= 0:
             raise ValueError(f"delta is {self.delta}; it must be above 0")
 
@@ -65,7 +65,7 @@ class DeadZone:
     width: float = 0.05
 
     def __post_init__(self) -> None:
-        must_be_number(self.width, "width")
+        must_be_as_annotated(self)
         if self.width < 0:
             raise ValueError(f"width is {self.width}; it must be at least 0")
 

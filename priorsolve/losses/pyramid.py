@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from priorsolve.losses.base import Loss, mean_where, must_be_pictures, must_compare
 from priorsolve.losses.pixel import l1
-from priorsolve.showing import is_whole, must_be_switch, shown
+from priorsolve.showing import must_be_as_annotated
 from priorsolve.types import Measurements, PerImage
 
 
@@ -38,8 +38,8 @@ class MultiResolution:
 
     def __post_init__(self) -> None:
         must_compare(self.loss, "loss")
+        must_be_as_annotated(self)
         _at_least_one(self.levels)
-        must_be_switch(self.coarsest, "coarsest")
 
     def __call__(self, estimate: Measurements, measured: Measurements, where: Tensor) -> PerImage:
         must_be_pictures(measured, "multi_resolution")
@@ -74,6 +74,7 @@ class LaplacianPyramid:
     levels: int = 3
 
     def __post_init__(self) -> None:
+        must_be_as_annotated(self)
         _at_least_one(self.levels)
 
     def __call__(self, estimate: Measurements, measured: Measurements, where: Tensor) -> PerImage:
@@ -108,7 +109,5 @@ def _blurred(pictures: Tensor) -> Tensor:
 
 
 def _at_least_one(levels: int) -> None:
-    if not is_whole(levels):
-        raise ValueError(f"levels is {shown(levels)}; it must be a whole number")
     if levels < 1:
         raise ValueError(f"levels is {levels}; it must be at least 1")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Sized
-from dataclasses import fields, replace
+from dataclasses import replace
 from operator import index
-from types import NoneType, UnionType
-from typing import Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 from priorsolve.losses.base import Loss, must_compare
 from priorsolve.priors.base import Prior
 from priorsolve.priors.layers import mixes
-from priorsolve.showing import is_whole, must_be_number, must_be_switch, shown
+from priorsolve.showing import annotated, is_whole, must_be_of, shown
 from priorsolve.solvers.solution import Solution
 from priorsolve.types import AnyOperator, HasA
 
@@ -27,32 +26,13 @@ _OPERATOR = "expected an operator with a method A, or a function of images"
 
 def must_be_as_annotated(solver: Any) -> None:
     """Raises ValueError where a field of a solver is not what its annotation says: a prior, a loss, a number, a switch or a choice."""
-    try:
-        hints = get_type_hints(type(solver))
-    except NameError as error:
-        raise ValueError(
-            f"{type(solver).__name__}: {error}, and settings are checked by their annotations; import it outside `if TYPE_CHECKING`"
-        ) from None
-    for field in fields(solver):
-        value, hint = getattr(solver, field.name), hints[field.name]
-        kinds = {*get_args(hint)} if get_origin(hint) in (Union, UnionType) else {hint}
-        if value is None and NoneType in kinds:
-            continue
-        kinds -= {NoneType}
-        only = next(iter(kinds)) if len(kinds) == 1 else None
+    for name, value, kinds in annotated(solver):
         if Prior in kinds:
-            must_be_prior(value, field.name)
+            must_be_prior(value, name)
             must_be_searchable(value)
         if Loss in kinds:
-            must_compare(value, field.name)
-        if float in kinds:
-            must_be_number(value, field.name)
-        if only is int and not is_whole(value):
-            raise ValueError(f"{field.name} is {shown(value)}; it must be a whole number")
-        if only is bool:
-            must_be_switch(value, field.name)
-        if get_origin(only) is Literal and value not in get_args(only):
-            raise ValueError(f"{field.name} is {value!r}; it must be one of {', '.join(map(str, get_args(only)))}")
+            must_compare(value, name)
+        must_be_of(kinds, value, name)
 
 
 def must_be_prior(value: Any, name: str) -> None:
