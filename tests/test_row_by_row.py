@@ -1,4 +1,4 @@
-"""On the CPU a picture of a batch is to the last bit what it is alone: of style priors, and for L-BFGS of every prior."""
+"""On the CPU a picture of a batch is to the last bit what it is alone: of style priors, and for L-BFGS and Langevin of every prior."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from prior_support import made
 
 from priorsolve.operators import JPEG, Downsample, Identity
 from priorsolve.priors.base import Noise, Prior, singly
-from priorsolve.solvers import Latent, Layered, Multicode, Staged
+from priorsolve.solvers import Langevin, Latent, Layered, Multicode, Staged
 from priorsolve.solvers.base import Solves
 from priorsolve.solvers.optimisers import LBFGS
 
@@ -70,6 +70,20 @@ def test_lbfgs_gives_a_photo_the_same_answer_in_any_batch(name: str, kind: str) 
     together = solver(y, operator).images
     for part in ([2], [0, 1]):
         assert torch.equal(solver(y[part], operator).images, together[part])
+
+
+@pytest.mark.parametrize("name", ["dcgan", "pggan", "stylegan2-resnet"])
+@pytest.mark.parametrize("started", [False, True])
+def test_langevin_gives_a_photo_the_same_sample_in_any_batch(name: str, started: bool) -> None:
+    """Noise keeps a chain moving: what was rounded otherwise soon is another sample, of a batch of one too."""
+    prior, operator = made(name), Downsample(2)
+    last = Langevin(prior, noise=0.05, steps=20, candidates=8, directions=8)
+    solver = Staged([Latent(prior, steps=8, restarts=2, candidates=8), last]) if started else last
+    y = operator.A(prior.decode(prior.sample(3, torch.Generator().manual_seed(3))))
+    y = y + 0.05 * torch.randn(y.shape, generator=torch.Generator().manual_seed(5))
+    together = solver(y, operator, seeds=[1, 2, 3]).images
+    for part in ([2], [0, 1]):
+        assert torch.equal(solver(y[part], operator, seeds=[1 + i for i in part]).images, together[part])
 
 
 def test_of_style_priors_a_photo_has_the_same_answer_through_jpeg_too() -> None:

@@ -43,10 +43,16 @@ def curvatures(function: Callable[[Tensor], Tensor], codes: Tensor, count: int) 
         directions[:, :, i] = new / new.norm(dim=1, keepdim=True)
         vector = product(directions[:, :, i])
         products[:, :, i] = vector
-    small = directions.mT @ products
+    small = by_row(directions.mT, products)
     values, mixtures = torch.linalg.eigh((small + small.mT) / 2)
-    where = directions @ mixtures
-    return values.clamp_min(0), where, (products @ mixtures - where * values[:, None]).norm(dim=1)
+    where = by_row(directions, mixtures)
+    return values.clamp_min(0), where, (by_row(products, mixtures) - where * values[:, None]).norm(dim=1)
+
+
+def by_row(matrices: Tensor, others: Tensor) -> Tensor:
+    """(B, n, k) times (B, k, m) or (B, k), row by row: for a batch of one torch takes another routine, which rounds otherwise."""
+    made = [matrix @ other for matrix, other in zip(matrices, others, strict=True)]
+    return torch.stack(made) if made else others.new_zeros(0, *matrices.shape[1:2], *others.shape[2:])
 
 
 def _gram(function: Callable[[Tensor], Tensor], codes: Tensor) -> Callable[[Tensor], Tensor]:
@@ -68,5 +74,5 @@ def _gram(function: Callable[[Tensor], Tensor], codes: Tensor) -> Callable[[Tens
 def _outside(vector: Tensor, directions: Tensor) -> Tensor:
     """What of (B, n) is orthogonal to the columns of (B, n, k); twice, since once leaves rounding."""
     for _ in range(2):
-        vector = vector - (directions @ (directions.mT @ vector[:, :, None]))[:, :, 0]
+        vector = vector - by_row(directions, by_row(directions.mT, vector))
     return vector

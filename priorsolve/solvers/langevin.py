@@ -15,7 +15,7 @@ from priorsolve.penalties import gaussian_penalty
 from priorsolve.priors.base import Prior
 from priorsolve.solvers.base import CodeSolver, Keep
 from priorsolve.solvers.checks import must_be_at_least, must_be_positive, must_be_shares, must_be_space
-from priorsolve.solvers.curvature import curvatures
+from priorsolve.solvers.curvature import by_row, curvatures
 from priorsolve.solvers.drawing import carried, maps_of, must_be_without_features, picture
 from priorsolve.solvers.fit import is_out_of_memory
 from priorsolve.solvers.optimisers import Descent, Optimiser
@@ -75,7 +75,7 @@ class Langevin(CodeSolver):
     seed: int = 0
     loss: Loss = field(default=l2, init=False)
     keep: Keep = field(default="last", init=False)
-    samples = True
+    samples = amplifies = True  # what is rounded otherwise soon goes another way
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -166,5 +166,5 @@ class _LangevinSearch(Task):
             return begun
         moved, where, along, across = (variables[name] for name in (self.space, _WHERE, _ALONG, _ACROSS))
         flat = moved.flatten(1)
-        steps = across * flat + (where @ ((along - across) * (where.mT @ flat[:, :, None])[:, :, 0])[:, :, None])[:, :, 0]
+        steps = across * flat + by_row(where, (along - across) * by_row(where.mT, flat))
         return begun + steps.view_as(begun)
