@@ -5,17 +5,23 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Strict
 
 from priorsolve.files import sha256_of
 from priorsolve.photos.pictures import PhotoError, size_of
+
+Whole = Annotated[int, Strict()]
+"""As records have it: a text, or true, is none."""
 
 
 @dataclass(frozen=True)
 class Identity:
     """A file's size in bytes, when it was changed, in nanoseconds, and the SHA-256 of what it holds, as hex digits."""
 
-    bytes: int
-    mtime_ns: int
+    bytes: Whole
+    mtime_ns: Whole
     sha256: str
 
     def is_of(self, path: str | Path) -> bool:

@@ -9,15 +9,18 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, BeforeValidator, Strict, TypeAdapter
 
 from priorsolve.files import Write, is_temporary, write_atomically
-from priorsolve.photos.identity import Identity
+from priorsolve.photos.identity import Identity, Whole
 from priorsolve.photos.names import Photo
 
 Status = Literal["done", "failed"]
+Number = Annotated[float, Strict(), BeforeValidator(lambda given: float(given) if isinstance(given, str) else given)]
+"""Of which JSON has no infinity: it is a word there."""
+Size = tuple[Whole, Whole]
 HISTORY = 50
 """Values of the misfit's history that are kept."""
 
@@ -33,20 +36,20 @@ class Record:
     """The recipe's: a photo restored by another recipe is not done."""
     reason: str = ""
     """Why it failed, in one line."""
-    seed: int | None = None
-    misfit: float | None = None
+    seed: Whole | None = None
+    misfit: Number | None = None
     """What the solver made small, in its loss's own units."""
-    residual: float | None = None
+    residual: Number | None = None
     """The root mean square of what its picture leaves of the measurement, in the measurement's units; None in older records, too."""
-    steps: int = 0
+    steps: Whole = 0
     stopped: str = ""
     """A sentence: why the solver stopped."""
-    metrics: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, Number] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     """What else a reader should know, such as how the photo was cropped."""
-    input_size: tuple[int, int] | None = None
-    output_size: tuple[int, int] | None = None
-    seconds: float = 0.0
+    input_size: Size | None = None
+    output_size: Size | None = None
+    seconds: Number = 0.0
     diagnosis: tuple[str, ...] = ()
     """A sentence each: how well it fits, and whether the prior knows such pictures."""
     image: str | None = None
@@ -57,7 +60,7 @@ class Record:
     versions: Mapping[str, str] = field(default_factory=dict)
     dtype: str = ""
     """What the network computed in while codes were searched: float32, float64 or bfloat16."""
-    history: tuple[float, ...] = ()
+    history: tuple[Number, ...] = ()
     """The misfit from the start of the search to its end, at most `HISTORY` values at even distances."""
     recipe: str = ""
     """The same for all photos of a recipe and its options, also where each has a mask of its own."""
@@ -89,9 +92,8 @@ def data_of(record: Record) -> dict[str, Any]:
 def read_record(path: Path) -> Record | None:
     """The record at `path`, or None when it is missing or damaged, which count as the same. Fields not known here are skipped."""
     try:
-        given = json.loads(path.read_bytes())
-        return Record(**{key: _READERS[key](value) for key, value in given.items() if key in _READERS})
-    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        return _RECORD.validate_python(json.loads(path.read_bytes()))
+    except (OSError, ValueError, RecursionError):
         return None
 
 
@@ -188,55 +190,4 @@ def plain(value: Any, text: Callable[[str], str] = str) -> Any:
     return [plain(item, text) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError
-    return value
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool):
-        raise TypeError
-    return float(value)
-
-
-def _whole(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError
-    return value
-
-
-def _status(value: Any) -> Status:
-    if value not in ("done", "failed"):
-        raise ValueError
-    return "done" if value == "done" else "failed"
-
-
-def _size(value: Any) -> tuple[int, int]:
-    height, width = value
-    return _whole(height), _whole(width)
-
-
-def _identity(value: Any) -> Identity:
-    return Identity(_whole(value["bytes"]), _whole(value["mtime_ns"]), _text(value["sha256"]))
-
-
-def _maybe(kind: Any) -> Any:
-    return lambda value: None if value is None else kind(value)
-
-
-_READERS: dict[str, Any] = {
-    **dict.fromkeys(("name", "fingerprint", "recipe", "task", "reason", "stopped", "dtype"), _text),
-    **dict.fromkeys(("image", "spread", "measurement", "original"), _maybe(_text)),
-    **dict.fromkeys(("input_size", "output_size"), _maybe(_size)),
-    "file": _maybe(_identity),
-    "status": _status,
-    "seed": _maybe(_whole),
-    **dict.fromkeys(("misfit", "residual"), _maybe(_number)),
-    "steps": _whole,
-    "seconds": _number,
-    "history": lambda value: tuple(_number(misfit) for misfit in value),
-    **dict.fromkeys(("notes", "diagnosis"), lambda value: tuple(_text(note) for note in value)),
-    "metrics": lambda value: {_text(key): _number(number) for key, number in value.items()},
-    "versions": lambda value: {_text(key): _text(version) for key, version in value.items()},
-}
+_RECORD = TypeAdapter(Record)
