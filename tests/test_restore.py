@@ -16,6 +16,7 @@ from prior_support import made
 from safetensors.torch import save_file
 
 import priorsolve as ps
+from priorsolve.cluster import Cluster, restore_on
 from priorsolve.data import masks
 from priorsolve.photos.images import read_image
 from priorsolve.priors import Prior
@@ -50,6 +51,20 @@ def test_the_photo_is_the_measurement_or_is_degraded_first(tmp_path: Path) -> No
         restored, given = (np.asarray(Image.open(path)) for path in (tmp_path / out / "images" / "00.png", photo / "00.png"))
         assert (restored[known] == given[known]).all()
         assert (restored[~known] != given[~known]).any()
+
+
+def test_paths_are_text_or_paths_and_begin_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(run.photos(tmp_path / "in", 1))
+    assert [record.status for record in ps.restore(run.quick(), "~/in", "~/out")] == ["done"]
+    assert (tmp_path / "out/images/00.png").is_file()
+    assert list(restore_on(Cluster(), run.quick(), "~/in", "~/out")) == []
+    for photos, out, message in ((None, "~/out", "restore: photos is None; give"), ("~/in", 3, "restore: out is 3; give")):
+        given: Any = (run.quick(), photos, out)
+        with pytest.raises(ValueError, match=message):
+            ps.restore(*given)
+        with pytest.raises(ValueError, match=message):
+            restore_on(Cluster(), *given)
 
 
 def test_what_was_measured_is_kept(digiface64: Prior) -> None:

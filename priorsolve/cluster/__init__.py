@@ -13,19 +13,19 @@ from priorsolve.cluster.crew import Crew, crew
 from priorsolve.cluster.ray import Cluster, ClusterError
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.run.records import Record
-from priorsolve.run.restoration import Options, Run
+from priorsolve.run.restoration import Options, Run, run_of
 
 __all__ = ["Cluster", "ClusterError", "Crew", "crew", "restore_on"]
 
 
 def restore_on(
-    cluster: Cluster, recipe: Recipe, photos: Sequence[str | Path], out: str | Path, options: Options | None = None
+    cluster: Cluster, recipe: Recipe, photos: str | Path | Sequence[str | Path], out: str | Path, options: Options | None = None
 ) -> Iterator[Record]:
     """As `priorsolve.restore`, on a cluster: the same pictures and records, told in the order in which they are done.
 
     Raises as that does, and ClusterError.
     """
-    return _records(Run(recipe, [Path(photo) for photo in photos], Path(out), options or Options()), cluster)
+    return _records(run_of(recipe, photos, out, options), cluster)
 
 
 def _records(run: Run, cluster: Cluster) -> Iterator[Record]:

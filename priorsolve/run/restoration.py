@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +48,7 @@ from priorsolve.run.outfolder import (
 from priorsolve.run.plan import Plan, write_plan
 from priorsolve.run.records import Record, pending
 from priorsolve.run.workbench import Stop, Workbench
+from priorsolve.showing import checked_path
 from priorsolve.types import Progress
 from priorsolve.typicality import Typicality
 
@@ -111,8 +112,14 @@ def restore(
         RecipeError, ValueError: the recipe, the photos, the options or the output folder cannot be used; nothing was done.
         CheckpointError, FetchError: the prior cannot be had.
     """
-    inputs = [photos] if isinstance(photos, str | Path) else photos
-    return Run(recipe, [Path(path) for path in inputs], Path(out), options or Options()).records(on_step, on_download)
+    return run_of(recipe, photos, out, options).records(on_step, on_download)
+
+
+def run_of(recipe: Recipe, photos: str | Path | Sequence[str | Path], out: str | Path, options: Options | None) -> Run:
+    """What `restore` does, ready. Raises as it does."""
+    inputs = photos if isinstance(photos, Iterable) and not isinstance(photos, str) else [photos]
+    paths = [checked_path(path, "restore: photos") for path in inputs]
+    return Run(recipe, paths, checked_path(out, "restore: out"), options or Options())
 
 
 class Run:
@@ -142,6 +149,7 @@ class Run:
         self.fingerprint = fingerprint = Fingerprint(recipe, options.degrade, options.dtype)
         todo, self.before = pending(found, out, fingerprint, retry_failed=options.retry_failed, overwrite=options.overwrite)
         self.todo = todo[: options.limit]
+        self._album = recipe.output.album and len(self.todo) == len(todo)  # else its first photos would decide
         self.strangers = strangers(
             out, self.names.keys() - {photo.name for photo in todo[len(self.todo) :]}, fingerprint, fingerprint.of_all
         )
@@ -159,20 +167,20 @@ class Run:
         """Do what is left, until `stop` says so, and finish the album. Raises FolderBusyError when another run began on it meanwhile."""
         if self.todo:
             yield from self.at_work(self._equipped(on_download).workbench.records(self.todo, on_step, stop))
-        elif self.recipe.output.album and is_unfinished(self.out, self.fingerprint.of_all):  # a run ended when only this was left
+        elif self._album and is_unfinished(self.out, self.fingerprint.of_all):  # a run ended when only this was left
             with self._holding():
                 self._finish_album()
 
     def at_work(self, records: Generator[Record, None, None]) -> Iterator[Record]:
         """Tell the records of what is left while the folder is held against other runs, with this run's recipe in it.
 
-        When all is done the album is finished; a run that is stopped before leaves it to the next one: its first photos would decide.
+        When all is done the album is finished; a run that is stopped before, or has a limit, leaves it to the next one.
         """
         with self._holding(), contextlib.closing(records):
             told = 0
             for told, record in enumerate(records, 1):  # noqa: B007 (counts what was told)
                 yield record
-            if self.recipe.output.album and told == len(self.todo):
+            if self._album and told == len(self.todo):
                 self._finish_album()
 
     @contextlib.contextmanager
