@@ -82,17 +82,39 @@ def finished(out: Path, name: str, colour: tuple[int, int, int]) -> None:
     write_record(out, Record(name, "done", "f", recipe="r", image=f"images/{name}"))
 
 
+def brought(out: Path, recipe: str) -> int:
+    """How many pictures are written anew when the recipe's colours are shared."""
+
+    def written() -> dict[Path, tuple[int, int]]:
+        return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in (out / "images").iterdir()}
+
+    before = written()
+    share_colours(out, Gray(), recipe)
+    after = written()
+    return sum(before[path] != after[path] for path in before)
+
+
 def test_only_a_picture_made_since_is_brought_to_the_album(tmp_path: Path) -> None:
     finished(tmp_path, "a.png", (200, 120, 80))
     finished(tmp_path, "b.png", (120, 160, 200))
-    assert [share_colours(tmp_path, Gray(), "r") for _ in range(2)] == [2, 0]
+    assert [brought(tmp_path, "r") for _ in range(2)] == [2, 0]
     finished(tmp_path, "a.png", (210, 90, 90))  # restored once more
-    assert share_colours(tmp_path, Gray(), "r") == 1
+    assert brought(tmp_path, "r") == 1
+
+
+def test_a_finished_picture_that_somebody_retouched_stays_as_it_is(tmp_path: Path) -> None:
+    finished(tmp_path, "a.png", (200, 120, 80))
+    finished(tmp_path, "b.png", (120, 160, 200))
+    assert brought(tmp_path, "r") == 2
+    with Image.open(tmp_path / "images/a.png") as image:
+        image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).rotate(180).save(tmp_path / "images/a.png")
+    assert unshared(tmp_path, "r") == []
+    assert brought(tmp_path, "r") == 0
 
 
 def test_the_first_time_decides_on_the_albums_chroma(tmp_path: Path) -> None:
     def decided() -> object:
-        assert share_colours(tmp_path, Gray(), "r") == 1
+        assert brought(tmp_path, "r") == 1
         return json.loads((tmp_path / FILE).read_text())["chroma"]
 
     finished(tmp_path, "a.png", (200, 120, 80))
@@ -182,19 +204,19 @@ def test_each_recipe_has_an_album_of_its_own_in_a_folder(tmp_path: Path) -> None
         return kept
 
     finished(tmp_path, "a.png", (200, 120, 80))
-    assert share_colours(tmp_path, Gray(), "r") == 1
+    assert brought(tmp_path, "r") == 1
     first = chroma()
     finished(tmp_path, "b.png", (80, 120, 200))
     own = chroma_of(read_photo(tmp_path / "images/b.png")[0])
     assert own is not None
     write_record(tmp_path, Record("b.png", "done", "f", recipe="s", image="images/b.png"))
-    assert share_colours(tmp_path, Gray(), "s") == 1
+    assert brought(tmp_path, "s") == 1
     assert chroma() == {**first, "s": asdict(own)}
     assert [unshared(tmp_path, recipe) for recipe in "rs"] == [[], []], "no picture is brought twice"
     (tmp_path / FILE).write_text(json.dumps({**json.loads((tmp_path / FILE).read_text()), "chroma": first["r"]}))  # an older file's
     assert unshared(tmp_path, "r") == []
     finished(tmp_path, "c.png", (80, 120, 200))
-    assert share_colours(tmp_path, Gray(), "r") == 1
+    assert brought(tmp_path, "r") == 1
     assert chroma() == first
 
 
@@ -210,16 +232,28 @@ def test_a_run_that_is_stopped_leaves_the_album_to_the_next_one(tmp_path: Path, 
     assert (out / FILE).read_text() == (tmp_path / "whole" / FILE).read_text()
 
 
+def test_the_first_photos_of_a_run_with_a_limit_do_not_decide(tmp_path: Path, digiface64: object) -> None:
+    photos, out = run.photos(tmp_path / "in", 3), tmp_path / "out"
+    recipe = run.quick(operator="gray", output=ALBUM)
+    list(restore(recipe, photos, tmp_path / "whole"))
+    for limit in (2, 0):
+        list(restore(recipe, photos, out, Options(limit=limit)))
+        assert not (out / FILE).exists()
+    assert len(list(restore(recipe, photos, out, Options(limit=2)))) == 1
+    assert run.files(out) == run.files(tmp_path / "whole")
+
+
 def test_grey_pictures_are_looked_at_once(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     for name in ("a", "b"):
         Image.fromarray((coloured((0, 0, 0)).permute(1, 2, 0).numpy() * 255).astype(np.uint8)).save(tmp_path / f"images/{name}.png")
         write_record(tmp_path, Record(f"{name}.png", "done", "f", image=f"images/{name}.png"))
     assert unshared(tmp_path, "f") == ["images/a.png", "images/b.png"]
-    assert share_colours(tmp_path, Gray(), "f") == 0
+    assert brought(tmp_path, "f") == 0
     assert unshared(tmp_path, "f") == []
     Image.fromarray((coloured((0.15, 0.02, -0.1)).permute(1, 2, 0).numpy() * 255).astype(np.uint8)).save(tmp_path / "images/b.png")
-    assert share_colours(tmp_path, Gray(), "f") == 1  # which decides on the album's chroma
+    write_record(tmp_path, Record("b.png", "done", "f", image="images/b.png"))  # restored once more
+    assert brought(tmp_path, "f") == 1  # which decides on the album's chroma
     assert unshared(tmp_path, "f") == []
 
 

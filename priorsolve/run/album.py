@@ -21,7 +21,7 @@ from priorsolve.photos.own_colours import ROWS, in_own_colours
 from priorsolve.recipe.components import RecipeError, build
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.run.journal import add_line, read_lines
-from priorsolve.run.records import read_records
+from priorsolve.run.records import read_records, record_path
 
 COLOURED = 4.0
 """Chroma, of CIELAB, from which on a pixel has a colour at all."""
@@ -52,8 +52,8 @@ def grey_of(recipe: Recipe) -> Gray:
     raise RecipeError("output.album: is for recipes that give colours, with gray among the operators; leave it out")
 
 
-def share_colours(out: Path, grey: Gray, recipe: str) -> int:
-    """Bring the finished pictures of `recipe`, as records name it, to the medians of their chroma, and tell how many were brought.
+def share_colours(out: Path, grey: Gray, recipe: str) -> None:
+    """Bring the finished pictures of `recipe`, as records name it, to the medians of their chroma.
 
     Lightness stays, and what `grey` measures of each picture; grey pixels stay grey. The first time decides on the chroma of the recipe's
     album, kept in `album.json`; later it is for pictures that were made since. Killed at any moment and begun again, it brings each
@@ -89,7 +89,6 @@ def share_colours(out: Path, grey: Gray, recipe: str) -> int:
     if (out / JOURNAL).exists():
         _write(out, albums, shared)
         (out / JOURNAL).unlink()
-    return len(brought)
 
 
 def is_unfinished(out: Path, recipe: str) -> bool:
@@ -98,11 +97,22 @@ def is_unfinished(out: Path, recipe: str) -> bool:
 
 
 def unshared(out: Path, recipe: str) -> list[str]:
-    """The finished pictures of `recipe` that have not the album's chroma yet, as paths below `out`."""
+    """The finished pictures of `recipe` that have not the album's chroma yet, as paths below `out`.
+
+    One that had it and was changed since stays as it is: a run writes a picture before its record, so somebody retouched it.
+    """
     _, shared = _read(out, recipe)
     done = (record for record in read_records(out) if record.status == "done" and (record.recipe or record.fingerprint) == recipe)
-    pictures = (record.image for record in done if record.image is not None and (out / record.image).is_file())
-    return [name for name in pictures if shared.get(name) != digest_of(out / name)]
+    pictures = ((record, record.image) for record in done if record.image is not None and (out / record.image).is_file())
+    return [
+        name
+        for record, name in pictures
+        if name not in shared or (shared[name] != digest_of(out / name) and not _is_newer(out / name, record_path(out, record.name)))
+    ]
+
+
+def _is_newer(path: Path, other: Path) -> bool:
+    return path.stat().st_mtime_ns > other.stat().st_mtime_ns
 
 
 def _read(out: Path, recipe: str) -> tuple[dict[str, Chroma], dict[str, str]]:
