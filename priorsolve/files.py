@@ -95,7 +95,7 @@ def is_leftover(name: str) -> bool:
 
 
 def is_temporary(name: str) -> bool:
-    """Whether a file or folder of this name is hidden or half-written, by us or by others, and so no photo and no record."""
+    """Whether a file or folder of this name is hidden or half-written, by us or by others, and so not meant when what holds it is given."""
     return name.startswith(".") or name.endswith(("~", TEMPORARY, ".part", ".crdownload"))
 
 

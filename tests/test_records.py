@@ -117,6 +117,7 @@ def test_records_are_read_sorted_without_half_written_ones(tmp_path: Path) -> No
     whole = record_path(tmp_path, "b.png")
     for hidden in (".half.json", "._b.png.json"):  # as archivers and macOS leave beside files
         whole.with_name(hidden).write_bytes(whole.read_bytes())
+    write_atomically(whole.with_name("._a.png.json"), b"\0\5\x16\7")
     assert [record.name for record in read_records(tmp_path)] == ["a.png", "a/z.png", "b.png"]
 
 

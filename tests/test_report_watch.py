@@ -21,6 +21,7 @@ from priorsolve.run.claims import claimed
 from priorsolve.run.outfolder import working_in
 from priorsolve.run.plan import Plan, read_plans, write_plan
 from priorsolve.run.records import Record, read_record, record_path, write_record
+from priorsolve.run.restoration import Options, Run
 
 
 def written(out: Path, name: str, at: float, **changes: object) -> None:
@@ -159,3 +160,17 @@ def test_a_folder_without_a_run_is_told(tmp_path: Path, capsys: pytest.CaptureFi
     assert "a[red].png" in out
     assert out.endswith("\n")
     assert not out.endswith("\n\n")
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_a_hidden_photo_that_is_given_by_name_is_seen(tmp_path: Path) -> None:
+    run.picture(0).save(tmp_path / ".a.png")
+    out = tmp_path / "out"
+    command = ["restore", run.recipe_file(tmp_path), str(tmp_path / ".a.png"), "--out", str(out), "--quiet"]
+    assert main(command) == 0
+    assert '"name":".a.png"' in (out / "report.html").read_text(encoding="utf-8")
+    record = record_path(out, ".a.png")
+    record.with_name("._.a.png.json").write_bytes(record.read_bytes())  # as archivers leave beside files
+    seen = Onlooker(out).look()
+    assert (seen.done, [each.name for each in seen.latest]) == (1, [".a.png"])
+    assert Run(run.quick(seed=1), [run.photos(tmp_path / "in", 1)], out, Options()).strangers == 1

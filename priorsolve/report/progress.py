@@ -9,7 +9,6 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from priorsolve.files import is_temporary
 from priorsolve.run.claims import at_work
 from priorsolve.run.plan import read_plans
 from priorsolve.run.records import Record, read_record
@@ -81,7 +80,7 @@ class Onlooker:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
                         folders.append(entry.path)
-                    elif entry.name.endswith(".json") and not is_temporary(entry.name):
+                    elif entry.name.endswith(".json"):
                         known = self._known.get(entry.path)
                         if known is None or known[0] != entry.inode() or (everything and known[1] != entry.stat().st_mtime_ns):
                             if not room:

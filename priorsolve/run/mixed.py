@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
-from priorsolve.files import is_temporary
 from priorsolve.photos.names import Photo
 from priorsolve.run.records import Record, glance, read_record, record_path
 
@@ -33,12 +32,10 @@ def strangers(out: Path, settled: Collection[str], fingerprint: Callable[[Photo]
         below = Path(place).relative_to(folder).as_posix()
         for file in files:
             name = (file if below == "." else f"{below}/{file}").removesuffix(".json")
-            if file.endswith(".json") and name not in settled and not is_temporary(file):
+            if file.endswith(".json") and name not in settled:
                 record = glance(f"{place}{os.sep}{file}")
-                own = record is None or (
-                    record.recipe == recipe if record.recipe else record.fingerprint == fingerprint(Photo(folder, name))
-                )
-                count += not own
+                if record is not None and record.name == name:  # no copy of another one
+                    count += record.recipe != recipe if record.recipe else record.fingerprint != fingerprint(Photo(folder, name))
     return count
 
 

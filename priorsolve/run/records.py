@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Strict, TypeAdapter
 
-from priorsolve.files import Write, is_temporary, write_atomically
+from priorsolve.files import Write, write_atomically
 from priorsolve.photos.identity import Identity, Whole
 from priorsolve.photos.names import Photo
 
@@ -90,11 +90,14 @@ def data_of(record: Record) -> dict[str, Any]:
 
 
 def read_record(path: Path) -> Record | None:
-    """The record at `path`, or None when it is missing or damaged, which count as the same. Fields not known here are skipped."""
+    """The record at `path`, or None when it is missing, damaged, or a copy of another's (as archivers and macOS leave beside files), which
+    count as the same. Fields not known here are skipped.
+    """
     try:
-        return _RECORD.validate_python(json.loads(path.read_bytes()))
+        record = _RECORD.validate_python(json.loads(path.read_bytes()))
     except (OSError, ValueError, RecursionError):
         return None
+    return record if path.as_posix().endswith(f"/{record.name}.json") else None
 
 
 def read_records(out: Path) -> Iterator[Record]:
@@ -107,7 +110,7 @@ def read_records(out: Path) -> Iterator[Record]:
 
 def record_files(out: Path) -> Iterator[Path]:
     """All that is called as a record of an output folder is, in no order."""
-    return (path for path in (out / "records").rglob("*.json") if not is_temporary(path.name))
+    return (out / "records").rglob("*.json")
 
 
 def has_records(out: Path) -> bool:
@@ -141,6 +144,7 @@ def pending(
 class _Glance(BaseModel):
     """What a start asks a record, read without making the rest of it."""
 
+    name: str
     status: Status
     fingerprint: str
     recipe: str = ""
