@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from priorsolve.apart import apart
 from priorsolve.losses.weights import weights_of
+from priorsolve.operators.pairs import in_pairs
 
 Net = Literal["alex", "vgg"]
 """Known networks."""
@@ -63,11 +64,8 @@ def _alike(layer: nn.Module, x: Tensor) -> Tensor:
     torch convolves a single small picture on the CPU by another routine than several, and the last digits differ (1e-6 of a gradient,
     which hundreds of steps make visible); a second copy of it costs next to nothing at that size.
     """
-    if len(x) != 1 or x.numel() > _SMALL:
-        made: Tensor = layer(x)
-        return made
-    made = layer(x.expand(2, -1, -1, -1))
-    return made[:1]
+    made: Tensor = in_pairs(layer, x) if x.numel() <= _SMALL else layer(x)
+    return made
 
 
 @lru_cache(maxsize=8)
