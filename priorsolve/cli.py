@@ -60,11 +60,11 @@ def restore(
     With no photos given, the sample photos are degraded and restored. Finished photos are skipped: run it again to go on.
     """
     from priorsolve.command import console
+    from priorsolve.command.others import told_of_metrics, told_of_strangers
     from priorsolve.command.stopping import Stopping
     from priorsolve.data import samples
     from priorsolve.memory import keep_freed_memory
     from priorsolve.report import outdated, write_report
-    from priorsolve.run.mixed import told_of_metrics, told_of_strangers
     from priorsolve.run.restoration import Options, Run
 
     keep_freed_memory()

@@ -26,8 +26,8 @@ from priorsolve.operators import Downsample
 from priorsolve.priors import Prior
 from priorsolve.recipe.components import RecipeError
 from priorsolve.run.restoration import Options
-from priorsolve.run.sheet import BOX, GAP
 from priorsolve.run.workbench import Workbench
+from priorsolve.sheet import BOX, GAP
 from priorsolve.solvers import Latent, Staged
 
 SMALL = """\

@@ -14,8 +14,8 @@ from report_support import done, folder
 from priorsolve.cli import main
 from priorsolve.report import write_report
 from priorsolve.report.about import about, mixed, stats
-from priorsolve.run.mixed import by_recipe, strangers
-from priorsolve.run.records import Record, read_records, write_record
+from priorsolve.report.groups import by_recipe
+from priorsolve.run.records import Record, read_records, strangers, write_record
 from priorsolve.run.restoration import Options, Run
 
 OTHER = "that another recipe, or other options, made; choose another --out to keep them apart\n"

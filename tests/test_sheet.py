@@ -19,7 +19,7 @@ from priorsolve.report import outdated, write_report
 from priorsolve.report.pictures import embedded, size_for
 from priorsolve.report.words import duration
 from priorsolve.run.records import Record, write_record
-from priorsolve.run.sheet import BOX, CAPTION, GAP, GUTTER, HEAD, MARGIN, Row, write_sheet
+from priorsolve.sheet import BOX, CAPTION, GAP, GUTTER, HEAD, MARGIN, Row, write_sheet
 
 
 def picture(size: int, seed: int = 0, channels: int = 3) -> torch.Tensor:

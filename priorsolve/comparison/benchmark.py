@@ -31,8 +31,8 @@ from priorsolve.run.intake import take_in
 from priorsolve.run.measuring import measured_where
 from priorsolve.run.records import Record, pending, write_record
 from priorsolve.run.restoration import Options, Run
-from priorsolve.run.sheet import Row, write_sheet
 from priorsolve.run.workbench import Stop
+from priorsolve.sheet import Row, write_sheet
 from priorsolve.solvers import Solves
 from priorsolve.types import Shape
 

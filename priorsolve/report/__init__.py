@@ -11,7 +11,7 @@ from priorsolve.report.pictures import shown
 from priorsolve.report.table import results
 from priorsolve.report.words import value
 from priorsolve.run.records import Record, read_records, record_files
-from priorsolve.run.sheet import Row, is_sheet, write_sheet
+from priorsolve.sheet import Row, is_sheet, write_sheet
 from priorsolve.showing import checked_path
 
 SHOWN = 40

@@ -15,8 +15,8 @@ from priorsolve.files import legible
 from priorsolve.priors import ZOO
 from priorsolve.recipe.overrides import operator_names
 from priorsolve.recipe.yamlfile import parse
+from priorsolve.report.groups import by_recipe
 from priorsolve.report.words import duration, value
-from priorsolve.run.mixed import by_recipe
 from priorsolve.run.records import Record
 
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from priorsolve.files import legible
 from priorsolve.report.about import about, heading, licence, medians, mixed, stats
+from priorsolve.report.groups import by_recipe
 from priorsolve.report.pictures import Size, embedded, size_for
-from priorsolve.run.mixed import by_recipe
 from priorsolve.run.records import Record, plain
 
 PICTURED = 10_000

@@ -6,7 +6,7 @@ import json
 import math
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -141,6 +141,20 @@ def pending(
     return todo, stands
 
 
+def strangers(out: Path, settled: Collection[str], fingerprint: Callable[[Photo], str], recipe: str) -> int:
+    """How many records of another recipe stay in the folder. `settled` are photos' names of whose records that is not to be asked."""
+    count, folder = 0, out / "records"
+    for place, _, files in os.walk(folder):
+        below = Path(place).relative_to(folder).as_posix()
+        for file in files:
+            name = (file if below == "." else f"{below}/{file}").removesuffix(".json")
+            if file.endswith(".json") and name not in settled:
+                record = _glance(f"{place}{os.sep}{file}")
+                if record is not None and record.name == name:  # no copy of another one
+                    count += record.recipe != recipe if record.recipe else record.fingerprint != fingerprint(Photo(folder, name))
+    return count
+
+
 class _Glance(BaseModel):
     """What a start asks a record, read without making the rest of it."""
 
@@ -152,7 +166,7 @@ class _Glance(BaseModel):
     file: Identity | None = None
 
 
-def glance(path: str) -> _Glance | Record | None:
+def _glance(path: str) -> _Glance | Record | None:
     """The record at `path`, or what a start asks of it: it looks at a hundred thousand. None as `read_record`."""
     try:
         handle = os.open(path, os.O_RDONLY)
@@ -169,7 +183,7 @@ def glance(path: str) -> _Glance | Record | None:
 
 def _standing(out: Path, photo: Photo, fingerprint: str) -> Status | None:
     """The status that a photo has, if it has one."""
-    record = glance(f"{out}/records/{photo.name}.json")
+    record = _glance(f"{out}/records/{photo.name}.json")
     if record is None or record.fingerprint != fingerprint or (record.file is not None and not record.file.is_of(photo.path)):
         return None
     there = record.status == "failed" or (record.image is not None and os.path.isfile(f"{out}/{record.image}"))  # noqa: PTH113 (slow)

@@ -34,7 +34,6 @@ from priorsolve.run.fingerprint import Fingerprint
 from priorsolve.run.intake import take_in
 from priorsolve.run.jobs import Reader
 from priorsolve.run.keeping import Keeper
-from priorsolve.run.mixed import strangers
 from priorsolve.run.outfolder import (
     FOLDERS,
     check_writable,
@@ -46,7 +45,7 @@ from priorsolve.run.outfolder import (
     working_in,
 )
 from priorsolve.run.plan import Plan, write_plan
-from priorsolve.run.records import Record, pending
+from priorsolve.run.records import Record, pending, strangers
 from priorsolve.run.workbench import Stop, Workbench
 from priorsolve.showing import checked_path
 from priorsolve.types import Progress
