@@ -35,8 +35,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
         fill(out, given.photos, given.side)
+        (out / "recipe.yaml").write_text("output: {sheet: false}")
         start, worked = time.perf_counter(), time.process_time()
-        write_report(out, sheet=False)
+        write_report(out)
         print(f"write {time.perf_counter() - start:.1f} s, {time.process_time() - worked:.1f} s of processor time")
         page = out / "report.html"
         print(f"size  {page.stat().st_size / 1e6:.1f} MB")

@@ -110,7 +110,7 @@ def restore(
                 console.say(line)
     if outdated(out):
         try:
-            write_report(out, sheet=loaded.output.sheet)
+            write_report(out)
         except OSError as error:
             again = f"make room and run `priorsolve report {out}`"
             raise OSError(f"every photo's result is kept; the report could not be written: {_refused(error)}; {again}") from None

@@ -73,8 +73,9 @@ def test_a_sheet_that_is_no_longer_wanted_goes_and_somebody_s_own_stays(tmp_path
     list(restore(run.quick(), jpegs(tmp_path / "in", "a.jpg"), out))
     write_report(out)
     assert (out / "sheet.png").is_file()
-    write_report(out, sheet=False)
+    (out / "recipe.yaml").write_text(run.quick(output={"sheet": False}).dump())
+    write_report(out)
     assert not (out / "sheet.png").exists()
     (out / "sheet.png").write_text("mine")
-    write_report(out, sheet=False)
+    write_report(out)
     assert (out / "sheet.png").read_text() == "mine"

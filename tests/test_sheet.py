@@ -183,6 +183,16 @@ def test_a_report_is_outdated_by_a_record_that_it_does_not_know(tmp_path: Path) 
     assert outdated(tmp_path)
 
 
+def test_a_report_is_outdated_by_an_album_that_was_finished_since(tmp_path: Path) -> None:
+    run(tmp_path)
+    write_report(tmp_path)
+    (tmp_path / "album.json").write_text("{}")
+    os.utime(tmp_path / "album.json", (1, 1))
+    assert not outdated(tmp_path)
+    os.utime(tmp_path / "album.json")
+    assert outdated(tmp_path)
+
+
 def test_a_report_of_nothing_says_so_and_one_of_failures_has_no_sheet(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no records in"):
         write_report(tmp_path)

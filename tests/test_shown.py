@@ -57,7 +57,7 @@ def test_a_report_that_cannot_be_written_loses_no_photo(
     run.photos(tmp_path / "in", 2)
     recipe, out = run.recipe_file(tmp_path), tmp_path / "out"
 
-    def full(folder: Path, **_: object) -> None:
+    def full(folder: Path) -> None:
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(folder / "sheet.png"))
 
     with monkeypatch.context() as patch:

@@ -7,22 +7,19 @@ import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any
-
-import yaml
 
 from priorsolve.files import legible
 from priorsolve.priors import ZOO
 from priorsolve.recipe.overrides import operator_names
-from priorsolve.recipe.yamlfile import parse
 from priorsolve.report.groups import by_recipe
+from priorsolve.report.recipe import fields_of
 from priorsolve.report.words import duration, value
 from priorsolve.run.records import Record
 
 
 def heading(recipe: str) -> str:
     """What the run was for: the recipe's task, or what its operators did to the photos."""
-    read = _read(recipe)
+    read = fields_of(recipe)
     return legible(str(read.get("task") or " then ".join(operator_names(read)) or "a restoration run"))
 
 
@@ -93,7 +90,7 @@ def _named(recipe: str, group: Sequence[Record]) -> str:
 
 
 def _prior(recipe: str) -> str:
-    given = _read(recipe).get("prior") or ""
+    given = fields_of(recipe).get("prior") or ""
     return str(next(iter(given), "") if isinstance(given, Mapping) else given)
 
 
@@ -109,14 +106,6 @@ def _metrics(records: Sequence[Record]) -> list[str]:
 def _numbers(records: Sequence[Record], name: str) -> list[float]:
     found = (record.metrics.get(name) for record in records)
     return [number for number in found if number is not None and not math.isnan(number)]
-
-
-def _read(recipe: str) -> Mapping[str, Any]:
-    try:
-        read = parse(recipe)
-    except yaml.YAMLError:  # a folder that somebody edited still has its photos
-        return {}
-    return read if isinstance(read, Mapping) else {}
 
 
 def _safe(text: str) -> str:

@@ -17,6 +17,7 @@ from priorsolve.files import legible
 from priorsolve.report.about import about, heading, licence, medians, mixed, stats
 from priorsolve.report.groups import by_recipe
 from priorsolve.report.pictures import Size, embedded, size_for
+from priorsolve.report.recipe import text_of
 from priorsolve.run.records import Record, plain
 
 PICTURED = 10_000
@@ -27,7 +28,7 @@ def page(out: Path, records: Sequence[Record]) -> bytes:
     """The report on these records as HTML; pictures are read below `out`. Equal records and pictures give equal bytes."""
     size = size_for(len(records))
     style, script = _part("page.css"), _part("page.js")
-    recipe = _recipe(out)
+    recipe = text_of(out)
     parts = {
         "policy": f"default-src 'none'; img-src data:; style-src {_allowed(style)}; script-src {_allowed(script)}; "
         "base-uri 'none'; form-action 'none'",
@@ -82,13 +83,6 @@ def _block(out: Path, index: int, record: Record, size: Size) -> str:
         },
     }
     return f'<script type="application/json" id="photo-{index}">{_json(details)}</script>\n'
-
-
-def _recipe(out: Path) -> str:
-    try:
-        return (out / "recipe.yaml").read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return ""
 
 
 def _part(name: str) -> str:
