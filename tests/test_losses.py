@@ -79,6 +79,8 @@ def test_each_image_by_itself_and_what_was_measured_only(name: str) -> None:
     assert (loss(torch.where(where > 0, measured, 77.0), measured, where) < 1e-12).all()
     assert torch.equal(loss(estimate, measured, torch.zeros_like(where)), torch.zeros(3, dtype=torch.float64))
     assert torch.equal(prepared(loss, measured, where)(estimate), values)
+    with torch.no_grad():
+        assert torch.equal(prepared(loss, measured, where)(estimate.requires_grad_()), values)
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -166,7 +168,9 @@ def test_a_target_prepares_a_loss_once() -> None:
         assert torch.equal(target.misfit(estimate, l2), l2(estimate, measured, where))
     mixture = Mixture([(loss, 1.0), (l2, 1.0)])
     assert torch.equal(target.misfit(estimate, mixture), target.misfit(estimate, mixture))
-    assert len(loss.calls) == 2 * len(measured)  # for each image once for the loss itself, once inside the mixture
+    levels = MultiResolution(loss, levels=2)
+    assert torch.equal(target.misfit(estimate, levels), target.misfit(estimate, levels))
+    assert len(loss.calls) == 4 * len(measured)  # for each image once for the loss itself, once inside the mixture, once for each level
 
 
 def test_an_image_is_prepared_once_for_all_its_candidates_and_restarts() -> None:

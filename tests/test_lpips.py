@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from priorsolve.losses import Loss, Mixture, l1, prepared, weights
+from priorsolve.losses import Loss, Mixture, MultiResolution, l1, prepared, weights
 from priorsolve.losses.backbones import Backbone, backbone
 from priorsolve.losses.features import DiscriminatorFeatures, VGGFeatures, discriminator_features
 from priorsolve.losses.lpips import LPIPS
@@ -91,7 +91,7 @@ def test_the_lpips_package_says_the_same(real: None) -> None:
         assert torch.allclose(LPIPS(net)(e, y, where), expected, atol=1e-6)
 
 
-@pytest.mark.parametrize(("name", "loss"), [("alex", LPIPS()), ("alex, 96", LPIPS(size=96)), *VGG])
+@pytest.mark.parametrize(("name", "loss"), [("alex", LPIPS()), ("alex, 96", LPIPS(size=96)), ("levels", MultiResolution(LPIPS(), 2)), *VGG])
 def test_each_image_by_itself_downhill_and_blind_in_holes(name: str, loss: Loss, real: None) -> None:
     e, y, where = pair()
     where = with_hole(where)

@@ -120,7 +120,7 @@ def one_each(value: PerImage, estimate: Measurements) -> PerImage:
             f"the loss gives {given} for {len(estimate)} images; it must give one number per image, "
             "a tensor of shape (B,), such as values.flatten(1).mean(1)"
         )
-    if estimate.requires_grad and not value.requires_grad:
+    if estimate.requires_grad and torch.is_grad_enabled() and not value.requires_grad:
         raise ValueError("the loss lets no gradient through, so no solver can follow it; write it with differentiable torch functions")
     return value.to(estimate.dtype)
 

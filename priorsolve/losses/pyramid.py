@@ -1,15 +1,15 @@
-"""Pixel losses at several resolutions, for measurements that are pictures."""
+"""Losses at several resolutions, for measurements that are pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from priorsolve.losses.base import Loss, mean_where, must_be_pictures, must_compare
+from priorsolve.losses.base import Distance, Loss, mean_where, must_be_pictures, must_compare, prepared
 from priorsolve.losses.pixel import l1
 from priorsolve.showing import must_be_as_annotated
 from priorsolve.types import Measurements, PerImage
@@ -17,14 +17,14 @@ from priorsolve.types import Measurements, PerImage
 
 @dataclass(frozen=True)
 class MultiResolution:
-    """`Σₖ loss(↓ᵏe, ↓ᵏy)`: a pixel loss at full size, at half, at a quarter and so on, where ↓ averages 2×2 pixels.
+    """`Σₖ loss(↓ᵏe, ↓ᵏy)`: a loss at full size, at half, at a quarter and so on, where ↓ averages 2×2 pixels.
 
     Coarse levels pull far-off colours and shapes into place (Poirier-Ginter & Lalonde 2023).
     Averages are over what was measured, and count with the share of their pixels that was. There are fewer levels where a picture's
     smaller side is down to one pixel.
 
     Args:
-        loss: the pixel loss.
+        loss: the loss at each size.
         levels: how many sizes.
         coarsest: only the last level counts.
 
@@ -41,20 +41,34 @@ class MultiResolution:
         must_be_as_annotated(self)
         _at_least_one(self.levels)
 
-    def __call__(self, estimate: Measurements, measured: Measurements, where: Tensor) -> PerImage:
+    def against(self, measured: Measurements, where: Tensor) -> Distance:
         must_be_pictures(measured, "multi_resolution")
-        values = [self.loss(e, y, w) for e, y, w in self._sizes(estimate, measured, where)]
-        return values[-1] if self.coarsest else torch.stack(values).sum(0)
+        known = self._masks(where)
+        counted = slice(-1 if self.coarsest else 0, None)
+        distances = [prepared(self.loss, y, w) for y, w in zip(_sizes(measured, known)[counted], known[counted], strict=True)]
 
-    def _sizes(self, e: Tensor, y: Tensor, where: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        yield e, y, where
-        for _ in range(self.levels - 1):
-            if min(where.shape[-2:]) == 1:
-                return
-            known = halved(where)
-            share = known.clamp_min(torch.finfo(known.dtype).eps)
-            e, y, where = halved(e * where) / share, halved(y * where) / share, known
-            yield e, y, where
+        def distance(estimate: Measurements) -> PerImage:
+            return torch.stack([far(e) for far, e in zip(distances, _sizes(estimate, known)[counted], strict=True)]).sum(0)
+
+        return distance
+
+    def __call__(self, estimate: Measurements, measured: Measurements, where: Tensor) -> PerImage:
+        return self.against(measured, where)(estimate)
+
+    def _masks(self, where: Tensor) -> list[Tensor]:
+        """What was measured at each size."""
+        masks = [where]
+        while len(masks) < self.levels and min(masks[-1].shape[-2:]) > 1:
+            masks.append(halved(masks[-1]))
+        return masks
+
+
+def _sizes(pictures: Tensor, known: list[Tensor]) -> list[Tensor]:
+    """The pictures at the size of each mask: means of what was measured."""
+    sizes = [pictures]
+    for where, coarse in pairwise(known):
+        sizes.append(halved(sizes[-1] * where) / coarse.clamp_min(torch.finfo(coarse.dtype).eps))
+    return sizes
 
 
 @dataclass(frozen=True)
