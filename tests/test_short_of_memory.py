@@ -9,14 +9,18 @@ import pytest
 import run_support as run
 import torch
 
+from priorsolve.cluster.worker import Worker
 from priorsolve.consistency import put_back
+from priorsolve.photos.names import find_photos
 from priorsolve.run import answers
 from priorsolve.run.restoration import Options, restore
 
 pytestmark = pytest.mark.usefixtures("digiface64")
 
 
-def test_batches_are_halved_and_stay_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many pictures were to be put back at once, each time: more than two do not fit."""
     real, asked = put_back, list[int]()
 
     def short(x: torch.Tensor, *given: Any, **settings: Any) -> torch.Tensor:
@@ -26,8 +30,19 @@ def test_batches_are_halved_and_stay_so(tmp_path: Path, monkeypatch: pytest.Monk
         return real(x, *given, **settings)
 
     monkeypatch.setattr(answers, "put_back", short)
-    recipe = run.quick(operator={"downsample": {"factor": 4}})
-    records = [*restore(recipe, run.photos(tmp_path / "in", 8), tmp_path / "out", Options(degrade=True, batch_size=4))]
+    return asked
+
+
+@pytest.mark.parametrize("by", ["one process", "a worker"])
+def test_batches_are_halved_and_stay_so(tmp_path: Path, asked: list[int], by: str) -> None:
+    recipe, options = run.quick(operator={"downsample": {"factor": 4}}), Options(degrade=True, batch_size=4)
+    photos, out = run.photos(tmp_path / "in", 8), tmp_path / "out"
+    if by == "a worker":
+        worker = Worker(recipe, out, options, torch.get_num_threads())
+        worker.prepare()
+        records = worker.do(find_photos([photos]))
+    else:
+        records = list(restore(recipe, photos, out, options))
     assert [record.status for record in records] == ["done"] * 8
     assert asked[0] == 4
     assert asked[1:] == [2] * 4, "the second batch is not tried at the size that was too large"

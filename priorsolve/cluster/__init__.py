@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from priorsolve.cluster.crew import Crew, crew
 from priorsolve.cluster.ray import Cluster, ClusterError
+from priorsolve.cluster.workers import Crew, crew
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.run.records import Record
 from priorsolve.run.restoration import Options, Run, run_of

@@ -20,7 +20,7 @@ class Worker:
     """Lives in a process of its own, as a Ray actor whose methods are called from several threads."""
 
     def __init__(self, recipe: Recipe, out: Path, options: Options, threads: int) -> None:
-        self._given, self._size = (recipe, out, options), options.batch_size
+        self._given = recipe, out, options
         self._solving, self._stopped = threading.Lock(), False
         torch.set_num_threads(threads)
         keep_freed_memory()
@@ -48,8 +48,9 @@ class Worker:
             turns += ended.turns
             if not ended.turns:  # it failed, or leaves nothing to solve
                 told.append(self._bench.keep(ended))
-            while len(turns) >= self._size or (turns and not left):
-                batch, turns = turns[: self._size], turns[self._size :]
+            while len(turns) >= self._bench.size or (turns and not left):
+                batch = turns[: self._bench.size]
+                turns = turns[len(batch) :]  # by now another thread may have made batches smaller
                 with self._solving:
                     if self._stopped:
                         return told

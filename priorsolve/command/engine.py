@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from priorsolve.run.advance import OnAdvance
     from priorsolve.run.records import Record
     from priorsolve.run.restoration import Run
-    from priorsolve.run.workbench import Stop
+    from priorsolve.run.workbench import ShouldStop
 
-    Records: TypeAlias = Callable[[OnAdvance | None, Stop], Iterator[Record]]
+    Records: TypeAlias = Callable[[OnAdvance | None, ShouldStop], Iterator[Record]]
 
 
 def cluster_of(engine: str, **given: Any) -> Cluster | None:

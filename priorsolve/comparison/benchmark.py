@@ -31,7 +31,7 @@ from priorsolve.run.intake import take_in
 from priorsolve.run.measuring import measured_where
 from priorsolve.run.records import Record, pending, write_record
 from priorsolve.run.restoration import Options, Run
-from priorsolve.run.workbench import Stop
+from priorsolve.run.workbench import ShouldStop
 from priorsolve.sheet import Row, write_sheet
 from priorsolve.solvers import Solves
 from priorsolve.types import Shape
@@ -113,7 +113,7 @@ class Benchmark:
                 work += [(contest, baseline, photo) for photo in todo]
         return work
 
-    def baseline_records(self, stop: Stop = lambda: False) -> Iterator[Record]:
+    def baseline_records(self, stop: ShouldStop = lambda: False) -> Iterator[Record]:
         """Do that, one photo at a time, on the CPU, until `stop` says so."""
         for contest, baseline, photo in self.baseline_work():
             if stop():
@@ -140,7 +140,7 @@ class Benchmark:
         """How many scores there are of what is done. Raises as `contests`."""
         return sum(place.record_of(photo) is not None for contest in self.contests for place in contest.places for photo in self.photos)
 
-    def scores(self, stop: Stop = lambda: False, say: Callable[[str], object] = lambda line: None) -> Iterator[Score]:
+    def scores(self, stop: ShouldStop = lambda: False, say: Callable[[str], object] = lambda line: None) -> Iterator[Score]:
         """One for each photo and method that succeeded, until `stop` says so. A result that cannot be read is left out, and told of; so is
         a photo that is gone, or another one, since it was restored.
 

@@ -46,7 +46,7 @@ from priorsolve.run.outfolder import (
 )
 from priorsolve.run.plan import Plan, write_plan
 from priorsolve.run.records import Record, pending, strangers
-from priorsolve.run.workbench import Stop, Workbench
+from priorsolve.run.workbench import ShouldStop, Workbench
 from priorsolve.showing import checked_path
 from priorsolve.types import Progress
 from priorsolve.typicality import Typicality
@@ -161,7 +161,7 @@ class Run:
         return self._equipped(on_download, on_learning).tools
 
     def records(
-        self, on_step: OnAdvance | None = None, on_download: Progress | None = None, stop: Stop = lambda: False
+        self, on_step: OnAdvance | None = None, on_download: Progress | None = None, stop: ShouldStop = lambda: False
     ) -> Iterator[Record]:
         """Do what is left, until `stop` says so, and finish the album. Raises FolderBusyError when another run began on it meanwhile."""
         if self.todo:

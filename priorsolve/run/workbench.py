@@ -19,7 +19,7 @@ from priorsolve.run.keeping import Keeper
 from priorsolve.run.records import Record
 from priorsolve.solvers.fit import is_out_of_memory
 
-Stop: TypeAlias = Callable[[], bool]
+ShouldStop: TypeAlias = Callable[[], bool]
 """Asked before each batch whether to end there."""
 
 PATIENCE = 0.05
@@ -66,14 +66,14 @@ Turn: TypeAlias = tuple[Opened, Job]
 
 class Workbench:
     """Reads, solves and keeps photos. `size` jobs are solved side by side, of whichever photos they are, and of these at most `searched`
-    at a time; memory holds no more than two batches that are read and two that are to be written."""
+    at a time; memory holds no more than two batches that are read and two that are to be written. Where it is short `size` is halved."""
 
     def __init__(self, tools: Tools, reader: Reader, keeper: Keeper, size: int, searched: int) -> None:
         self._tools, self._reader, self._keeper = tools, reader, keeper
-        self._size, self._fits, self._odometer = size, min(size, searched), Odometer()
+        self.size, self._fits, self._odometer = size, min(size, searched), Odometer()
 
     def records(
-        self, photos: Iterable[Photo], on_step: OnAdvance | None = None, stop: Stop = lambda: False
+        self, photos: Iterable[Photo], on_step: OnAdvance | None = None, stop: ShouldStop = lambda: False
     ) -> Generator[Record, None, None]:
         """Do the photos, in order. What is solved is written, whatever ends it."""
         reading, writing = ThreadPoolExecutor(1, "reading"), ThreadPoolExecutor(1, "writing")
@@ -88,7 +88,7 @@ class Workbench:
                 start = time.perf_counter()
                 written += [writing.submit(self.keep, ended) for ended in self.solve(turns, on_step)]
                 wait(written, timeout=PATIENCE * (time.perf_counter() - start))
-                while written and (written[0].done() or len(written) > 2 * self._size):
+                while written and (written[0].done() or len(written) > 2 * self.size):
                     yield written.popleft().result()
             while written:
                 yield written.popleft().result()
@@ -120,8 +120,8 @@ class Workbench:
             if len(turns) > 1:
                 parts = [[turn] for turn in turns]
                 if is_out_of_memory(error):  # of what comes after the search, which makes do by itself
-                    self._size = len(turns) // 2  # of the batches to come, too
-                    parts = [turns[: self._size], turns[self._size :]]
+                    self.size = len(turns) // 2  # of the batches to come, too
+                    parts = [turns[: self.size], turns[self.size :]]
                 return [ended for part in parts for ended in self.solve(part, on_step)]
             turns[0][0].failed = True
             self._odometer.add(1 - len(turns[0][0].answers) * worths[0])
@@ -148,7 +148,7 @@ class Workbench:
     def _batches(self, photos: Iterable[Photo], reading: ThreadPoolExecutor) -> Iterator[tuple[list[Ended], list[Turn]]]:
         """Batches of jobs in the photos' order, with the photos on the way that could not be read, or leave nothing to solve."""
         left = iter(photos)
-        most = 2 * self._size
+        most = 2 * self.size
         ahead = deque(reading.submit(self.read, photo) for photo in islice(left, 1))
         unread: list[Ended] = []
         turns: list[Turn] = []
@@ -166,8 +166,8 @@ class Workbench:
             turns += ended.turns
             if not ended.turns:
                 unread.append(ended)
-            while max(len(turns), len(unread)) >= self._size:
-                batch = turns[: self._size] if len(turns) >= self._size else []
+            while max(len(turns), len(unread)) >= self.size:
+                batch = turns[: self.size] if len(turns) >= self.size else []
                 yield unread, batch
                 unread, turns = [], turns[len(batch) :]
         yield unread, turns

@@ -17,12 +17,12 @@ from priorsolve.photos.names import Photo
 from priorsolve.run.keeping import Keeper
 from priorsolve.run.records import Record, pending, read_record, record_path
 from priorsolve.run.restoration import Run
-from priorsolve.run.workbench import Stop
+from priorsolve.run.workbench import ShouldStop
 
 START_SECONDS = 300.0
 """How long to wait for a place for the first worker."""
 DEATHS_AT_START = 3
-"""Workers that may die before they can work, until the run gives up."""
+"""Workers that may die one after another before any can work, until the run gives up."""
 
 
 class WorkerDied(RuntimeError):
@@ -66,11 +66,11 @@ class Crew:
             for _ in self._landed():
                 pass
 
-    def records(self, stop: Stop = lambda: False) -> Iterator[Record]:
+    def records(self, stop: ShouldStop = lambda: False) -> Iterator[Record]:
         """Do what is left, in the order in which it is done. When stopped, the batches at work are finished."""
         return self._run.at_work(self._records(stop))
 
-    def _records(self, stop: Stop) -> Generator[Record, None, None]:
+    def _records(self, stop: ShouldStop) -> Generator[Record, None, None]:
         stopped = False
         while self._waiting or self._suspects or any(task.photos for task in self._asked.values()):
             if stop() and not stopped:
@@ -123,6 +123,7 @@ class Crew:
                 yield from records
             else:
                 self._ready.append(task.worker)
+                self._died_at_start = 0
 
     def _lost(self, worker: Any, error: Exception) -> Iterator[Record]:
         """A worker died. What it had done is told; the rest of its photos are suspects; one that was so already is the culprit."""
