@@ -241,7 +241,7 @@ def rows(name: str, turns: int, tell: Callable[[str, str], Turn], clean: Tensor)
         measured = contest.task.A(clean[:count])
         misfits = [(contest.task.A(image) - measured).square().flatten(1).mean(1).sqrt().median() for image in images]
         cells.append(" / ".join(f"{float(misfit):.4f}" for misfit in misfits))
-        cells.append(" / ".join(f"{float(psnr(image.clamp(0, 1), clean[:count]).median()):.2f}" for image in images))
+        cells.append(" / ".join(f"{float(psnr(image, clean[:count]).median()):.2f}" for image in images))
         lines.append("| " + " | ".join(cells) + " |")
     return lines
 

@@ -55,19 +55,16 @@ def _must_compare(name: str, images: Images, reference: Images) -> None:
         raise ValueError(f"{name}: the reference has values down to {reference.amin():.3g}; pictures are in [0, 1]: give (x + 1) / 2")
 
 
-def psnr(images: Images, reference: Images) -> PerImage:
-    """Peak signal-to-noise ratio in dB: -10 log₁₀ of the mean squared difference, infinite for equal images."""
-    _must_compare("psnr", images, reference)
+def _psnr(images: Images, reference: Images) -> PerImage:
     difference = images.cpu().double() - reference.cpu().double()  # not every device has float64
     return -10 * difference.square().flatten(1).mean(1).log10()
 
 
-def ssim(images: Images, reference: Images) -> PerImage:
-    """Structural similarity as in Wang et al. (2004): Gaussian window of σ = 1.5 (11×11), averaged over pixels and channels.
+psnr = Metric("psnr", higher_is_better=True, range=(0.0, math.inf), function=_psnr)
+"""Peak signal-to-noise ratio in dB: -10 log₁₀ of the mean squared difference, infinite for equal images."""
 
-    Raises ValueError for images below 11×11, the window's size.
-    """
-    _must_compare("ssim", images, reference)
+
+def _ssim(images: Images, reference: Images) -> PerImage:
     from skimage.metrics import structural_similarity  # slow to import, and needed by nothing else here
 
     compare: Callable[..., float] = structural_similarity
@@ -89,12 +86,14 @@ def ssim(images: Images, reference: Images) -> PerImage:
     return torch.tensor(scores, dtype=torch.float64)
 
 
-def lpips(images: Images, reference: Images) -> PerImage:
-    """How different two pictures look to people: LPIPS v0.1 of AlexNet's features (Zhang et al. 2018), 0 for equal images.
+ssim = Metric("ssim", higher_is_better=True, range=(-1.0, 1.0), function=_ssim)
+"""Structural similarity as in Wang et al. (2004): Gaussian window of σ = 1.5 (11×11), averaged over pixels and channels.
 
-    Pictures below 64 pixels are enlarged to 64. Raises ValueError for pictures of other than 1 or 3 channels, FetchError without weights.
-    """
-    _must_compare("lpips", images, reference)
+Raises ValueError for images below 11×11, the window's size.
+"""
+
+
+def _lpips(images: Images, reference: Images) -> PerImage:
     from priorsolve.losses.lpips import LPIPS  # needs weights, which few runs ask for
 
     return LPIPS("alex")(images.float(), reference.float(), torch.ones_like(images, dtype=torch.float32))
@@ -106,12 +105,11 @@ def _fetch_lpips() -> None:
     LPIPS("alex").fetch()
 
 
-METRICS: dict[str, Metric] = {
-    metric.name: metric
-    for metric in (
-        Metric("psnr", higher_is_better=True, range=(0.0, math.inf), function=psnr),
-        Metric("ssim", higher_is_better=True, range=(-1.0, 1.0), function=ssim),
-        Metric("lpips", higher_is_better=False, range=(0.0, math.inf), function=lpips, fetch=_fetch_lpips),
-    )
-}
+lpips = Metric("lpips", higher_is_better=False, range=(0.0, math.inf), function=_lpips, fetch=_fetch_lpips)
+"""How different two pictures look to people: LPIPS v0.1 of AlexNet's features (Zhang et al. 2018), 0 for equal images.
+
+Pictures below 64 pixels are enlarged to 64. Raises ValueError for pictures of other than 1 or 3 channels, FetchError without weights.
+"""
+
+METRICS: dict[str, Metric] = {metric.name: metric for metric in (psnr, ssim, lpips)}
 """The metrics by name."""

@@ -9,7 +9,7 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from priorsolve.metrics import METRICS, Metric
+from priorsolve.metrics import METRICS, Metric, lpips, psnr, ssim
 from priorsolve.priors import DownloadError
 
 
@@ -42,6 +42,13 @@ def test_ssim_of_constants_is_the_luminance_term() -> None:
     a, b, c = 0.25, 0.75, 0.01**2
     value = METRICS["ssim"](torch.full((1, 1, 16, 16), a), torch.full((1, 1, 16, 16), b)).item()
     assert value == pytest.approx((2 * a * b + c) / (a * a + b * b + c), abs=1e-6)
+
+
+def test_a_metric_by_its_own_name_is_the_one_of_recipes() -> None:
+    """So that what a script measures can be compared with a benchmark: values beyond [0, 1] are clamped in both."""
+    assert {"psnr": psnr, "ssim": ssim, "lpips": lpips} == METRICS
+    images, reference = pair()
+    assert torch.equal(psnr(3 * images - 1, reference), psnr((3 * images - 1).clamp(0, 1), reference))
 
 
 @pytest.mark.parametrize("name", METRICS)
