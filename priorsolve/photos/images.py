@@ -205,7 +205,7 @@ def _tensor(picture: Image.Image, channels: int, notes: list[str]) -> Tensor:
             _note_colours(_of_bytes(picture), notes)
             picture = picture.convert("L")
         values = _of_bytes(picture)
-    tensor = torch.from_numpy(np.array(values))
+    tensor = torch.from_numpy(values)
     tensor = tensor[None] if tensor.ndim == 2 else tensor.permute(2, 0, 1).contiguous()
     return tensor if tensor.shape[0] == channels else tensor.repeat(channels, 1, 1)
 

@@ -203,7 +203,7 @@ def _unit(path: Path, values: np.ndarray) -> np.ndarray:
         low, high = int(values.min()), int(values.max())
         if low < 0 or high > 65535:
             raise PhotoError(path, f"whole numbers from {low} to {high}: no known range, save it with 16 bits or as floats in [0, 1]")
-        return (values.astype(np.float32) / np.float32(65535.0)).astype(np.float32)
+        return values.astype(np.float32) / np.float32(65535)
     if not np.isfinite(values).all():
         raise PhotoError(path, "float pixels that are NaN or infinite")
     if values.min() < -0.01 or values.max() > 1.01:
