@@ -30,6 +30,17 @@ def test_folders_are_searched_sorted_and_hidden_files_left_out(tmp_path: Path) -
     assert find_photos([tmp_path])[0].path == tmp_path / "a.png"
 
 
+def test_linked_folders_are_searched_once_each(tmp_path: Path) -> None:
+    """Also those that lead to where they lie, and a folder within keeps its own name whatever leads to it."""
+    photos, other = lay(tmp_path / "photos", "a.png", "sub/b.png"), lay(tmp_path / "other", "c.png", "deep/d.png")
+    links = {"away": other, "also": other, "0": photos / "sub", "sub/up": photos, ".hidden": other, "sub/lost": tmp_path / "nowhere"}
+    for name, target in links.items():
+        (photos / name).symlink_to(target, target_is_directory=True)
+    (other / "back").symlink_to(photos / "sub", target_is_directory=True)
+    assert names(photos) == ["a.png", "also/c.png", "also/deep/d.png", "sub/b.png"]
+    assert names(photos / "away") == ["back/b.png", "back/up/a.png", "c.png", "deep/d.png"]
+
+
 def test_a_file_given_by_name_is_taken_and_once(tmp_path: Path) -> None:
     lay(tmp_path, "a.png", "odd.xyz", "sub/b.png")
     assert names(tmp_path / "odd.xyz", tmp_path / "sub" / "b.png") == ["odd.xyz", "b.png"]

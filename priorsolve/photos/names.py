@@ -31,8 +31,8 @@ def find_photos(inputs: Sequence[Path]) -> list[Photo]:
 
     A file's name is its own; in a folder it is the path below it. When several folders are given, every name starts with
     its folder's own name, so that a name depends on the inputs alone, not on what else they hold. Hidden and half-written files
-    are left out; a file that is given by name is taken whatever its suffix. Raises ValueError for a path that is missing, a folder
-    without photos or one that may not be looked into, and two different files of one name.
+    are left out, and links to folders are followed; a file that is given by name is taken whatever its suffix. Raises ValueError for
+    a path that is missing, a folder without photos or one that may not be looked into, and two different files of one name.
     """
     several = len({os.path.realpath(path) for path in inputs if path.is_dir()}) > 1
     found: dict[str, Photo] = {}
@@ -69,14 +69,27 @@ def _photos(given: Path, several: bool) -> Iterator[Photo]:
 
 
 def _below(folder: Path) -> Iterator[str]:
-    """The photos' paths below the folder, with forward slashes."""
-    for place, folders, files in os.walk(folder, onerror=_refuse_unreadable):
-        folders[:] = [name for name in folders if not is_temporary(name)]
-        below = Path(place).relative_to(folder).as_posix()
-        prefix = "" if below == "." else f"{below}/"
-        for name in files:
-            if _suffix(name) in KNOWN and not is_temporary(name):
-                yield prefix + name
+    """The photos' paths below the folder, with forward slashes.
+
+    Links are followed last, so that what they lead to has its own name where it lies below the folder itself, and no folder is
+    searched twice, so that a link to where it lies has an end.
+    """
+    searched: set[str] = set()
+    starts = [str(folder)]
+    for start in starts:  # it grows
+        for place, folders, files in os.walk(start, onerror=_refuse_unreadable, followlinks=True):
+            if (real := os.path.realpath(place)) in searched:
+                folders.clear()
+                continue
+            searched.add(real)
+            inner = {name: os.path.join(place, name) for name in sorted(folders) if not is_temporary(name)}  # noqa: PTH118 (as below)
+            starts += [path for path in inner.values() if os.path.islink(path)]  # noqa: PTH114
+            folders[:] = [name for name, path in inner.items() if path not in starts]
+            below = Path(place).relative_to(folder).as_posix()
+            prefix = "" if below == "." else f"{below}/"
+            for name in files:
+                if _suffix(name) in KNOWN and not is_temporary(name):
+                    yield prefix + name
 
 
 def _refuse_unreadable(error: OSError) -> None:
