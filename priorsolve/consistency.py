@@ -1,11 +1,11 @@
-"""What was measured, and what is made of the answer: put back, or compared."""
+"""What was measured, put back into the answer."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from priorsolve.operators.base import LinearOperator, Operator, of_grey, support_of
+from priorsolve.operators.base import LinearOperator, of_grey, support_of
 from priorsolve.operators.krylov import damped_least_squares
 from priorsolve.showing import must_be_number, shown
 from priorsolve.solvers.checks import must_be_measurements, unwrapped
@@ -62,11 +62,3 @@ def _damped(operator: LinearOperator, y: Measurements, damping: float) -> Images
         return damped_least_squares(operator.A, operator.A_adjoint, y, damping)
     colours = operator.in_shape(tuple(y.shape[1:]))[0]
     return damped_least_squares(*of_grey(operator, colours), y, damping).expand(-1, colours, -1, -1)
-
-
-def surrogate_notes(x: Images, true: Operator, surrogate: Operator) -> list[str]:
-    """A sentence for each picture: how far a solver's stand-in is from the operator that it stands for, there."""
-    where = support_of(true, x.shape[1:], x)
-    squares = ((true.A(x) - surrogate.A(x)).square() * where).flatten(1).sum(1)
-    off = (squares / where.expand(len(x), *where.shape[1:]).flatten(1).sum(1).clamp_min(1e-30)).sqrt().tolist()
-    return [f"the surrogate is off by {size:.2g} (root mean square) from the operator, on the restored picture" for size in off]

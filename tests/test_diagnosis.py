@@ -16,6 +16,7 @@ from torch import nn
 
 import priorsolve as ps
 from priorsolve.operators.base import Identity, Operator
+from priorsolve.operators.holes import Holes
 from priorsolve.operators.noise import Gaussian
 from priorsolve.photos.images import write_image
 from priorsolve.priors import Prior
@@ -23,9 +24,11 @@ from priorsolve.priors.feedforward import FeedForward
 from priorsolve.priors.stylegan2 import StyleGAN2
 from priorsolve.recipe.build import build_noise
 from priorsolve.recipe.recipe import Recipe
-from priorsolve.run.diagnosis import Limits, bottleneck, diagnose, fit, known_noise
+from priorsolve.run import diagnosis
+from priorsolve.run.diagnosis import Limits, bottleneck, diagnose, fit, known_noise, surrogate_notes
 from priorsolve.run.restoration import Options, restore
-from priorsolve.solvers import Latent
+from priorsolve.solvers import Latent, Solution
+from priorsolve.solvers.fit import solve_fitting
 from priorsolve.typicality import Distance, Typicality
 
 
@@ -100,6 +103,20 @@ def test_the_limit_is_what_a_solve_of_its_own_picture_reaches() -> None:
     blind = Latent(prior, steps=0, candidates=1, restarts=1)
     stuck = blind(pictures(1), Identity(), seeds=[1])
     assert "the solver is the limit" in diagnose(stuck, 0, Typicality(prior), limit=limit_of(blind, Identity()))[1]
+
+
+def test_a_shared_limit_is_searched_once_whatever_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    solved: list[Solution] = []
+
+    def diverged(*given: Any, **settings: Any) -> tuple[Solution, int]:
+        solution, batch = solve_fitting(*given, **settings)
+        solved.append(replace(solution, residual=solution.residual * math.nan))
+        return solved[-1], batch
+
+    monkeypatch.setattr(diagnosis, "solve_fitting", diverged)
+    shared = Limits(Latent(linear(), steps=0), linear(), 5, shared=True)
+    assert all(math.isnan(limit) for seeds in ([1, 2], [3]) for limit in shared.of(Identity(), seeds))
+    assert len(solved) == 1
 
 
 def test_a_normal_code_has_chi_square_quantiles() -> None:
@@ -211,3 +228,9 @@ def test_a_record_says_on_request_what_limits_it(tmp_path: Path) -> None:
     assert records["noise.png"].diagnosis[1].startswith("the prior is the limit")
     (same,) = restore(run.quick(operator="identity", noise=[]), tmp_path / "in", tmp_path / "plain", Options(limit=1))
     assert not any("limit" in sentence for sentence in same.diagnosis)
+
+
+@pytest.mark.parametrize(("true", "surrogate", "off"), [(Holes(half="top"), Identity(), "0 "), (Identity(), Holes(half="top"), "0.35 ")])
+def test_a_surrogate_is_judged_where_the_operator_measures(true: Operator, surrogate: Operator, off: str) -> None:
+    notes = surrogate_notes(torch.full((2, 3, 8, 8), 0.5), true, surrogate)
+    assert [note.startswith(f"the surrogate is off by {off}") for note in notes] == [True, True]

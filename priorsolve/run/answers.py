@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from priorsolve.consistency import put_back, surrogate_notes
+from priorsolve.consistency import put_back
 from priorsolve.operators.base import LinearOperator
 from priorsolve.operators.noise import Noise
 from priorsolve.recipe.components import RecipeError
 from priorsolve.recipe.operators import Operators
 from priorsolve.recipe.recipe import Recipe
-from priorsolve.run.diagnosis import Limits, diagnose, known_noise
+from priorsolve.run.diagnosis import Limits, diagnose, known_noise, surrogate_notes
 from priorsolve.run.jobs import Job
 from priorsolve.run.measuring import measured_where
 from priorsolve.run.records import thinned

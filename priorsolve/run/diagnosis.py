@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from priorsolve.counter_rng import LIMITS, generator_for
-from priorsolve.operators.base import Operator
+from priorsolve.operators.base import Operator, support_of
 from priorsolve.operators.noise import Noise
 from priorsolve.priors.base import Prior
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.solvers import Solution, Solves
 from priorsolve.solvers.fit import solve_fitting
-from priorsolve.types import Measurements
+from priorsolve.types import Images, Measurements
 from priorsolve.typicality import Typicality
 
 WITHIN = 0.1
@@ -83,13 +83,14 @@ class Limits:
 
     def __init__(self, solver: Solves, prior: Prior, seed: int, *, shared: bool) -> None:
         self._solver, self._prior, self._seed = solver, prior, seed
-        self._shared, self._known = shared, math.nan
+        self._shared = shared
+        self._known: float | None = None
 
     def of(self, operator: Operator, seeds: Sequence[int], batch: int | None = None) -> list[float]:
         """The residuals for photos measured by `operator`, whose seeds these are, at most `batch` of them at once."""
         if not self._shared:
             return self._reached(operator, seeds, batch)
-        if math.isnan(self._known):
+        if self._known is None:
             (self._known,) = self._reached(operator, [self._seed], 1)
         return [self._known] * len(seeds)
 
@@ -101,6 +102,14 @@ class Limits:
         solution, _ = solve_fitting(self._solver, y, operator, seeds=seeds, batch_size=batch)
         found: list[float] = solution.residual.tolist()
         return found
+
+
+def surrogate_notes(x: Images, true: Operator, surrogate: Operator) -> list[str]:
+    """A sentence for each picture: how far a solver's stand-in is from the operator that it stands for, there."""
+    where = support_of(true, x.shape[1:], x)
+    squares = ((true.A(x) - surrogate.A(x)).square() * where).flatten(1).sum(1)
+    off = (squares / where.expand(len(x), *where.shape[1:]).flatten(1).sum(1).clamp_min(1e-30)).sqrt().tolist()
+    return [f"the surrogate is off by {size:.2g} (root mean square) from the operator, on the restored picture" for size in off]
 
 
 def known_noise(recipe: Recipe, noise: Noise | None, y: Measurements, where: Tensor) -> list[float | None]:
