@@ -15,6 +15,12 @@ STARTS = 0xD1B54A32D192ED03
 LIMITS = 0x9E3779B97F4A7C15
 """Uses of a seed: codes among which a search begins, and pictures that tell what a solver can reach."""
 
+FRAMES, SAMPLES = 0x9E3779B97F4B, 0x9E3779B97F4A
+"""Strides from a photo's seed to its frames', and from a frame's to its samples'.
+
+They differ, or frame j's sample i would draw what frame i's sample j draws.
+"""
+
 
 def generator_for(use: int, seed: int) -> torch.Generator:
     """One that draws otherwise than `manual_seed(seed)`, with which people draw the pictures that they test solvers on.
@@ -27,6 +33,11 @@ def generator_for(use: int, seed: int) -> torch.Generator:
 def seed_for(use: int, seed: int) -> int:
     """What `generator_for` is seeded with."""
     return (seed ^ use) % 2**63
+
+
+def seed_at(seed: int, index: int, stride: int) -> int:
+    """Of the frame or sample `index`, counted from 0; that of the first is `seed` itself, which is below 2⁴⁸."""
+    return (seed + index * stride) % 2**48
 
 
 def row_seeds(seeds: Sequence[int], repeats: int, device: torch.device) -> Tensor:

@@ -85,7 +85,7 @@ def noise_autocorrelation(maps: Tensor, shapes: Sequence[tuple[int, int]]) -> Pe
 def mahalanobis(prior: Prior, space: str) -> Penalty:
     """`mean ((c − c̄)/σ)²`, c̄ and σ being the mean and spread of each number of the prior's codes (BRGM): about 1 for samples.
 
-    Measured on samples of a fixed seed, 1024 or as many as fit in a few megabytes. Whitening by principal components would not do for
+    Measured on samples of a fixed seed, 1024 or as many as fit in 32 MB. Whitening by principal components would not do for
     styles: halfway to w̄, where faces are most typical, few of its numbers are small.
     """
     space = "w" if space in ("w+", "w++") else space

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from priorsolve.counter_rng import SAMPLES, seed_at
 from priorsolve.operators.base import Operator, support_of
 from priorsolve.operators.noise import Noise, must_be_noise
 from priorsolve.showing import is_whole, shown
@@ -145,7 +146,7 @@ def solve_several(
     seeds = checked_seeds([solver.seed] * len(y) if seeds is None else seeds, len(y))
 
     def own(i: int) -> list[int]:
-        return [(seed + i * _STRIDE) % 2**48 for seed in seeds]
+        return [seed_at(seed, i, SAMPLES) for seed in seeds]
 
     def again(i: int) -> Measurements:
         return y if noise is None else noise(y, rng=[torch.Generator().manual_seed(seed) for seed in own(i)], where=where)
@@ -176,7 +177,6 @@ def _measured(solver: Solves, y: Measurements, operator: AnyOperator) -> Tensor:
     return support_of(operator, solver.prior.image_shape, y).expand_as(y)
 
 
-_STRIDE = 0x9E3779B97F4A
 _ALIKE = (
     "samples: the solver draws nothing and the recipe has no noise, so that all solutions are one; "
     "begin at sampled or likely codes, add noise, or leave samples out"

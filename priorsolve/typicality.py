@@ -19,7 +19,7 @@ _NUMBERS, _FEWEST, _MOST = 8_000_000, 16, 512
 def typical_spread(prior: Prior, space: str, most: int, axes: Any = 0) -> tuple[Tensor, Tensor, Tensor]:
     """The mean and the spread of each number of the prior's codes, (1, *spaces[space]) or 1 along `axes`, and the samples that say so.
 
-    The samples are of a fixed seed, `most` or as many as fit in a few megabytes.
+    The samples are of a fixed seed, `most` or as many as fit in 32 MB of float32.
     """
     count = min(max(_NUMBERS // math.prod(prior.spaces[space]), _FEWEST), most)
     samples = prior.sample(count, torch.Generator().manual_seed(0), space)

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from priorsolve.consistency import put_back
+from priorsolve.counter_rng import FRAMES, SAMPLES, seed_at
 from priorsolve.operators import Identity, Mask
 from priorsolve.operators.noise import Gaussian, Poisson
 from priorsolve.priors.linear import LinearPrior
@@ -333,3 +334,10 @@ def test_no_photos_have_no_solutions() -> None:
     assert len(answer) == 0
     assert samples is not None
     assert samples.images.shape == (0, 3, 3, 4, 4)
+
+
+def test_frames_and_their_samples_have_seeds_of_their_own() -> None:
+    seed = 2**48 - 1
+    found = {seed_at(seed_at(seed, frame, FRAMES), sample, SAMPLES) for frame in range(30) for sample in range(30)}
+    assert len(found) == 30 * 30
+    assert seed in found

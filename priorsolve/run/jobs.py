@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from priorsolve.counter_rng import FRAMES, seed_at
 from priorsolve.framing import cut
 from priorsolve.operators.base import Operator
 from priorsolve.operators.holes import Holes
@@ -131,7 +132,7 @@ class Reader:
                 self._refuse_made_up(photo, parts, seen, operator)
             y = self._measured(seen, operator, is_picture=not self.degrade)
             clean = None if shot.clean is None else cut(shot.clean, frame, scene.tile).to(self.operators.device, self.operators.dtype)
-            jobs.append(Job((seed + index * _STRIDE) % 2**48, y, own[index], solvers[index], clean))
+            jobs.append(Job(seed_at(seed, index, FRAMES), y, own[index], solvers[index], clean))
             kept.append(index)
         scene = replace(scene, patches=tuple(scene.patches[index] for index in kept))
         notes, original = (*notes, *self._hidden(own)), picture_size(photo.path)  # what is measured may be smaller
@@ -173,6 +174,3 @@ class Reader:
             if isinstance(part, Masking):
                 yield join_masks([part], shape).known
             shape = part.out_shape(shape)
-
-
-_STRIDE = 0x9E3779B97F4B
