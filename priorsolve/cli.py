@@ -220,7 +220,7 @@ def benchmark(
                 for record in entry.run.records(display.step, stop=stop):
                     display.record(record)
         silent = quiet or not work or stop()
-        for record in track(bench.baseline_records(stop), "baselines", total=len(work), console=console.err, disable=silent):
+        for record in track(bench.baseline_records(work, stop), "baselines", total=len(work), console=console.err, disable=silent):
             if record.status == "failed":
                 console.say_once(f"failed: {record.name}: {record.reason}", told)
         silent, judged = quiet or stop(), bench.scores(stop, console.say)

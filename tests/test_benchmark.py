@@ -153,7 +153,7 @@ def test_baselines_are_not_done_again_where_another_recipe_comes_first(tmp_path:
 
     before = bench(f"b={path}")
     assert len(list(before.entries[0].run.records())) == 1
-    assert {record.status for record in before.baseline_records()} == {"done"}
+    assert {record.status for record in before.baseline_records(before.baseline_work())} == {"done"}
     after = bench(f"a={path}?solver.steps=3", f"b={path}")
     assert after.baseline_work() == []
     assert after.results() == after.expected() - 1  # recipe a is still to be done, and nothing to be judged

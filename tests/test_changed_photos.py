@@ -140,7 +140,7 @@ def test_a_benchmark_judges_no_result_of_another_photo(tmp_path: Path) -> None:
 
     first = bench()
     list(first.entries[0].run.records())
-    list(first.baseline_records())
+    list(first.baseline_records(first.baseline_work()))
     baselines = len(first.contests[0].baselines)
     assert len(list(first.scores())) == 2 * (1 + baselines)
     exchanged(photos / "01.png", 7)
@@ -149,7 +149,7 @@ def test_a_benchmark_judges_no_result_of_another_photo(tmp_path: Path) -> None:
     assert [photo.name for photo in second.entries[0].run.todo] == ["01.png"]
     assert [photo.name for _, _, photo in second.baseline_work()] == ["01.png"] * baselines
     list(second.entries[0].run.records())
-    list(second.baseline_records())
+    list(second.baseline_records(second.baseline_work()))
     assert len(list(second.scores())) == 2 * (1 + baselines)
     assert bench().baseline_work() == []
 

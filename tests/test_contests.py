@@ -89,7 +89,7 @@ def test_results_lose_nothing_in_a_jpeg_and_a_baseline_s_failure_is_its_own(tmp_
     made = bench(tmp_path, run.quick(samples=3), tmp_path / "in")
     (record,) = made.entries[0].run.records()
     assert str(record.image).endswith(".png")
-    (failed,) = made.baseline_records()
+    (failed,) = made.baseline_records(made.baseline_work())
     assert (failed.status, failed.reason) == ("failed", "copy: no way")
     (score,) = made.scores()
     assert score.values["passes"] == 3 * made.entries[0].run.prepare().solver.passes(record.steps)

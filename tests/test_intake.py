@@ -167,7 +167,7 @@ def test_what_a_benchmark_wrote_is_left_out(tmp_path: Path) -> None:
     photos = laid(tmp_path / "in", "a.png", "sheet-of-mine.png")
     bench = Benchmark([Variant("own", run.quick())], [photos / "a.png"], photos / "bench", Options(), metrics=["psnr"])
     list(bench.entries[0].run.records())
-    list(bench.baseline_records())
+    list(bench.baseline_records(bench.baseline_work()))
     bench.write_sheets()
     assert (photos / "bench" / "sheet-own.png").is_file()
     assert [photo.name for photo in take_in([photos], [], [run.quick()]).photos] == ["a.png", "sheet-of-mine.png"]

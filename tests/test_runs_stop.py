@@ -85,10 +85,10 @@ def test_a_benchmark_stops_between_baselines_and_in_judging(tmp_path: Path) -> N
     (entry,) = bench.entries
     assert len(list(entry.run.records())) == 2
     whole = len(bench.baseline_work())
-    assert len(list(bench.baseline_records(after(3)))) == 3
+    assert len(list(bench.baseline_records(bench.baseline_work(), after(3)))) == 3
     assert len(bench.baseline_work()) == whole - 3
     assert {score.photo for score in bench.scores(after(1))} == {"00.png"}
-    assert len(list(bench.baseline_records())) == whole - 3
+    assert len(list(bench.baseline_records(bench.baseline_work()))) == whole - 3
 
 
 def after(times: int) -> Callable[[], bool]:

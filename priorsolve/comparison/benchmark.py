@@ -42,7 +42,8 @@ USUAL = ("psnr", "ssim", "lpips")
 
 
 class Benchmark:
-    """A benchmark that is checked and ready. Do each entry's `run.records()`, then `baseline_records()`, then read `scores()`.
+    """A benchmark that is checked and ready. Do each entry's `run.records()`, then the `baseline_records()` of `baseline_work()`, then read
+    `scores()`.
 
     All three can be stopped and begun again: what lies in `out` already is not done twice, but what failed is tried again.
 
@@ -113,9 +114,9 @@ class Benchmark:
                 work += [(contest, baseline, photo) for photo in todo]
         return work
 
-    def baseline_records(self, stop: ShouldStop = lambda: False) -> Iterator[Record]:
+    def baseline_records(self, work: Sequence[tuple[Contest, Baseline, Photo]], stop: ShouldStop = lambda: False) -> Iterator[Record]:
         """Do that, one photo at a time, on the CPU, until `stop` says so."""
-        for contest, baseline, photo in self.baseline_work():
+        for contest, baseline, photo in work:
             if stop():
                 break
             folder = contest.place_of(baseline).folder
@@ -131,7 +132,7 @@ class Benchmark:
                 write_image(folder / image, picture)
                 size = (int(picture.shape[1]), int(picture.shape[2]))
                 record = replace(record, status="done", image=image, seconds=round(seconds, 6), output_size=size)
-            except (PhotoError, RecipeError, ValueError, ArithmeticError, RuntimeError, MemoryError) as error:  # the other photos go on
+            except (ValueError, ArithmeticError, RuntimeError, MemoryError) as error:  # the other photos go on
                 record = replace(record, reason=f"{whose}{reason_of(error)}")
             write_record(folder, record)
             yield record

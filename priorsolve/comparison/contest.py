@@ -19,7 +19,8 @@ from priorsolve.recipe.components import RecipeError
 from priorsolve.recipe.operators import Operators
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.recipe.templates import photo_seed, stem
-from priorsolve.run.measuring import measure, measured_where, photograph, posed
+from priorsolve.run.fingerprint import posed
+from priorsolve.run.measuring import measure, measured_where, photograph
 from priorsolve.run.records import Record, read_record, record_path
 from priorsolve.run.restoration import Run
 from priorsolve.types import Shape

@@ -24,9 +24,10 @@ from priorsolve.recipe.operators import Operators
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.recipe.templates import photo_seed, stem
 from priorsolve.run.damage import Damage
+from priorsolve.run.fingerprint import posed
 from priorsolve.run.intake import take_in
 from priorsolve.run.journal import add_line, read_lines
-from priorsolve.run.measuring import measure, photograph, posed
+from priorsolve.run.measuring import measure, photograph
 from priorsolve.run.outfolder import check_writable, refuse_overwriting, refuse_photos_own, refuse_unwritable
 from priorsolve.run.shots import Source
 

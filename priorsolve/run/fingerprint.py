@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from priorsolve.photos.names import Photo
-from priorsolve.recipe.recipe import Recipe
+from priorsolve.recipe.recipe import Output, Recipe
 from priorsolve.recipe.templates import is_per_photo, photo_seed, stem
 
 
@@ -39,3 +39,8 @@ class Fingerprint:
     def _marked(self, fingerprint: str) -> str:
         of_type = "" if self.dtype == "auto" else f"-{self.dtype}"
         return fingerprint + ("-degraded" if self.degrade else "") + of_type
+
+
+def posed(recipe: Recipe) -> Recipe:
+    """The recipe without what does not decide the measurements that are made by it."""
+    return recipe.model_copy(update={"surrogate": [], "solver": [], "prior": "", "output": Output(), "samples": 1})

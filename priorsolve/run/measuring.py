@@ -16,13 +16,7 @@ from priorsolve.operators.mask import Masking
 from priorsolve.operators.noise import Noise
 from priorsolve.photos.images import Framing, measurement_suffix, read_framed, read_measurement
 from priorsolve.photos.pictures import PhotoError
-from priorsolve.recipe.recipe import Output, Recipe
 from priorsolve.types import Images, Measurements, Shape
-
-
-def posed(recipe: Recipe) -> Recipe:
-    """The recipe without what does not decide the measurements that are made by it."""
-    return recipe.model_copy(update={"surrogate": [], "solver": [], "prior": "", "output": Output(), "samples": 1})
 
 
 def observe(path: Path, shape: Shape) -> tuple[Tensor, Framing | None]:
