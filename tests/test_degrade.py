@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,13 +15,25 @@ import torch
 from PIL import Image
 
 from priorsolve.cli import main
+from priorsolve.command.checks import check_recipe
 from priorsolve.recipe.build import build_noise
+from priorsolve.recipe.components import RecipeError
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.run.degrade import INDEX, Degraded, degrade
 from priorsolve.run.masks import Masked, write_masks
 from priorsolve.run.restoration import Options, restore
 
 pytestmark = pytest.mark.usefixtures("digiface64")
+
+
+def test_faces_are_degraded_without_the_detector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "retinaface", None)
+    recipe, photos = run.quick(operator="gray", frame="faces"), run.photos(tmp_path / "in", 1)
+    assert [outcome.reason for outcome in degrade(recipe, [photos], tmp_path / "y")] == [""]
+    with pytest.raises(RecipeError, match=r"^frame: .*\[faces\]"):
+        list(restore(recipe, photos, tmp_path / "out"))
+    with pytest.raises(RecipeError, match=r"^frame: .*\[faces\]"):
+        check_recipe(recipe)
 
 
 @pytest.mark.parametrize(

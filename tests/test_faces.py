@@ -18,7 +18,7 @@ from torch import Tensor
 
 from priorsolve.framing import Frame, cut, find_faces, lay
 from priorsolve.framing.colour import matched, with_chroma
-from priorsolve.recipe.build import check_frames
+from priorsolve.recipe.build import check_faces
 from priorsolve.recipe.components import RecipeError
 
 DATA: Any = skimage.data
@@ -96,8 +96,8 @@ def test_grey_photos_have_faces_too() -> None:
 def test_without_the_detector_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "retinaface", None)
     with pytest.raises(RecipeError, match=r"in the checkout, run: pip install '\.\[faces\]'"):
-        check_frames("faces", (3, 64, 64), (3, 64, 64))
-    check_frames("tiles", (3, 64, 64), (3, 64, 64))
+        check_faces("faces", (3, 64, 64))
+    check_faces("tiles", (3, 64, 64))
 
 
 @pytest.mark.parametrize("scale", [4, 8])

@@ -14,7 +14,7 @@ from priorsolve.operators.laws import TOLERANCE, laws
 from priorsolve.priors import ZOO, Prior, cached_path, fetch, load_prior
 from priorsolve.priors.checkpoint import FOLDER
 from priorsolve.priors.load import load_file
-from priorsolve.recipe.build import build_noise, build_operators, build_solver, image_shape_of, rehearse
+from priorsolve.recipe.build import build_noise, build_operators, build_solver, check_faces, image_shape_of, rehearse
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.recipe.sources import builtin_recipes
 from priorsolve.recipe.templates import photo_seed
@@ -37,6 +37,7 @@ def check_recipe(recipe: Recipe) -> tuple[dict[str, Any], bool]:
     """
     shape = image_shape_of(recipe)
     operators, solving = build_operators(recipe, shape, torch.device("cpu"), torch.float32)
+    check_faces(recipe.frame.kind, shape)
     noise = build_noise(recipe)
     facts: dict[str, Any] = {"recipe": recipe.dump().rstrip()} | ({"exchanged": recipe.exchanged} if recipe.exchanged else {})
     if recipe.prior not in ZOO or cached_path(recipe.prior).exists():

@@ -142,16 +142,21 @@ def check_noise(recipe: Recipe, operators: Operators) -> None:
 
 
 def check_frames(kind: FrameKind, image_shape: Shape, out_shape: Shape) -> None:
-    """Raise RecipeError where a photo's frames cannot be what the operators measure, or no faces can be found."""
+    """Raise RecipeError where a photo's frames cannot be what the operators measure."""
     if len(out_shape) != 3 or out_shape[0] not in (1, 3) or out_shape[1] * image_shape[2] != out_shape[2] * image_shape[1]:
         raise RecipeError(f"frame: {kind} is for operators that measure pictures, and these measure {tuple(out_shape)}; use center")
-    if kind == "faces":
-        if image_shape[1] != image_shape[2]:
-            raise RecipeError(f"frame: faces are square, and the prior draws {image_shape[2]}×{image_shape[1]}; use tiles")
-        try:
-            load_detector()
-        except DetectorError as error:
-            raise RecipeError(f"frame: {error}") from error
+
+
+def check_faces(kind: FrameKind, image_shape: Shape) -> None:
+    """Raise RecipeError where frames are faces, and none can be found, or drawn. A photo that is degraded needs none."""
+    if kind != "faces":
+        return
+    if image_shape[1] != image_shape[2]:
+        raise RecipeError(f"frame: faces are square, and the prior draws {image_shape[2]}×{image_shape[1]}; use tiles")
+    try:
+        load_detector()
+    except DetectorError as error:
+        raise RecipeError(f"frame: {error}") from error
 
 
 def refuse_marks(recipe: Recipe) -> None:

@@ -19,6 +19,7 @@ from priorsolve.recipe.build import (
     build_noise,
     build_operators,
     build_solver,
+    check_faces,
     device_called,
     dtype_of,
     refuse_marks,
@@ -246,6 +247,7 @@ def equip(
     chosen = dtype_of(options.dtype, prior)
     prior = prior.computing(torch.bfloat16 if chosen == "bfloat16" else None)
     operators, solving = build_operators(recipe, tuple(prior.image_shape), device, dtype, clean=options.degrade)
+    check_faces(recipe.frame.kind, tuple(prior.image_shape))
     solver = build_solver(recipe, prior)
     if solver.descends:
         solving.check_followed()
