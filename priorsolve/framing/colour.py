@@ -6,7 +6,9 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
+from priorsolve.framing.pasting import Box
 from priorsolve.photos.lab import from_lab, to_lab
 
 EDGE = 0.05
@@ -32,14 +34,15 @@ def with_chroma(grey: Tensor, coloured: Tensor, scale: float) -> Tensor:
     """
     lightness = to_lab(grey.clamp(0, 1).expand(3, -1, -1))[:1]
     lab = to_lab(coloured.clamp(0, 1))
-    blurred, chroma = lab[:1], lab[1:]
+    chroma = lab[1:]
     reach = min(2 * round(scale) + 1, 2 * ((min(grey.shape[-2:]) - 1) // 2) - 1)
     if scale > 1 and reach >= 3:
         from kornia.filters import guided_blur  # slow to import
 
-        step = max(1, round(scale / 4))
-        guides = lightness[None] / 100, blurred[None] / 100
-        sharp, soft = (guided_blur(guide, chroma[None], reach, EDGE**2, subsample=step)[0] for guide in guides)
+        (height, width), step = grey.shape[-2:], _step(scale)
+        cells = pad(torch.cat([lightness, lab])[None], (0, -width % step, 0, -height % step), mode="replicate")
+        guides = cells[:, :1] / 100, cells[:, 1:2] / 100
+        sharp, soft = (guided_blur(guide, cells[:, 2:], reach, EDGE**2, subsample=step)[0, :, :height, :width] for guide in guides)
         chroma = chroma + sharp - soft
     return from_lab(torch.cat([lightness, chroma]))
 
@@ -68,9 +71,17 @@ def _falling(t: Tensor) -> Tensor:
     return t * t * (3 - 2 * t)
 
 
-def halo(scale: float) -> int:
-    """How far beyond a strip `with_chroma` looks."""
-    return 2 * round(scale) + 2 + round(scale / 2)
+def seen_for(box: Box, scale: float, height: int, width: int) -> Box:
+    """What `with_chroma` must be given of a photo (height, width) for the box to be coloured as in the whole: all that it looks at.
+
+    Its filter looks at one pixel of several, and in a strip has to look at the same ones.
+    """
+    wide, step = box.grown(2 * round(scale) + 2 + round(scale / 2), height, width), _step(scale)
+    return wide._replace(left=wide.left // step * step, top=wide.top // step * step)
+
+
+def _step(scale: float) -> int:
+    return max(1, round(scale / 4))
 
 
 def matched(image: Tensor, around: Tensor, band: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from priorsolve.framing import Box, Frame, continued, cut, cut_known, lay, paste
-from priorsolve.framing.colour import halo, matched, of_head, with_chroma
+from priorsolve.framing.colour import matched, of_head, seen_for, with_chroma
 from priorsolve.operators.base import compose as compose_operators
 from priorsolve.run.scenes import Scene
 from priorsolve.run.shots import Shot, enlarged
@@ -98,7 +98,7 @@ class _Composer:
             return self._drawn(index, box)
         frame = self.scene.patches[index].frame
         scale = frame.size[0] / self.scene.tile[0]
-        wide = box.grown(halo(scale), *self.scene.size)
+        wide = seen_for(box, scale, *self.scene.size)
         grey = self.grey.A(self._drawn(index, wide)[None])[0]
         coloured = with_chroma(grey, _laid(self.colours[index], frame, wide), scale)
         coloured = coloured + (grey - self.grey.A(coloured[None])[0])
