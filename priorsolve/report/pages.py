@@ -43,7 +43,7 @@ def page(out: Path, records: Sequence[Record]) -> bytes:
     }
     # split before anything is put in: a photo's name may hold such marks, too
     head, tail = (re.sub(r"\{\{(\w+)\}\}", lambda mark: parts[mark[1]], part) for part in _part("page.html").split("{{details}}"))
-    with ThreadPoolExecutor() as pool:  # Pillow works on several cores at once
+    with ThreadPoolExecutor() as pool:  # pictures are decoded one at a time, but made smaller and encoded on several cores
         blocks = pool.map(lambda index: _block(out, index, records[index], size), range(len(records)))
         return b"".join(part.encode() for part in [head, *blocks, tail])
 
