@@ -10,6 +10,7 @@ from prior_support import made
 
 from priorsolve.operators import JPEG, Downsample, Identity
 from priorsolve.priors.base import Noise, Prior, singly
+from priorsolve.priors.shares import even, evened
 from priorsolve.solvers import Langevin, Latent, Layered, Multicode, Staged
 from priorsolve.solvers.base import Solves
 from priorsolve.solvers.optimisers import LBFGS
@@ -116,6 +117,29 @@ def test_only_what_leads_to_lbfgs_is_drawn_singly(monkeypatch: pytest.MonkeyPatc
     with singly():
         assert prior.row_by_row
     assert not prior.row_by_row
+
+
+@pytest.mark.parametrize("name", ["dcgan", "pggan", "biggan"])
+def test_without_styles_a_batch_gives_every_thread_as_many_rows(name: str) -> None:
+    """Three rows with two threads are the first three of four, which threads share evenly."""
+    threads, prior = torch.get_num_threads(), made(name)
+    torch.set_num_threads(2)
+    try:
+        codes = prior.sample(4, torch.Generator().manual_seed(1))
+        features = next(space for space in prior.spaces if space.startswith("features@"))
+        assert torch.equal(prior.decode(codes[:3]), prior.decode(codes)[:3])
+        three, four = (prior.map(given, source=prior.first_space, target=features) for given in (codes[:3], codes))
+        assert torch.equal(three, four[:3])
+        assert [len(evened(codes[:n])) for n in range(1, 5)] == [1, 2, 4, 4]
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_numbers_of_rows_that_threads_share_evenly() -> None:
+    assert [even(n, 1) for n in (0, 1, 2, 3, 7)] == [0, 1, 2, 3, 7]
+    assert [even(n, 2) for n in (0, 1, 2, 3, 4, 5, 17)] == [0, 1, 2, 4, 4, 6, 18]
+    assert [even(n, 8) for n in (1, 2, 3, 5, 8, 9, 16, 17)] == [1, 2, 4, 8, 8, 16, 16, 24]
+    assert [even(n, 6) for n in (1, 3, 5, 6, 7)] == [1, 4, 6, 6, 12]
 
 
 def test_lbfgs_sums_a_long_row_alone_as_among_others() -> None:

@@ -13,6 +13,7 @@ from priorsolve.priors.base import Noise, Prior
 from priorsolve.priors.chance import normal
 from priorsolve.priors.labels import with_class
 from priorsolve.priors.layers import fused
+from priorsolve.priors.shares import evened
 from priorsolve.types import Codes, Images, Shape
 
 
@@ -52,16 +53,19 @@ class FeedForward(Prior, ABC):
         return normal(rng, n, *self.spaces[self.first_space])
 
     def _decode(self, codes: Codes, space: str, label: Tensor | None, noise: Noise) -> Images:
-        return self._picture(self._run(with_class(self, codes, space, label), depth(space), len(self._blocks)))
+        return self._picture(self._together(with_class(self, codes, space, label), depth(space), len(self._blocks)))
 
     def _map(self, codes: Codes, source: str, target: str, label: Tensor | None, truncation: float, noise: Noise) -> Codes:
         start, stop = depth(source), depth(target)
         if start > stop:
             raise ValueError(f"{self}: no map from {source!r} back to {target!r}; maps lead from code to picture")
-        return self._run(with_class(self, codes, source, label), start, stop)
+        return self._together(with_class(self, codes, source, label), start, stop)
 
     def _check_truncated(self, source: str, target: str) -> None:
         raise ValueError(f"{self}: has no mean style for truncation to move towards; leave it at 1")
+
+    def _together(self, x: Tensor, start: int, stop: int) -> Tensor:
+        return self._run(evened(x), start, stop)[: len(x)]
 
     def _run(self, x: Tensor, start: int, stop: int) -> Tensor:
         for block in self._blocks[start:stop]:
