@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from priorsolve.operators.krylov import Map, least_squares
-from priorsolve.showing import shown
+from priorsolve.showing import made_float, shown
 from priorsolve.types import Images, Measurements, Shape
 
 _SEED, _TRIALS = 20201128, 6
@@ -118,7 +118,7 @@ class Operator(nn.Module, ABC):
         if not isinstance(batch, Tensor):
             raise ValueError(f"{self}: expected {what} as a float tensor, got an object of type {type(batch).__name__}")
         if not batch.is_floating_point():
-            raise ValueError(f"{self}: expected float {what}, got {batch.dtype}; pictures are in [0, 1], so divide 8-bit values by 255")
+            raise ValueError(f"{self}: expected float {what}, got {batch.dtype}; {made_float(batch.dtype)}")
 
     def _check_batch(self, batch: Tensor) -> None:
         if self.batch not in (None, len(batch)):

@@ -21,6 +21,11 @@ def shown(value: object) -> str:
     return text if len(text) <= 60 and "\n" not in text else f"a {type(value).__name__}"
 
 
+def made_float(dtype: object) -> str:
+    """The way out for a tensor of a type that measures nothing."""
+    return "convert it with .float()" if str(dtype) == "torch.bool" else "pictures are in [0, 1], so divide 8-bit values by 255"
+
+
 def is_number(value: object) -> TypeGuard[float]:
     """Whether it is a real number; true and false are none."""
     return isinstance(value, Real) and not isinstance(value, bool)

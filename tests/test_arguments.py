@@ -112,7 +112,7 @@ def holding(value: float, count: int = 2) -> torch.Tensor:
         (pictures(2).tolist(), "got a list$"),
         (None, "got None$"),
         ((pictures(2) * 255).to(torch.uint8), "^expected float measurements, got torch.uint8; .*divide 8-bit values by 255$"),
-        (pictures(2) > 0.5, "^expected float measurements, got torch.bool"),
+        (pictures(2) > 0.5, r"^expected float measurements, got torch.bool; convert it with .float\(\)$"),
         (pictures(2) * 255, r"^measurement 0 has values of about \d+, and the operator makes at most .* of a picture; .* by 255$"),
         (torch.cat([pictures(1), pictures(1) * 255]), "^measurement 1 has values of about"),
         (torch.rand(2), r"of shape \(2,\); for one number per image give y\[:, None\]$"),
@@ -334,6 +334,8 @@ def test_operators_measure_floats(operator: LinearOperator, method: str) -> None
     what = "images" if method == "A" else "measurements"
     with pytest.raises(ValueError, match=f"expected float {what}, got torch.uint8; pictures are in .*, so divide 8-bit values by 255$"):
         getattr(operator, method)((x * 255).to(torch.uint8))
+    with pytest.raises(ValueError, match=rf"expected float {what}, got torch.bool; convert it with .float\(\)$"):
+        getattr(operator, method)(x > 0.5)
     with pytest.raises(ValueError, match=f"expected {what} as a float tensor, got an object of type ndarray$"):
         getattr(operator, method)(x.numpy())
 

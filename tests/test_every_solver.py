@@ -69,6 +69,7 @@ LATENT = {f"latent@{space}": space for family in FAMILIES for space in prior_of(
 CASES = [(family, name) for family in FAMILIES for name in (*(f"latent@{space}" for space in prior_of(family).spaces), *SOLVERS)]
 
 NO_SPACE, NO_STYLES = "is not one of the prior's: z", r"has no styles w\+, only z.*; use latent with sphere"
+NO_BLOCK = "block is 2, and the features inside .* are none$"
 NOT_NORMAL = r"space is 'z\+c'; langevin needs one of standard normal codes"
 NO_CLASS = r"^space 'z' leaves the class open, which .* must be told to draw; use 'z\+c', where it is part of the code$"
 NO_MAPS = "has no noise maps; use latent in 'w"
@@ -76,7 +77,7 @@ CHAIN = {"multicode-w+": NO_SPACE, "projector": NO_SPACE, "projector-w+": NO_SPA
 REFUSED: Mapping[str, Mapping[str, str]] = {
     **dict.fromkeys(CHAINS, CHAIN),
     "linear": CHAIN
-    | {"multicode": "has no features inside, so codes cannot be mixed", "layered": NO_SPACE, "latent, layered": "'features@2' is not one"},
+    | {"multicode": "has no features inside, so codes cannot be mixed", "layered": NO_BLOCK, "latent, layered": NO_BLOCK},
     **dict.fromkeys(CONDITIONAL, CHAIN | {"latent@z": NO_CLASS, "langevin": f"{NOT_NORMAL}; .* has none, so use latent$"}),
     "stylegan2-classes": {"langevin": f"{NOT_NORMAL}; .* has none, so use latent$", "latent@z": NO_CLASS},
     "stylegan3": {"projector": NO_MAPS, "projector-w+": NO_MAPS, "latent, noise": "'noise' is not one"},

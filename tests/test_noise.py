@@ -124,13 +124,13 @@ def test_it_stays_as_it_was_made(noise: Noise) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Gaussian(-1), "^Gaussian: sigma must be at least 0, got -1"),
-        (lambda: Gaussian(float("nan")), "^Gaussian: sigma must be at least 0, got nan"),
+        (lambda: Gaussian(-1), "^Gaussian: sigma must be a number of at least 0, got -1"),
+        (lambda: Gaussian(float("nan")), "^Gaussian: sigma must be a number of at least 0, got nan"),
         (lambda: Poisson(0), "^Poisson: peak, the photons at value 1, must be above 0, got 0; give a number such as 100$"),
         (lambda: Poisson(1e20), "^Poisson: with peak=1e\\+20 no noise is left; leave it out, or give at most 1e\\+15$"),
         (lambda: Photons(1e16, 0.1), "^Photons: with peak=1e\\+16 no noise is left; leave it out"),
         (lambda: SaltPepper(2), "^SaltPepper: amount is the fraction of values lost, 0 to 1, got 2; give a number such as 0.05"),
-        (lambda: Gaussian(True), "^Gaussian: sigma must be at least 0, got True; .*, so divide grey levels by 255$"),
+        (lambda: Gaussian(True), "^Gaussian: sigma must be a number of at least 0, got True; .*, so divide grey levels by 255$"),
         (lambda: Poisson(True), "^Poisson: peak, the photons at value 1, must be above 0, got True; give a number such as 100$"),
         (lambda: SaltPepper(True), "^SaltPepper: amount is the fraction of values lost, 0 to 1, got True; give a number such as 0.05"),
         (lambda: Photons(True), "^Photons: peak, the photons at value 1, must be above 0, got True; give a number such as 100$"),

@@ -111,8 +111,9 @@ def test_what_no_solver_can_use_is_told(shape: Any, monkeypatch: pytest.MonkeyPa
         check_prior_laws(Own())
 
 
-def test_a_prior_without_spaces_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Own, "spaces", {})
+@pytest.mark.parametrize("spaces", [{}, ("z",), None])
+def test_a_prior_without_spaces_is_told(spaces: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Own, "spaces", spaces)
     for wrong in (check_prior_laws, lambda prior: prior.sample(2, torch.Generator()), lambda prior: prior.decode(torch.zeros(2, 6))):
-        with pytest.raises(ValueError, match=r"^Own.*: spaces is empty; name a space and the shape .*, such as \{'z': \(512,\)\}$"):
+        with pytest.raises(ValueError, match=r"^Own.*: spaces is .*; name a space and the shape .*, such as \{'z': \(512,\)\}$"):
             wrong(Own())

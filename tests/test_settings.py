@@ -61,6 +61,14 @@ def test_a_block_that_is_none_is_told(solver: Callable[..., Any], block: Any) ->
         solver(made("dcgan"), block=block)
 
 
+@pytest.mark.parametrize("solver", [Layered, Multicode])
+def test_a_block_without_features_is_told_with_those_that_have_some(solver: Callable[..., Any]) -> None:
+    with pytest.raises(ValueError, match=r"^block is 9, and the features inside DCGAN\(.*\) enter its blocks 1, 2, 3$"):
+        solver(made("dcgan"), block=9)
+    with pytest.raises(ValueError, match=r"^block is 1, and the features inside Linear.* are none$"):
+        Layered(linear(), block=1)
+
+
 def test_a_block_may_be_a_number_of_numpys() -> None:
     block: Block = numpy.int64(1)  # type: ignore[assignment]
     prior = made("dcgan")
@@ -119,7 +127,7 @@ def test_switches_may_be_numpys() -> None:
         (lambda: Staged([Latent(linear())], mean="false"), "^mean is 'false'; it must be True or False$"),  # type: ignore[arg-type]
         (lambda: Staged([Latent(linear()), linear()]), r"^a stage is LinearPrior\(3×8×8\); it must be a solver"),  # type: ignore[list-item]
         (lambda: Staged([lambda y, A: y]), "^a stage is .*; it must be a solver"),  # type: ignore[list-item]
-        (lambda: ps.noise.Gaussian("a"), "^Gaussian: sigma must be at least 0, got 'a'"),  # type: ignore[arg-type]
+        (lambda: ps.noise.Gaussian("a"), "^Gaussian: sigma must be a number of at least 0, got 'a'"),  # type: ignore[arg-type]
         (lambda: ps.noise.Poisson(None), "^Poisson: peak, .* got None"),  # type: ignore[arg-type]
         (lambda: ps.noise.SaltPepper("a"), "^SaltPepper: amount is .* got 'a'"),  # type: ignore[arg-type]
         (lambda: Huber("a"), "^delta is 'a'; it must be a number$"),  # type: ignore[arg-type]

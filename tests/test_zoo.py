@@ -282,9 +282,14 @@ def test_a_name_nobody_knows() -> None:
             call("digifce64")
 
 
-def test_a_name_is_told_from_a_path(wheels: Path, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="no checkpoint format known"):
-        load_prior("toy")
+def test_a_name_is_told_from_a_path(wheels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("toy", Path("toy")):
+        with pytest.raises(CheckpointError, match="no checkpoint format known"):
+            load_prior(name)
+    (tmp_path / "toy").mkdir()
+    with pytest.raises(CheckpointError, match="^toy: cannot be read"):
+        load_prior(Path("toy"))
     with pytest.raises(CheckpointError, match=r"netG\.pth: cannot be read"):
         load_prior("netG.pth")
     with pytest.raises(CheckpointError, match="cannot be read"):

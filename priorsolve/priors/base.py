@@ -78,10 +78,10 @@ class Prior(nn.Module, ABC):
 
     @property
     def first_space(self) -> str:
-        """Where sampling starts. Raises ValueError where an own prior's `spaces` is empty."""
-        for space in self.spaces:
-            return space
-        raise ValueError(f"{self}: spaces is empty; name a space and the shape of a code there, such as {{'z': (512,)}}")
+        """Where sampling starts. Raises ValueError where an own prior's `spaces` names no space with its shape."""
+        if not isinstance(self.spaces, Mapping) or not self.spaces:
+            raise ValueError(f"{self}: spaces is {shown(self.spaces)}; name a space and the shape of a code there, such as {{'z': (512,)}}")
+        return next(iter(self.spaces))
 
     @property
     @abstractmethod

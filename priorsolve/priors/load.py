@@ -53,6 +53,8 @@ class Format:
 def load_prior(source: str | Path, *, on_progress: Progress | None = None, nonfinite: Nonfinite = "refuse") -> Prior:
     """The frozen prior called `source` in the zoo, or in the checkpoint at that path; a name goes before a file of the same name.
 
+    A Path is a file's, and a name only where no such file is.
+
     Args:
         source: a name such as "digiface64", or a path; a file's format is told by its content.
         on_progress: called with bytes done and bytes in all while weights are downloaded.
@@ -66,6 +68,8 @@ def load_prior(source: str | Path, *, on_progress: Progress | None = None, nonfi
     _must_be_a_choice(nonfinite)
     if not isinstance(source, str | os.PathLike):
         raise ValueError(f"source is {shown(source)}; give a name of the zoo or a file's path, as text or as a Path")
+    if isinstance(source, os.PathLike) and str(source) in ZOO and not Path(source).exists():
+        source = str(source)
     if isinstance(source, str) and (source in ZOO or not _looks_like_path(source)):
         path = fetch(source, on_progress=on_progress)  # an unknown name raises, with the nearest one
         if path.is_dir():

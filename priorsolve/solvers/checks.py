@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from priorsolve.losses.base import Loss, must_compare
 from priorsolve.priors.base import Prior
 from priorsolve.priors.layers import mixes
-from priorsolve.showing import annotated, is_whole, must_be_of, shown
+from priorsolve.showing import annotated, is_whole, made_float, must_be_of, shown
 from priorsolve.solvers.solution import Solution
 from priorsolve.types import AnyOperator, HasA
 
@@ -80,7 +80,7 @@ def must_be_measurements(y: Any) -> None:
         one = "; give torch.view_as_real(y), and let the operator make the same" if y.is_complex() else one
         raise ValueError(f"expected real measurements of shape (B, ...), got {y.dtype} of shape {tuple(y.shape)}{one}")
     if not y.is_floating_point():
-        raise ValueError(f"expected float measurements, got {y.dtype}; pictures are in [0, 1], so divide 8-bit values by 255")
+        raise ValueError(f"expected float measurements, got {y.dtype}; {made_float(y.dtype)}")
 
 
 def must_be_operator(operator: Any) -> None:
@@ -198,7 +198,10 @@ def must_be_class(prior: Prior, space: str, label: int | None) -> None:
 def features_at(prior: Prior, block: Block) -> str:
     """The space of what enters the block, `features@k`. Raises ValueError for features that the prior does not have."""
     if is_whole(block):
-        must_be_space(prior, f"features@{block}")
+        entered = [name.removeprefix("features@") for name in prior.spaces if name.startswith("features@")]
+        if str(block) not in entered:
+            have = f"enter its blocks {', '.join(entered)}" if entered else "are none"
+            raise ValueError(f"block is {block}, and the features inside {prior} {have}")
         return f"features@{block}"
     if not isinstance(block, Mapping) or set(block) != {"side"} or not is_whole(block["side"]):
         given = repr(dict(block)) if isinstance(block, Mapping) else shown(block)
