@@ -93,7 +93,7 @@ def test_nothing_of_the_users_is_overwritten(tmp_path: Path) -> None:
         assert len(list(degrade(run.quick(), [photos], photos / "y"))) == 1
     (made,) = degrade(run.quick(), [photos], photos / "y")
     assert made.path is not None
-    assert "was there; overwrite (--overwrite)" in made.reason
+    assert made.reason == "the measurement that was there; --overwrite makes it anew"
     whole = made.path.read_bytes()
     made.path.write_bytes(b"mine")
     assert [each.path for each in degrade(run.quick(), [photos], photos / "y")] == [made.path]

@@ -99,7 +99,7 @@ def test_a_mask_that_was_corrected_stays(tmp_path: Path) -> None:
     write_image(first, corrected)
     again = list(write_masks(recipe, [photos], tmp_path / "masks"))
     assert torch.equal(read_photo(first, 1)[0], corrected)
-    assert "--overwrite" in again[0].reason
+    assert again[0].reason == "the mask that was there; --overwrite finds it anew"
     assert again[0].share == pytest.approx(float(corrected.mean()))
     assert again[1].share == pytest.approx(float(whole.mean()))
     write_image(first, torch.zeros(1, 8, 8))

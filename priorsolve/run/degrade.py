@@ -33,7 +33,7 @@ from priorsolve.run.shots import Source
 
 INDEX = ".degraded.jsonl"
 """Beside the measurements: what each of them was made of."""
-KEPT = "the measurement that was there; overwrite (--overwrite) makes it anew"
+KEPT = "the measurement that was there; --overwrite makes it anew"
 
 
 @dataclass(frozen=True)

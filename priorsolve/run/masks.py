@@ -25,7 +25,7 @@ from priorsolve.run.outfolder import check_writable, refuse_overwriting, refuse_
 TINT = (1.0, 0.0, 0.3)
 """The colour that lies over holes in previews, and how much of it."""
 SHARE = 0.7
-KEPT = "the mask that was there; overwrite (--overwrite) finds it anew"
+KEPT = "the mask that was there; --overwrite finds it anew"
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def _written(photo: Photo, recipe: Recipe, out: Path, overwrite: bool) -> Masked
             holes, _ = read_photo(path, 1)
             kept = KEPT
             if holes.shape[1:] != image.shape[1:]:
-                raise PhotoError(path, "there already, and not of the photo's size; overwrite (--overwrite) finds it anew")
+                raise PhotoError(path, "there already, and not of the photo's size; --overwrite finds it anew")
         else:
             holes = _holes(recipe, photo, (image.shape[-2], image.shape[-1]))
         tint = image.new_tensor(TINT)[:, None, None]
