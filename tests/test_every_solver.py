@@ -76,8 +76,7 @@ NO_MAPS = "has no noise maps; use latent in 'w"
 CHAIN = {"multicode-w+": NO_SPACE, "projector": NO_SPACE, "projector-w+": NO_SPACE, "pulse": NO_STYLES, "latent, noise": NO_SPACE}
 REFUSED: Mapping[str, Mapping[str, str]] = {
     **dict.fromkeys(CHAINS, CHAIN),
-    "linear": CHAIN
-    | {"multicode": "has no features inside, so codes cannot be mixed", "layered": NO_BLOCK, "latent, layered": NO_BLOCK},
+    "linear": CHAIN | {"multicode": "has no features inside, so codes cannot be mixed", "layered": NO_BLOCK, "latent, layered": NO_BLOCK},
     **dict.fromkeys(CONDITIONAL, CHAIN | {"latent@z": NO_CLASS, "langevin": f"{NOT_NORMAL}; .* has none, so use latent$"}),
     "stylegan2-classes": {"langevin": f"{NOT_NORMAL}; .* has none, so use latent$", "latent@z": NO_CLASS},
     "stylegan3": {"projector": NO_MAPS, "projector-w+": NO_MAPS, "latent, noise": "'noise' is not one"},
