@@ -78,7 +78,8 @@ class Gaussian(Noise):
     def __post_init__(self) -> None:
         if not is_number(self.sigma) or not 0 <= self.sigma < float("inf"):
             raise ValueError(
-                f"Gaussian: sigma must be a number of at least 0, got {shown(self.sigma)}; pictures run from 0 to 1, so divide grey levels by 255"
+                f"Gaussian: sigma must be a number of at least 0, got {shown(self.sigma)}; "
+                "pictures run from 0 to 1, so divide grey levels by 255"
             )
 
     def _noisy(self, y: Tensor, rng: Generator) -> Tensor:

@@ -288,7 +288,7 @@ def test_a_name_is_told_from_a_path(wheels: Path, tmp_path: Path, monkeypatch: p
         with pytest.raises(CheckpointError, match="no checkpoint format known"):
             load_prior(name)
     (tmp_path / "toy").mkdir()
-    with pytest.raises(CheckpointError, match="^toy: cannot be read"):
+    with pytest.raises(CheckpointError, match=r"^toy: cannot be read"):
         load_prior(Path("toy"))
     with pytest.raises(CheckpointError, match=r"netG\.pth: cannot be read"):
         load_prior("netG.pth")
