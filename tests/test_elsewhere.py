@@ -48,7 +48,8 @@ def test_another_prior_has_its_settings_and_says_so() -> None:
     recipe = Recipe.parse(RECIPE, ["prior=digiface64"])
     assert settings(recipe)["loss"] == [{"huber": {"delta": 0.5, "weight": 1.0}}, "l2"]
     assert [settings(recipe, stage)["lr"] for stage in (0, 1)] == [0.5, 0.5]
-    assert recipe.elsewhere is None
+    assert recipe.elsewhere is not None
+    assert recipe.elsewhere.applied
     said = "written for the prior own.pth and run with another: huber for l1 (solver.0.loss.0, solver.*.lr)"
     assert recipe.exchanged == said
     assert check_recipe(recipe)[0]["exchanged"] == said
@@ -56,6 +57,12 @@ def test_another_prior_has_its_settings_and_says_so() -> None:
     plain = {key: value for key, value in RECIPE.items() if key != "elsewhere"} | {"solver": recipe.solver, "prior": "digiface64"}
     assert Recipe.parse(plain).fingerprint() == recipe.fingerprint()
     jsonschema.validate(RECIPE, recipe_schema())
+
+
+def test_what_was_exchanged_is_no_key() -> None:
+    with pytest.raises(RecipeError, match=r"^recipe: exchanged: unknown key; known: task, .*, elsewhere$"):
+        Recipe.parse({**RECIPE, "exchanged": "hello"})
+    assert "exchanged" not in recipe_schema()["properties"]
 
 
 def test_the_prior_may_be_changed_in_the_file_too() -> None:

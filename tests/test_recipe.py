@@ -43,7 +43,10 @@ GOOD = {"operator": "gray", "prior": "digiface64", "solver": "latent"}
         ("noise: {gaussian: {sigma: x}}", "recipe.yaml:8: noise[0].gaussian.sigma: should be a valid number, got 'x'"),
         ("noise: {gaussian: {sigma: '{seed}'}}", "noise[0].gaussian.sigma: should be a valid number, got '{seed}'"),
         ("noise: {gausian: {sigma: 1}}", "recipe.yaml:8: noise[0]: no noise is called 'gausian'; did you mean 'gaussian'?"),
-        ("noise: [{gaussian: {sigma: 1}, poisson: {}}]", "recipe.yaml:8: noise[0]: should be one name with its arguments"),
+        ("noise: [{gaussian: {sigma: 1}, poisson: {}}]", "recipe.yaml:8: noise[0]: should be one name with its arguments, such as "
+         "`gaussian: {sigma: 0.02}`; begin each component with a dash, got"),
+        ("noise: 0.02", "recipe.yaml:8: noise[0]: should be one name with its arguments, such as `gaussian: {sigma: 0.02}`, got 0.02"),
+        ("surrogate: [{}]", "8: surrogate[0]: should be one name with its arguments, such as `gray: {weights: rec601}`, got {}"),
         ("a: &a [*a]", "holds itself"),
         ("a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\nb: &b [*a, *a, *a, *a, *a, *a, *a, *a, *a, *a]\nc: &c [*b, *b, *b, *b, *b, *b]\n"
          "d: &d [*c, *c, *c, *c, *c, *c]\ne: [*d, *d, *d, *d, *d, *d]", "more than 10000 values"),
@@ -66,6 +69,7 @@ def test_mistakes_are_one_line_with_their_place(tmp_path: Path, change: str, err
         ("mask:", "maks:", ":2: operator[0]: no operator is called 'maks'; did you mean 'mask'?"),
         ("boxes:", "boxs:", ":2: operator[0].mask.boxs: unknown key; did you mean 'boxes'?"),
         ("latent:", "laten:", ":5: solver[0]: no solver is called 'laten'; did you mean 'latent'?"),
+        ("latent: {", "latent: {}\n    pulse: {", ":5: solver[0]: should be one name with its arguments, such as `latent: {steps: 50}`; "),
         ("steps: 2", "steps: two", ":5: solver[0].latent.steps: should be a valid integer, got 'two'"),
         ("steps: 2", "steps: true", ":5: solver[0].latent.steps: should be a valid integer, got True"),
         ("solver:", "slover:", ":4: slover: unknown key; did you mean 'solver'?"),

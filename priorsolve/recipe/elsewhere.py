@@ -23,12 +23,19 @@ class Elsewhere(BaseModel):
     """What stands in for what, in words; `check`, records and the run's last lines say it."""
     settings: dict[str, Any]
     """Values by their places, written as for `--set`: `solver.0.loss: l2`."""
+    applied: bool = False
+    """Whether the recipe has these values already, as the `recipe.yaml` of a run with another prior does."""
+
+    @property
+    def told(self) -> str:
+        """What is done, in one sentence."""
+        return f"written for the prior {self.own} and run with another: {self.note} ({', '.join(self.settings)})"
 
 
 def overridden(given: dict[Any, Any], overrides: Sequence[str]) -> dict[Any, Any]:
     """The recipe's data with the overrides applied; where the prior is not its own, `elsewhere` first.
 
-    Then `elsewhere` is gone and `exchanged` says what was done, so that what comes out is settled. Raises RecipeError.
+    Then `elsewhere` is `applied`, so that what comes out is settled. Raises RecipeError.
     """
     changed = override(given, overrides)
     prior = changed.get("prior")
@@ -36,9 +43,8 @@ def overridden(given: dict[Any, Any], overrides: Sequence[str]) -> dict[Any, Any
         elsewhere = Elsewhere.model_validate(changed.get("elsewhere"))
     except ValidationError:
         return changed  # there is none, or the recipe's model says what is wrong with it
-    if not isinstance(prior, str) or elsewhere.own in (prior, Path(prior).name):
+    if elsewhere.applied or not isinstance(prior, str) or elsewhere.own in (prior, Path(prior).name):
         return changed
-    told = f"written for the prior {elsewhere.own} and run with another: {elsewhere.note} ({', '.join(elsewhere.settings)})"
     settled = dict(given)
     for key, value in elsewhere.settings.items():
         put(settled, key, value, f"elsewhere.settings.{key}")
@@ -46,4 +52,4 @@ def overridden(given: dict[Any, Any], overrides: Sequence[str]) -> dict[Any, Any
         changed = override(settled, overrides)
     except RecipeError as error:
         raise RecipeError(f"{error} (`elsewhere` was applied before, since the prior is not {elsewhere.own})") from None
-    return {key: value for key, value in changed.items() if key != "elsewhere"} | {"exchanged": told}
+    return {**changed, "elsewhere": elsewhere.model_dump() | {"applied": True}}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
 
 from priorsolve.metrics import METRICS
 from priorsolve.priors import ZOO
@@ -29,12 +29,14 @@ def _as_list(given: Any) -> Any:
     return given if isinstance(given, list) else [] if given is None else [given]
 
 
-def _as_spec(given: Any) -> Any:
+def _as_spec(given: Any, info: ValidationInfo) -> Any:
     if isinstance(given, str):
         return {given: {}}
     if isinstance(given, dict) and len(given) == 1:
         return {name: {} if value is None else value for name, value in given.items()}
-    raise ValueError("should be one name with its arguments, such as `gray: {weights: rec601}`; begin each component with a dash")
+    example = {"noise": "gaussian: {sigma: 0.02}", "solver": "latent: {steps: 50}"}.get(str(info.field_name), "gray: {weights: rec601}")
+    several = "; begin each component with a dash" if isinstance(given, dict) and given else ""
+    raise ValueError(f"should be one name with its arguments, such as `{example}`{several}")
 
 
 Spec = Annotated[dict[str, dict[str, Any]], BeforeValidator(_as_spec)]
@@ -99,9 +101,7 @@ class Recipe(BaseModel):
     samples: Annotated[int, Field(ge=1, le=10_000)] = 1
     """How many solutions of each photo to compare, for the map of what is uncertain; the first is the answer, or by `output.mean` all."""
     elsewhere: Elsewhere | None = None
-    """What is set otherwise when the prior is not the one that the recipe is written for; gone once that was done."""
-    exchanged: str = ""
-    """What `elsewhere` did, in one sentence: filled in when it was done."""
+    """What is set otherwise when the prior is not the one that the recipe is written for."""
 
     @classmethod
     def load(cls, source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -161,6 +161,11 @@ class Recipe(BaseModel):
         """What it is for: its task, or what its operators do to the photos."""
         return self.task or " then ".join(name for name, _, _ in self.components("operator"))
 
+    @property
+    def exchanged(self) -> str:
+        """What `elsewhere` did, in one sentence; empty where it did nothing."""
+        return self.elsewhere.told if self.elsewhere and self.elsewhere.applied else ""
+
     def components(self, key: str) -> Iterator[tuple[str, dict[str, Any], str]]:
         """The components under `key`: of each its name, its arguments, and its place, such as `solver[0]`."""
         for index, spec in enumerate(getattr(self, key)):
@@ -195,7 +200,7 @@ class Recipe(BaseModel):
 
     def dump(self) -> str:
         """The resolved recipe as YAML: overrides applied, defaults written out, but for those that mean nothing (null)."""
-        given = {key: value for key, value in self.model_dump().items() if value or key not in ("elsewhere", "exchanged")}
+        given = {key: value for key, value in self.model_dump().items() if value or key != "elsewhere"}
         for key, kind in KIND_OF.items():
             for spec in given[key]:
                 for name, settings in spec.items():
