@@ -104,6 +104,25 @@ def test_nothing_of_the_users_is_overwritten(tmp_path: Path) -> None:
         degrade(run.quick(), [photos], photos / "00.png" / "y")
 
 
+def test_no_photo_has_a_measurement_in_each_form(tmp_path: Path) -> None:
+    """`restore` did every photo twice."""
+    photos, out = run.photos(tmp_path / "in", 2), tmp_path / "y"
+    run.picture(2).save(photos / "c.jpg")
+    recipe = run.quick(operator="gray")
+
+    def there(*, exact: bool, given: Path = photos) -> list[str]:
+        assert [made.path for made in degrade(recipe, [given], out, exact=exact) if made.path is None] == []
+        return sorted(path.name for path in out.iterdir() if path.name != INDEX)
+
+    assert there(exact=False) == ["00.png", "01.png", "c.jpg.png"]
+    assert there(exact=True) == ["00.png.npy", "01.png.npy", "c.jpg.npy"]
+    (out / "00.png.npy").write_bytes(b"mine")
+    (out / "c.jpg.png").write_bytes(b"mine")
+    assert there(exact=True) == ["00.png.npy", "01.png.npy", "c.jpg.npy", "c.jpg.png"]
+    assert there(exact=False) == ["00.png", "00.png.npy", "01.png", "c.jpg.png"]
+    assert there(exact=True, given=out / "01.png") == ["00.png", "00.png.npy", "01.png", "01.png.npy", "c.jpg.png"], "it is the photo"
+
+
 def test_noise_is_the_photos_own_and_the_recipes(tmp_path: Path) -> None:
     photos = run.photos(tmp_path / "in", 1)
     run.picture(0).save(photos / "01.png")

@@ -12,11 +12,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from priorsolve.files import digest_of, write_atomically
+from priorsolve.files import digest_of, write_atomically, writing
 from priorsolve.operators.noise import Noise
 from priorsolve.photos.identity import identify
 from priorsolve.photos.images import measurement_suffix, write_measurement
-from priorsolve.photos.names import Photo, output_names
+from priorsolve.photos.names import Photo, output_name, output_names
 from priorsolve.photos.pictures import reason_of
 from priorsolve.recipe.build import build_noise, build_operators, image_shape_of, refuse_marks
 from priorsolve.recipe.contents import fingerprint_of
@@ -59,7 +59,8 @@ def degrade(
     Pictures are written as PNG (8 bits, in [0, 1]); with `exact`, and where a measurement is no picture, as `.npy` (float32).
     A mask's soft edges come back exactly from a `.npy` alone: a picture is taken for what lies below the mask.
     A file that is there and was made of the same photo by the same operator, noise and seed is kept, and so is any file that `degrade` did
-    not write, unless `overwrite`. `say` is called with a line on the files left out.
+    not write, unless `overwrite`. A photo's measurement in the other form, picture or array, that `degrade` wrote before is removed, as it
+    would be restored beside this one. `say` is called with a line on the files left out.
 
     Raises:
         RecipeError, ValueError: the recipe or the photos cannot be used; nothing was written. ValueError also on the way, where the folder
@@ -77,7 +78,7 @@ def degrade(
     refuse_overwriting(found, out, names.values())
     for line in intake.sentences():
         say(line)
-    maker = _Maker(recipe, operators, noise, out, overwrite)
+    maker = _Maker(recipe, operators, noise, out, overwrite, frozenset(os.path.realpath(photo.path) for photo in found))
     return (maker.outcome(photo, out / names[photo.name]) for photo in found)
 
 
@@ -90,6 +91,8 @@ class _Maker:
     noise: Noise | None
     out: Path
     overwrite: bool
+    photos: frozenset[str]
+    """The real paths of all of them: among these may be measurements that we wrote."""
 
     def outcome(self, photo: Photo, path: Path) -> Degraded:
         """Raises ValueError where the folder can no longer be written."""
@@ -97,12 +100,15 @@ class _Maker:
         try:
             source = self._source(photo, seed)
             if os.path.lexists(path) and not self.overwrite and self._made.get(_own(self.out, path), source) == source:
-                return Degraded(photo.name, path, KEPT)
-            write_measurement(path, self._measurement(photo, seed), partial(self._write, source))
+                reason = KEPT
+            else:
+                write_measurement(path, self._measurement(photo, seed), partial(self._write, source))
+                reason = ""
+            self._remove_own(self.out / (output_name(photo.name, "png") if path.suffix == ".npy" else photo.name + ".npy"))
         except Exception as error:  # noqa: BLE001 (whatever it is, it must not stop the other photos)
             refuse_unwritable(self.out, error)
             return Degraded(photo.name, None, reason_of(error))
-        return Degraded(photo.name, path)
+        return Degraded(photo.name, path, reason)
 
     def _source(self, photo: Photo, seed: int) -> str:
         """What decides the measurement."""
@@ -127,6 +133,12 @@ class _Maker:
         told = {"file": path.relative_to(self.out).as_posix(), "sha256": hashlib.sha256(data).hexdigest(), "source": source}
         add_line(self.out / INDEX, told)
         write_atomically(path, data)
+
+    def _remove_own(self, path: Path) -> None:
+        """Remove the file if it is one that we wrote, and nobody changed since, and no photo."""
+        if path.is_file() and os.path.realpath(path) not in self.photos and _own(self.out, path) in self._made:
+            with writing(path):
+                path.unlink()
 
 
 def _own(out: Path, path: Path) -> tuple[str, str]:
