@@ -19,11 +19,12 @@ LAYERS = {
     "twice the side": (nn.ConvTranspose2d(5, 4, 4, 2, 1, bias=False), 4),
     "not square steps": (nn.ConvTranspose2d(5, 4, (3, 2), (2, 1), (1, 0)), 3),
     "large map": (nn.ConvTranspose2d(5, 4, 4, 2, 1), 8),
+    "large map to a picture": (nn.ConvTranspose2d(5, 3, 4, 2, 1), 8),
     "groups": (nn.ConvTranspose2d(6, 4, 4, 2, 1, groups=2), 4),
     "wider": (nn.ConvTranspose2d(5, 4, 3, 2, 1, output_padding=1), 4),
     "dilated": (nn.ConvTranspose2d(5, 4, 3, dilation=2), 4),
 }
-PRODUCTS = ["one pixel", "one pixel, cropped", "twice the side", "not square steps"]
+PRODUCTS = ["one pixel", "one pixel, cropped", "twice the side", "not square steps", "large map to a picture"]
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -53,6 +54,30 @@ def test_rows_and_gradients_are_torch_s(name: str, monkeypatch: pytest.MonkeyPat
     for found, known in zip(*(torch.autograd.grad(y, leaves, weights) for y in (drawn, expected)), strict=True):
         torch.testing.assert_close(found, known, atol=1e-4, rtol=1e-5)
     assert bool(asked) == (name in PRODUCTS)
+
+
+@pytest.mark.parametrize(("outputs", "side"), [(16, 1), (16, 4), (3, 32)])
+def test_a_row_is_what_it_is_alone(outputs: int, side: int) -> None:
+    """And its gradients: an optimiser makes much of what is rounded otherwise."""
+    layer = nn.ConvTranspose2d(32, outputs, 4, 2 if side > 1 else 1, 1 if side > 1 else 0, bias=False)
+    rng = torch.Generator().manual_seed(0)
+    x = torch.randn(ROWS, 32, side, side, generator=rng)
+    weight = torch.randn(ROWS, *layer.weight.shape, generator=rng)
+
+    def row(x: Tensor, weight: Tensor) -> Tensor:
+        with Products([weight]):
+            drawn: Tensor = functional_call(layer, {"weight": weight}, (x[None],))[0]
+        return drawn
+
+    def found(rows: slice) -> tuple[Tensor, ...]:
+        leaves = x[rows].clone().requires_grad_(), weight[rows].clone().requires_grad_()
+        drawn = vmap(row)(*leaves)
+        return drawn, *torch.autograd.grad(drawn.square().sum(), leaves)
+
+    together = found(slice(None))
+    for i in range(ROWS):
+        for alone, whole in zip(found(slice(i, i + 1)), together, strict=True):
+            assert torch.equal(alone[0], whole[i])
 
 
 def test_shared_weights_and_batches_are_left_to_torch() -> None:

@@ -10,7 +10,7 @@ from prior_support import made
 
 from priorsolve.operators import JPEG, Downsample, Identity
 from priorsolve.priors.base import Noise, Prior, singly
-from priorsolve.priors.shares import even, evened
+from priorsolve.priors.shares import even, even_parts, evened
 from priorsolve.solvers import Langevin, Latent, Layered, Multicode, Staged
 from priorsolve.solvers.base import Solves
 from priorsolve.solvers.optimisers import LBFGS
@@ -140,6 +140,9 @@ def test_numbers_of_rows_that_threads_share_evenly() -> None:
     assert [even(n, 2) for n in (0, 1, 2, 3, 4, 5, 17)] == [0, 1, 2, 4, 4, 6, 18]
     assert [even(n, 8) for n in (1, 2, 3, 5, 8, 9, 16, 17)] == [1, 2, 4, 8, 8, 16, 16, 24]
     assert [even(n, 6) for n in (1, 3, 5, 6, 7)] == [1, 4, 6, 6, 12]
+    assert [even_parts(n, 2) for n in (0, 1, 2, 3, 7)] == [[], [1], [2], [2, 1], [6, 1]]
+    assert [even_parts(n, 4) for n in (3, 4, 7, 9)] == [[2, 1], [4], [4, 2, 1], [8, 1]]
+    assert even_parts(5, 1) == [5]
 
 
 def test_lbfgs_sums_a_long_row_alone_as_among_others() -> None:

@@ -20,3 +20,11 @@ def evened(rows: Tensor) -> Tensor:
 def even(count: int, threads: int) -> int:
     """The next multiple of the threads; below their number the next power of two."""
     return -(-count // threads) * threads if count > threads or not count else min(1 << (count - 1).bit_length(), threads)
+
+
+def even_parts(count: int, threads: int) -> list[int]:
+    """The count as a sum of such numbers."""
+    parts: list[int] = []
+    while left := count - sum(parts):
+        parts.append(left // threads * threads or 1 << left.bit_length() - 1)
+    return parts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import accumulate, pairwise
 from typing import TypeAlias, final
 
 import torch
@@ -11,6 +12,7 @@ from torch.func import functional_call, vmap
 from torch.optim.adam import adam
 
 from priorsolve.priors.base import Prior
+from priorsolve.priors.shares import even_parts
 from priorsolve.solvers.drawing import carried, picture
 from priorsolve.solvers.instance_norm import NAME, Beginning, instance_normed
 from priorsolve.solvers.optimisers import BETA2, Adam, Optimiser
@@ -138,8 +140,10 @@ def _with_own(prior: Prior, variables: Mapping[str, Tensor], make: Make) -> Vari
     if by_row:
         each = [row(*({name: value[i] for name, value in group.items()} for group in (codes, weights))) for i in range(count)]
         return {name: torch.stack([own[name] for own in each]) for name in each[0]}
-    made: Variables = vmap(row)(codes, weights)
-    return made
+    # in parts, since with zeros as in `evened` there would be more rows of weights
+    ends = accumulate(even_parts(count, torch.get_num_threads()), initial=0)
+    each = [vmap(row)(*({name: value[i:j] for name, value in group.items()} for group in (codes, weights))) for i, j in pairwise(ends)]
+    return {name: torch.cat([part[name] for part in each]) for name in each[0]} if len(each) > 1 else each[0]
 
 
 def parted(variables: Mapping[str, Tensor]) -> tuple[Variables, Variables]:
