@@ -10,8 +10,8 @@ from torch.nn import functional as F
 def evened(rows: Tensor) -> Tensor:
     """The rows (B, ...), on the CPU with so many of zeros after them that every thread has as many.
 
-    So a row is rounded as it is alone and in any other batch: on processors with AMX, of 2, 4 and 8 threads, to the last bit (with 3 a
-    row alone is never as it is among others). It costs no time where a thread would have waited for the others.
+    So a row is rounded as it is alone and in any other batch: on processors with AMX to the last bit, with 2, 4 and 8 threads; where these
+    are no power of two, not in batches smaller than their number. It costs no time where a thread would have waited for the others.
     """
     missing = even(len(rows), torch.get_num_threads()) - len(rows) if rows.device.type == "cpu" else 0
     return F.pad(rows, (0, 0) * (rows.ndim - 1) + (0, missing)) if missing else rows
