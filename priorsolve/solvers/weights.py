@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from itertools import accumulate, pairwise
 from typing import TypeAlias, final
 
 import torch
@@ -134,16 +133,24 @@ def _with_own(prior: Prior, variables: Mapping[str, Tensor], make: Make) -> Vari
     # under vmap torch's autocast casts what enters a convolution, and its weights not: so there all is in the parameters' type
     apart = _Apart(prior if by_row else prior.computing(None), make)
 
+    def alone(codes: Variables, weights: Variables) -> Variables:
+        return apart.made(codes, {name: value[0] for name, value in weights.items()})
+
     def row(codes: Variables, weights: Variables) -> Variables:
         return {name: value[0] for name, value in apart.made({name: code[None] for name, code in codes.items()}, weights).items()}
 
-    if by_row:
-        each = [row(*({name: value[i] for name, value in group.items()} for group in (codes, weights))) for i in range(count)]
-        return {name: torch.stack([own[name] for own in each]) for name in each[0]}
-    # in parts, since with zeros as in `evened` there would be more rows of weights
-    ends = accumulate(even_parts(count, torch.get_num_threads()), initial=0)
-    each = [vmap(row)(*({name: value[i:j] for name, value in group.items()} for group in (codes, weights))) for i, j in pairwise(ends)]
-    return {name: torch.cat([part[name] for part in each]) for name in each[0]} if len(each) > 1 else each[0]
+    made: Callable[..., Variables] = alone if by_row else vmap(row)
+    sizes = [1] * count if by_row else even_parts(count, torch.get_num_threads())  # with zeros there would be more rows of weights
+    if len(sizes) == 1:
+        return made(codes, weights)
+    each = [made(*part) for part in zip(_split(codes, sizes), _split(weights, sizes), strict=True)]
+    return {name: torch.cat([part[name] for part in each]) for name in each[0]}
+
+
+def _split(variables: Variables, sizes: list[int]) -> list[Variables]:
+    """So many rows of each. Taken apart at once: the gradient of one part at a time would be as large as all, for each."""
+    taken = {name: torch.split(value, sizes) for name, value in variables.items()}
+    return [{name: parts[i] for name, parts in taken.items()} for i in range(len(sizes))]
 
 
 def parted(variables: Mapping[str, Tensor]) -> tuple[Variables, Variables]:
