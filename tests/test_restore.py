@@ -235,7 +235,7 @@ def test_results_below_the_photos_are_no_photos(tmp_path: Path) -> None:
         ({"operator": {"downsample": {"factor": 7}}}, Options(), "divisible by 7"),
         ({"solver": {"latent": {"steps": -1}}}, Options(), "steps is -1"),
         ({"operator": "jpeg"}, Options(), "needs linear operators"),
-        ({"operator": {"gray": {}, }, "noise": {"gaussian": {"sigma": -1.0}}}, Options(), "sigma must be at least 0"),
+        ({"operator": {"gray": {}, }, "noise": {"gaussian": {"sigma": -1.0}}}, Options(), "sigma must be a number of at least 0"),
         ({"operator": {"mask": {"file": "none.png"}}}, Options(), "none.png"),
         ({}, Options(device="meta"), "device 'meta' cannot be used"),
         ({}, Options(device="ve"), r"^device 've' cannot be used: .{1,150}; use auto, cpu or cuda$"),
