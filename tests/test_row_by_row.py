@@ -10,7 +10,7 @@ from prior_support import made
 
 from priorsolve.operators import JPEG, Downsample, Identity
 from priorsolve.priors.base import Noise, Prior, singly
-from priorsolve.priors.shares import even, even_parts, evened
+from priorsolve.priors.shares import even, even_parts, evened, threads_of
 from priorsolve.solvers import Langevin, Latent, Layered, Multicode, Staged
 from priorsolve.solvers.base import Solves
 from priorsolve.solvers.optimisers import LBFGS
@@ -143,6 +143,7 @@ def test_numbers_of_rows_that_threads_share_evenly() -> None:
     assert [even_parts(n, 2) for n in (0, 1, 2, 3, 7)] == [[], [1], [2], [2, 1], [6, 1]]
     assert [even_parts(n, 4) for n in (3, 4, 7, 9)] == [[2, 1], [4], [4, 2, 1], [8, 1]]
     assert even_parts(5, 1) == [5]
+    assert threads_of(torch.zeros(7, device="meta")) == 1
 
 
 def test_lbfgs_sums_a_long_row_alone_as_among_others() -> None:

@@ -75,16 +75,15 @@ def _below(folder: Path) -> Iterator[str]:
     searched twice, so that a link to where it lies has an end.
     """
     searched: set[str] = set()
-    starts = [str(folder)]
+    starts = [folder]
     for start in starts:  # it grows
-        for place, folders, files in os.walk(start, onerror=_refuse_unreadable, followlinks=True):
+        for place, folders, files in os.walk(start, onerror=_refuse_unreadable):
             if (real := os.path.realpath(place)) in searched:
                 folders.clear()
                 continue
             searched.add(real)
-            inner = {name: os.path.join(place, name) for name in sorted(folders) if not is_temporary(name)}  # noqa: PTH118 (as below)
-            starts += [path for path in inner.values() if os.path.islink(path)]  # noqa: PTH114
-            folders[:] = [name for name, path in inner.items() if path not in starts]
+            folders[:] = sorted(name for name in folders if not is_temporary(name))
+            starts += [path for path in (Path(place, name) for name in folders) if path.is_symlink()]
             below = Path(place).relative_to(folder).as_posix()
             prefix = "" if below == "." else f"{below}/"
             for name in files:

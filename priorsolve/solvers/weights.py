@@ -11,7 +11,7 @@ from torch.func import functional_call, vmap
 from torch.optim.adam import adam
 
 from priorsolve.priors.base import Prior
-from priorsolve.priors.shares import even_parts
+from priorsolve.priors.shares import even_parts, threads_of
 from priorsolve.solvers.drawing import carried, picture
 from priorsolve.solvers.instance_norm import NAME, Beginning, instance_normed
 from priorsolve.solvers.optimisers import BETA2, Adam, Optimiser
@@ -140,7 +140,8 @@ def _with_own(prior: Prior, variables: Mapping[str, Tensor], make: Make) -> Vari
         return {name: value[0] for name, value in apart.made({name: code[None] for name, code in codes.items()}, weights).items()}
 
     made: Callable[..., Variables] = alone if by_row else vmap(row)
-    sizes = [1] * count if by_row else even_parts(count, torch.get_num_threads())  # with zeros there would be more rows of weights
+    like = next(iter(weights.values()))
+    sizes = [1] * count if by_row else even_parts(count, threads_of(like))  # with zeros there would be more rows of weights
     if len(sizes) == 1:
         return made(codes, weights)
     each = [made(*part) for part in zip(_split(codes, sizes), _split(weights, sizes), strict=True)]
