@@ -16,10 +16,12 @@ from priorsolve.types import Codes
 def to_sphere(codes: Codes, parts: Sequence[int] = ()) -> Codes:
     """Codes scaled to length √n, where nearly all standard normal codes of n numbers lie (PULSE, Menon et al. 2020, §3.2).
 
-    Of several vectors (B, L, n) every one is scaled, and so is every part of codes (B, Σ parts), such as noise maps.
+    Of several vectors (B, L, n) every one is scaled, and so is every part of codes (B, Σ parts), such as noise maps; numbers beyond the
+    parts stay.
     """
     if parts:
-        return torch.cat([to_sphere(part) for part in torch.split(codes, [*parts], 1)], 1)
+        *each, rest = torch.split(codes, [*parts, codes.shape[1] - sum(parts)], 1)
+        return torch.cat([*map(to_sphere, each), rest], 1)
     flat = codes if codes.ndim == 3 else codes.flatten(1)
     length = flat.square().sum(-1, keepdim=True).sqrt().clamp_min(1e-12)
     return (flat * (math.sqrt(flat.shape[-1]) / length)).view_as(codes)

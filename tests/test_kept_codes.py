@@ -34,6 +34,22 @@ def test_the_middle_is_put_on_the_sphere_and_within_the_clip() -> None:
     assert float(clipped.abs().max()) < 0.1001
 
 
+def test_a_class_is_on_no_sphere() -> None:
+    """In z+c the embedding is as long as it is: z alone keeps its length."""
+    prior = made("biggan")
+    (n,) = prior.spaces["z"]
+    y = torch.rand(2, *prior.image_shape, generator=torch.Generator().manual_seed(0))
+    free = Latent(prior, steps=0, candidates=1, restarts=1)(y, Identity()).codes["z+c"]
+    begun = Latent(prior, steps=0, candidates=1, restarts=1, sphere=True)(y, Identity()).codes["z+c"]
+    assert torch.equal(begun[:, n:], free[:, n:])
+    torch.testing.assert_close(begun[:, :n], to_sphere(free[:, :n]))
+    moved = Latent(prior, steps=3, candidates=1, restarts=1, sphere=True, keep="last")(y, Identity()).codes["z+c"]
+    torch.testing.assert_close(moved[:, :n].norm(dim=1), torch.full((2,), n**0.5))
+    assert not torch.equal(moved[:, n:], begun[:, n:])
+    with pytest.raises(ValueError, match=r"^begin_at is 'centre', which is 0 in 'z\+c', and from 0 no way leads to a sphere; begin"):
+        Latent(prior, sphere=True, begin_at="centre")
+
+
 @pytest.mark.parametrize("space", ["w", "w+", "w++", "s", "features@2"])
 def test_codes_that_are_not_normal_lie_on_no_sphere(space: str) -> None:
     with pytest.raises(ValueError, match=rf"^sphere .* those of '{re.escape(space)}' are none; leave it out, or use z, p_n, p_n\+, noise$"):

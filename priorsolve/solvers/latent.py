@@ -73,8 +73,8 @@ class Latent(CodeSolver):
             for noise noise_autocorrelation.
         total_variation: weight of the drawn pictures' total variation, against specks where the measurement leaves much open.
         in_domain: weight of mean (z − E(G(z)))², E being a linear encoder learnt from the bank (IDInvert's term, its network another).
-        sphere: keep codes at length √n (PULSE), every vector and every noise map at its own; in z, z+c, p_n, p_n+ and noise. A centre
-            that is 0 is no start then.
+        sphere: keep codes at length √n (PULSE), every vector and every noise map at its own, of z+c the z alone; in z, z+c, p_n, p_n+
+            and noise. A centre that is 0 is no start then.
         clip: redraw a code's numbers that leave [-clip, clip] (stochastic clipping).
         jitter: noise added to the code while it is drawn, in units of the spread, fading to 0 over the first three quarters (projector).
         noise: known standard deviation of the measurement's noise: an image stops when its residual reaches it.
@@ -134,11 +134,13 @@ class Latent(CodeSolver):
                 f"sphere is for standard normal codes, and those of {self.code_space!r} are none; "
                 + (f"leave it out, or use {have}" if have else "leave it out")
             )
-        if self.sphere and self.begin_at == "centre" and not bool(self.prior.centre(self.code_space).any()):
-            raise ValueError(
-                f"begin_at is 'centre', which is 0 in {self.code_space!r}, and from 0 no way leads to a sphere; "
-                "begin at sampled, or leave sphere out"
-            )
+        if self.sphere and self.begin_at == "centre":
+            normal = self.prior.centre(self.code_space)[:, : sum(self._normal_parts) or None]
+            if not bool(normal.any()):
+                raise ValueError(
+                    f"begin_at is 'centre', which is 0 in {self.code_space!r}, and from 0 no way leads to a sphere; "
+                    "begin at sampled, or leave sphere out"
+                )
 
     @property
     def schedule(self) -> Schedule:
@@ -212,8 +214,14 @@ class Latent(CodeSolver):
         """The codes (rows, ...) where they must stay, after the `step` that moved them."""
         if self.clip is not None:
             codes = stochastic_clip(codes, self.clip, seeds, step)
-        maps = self.prior.noise_sizes if self.code_space == "noise" else []
-        return to_sphere(codes, maps) if self.sphere else codes
+        return to_sphere(codes, self._normal_parts) if self.sphere else codes
+
+    @property
+    def _normal_parts(self) -> Sequence[int]:
+        """How many numbers each standard normal vector of a code has, from the first on; empty for a code that is one, or rows of them."""
+        if self.code_space == "z+c":  # the class behind z is as long as it is
+            return self.prior.spaces["z"]
+        return self.prior.noise_sizes if self.code_space == "noise" else ()
 
     def _kept_start(self, prior: Prior, codes: Codes, seeds: Sequence[int]) -> Codes:
         """Sampled codes of one image in the class asked for, where they must stay."""
