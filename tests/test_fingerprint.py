@@ -24,6 +24,7 @@ KEPT = {"consistency": True}
         {"output": {**KEPT, "format": "png"}},
         {"output": {**KEPT, "damping": 0.05}},
         {"output": {**KEPT, "limit": True}},
+        {"output": {**KEPT, "codes": True}},
         {"output": {**KEPT, "album": True}},
         {"output": {**KEPT, "mean": "mirror"}},
         {"prior": "ffhq128"},

@@ -117,7 +117,7 @@ def test_nor_any_other_place(found: list[str], output: Any) -> None:
         output_names([Photo(Path(), name) for name in found], output)
     except ValueError:  # names without a suffix that is known, given one by one
         return
-    assert len(set(own_places(found, output))) == 5 * len(found)
+    assert len(set(own_places(found, output))) == 6 * len(found)
 
 
 def test_measurements_of_photos_beside_measurements() -> None:
@@ -127,6 +127,7 @@ def test_measurements_of_photos_beside_measurements() -> None:
         "measurements/a.jpg.npy",
         "originals/a.jpg.png",
         "spread/a.jpg.png",
+        "codes/a.jpg.safetensors",
     ]
     assert places_of("a.jpg.png", "same").picture == "measurements/a.jpg.png.png"
     assert places_of("a.jpg", "png").picture == "measurements/a.jpg.png"

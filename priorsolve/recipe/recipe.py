@@ -65,6 +65,8 @@ class Output(BaseModel):
     """Write the contact sheet."""
     album: bool = False
     """Bring all photos that are given colours to the chroma that they have in common, at the end of the run."""
+    codes: bool = False
+    """Keep each photo's codes and tuned weights, with the pictures that the prior drew of them, as a solution that Python reads."""
     limit: bool = False
     """Each record says whether the prior or the solver is what limits the fit; takes one more solve, or as many where masks differ."""
     mean: Annotated[list[Literal["samples", "stages", "mirror"]], BeforeValidator(_as_list)] = []
@@ -184,7 +186,7 @@ class Recipe(BaseModel):
         parts["solver"] = with_files(self.solver, content)
         if self.samples != 1:
             parts["samples"] = self.samples
-        for name in ("album", "damping", "limit", "mean", "own_detail"):
+        for name in ("album", "codes", "damping", "limit", "mean", "own_detail"):
             if chosen := getattr(self.output, name):
                 parts[name] = sorted(set(chosen)) if name == "mean" else chosen
         if self.frame.kind != "center":

@@ -79,6 +79,7 @@ def _block(out: Path, index: int, record: Record, size: Size) -> str:
             "result": record.output_size and "{1}×{0}".format(*record.output_size),
             "seed": None if record.seed is None else str(record.seed),
             "recipe": record.fingerprint,
+            "codes": record.codes,
             **record.versions,
         },
     }

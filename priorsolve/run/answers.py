@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ from priorsolve.run.measuring import measured_where
 from priorsolve.run.records import thinned
 from priorsolve.sampling import Samples, solve_several
 from priorsolve.solvers import OnStep, Solution, Solves
+from priorsolve.solvers.carried_adam import forgotten
 from priorsolve.typicality import Typicality
 
 
@@ -40,7 +41,7 @@ class Tools:
 @dataclass(frozen=True)
 class Answer:
     """One job's: the picture, (C, H, W), `drawn` as the prior alone draws it, and how it was found. `spread` (H, W) where several
-    solutions were compared, and how honest it is where the original is known."""
+    solutions were compared, and how honest it is where the original is known. `solution` holds the codes, where they are kept."""
 
     image: Tensor
     drawn: Tensor
@@ -53,6 +54,7 @@ class Answer:
     note: str
     spread: Tensor | None
     calibration: Mapping[str, float]
+    solution: Solution | None = None
 
     def checked(self) -> Answer:
         """Itself. Raises RecipeError where no picture was found, or none that could be compared with the measurement."""
@@ -106,10 +108,16 @@ def solve_jobs(tools: Tools, jobs: Sequence[Job], on_step: OnStep | None, *, bat
             note=notes[index],
             spread=None if samples is None else samples.spread[index],
             calibration=calibration[index],
+            solution=_kept(solution, index) if tools.recipe.output.codes else None,
         )
         for index in range(len(jobs))
     ]
     return answers, batch
+
+
+def _kept(solution: Solution, index: int) -> Solution:
+    """One image's, to be written: without what Adam remembers, which is twice as large as what it moved."""
+    return replace(solution, codes=forgotten(solution.codes))[index].to("cpu")
 
 
 def _calibration(samples: Samples | None, jobs: Sequence[Job]) -> list[Mapping[str, float]]:

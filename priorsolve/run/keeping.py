@@ -28,6 +28,8 @@ from priorsolve.run.fingerprint import Fingerprint
 from priorsolve.run.jobs import Job, Work
 from priorsolve.run.outfolder import Places, is_result, photos_of, places_of, refuse_unwritable
 from priorsolve.run.records import Record, read_record, record_path, write_record
+from priorsolve.solvers.fit import join
+from priorsolve.solvers.stored import packed
 
 FEW = 32
 """Frames of one photo that are told of one by one."""
@@ -73,6 +75,9 @@ class Keeper:
             write_tagged(self.out / places.clean, made.clean, write=write)
         if made.spread is not None:
             write_tagged(self.out / places.spread, 4 * made.spread, write=write)
+        found = [answer.solution for answer in answers if answer.solution is not None]
+        if found:
+            write(self.out / places.codes, packed(join(found)))
         worst = max(answers, key=lambda answer: answer.misfit, default=None)
         record = Record(
             name=work.photo.name,
@@ -98,6 +103,7 @@ class Keeper:
             spread=places.spread if made.spread is not None else None,
             measurement=measured,
             original=places.clean if made.clean is not None else None,
+            codes=places.codes if found else None,
             file=work.file,
         )
         write_record(self.out, record, write)
@@ -160,7 +166,7 @@ class Keeper:
 
 def _named(record: Record | None) -> tuple[str, ...]:
     """The files that the record says are there."""
-    places = () if record is None else (record.image, record.spread, record.measurement, record.original)
+    places = () if record is None else (record.image, record.spread, record.measurement, record.original, record.codes)
     return tuple(place for place in places if place is not None)
 
 

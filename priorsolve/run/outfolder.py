@@ -17,8 +17,8 @@ from priorsolve.run.claims import Shard, claimed
 from priorsolve.run.plan import forget_plans, read_plans
 from priorsolve.run.records import has_records
 
-FOLDERS = ("images", "measurements", "originals", "spread")
-"""Where a run writes pictures."""
+FOLDERS = ("images", "measurements", "originals", "spread", "codes")
+"""Where a run writes pictures, and what draws them."""
 _OTHERS = ("run.json", "album.json", "sheet.png", "report.html", "results.parquet")
 """What else it writes under one name, beside `recipe.yaml`."""
 _OF_THE_NAME = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.EISDIR, errno.ENOTDIR, errno.EEXIST)
@@ -34,29 +34,36 @@ class Places:
     array: str
     clean: str
     spread: str
+    codes: str
 
     def __iter__(self) -> Iterator[str]:
-        return iter((self.restored, self.picture, self.array, self.clean, self.spread))
+        return iter((self.restored, self.picture, self.array, self.clean, self.spread, self.codes))
 
 
 def places_of(name: str, output: Literal["same", "png"]) -> Places:
     """The places of the photo `name` where restored images have this format; no two photos with different images share one."""
     # the picture is called as a restored PNG is: `a.jpg.png` for `a.jpg`, so `a.jpg.png` steps aside
     restored, picture = output_name(name, output), output_name(name, "png")
-    array = f"{restored}.npy"
-    return Places(f"images/{restored}", f"measurements/{picture}", f"measurements/{array}", f"originals/{picture}", f"spread/{picture}")
+    return Places(
+        restored=f"images/{restored}",
+        picture=f"measurements/{picture}",
+        array=f"measurements/{restored}.npy",
+        clean=f"originals/{picture}",
+        spread=f"spread/{picture}",
+        codes=f"codes/{restored}.safetensors",
+    )
 
 
 def photos_of(place: str) -> set[str]:
     """The names of all photos whose result may be at this place, whatever the format of restored images."""
     names = {place.partition("/")[2]}
-    for suffix in (".npy", ".png"):
+    for suffix in (".npy", ".safetensors", ".png"):
         names |= {name.removesuffix(suffix) for name in names}
     return names
 
 
 def is_result(place: str) -> bool:
-    """Whether a record may rightly say that this is a photo's result: it lies in one of the folders that a run writes pictures to."""
+    """Whether a record may rightly say that this is a photo's result: it lies in one of the folders of a run."""
     folder, *within = PurePosixPath(place).parts or ("",)
     return folder in FOLDERS and bool(within) and ".." not in within
 

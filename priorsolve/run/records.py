@@ -57,6 +57,8 @@ class Record:
     """The map of what is uncertain, where several solutions were compared: white is a standard deviation of 0.25 or more."""
     measurement: str | None = None
     original: str | None = None
+    codes: str | None = None
+    """What was found, as `load_solution` reads it: of each frame in turn, where the photo has several. Only with `output.codes`."""
     versions: Mapping[str, str] = field(default_factory=dict)
     dtype: str = ""
     """What the network computed in while codes were searched: float32, float64 or bfloat16."""
@@ -128,8 +130,8 @@ def pending(
 ) -> tuple[list[Photo], Counter[str]]:
     """The photos still to do, in order, and how many of the others are done and how many failed.
 
-    To do are those with no record, another recipe's, or one of another file, or whose image is gone; all of them with `overwrite`.
-    `fingerprint` tells a photo's present one. A photo that failed stays failed unless `retry_failed`.
+    To do are those with no record, another recipe's, or one of another file, or whose image or codes are gone; with `overwrite` all
+    of them. `fingerprint` tells a photo's present one. A photo that failed stays failed unless `retry_failed`.
     """
     todo, stands = [], Counter[str]()
     for photo in photos:
@@ -163,6 +165,7 @@ class _Glance(BaseModel):
     fingerprint: str
     recipe: str = ""
     image: str | None = None
+    codes: str | None = None
     file: Identity | None = None
 
 
@@ -186,8 +189,9 @@ def _standing(out: Path, photo: Photo, fingerprint: str) -> Status | None:
     record = _glance(f"{out}/records/{photo.name}.json")
     if record is None or record.fingerprint != fingerprint or (record.file is not None and not record.file.is_of(photo.path)):
         return None
-    there = record.status == "failed" or (record.image is not None and os.path.isfile(f"{out}/{record.image}"))  # noqa: PTH113 (slow)
-    return record.status if there else None
+    needed = (record.image, *([] if record.codes is None else [record.codes]))
+    there = all(place is not None and os.path.isfile(f"{out}/{place}") for place in needed)  # noqa: PTH113 (slow)
+    return record.status if there or record.status == "failed" else None
 
 
 def thinned(history: Sequence[float]) -> tuple[float, ...]:

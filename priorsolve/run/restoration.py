@@ -105,8 +105,8 @@ def restore(
 ) -> Iterator[Record]:
     """Restore files or folders into `out`, yielding each photo's record as it is done. Photos done before are skipped.
 
-    Writes `images/`, `measurements/`, `records/`, `recipe.yaml` and `run.json`, where it applies `originals/`, `spread/` and `album.json`;
-    `priorsolve.report.write_report(out)` makes the report, the contact sheet and the table of them.
+    Writes `images/`, `measurements/`, `records/`, `recipe.yaml` and `run.json`, where it applies `originals/`, `spread/`, `codes/` and
+    `album.json`; `priorsolve.report.write_report(out)` makes the report, the contact sheet and the table of them.
 
     Raises:
         RecipeError, ValueError: the recipe, the photos, the options or the output folder cannot be used; nothing was done.

@@ -34,12 +34,16 @@ def save_solution(solution: Solution, path: str | Path) -> None:
         OSError: the folder cannot be written.
     """
     must_be_solution(solution, "save_solution")
-    path = checked_path(path, "save_solution: path")
+    write_atomically(checked_path(path, "save_solution: path"), packed(solution))
+
+
+def packed(solution: Solution) -> bytes:
+    """What `save_solution` writes of it."""
     tensors = {name: getattr(solution, name) for name in _RANKS} | {_CODES + name: codes for name, codes in solution.codes.items()}
     # copies: a file holds no two tensors that share memory, as parts of one solution may
     plain = {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
     metadata = {KIND: VERSION, "stopped": json.dumps([stop.name for stop in solution.stopped])}
-    write_atomically(path, save(plain, metadata))
+    return save(plain, metadata)
 
 
 def load_solution(path: str | Path) -> Solution:
