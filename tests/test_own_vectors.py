@@ -11,7 +11,9 @@ from torch import Tensor
 
 from priorsolve.counter_rng import normal_hash
 from priorsolve.operators.base import Identity
-from priorsolve.solvers import Latent, Layered, Projector, start_at
+from priorsolve.priors.kept import run_form, spread_of
+from priorsolve.solvers import Latent, Layered, Multicode, Projector, start_at
+from priorsolve.solvers.optimisers import NormalisedDescent
 from priorsolve.solvers.proxy import Proxy
 from priorsolve.solvers.target import Measured
 from priorsolve.solvers.task import At
@@ -31,6 +33,29 @@ def test_whitened_styles_are_each_on_a_sphere_of_their_own() -> None:
     y = prior.decode(prior.sample(2, torch.Generator().manual_seed(1)))
     codes = Latent(prior, space="p_n+", steps=3, restarts=1, candidates=2, sphere=True)(y, Identity()).codes["p_n+"]
     torch.testing.assert_close(codes.norm(dim=-1), torch.full(codes.shape[:2], codes.shape[-1] ** 0.5))
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "vector"), [("w++", (2, 3, 4), 1), ("w+", (3, 4), 1), ("features@1", (2, 3, 4), 3), ("codes", (5, 2, 3, 4), 3)]
+)
+def test_a_normalised_step_is_as_long_for_every_vector(name: str, shape: tuple[int, ...], vector: int) -> None:
+    """Features are one, since an image row of one channel means nothing by itself."""
+    gradient = torch.randn(2, *shape, generator=torch.Generator().manual_seed(0))
+    one = torch.ones(())
+    step = -NormalisedDescent().move({name: torch.zeros_like(gradient)}, {name: gradient}, 0, 0.1, {name: one})[name]
+    steps, slopes = (value.flatten(-vector) for value in (step, gradient))
+    torch.testing.assert_close(steps, 0.1 * slopes.shape[-1] ** 0.5 * slopes / slopes.norm(dim=-1, keepdim=True))
+
+
+def test_a_normalised_round_moves_features_as_one_vector() -> None:
+    prior = made("dcgan")
+    y = torch.rand(2, *prior.image_shape, generator=torch.Generator().manual_seed(0))
+    deep = Layered(prior, block=1, steps=1, optimiser="normalised", lr=0.1, warmup=0, decay="none", keep="last")
+    step = deep(y, Identity()).codes["features@1"] - prior.centre("features@1")
+    length = 0.1 * spread_of(run_form(prior), "features@1") * step[0].numel() ** 0.5
+    torch.testing.assert_close(step.flatten(1).norm(dim=1), length.expand(2))
+    mixed = Multicode(prior, codes=2, block=2, space="features@1", steps=3, candidates=2, optimiser="normalised", mix_lr=0)
+    assert bool(mixed(y, Identity()).images.isfinite().all())
 
 
 @pytest.mark.parametrize("space", ["w", "w+", "w++"])

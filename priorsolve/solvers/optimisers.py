@@ -99,10 +99,10 @@ class RMSProp(Optimiser):
 
 @final
 class NormalisedDescent(Optimiser):
-    """`x ← x − lr·σ√n·g/‖g‖` for every vector of n numbers (last axis) by itself (Poirier-Ginter & Lalonde 2023, §3).
+    """`x ← x − lr·σ√n·g/‖g‖` for every vector of n numbers by itself (Poirier-Ginter & Lalonde 2023, §3).
 
     σ√n is the length of a vector whose numbers have the spread σ: each vector moves by the share `lr` of that, no further. One without a
-    gradient stays.
+    gradient stays. A vector is a code's last axis; features, of channels and pixels, are one as a whole.
     """
 
     def keep(self, rows: Tensor) -> None:
@@ -111,9 +111,11 @@ class NormalisedDescent(Optimiser):
     def move(self, variables: Variables, gradients: Variables, step: int, lr: float, scale: Variables) -> Variables:
         moved = dict(variables)
         for name, gradient in gradients.items():
-            length = gradient.norm(dim=-1, keepdim=True)
-            share = torch.where(length > 0, lr * scale[name] * gradient.shape[-1] ** 0.5 / length.clamp_min(1e-30), 0)
-            moved[name] = torch.addcmul(variables[name], gradient, share, value=-1)  # a code may be millions of numbers: one pass
+            code, slope = (_vectors(name, value) for value in (variables[name], gradient))
+            length = slope.norm(dim=-1, keepdim=True)
+            share = torch.where(length > 0, lr * scale[name] * slope.shape[-1] ** 0.5 / length.clamp_min(1e-30), 0)
+            # a code may be millions of numbers: one pass
+            moved[name] = torch.addcmul(code, slope, share, value=-1).view_as(gradient)
         return moved
 
 
@@ -186,6 +188,13 @@ def make_optimiser(name: OptimiserName, beta1: float = 0.9) -> Optimiser:
         "lbfgs": LBFGS,
     }
     return made[name]()
+
+
+def _vectors(name: str, codes: Tensor) -> Tensor:
+    """(rows, ..., n): features (rows, C, H, W) and multicode's (rows, N, C, H, W) with all numbers last; w++ has four axes too."""
+    if name.startswith("features@"):
+        return codes.flatten(1)
+    return codes.flatten(2) if codes.ndim > 4 else codes
 
 
 def _total(rows: Tensor) -> Tensor:
