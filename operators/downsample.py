@@ -12,13 +12,15 @@ from priorsolve.types import Images, Measurements, Shape
 
 @final
 class Downsample(LinearOperator):
-    """Height and width divided by a whole `factor`, exactly as Pillow's `resize` does it: (B, C, H, W) → (B, C, H/factor, W/factor).
+    """Height and width divided by a whole `factor`, as Pillow's `resize` does it: (B, C, H, W) → (B, C, H/factor, W/factor).
 
     y = R_h x R_wᵀ          Aᵀ y = R_hᵀ y R_w          A† y = R_h† y (R_w†)ᵀ
 
     R_h and R_w resample one axis (see `resample`); the pseudo-inverse of a Kronecker product is the product of the pseudo-inverses.
     `kernel` is Pillow's filter, stretched so that nothing aliases: "area" averages blocks (Pillow's BOX), "bicubic" has a = −0.5,
-    "lanczos" three lobes; "nearest" keeps one pixel of each block.
+    "lanczos" three lobes; "nearest" keeps one pixel of each block. Others are what published programs shrink with: "lanczos2" has two
+    lobes (Deep Image Prior's), "aliased_bilinear" and "aliased_bicubic" (a = −0.75) look at no more than the 2 or 4 pixels around an
+    output's centre, as torch's `interpolate` does without antialiasing. These take pixels beyond the edge for those at it.
 
     Raises:
         ValueError: `factor` is below 1, the kernel has no such name, or height or width cannot be divided by `factor`.

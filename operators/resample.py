@@ -1,9 +1,11 @@
-"""Resampling along one axis, as matrices: Pillow's `resize` in the open."""
+"""Resampling along one axis, as matrices: Pillow's `resize` in the open, and what published programs have in its place."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Literal, TypeAlias
 
 import torch
@@ -11,14 +13,15 @@ from torch import Tensor
 
 from priorsolve.apart import apart
 
-Kernel: TypeAlias = Literal["area", "nearest", "bilinear", "bicubic", "lanczos"]
+Kernel: TypeAlias = Literal["area", "nearest", "bilinear", "bicubic", "lanczos", "lanczos2", "aliased_bilinear", "aliased_bicubic"]
 
 
 @lru_cache(maxsize=64)
 def shrink(size: int, factor: int, kernel: Kernel, dtype: torch.dtype, device: torch.device) -> Tensor:
     """R, (size / factor, size): row i holds the weights of the inputs that make output i; rows sum to 1.
 
-    The kernel is stretched by `factor` (so that nothing aliases), centred on output i and cut at the edges. It is worked out in float64.
+    The kernel is centred on output i and, unless it is an aliased one, stretched by `factor`. Pillow's are cut at the edges; the others
+    see the edge go on. It is worked out in float64.
     """
     with apart():  # a tensor made in inference mode would break the next training step that meets it
         return _shrink(size, factor, kernel).to(device, dtype)
@@ -33,14 +36,18 @@ def shrink_dagger(size: int, factor: int, kernel: Kernel, dtype: torch.dtype, de
 
 
 def _shrink(size: int, factor: int, kernel: Kernel) -> Tensor:
-    inputs = torch.arange(size, dtype=torch.float64)
     if kernel == "nearest":  # Pillow does not stretch this one: it takes the input under the output's centre
-        return (inputs == torch.arange(factor // 2, size, factor)[:, None]).double()
-    weight, reach = KERNELS[kernel]
+        return (torch.arange(size) == torch.arange(factor // 2, size, factor)[:, None]).double()
+    shape = KERNELS[kernel]
+    stretch = 1 if shape.aliases else factor
+    reach = shape.reach * stretch
+    beyond = math.ceil(reach) if shape.goes_on else 0
+    inputs = torch.arange(-beyond, size + beyond, dtype=torch.float64)
     centres = (torch.arange(size // factor, dtype=torch.float64)[:, None] + 0.5) * factor
-    first, last = (centres - reach * factor + 0.5).floor(), (centres + reach * factor + 0.5).floor()
-    rows = weight((inputs + 0.5 - centres) / factor) * ((first <= inputs) & (inputs < last))
-    return rows / rows.sum(1, keepdim=True)
+    first, last = (centres - reach + 0.5).floor(), (centres + reach + 0.5).floor()
+    rows = shape.weight((inputs + 0.5 - centres) / stretch) * ((first <= inputs) & (inputs < last))
+    rows = rows / rows.sum(1, keepdim=True)
+    return rows.new_zeros(len(rows), size).index_add(1, inputs.clamp(0, size - 1).long(), rows)
 
 
 def _area(t: Tensor) -> Tensor:
@@ -58,15 +65,27 @@ def _bicubic(t: Tensor, a: float = -0.5) -> Tensor:
     return torch.where(t < 1, near, torch.where(t < 2, far, 0))
 
 
-def _lanczos(t: Tensor) -> Tensor:
-    """sinc(t) sinc(t / 3), up to 3."""
-    return torch.where(t.abs() < 3, torch.sinc(t) * torch.sinc(t / 3), 0)
+def _lanczos(t: Tensor, lobes: int) -> Tensor:
+    """sinc(t) sinc(t / lobes), up to as many."""
+    return torch.where(t.abs() < lobes, torch.sinc(t) * torch.sinc(t / lobes), 0)
 
 
-KERNELS: dict[Kernel, tuple[Callable[[Tensor], Tensor], float]] = {
-    "area": (_area, 0.5),
-    "bilinear": (_bilinear, 1.0),
-    "bicubic": (_bicubic, 2.0),
-    "lanczos": (_lanczos, 3.0),
+@dataclass(frozen=True)
+class _Shape:
+    """A kernel's formula, how far it reaches (in outputs; in inputs where it `aliases`), and whether edge pixels go on beyond the edge."""
+
+    weight: Callable[[Tensor], Tensor]
+    reach: float
+    aliases: bool = False
+    goes_on: bool = False
+
+
+KERNELS: dict[Kernel, _Shape] = {
+    "area": _Shape(_area, 0.5),
+    "bilinear": _Shape(_bilinear, 1.0),
+    "bicubic": _Shape(_bicubic, 2.0),
+    "lanczos": _Shape(partial(_lanczos, lobes=3), 3.0),
+    "lanczos2": _Shape(partial(_lanczos, lobes=2), 2.0, goes_on=True),
+    "aliased_bilinear": _Shape(_bilinear, 1.0, aliases=True, goes_on=True),
+    "aliased_bicubic": _Shape(partial(_bicubic, a=-0.75), 2.0, aliases=True, goes_on=True),
 }
-"""Each kernel's formula, and how far it reaches, in outputs."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import pytest
 import torch
@@ -33,7 +33,7 @@ Case = tuple[Operator, Shape]
 
 sides = st.integers(4, 13)
 factors = st.sampled_from([1, 2, 3, 4])
-kernels: SearchStrategy[Kernel] = st.sampled_from(["area", "nearest", "bilinear", "bicubic", "lanczos"])
+kernels: SearchStrategy[Kernel] = st.sampled_from(get_args(Kernel))
 seeds = st.integers(0, 2**31)
 
 
