@@ -83,14 +83,29 @@ def noise_autocorrelation(maps: Tensor, shapes: Sequence[tuple[int, int]]) -> Pe
 
 
 def mahalanobis(prior: Prior, space: str) -> Penalty:
-    """`mean ((c − c̄)/σ)²`, c̄ and σ being the mean and spread of each number of the prior's codes (BRGM): about 1 for samples.
+    """`mean ((c − c̄)/σ)²`, c̄ and σ being the mean and spread of each number of the prior's codes: about 1 for samples.
 
     Measured on samples of a fixed seed, 1024 or as many as fit in 32 MB. Whitening by principal components would not do for
     styles: halfway to w̄, where faces are most typical, few of its numbers are small.
     """
-    space = "w" if space in ("w+", "w++") else space
-    centre, spread = once(prior, ("mahalanobis", space), lambda: typical_spread(prior, space, 1024)[:2])
+    centre, spread = _typical(prior, space)
     return lambda codes: ((codes - centre) / spread).square().flatten(1).mean(1)
+
+
+def euclidean(prior: Prior, space: str) -> Penalty:
+    """`mean (c − c̄)²/σ²`, σ² being the mean over all numbers of the prior's codes of their squared distance from c̄: about 1 for samples.
+
+    As `mahalanobis`, with one spread for all numbers: what BRGM's program computes (Marinescu et al. 2020).
+    """
+    centre, spread = _typical(prior, space)
+    variance = spread.square().mean()
+    return lambda codes: (codes - centre).square().flatten(1).mean(1) / variance
+
+
+def _typical(prior: Prior, space: str) -> tuple[Tensor, Tensor]:
+    """The mean and the spread of each number of the prior's codes; layers of w+ and filters of w++ are codes of w."""
+    space = "w" if space in ("w+", "w++") else space
+    return once(prior, ("typical", space), lambda: typical_spread(prior, space, 1024)[:2])
 
 
 def weighted(prior: Prior, space: str, weights: Mapping[str, float] | None) -> Penalty:
@@ -98,6 +113,7 @@ def weighted(prior: Prior, space: str, weights: Mapping[str, float] | None) -> P
     made: dict[str, Callable[[], Penalty]] = {
         "gaussian": lambda: gaussian_penalty,
         "mahalanobis": lambda: mahalanobis(prior, space),
+        "euclidean": lambda: euclidean(prior, space),
         _OF_MAPS: lambda: partial(noise_autocorrelation, shapes=prior.noise_shapes),
     }
     parts = [(weight, _OF_LAYERS.get(name) or made[name]()) for name, weight in (weights or {}).items() if weight]
@@ -125,4 +141,4 @@ def check_penalties(prior: Prior, space: str, weights: Mapping[str, float] | Non
 
 _OF_LAYERS: dict[str, Penalty] = {"geocross": geocross, "colinearity": colinearity, "layer_spread": layer_spread}
 _OF_MAPS = "noise_autocorrelation"
-PENALTIES = ("gaussian", "mahalanobis", *_OF_LAYERS, _OF_MAPS)
+PENALTIES = ("gaussian", "mahalanobis", "euclidean", *_OF_LAYERS, _OF_MAPS)

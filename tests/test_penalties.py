@@ -22,6 +22,7 @@ from priorsolve.penalties import (
     PENALTIES,
     check_penalties,
     colinearity,
+    euclidean,
     gaussian_penalty,
     geocross,
     layer_spread,
@@ -199,6 +200,19 @@ def test_mahalanobis_is_about_one_for_the_priors_own_styles(name: str) -> None:
     assert float(penalty(far).mean()) > 2 * float(penalty(w).mean())
     wplus = w[:5, None].repeat(1, 4, 1)
     torch.testing.assert_close(mahalanobis(prior, "w+")(wplus), penalty(w[:5]), rtol=1e-5, atol=1e-6)
+
+
+def test_euclidean_is_brgms_penalty_of_a_vectors_spread() -> None:
+    """`bayesmap_recon.py`: the mean square of w/σ − w̄/σ, σ² the mean over samples of Σ (w − w̄)²; theirs is n times smaller."""
+    prior = made("stylegan2-skip")
+    samples, codes = prior.sample(1024, torch.Generator().manual_seed(0), "w"), drawn(3, *prior.spaces["w+"]).float()
+    middle, n = samples.mean(0), samples.shape[1]
+    sigma = float((samples - middle).square().sum() / len(samples)) ** 0.5
+    theirs = [float((code / sigma - middle / sigma).square().mean()) for code in codes]
+    assert euclidean(prior, "w+")(codes).tolist() == pytest.approx([n * value for value in theirs], rel=2e-3)
+    assert float(euclidean(prior, "w")(samples).mean()) == pytest.approx(1, abs=2e-3)
+    # of the same code, one spread for each number tells otherwise
+    assert euclidean(prior, "w+")(codes).tolist() != pytest.approx(mahalanobis(prior, "w+")(codes).tolist(), rel=0.01)
 
 
 @pytest.mark.parametrize("name", ["stylegan2-skip", "stylegan2-classes", "dcgan", "biggan"])

@@ -113,7 +113,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
     "ilo-upscale": {"1.lr": 0.1, "1.unit": "raw", "1.moving_maps": 7, "2.moving_maps": 9, "3.steps": 25, "1.radius": None},
     "ilo-sense": {"steps": 300, "1.steps": 200, "2.steps": 100, "geocross": 0, "1.geocross": 0, "2.geocross": 0, "2.hold_picture": True},
     "brgm": {
-        "space": "w+", "steps": 501, "lr": 0.1, "penalties.colinearity": 0.1, "penalties.mahalanobis": 100 / 512,
+        "space": "w+", "steps": 501, "lr": 0.1, "penalties.colinearity": 0.1, "penalties.euclidean": 100 / 512,
         "loss.0.weight": 1e-3 * 255**2, "loss.1.resize": "area", **dict(ADAM),
     },
     "pti": {
