@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
+from prior_support import made
 from solvers_support import SHAPE, difference, least_squares, linear, pictures, random_mask
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from priorsolve.counter_rng import STARTS, generator_for
 from priorsolve.operators.base import Identity
 from priorsolve.priors import LinearPrior
-from priorsolve.solvers import Latent, Stop
+from priorsolve.solvers import Latent, Projector, Pulse, Solver, Stop
 from priorsolve.solvers.stopping import RUNNING, Rules, Watch
 from priorsolve.types import Images, Measurements
 
@@ -106,6 +108,28 @@ def test_stops_on_a_plateau() -> None:
     assert moving.stopped == (Stop.plateau, Stop.plateau)
     assert bool((moving.steps > 20).all())
     assert moving.history.shape == (41, 2), "a history is as long whenever its images stop"
+
+
+@pytest.mark.parametrize(
+    "solver",
+    [lambda prior, **rule: Pulse(prior, steps=40, **rule), lambda prior, **rule: Projector(prior, steps=40, jitter=0, whiteness=0, **rule)],
+    ids=["pulse", "projector"],
+)
+def test_solvers_of_styles_stop_by_the_same_rules(solver: Callable[..., Solver]) -> None:
+    prior = made("stylegan2-skip")
+    y = torch.rand(2, *prior.image_shape, generator=torch.Generator().manual_seed(0))
+    still = solver(prior, lr=0, plateau=5)(y, Identity())
+    assert still.stopped == (Stop.plateau, Stop.plateau)
+    assert bool((still.steps < 20).all())
+    near = solver(prior, noise=10.0)(y, Identity())
+    assert near.stopped == (Stop.noise, Stop.noise)
+    assert near.steps.tolist() == [0, 0]
+
+
+def test_the_projector_does_not_stop_while_it_shakes() -> None:
+    prior = made("stylegan2-skip")
+    y = torch.rand(1, *prior.image_shape, generator=torch.Generator().manual_seed(0))
+    assert Projector(prior, steps=40, noise=10.0)(y, Identity()).steps.tolist() == [30]
 
 
 def test_each_image_has_a_plateau_of_its_own() -> None:

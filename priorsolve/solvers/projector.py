@@ -15,10 +15,11 @@ from priorsolve.penalties import noise_autocorrelation
 from priorsolve.priors.base import Prior
 from priorsolve.priors.kept import spread_of
 from priorsolve.solvers.base import Keep, Solver
-from priorsolve.solvers.checks import must_be_at_least, must_be_shares, must_be_space
+from priorsolve.solvers.checks import must_be_at_least, must_be_positive, must_be_shares, must_be_space
 from priorsolve.solvers.drawing import carried, must_be_without_features, repeated
 from priorsolve.solvers.schedule import Schedule
 from priorsolve.solvers.solution import Solution
+from priorsolve.solvers.stopping import Rules
 from priorsolve.solvers.target import Measured
 from priorsolve.solvers.task import At, Task, faded, jittered
 from priorsolve.solvers.variables import Variables
@@ -41,6 +42,8 @@ class Projector(Solver):
         decay_share: share of the steps, at the end, over which it falls to 0 as a cosine.
         jitter: noise added to the code while it is drawn, in units of σ_w = √E‖w − w̄‖², fading over the first three quarters.
         whiteness: weight of the maps' autocorrelation, beside a data term of weight 1.
+        noise: known standard deviation of the measurement's noise: an image stops when its residual reaches it, once nothing shakes it.
+        plateau: an image stops after this many steps without 0.1 % gain, counted from then on.
         keep: the `best` state of all is the answer, or the `last`.
         loss: what compares A(x) with y.
         seed: for images that are given none.
@@ -56,6 +59,8 @@ class Projector(Solver):
     decay_share: float = 0.25
     jitter: float = 0.05
     whiteness: float = 1e5
+    noise: float | None = None
+    plateau: int | None = None
     keep: Keep = "best"
     loss: Loss = l2
     seed: int = 0
@@ -63,6 +68,7 @@ class Projector(Solver):
     def __post_init__(self) -> None:
         super().__post_init__()
         must_be_at_least(self, steps=0, lr=0, jitter=0, whiteness=0)
+        must_be_positive(self, "noise", "plateau")
         must_be_shares(self, "warmup", "decay_share")
         must_be_space(self.prior, self.space)
         if self.space not in _STYLES:
@@ -73,6 +79,10 @@ class Projector(Solver):
     @property
     def schedule(self) -> Schedule:
         return Schedule(self.lr, self.warmup, "cosine", self.decay_share)
+
+    @property
+    def rules(self) -> Rules:
+        return Rules(noise=self.noise, plateau=self.plateau)
 
     def begin(self, prior: Prior, measured: Measured, seeds: Sequence[int], start: Solution | None) -> Task:
         one = spread_of(prior, self.space)

@@ -43,6 +43,7 @@ class Pulse(Solver):
         same_code: one code for all layers ("tile latent"): that of layer one as drawn, or the mean of a start's.
         noise: known standard deviation of the measurement's noise: an image stops when its residual reaches it. PULSE stops pulling at
             a mean squared residual of 0.002, which is a noise of 0.0447.
+        plateau: an image stops after this many steps without 0.1 % gain.
         keep: the `best` state of all is the answer, or the `last`.
         loss: what compares A(x) with y.
         seed: for images that are given none.
@@ -62,6 +63,7 @@ class Pulse(Solver):
     moving_maps: int = 5
     same_code: bool = False
     noise: float | None = None
+    plateau: int | None = None
     keep: Keep = "best"
     loss: Loss = l2
     seed: int = 0
@@ -69,7 +71,7 @@ class Pulse(Solver):
     def __post_init__(self) -> None:
         super().__post_init__()
         must_be_at_least(self, steps=0, lr=0, geocross=0, moving_maps=0)
-        must_be_positive(self, "noise")
+        must_be_positive(self, "noise", "plateau")
         must_be_shares(self, "warmup", "decay_share")
         if "w+" not in self.prior.spaces:
             raise ValueError(f"{self.prior}: has no styles w+, only {', '.join(self.prior.spaces)}; use latent with sphere: true")
@@ -80,7 +82,7 @@ class Pulse(Solver):
 
     @property
     def rules(self) -> Rules:
-        return Rules(noise=self.noise)
+        return Rules(noise=self.noise, plateau=self.plateau)
 
     def begin(self, prior: Prior, measured: Measured, seeds: Sequence[int], start: Solution | None) -> Task:
         layers, width = prior.spaces["w+"]
