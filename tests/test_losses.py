@@ -101,6 +101,15 @@ def test_coarse_levels_average_what_was_measured() -> None:
     assert MultiResolution(l2, 9, coarsest=True)(e, y, where).item() == pytest.approx(0.25)
 
 
+@pytest.mark.parametrize(("side", "coarse"), [(1024, 16), (128, 16), (64, 16), (48, 12), (32, 16), (16, 16), (8, 8)])
+def test_halving_ends_at_the_smallest_size(side: int, coarse: int) -> None:
+    """As robust restoration has it (Poirier-Ginter & Lalonde 2023): at 16 pixels or fewer, whatever was measured."""
+    loss, where = MultiResolution(l2, levels=7, coarsest=True, smallest=16), torch.ones(1, 1, side, side)
+    e = torch.rand(1, 1, side, side, generator=torch.Generator().manual_seed(side))
+    expected = functional.avg_pool2d(e, side // coarse).square().mean()
+    torch.testing.assert_close(loss(e, torch.zeros_like(e), where)[0], expected)
+
+
 def test_a_laplacian_pyramid_tells_edges_from_levels() -> None:
     """A checkerboard is all edge: the first level keeps it whole, since a Gaussian of σ = 2 leaves next to nothing of it."""
     board = torch.tensor([[1.0, -1.0], [-1.0, 1.0]]).repeat(8, 8)[None, None]
@@ -128,6 +137,7 @@ def test_a_laplacian_pyramid_is_its_formula() -> None:
         (lambda: Huber(0), "delta is 0; it must be above 0"),
         (lambda: DeadZone(-1), "width is -1; it must be at least 0"),
         (lambda: MultiResolution(levels=0), "levels is 0; it must be at least 1"),
+        (lambda: MultiResolution(smallest=0), "smallest is 0; it must be at least 1"),
         (lambda: LaplacianPyramid(0), "levels is 0; it must be at least 1"),
         (lambda: Mixture([]), "at least one loss"),
         (lambda: Mixture([(l1, float("nan"))]), "weight is nan"),
@@ -196,7 +206,7 @@ def test_an_image_is_prepared_once_for_all_its_candidates_and_restarts() -> None
         (["l1", {"l2": {"weight": 3}}], ["l1", {"l2": {"weight": 3.0}}], Mixture([(l1, 1.0), (l2, 3.0)])),
         (
             {"multi_resolution": {"loss": ["l1", "l2"]}},
-            {"multi_resolution": {"loss": ["l1", "l2"], "levels": 3, "coarsest": False, "weight": 1.0}},
+            {"multi_resolution": {"loss": ["l1", "l2"], "levels": 3, "coarsest": False, "smallest": 1, "weight": 1.0}},
             MultiResolution(Mixture([(l1, 1.0), (l2, 1.0)])),
         ),
     ],

@@ -210,7 +210,6 @@ def test_robust_levels_and_phases_are_the_published_ones(task: str) -> None:
     for level, published in zip(LEVELS, ROBUST[task], strict=True):
         recipe = preset(f"robust-{task}-{level}")
         assert published.items() <= settings(recipe, kind).items()
-        side = 1024 // published.get("factor", 1)
         for phase, (space, length) in enumerate((("w", 0.08), ("w+", 0.02), ("w++", 0.005))):
             own = recipe.solver[phase]["latent"]
             assert (own["space"], own["steps"], own["optimiser"], own["unit"]) == (space, 150, "normalised", "raw")
@@ -219,7 +218,7 @@ def test_robust_levels_and_phases_are_the_published_ones(task: str) -> None:
             lpips, pixels = (next(iter(part.values())) for part in own["loss"])
             assert (lpips["net"], lpips["resolutions"], lpips["weight"]) == ("vgg", 6, 1)
             assert (pixels["loss"], pixels["coarsest"], pixels["weight"]) == ("l1", True, 0.1)
-            assert side >> (pixels["levels"] - 1) == 16
+            assert (pixels["levels"], pixels["smallest"]) == (7, 16)
         assert recipe.solver[0]["latent"]["begin_at"] == "centre"
 
 

@@ -20,26 +20,27 @@ class MultiResolution:
     """`Σₖ loss(↓ᵏe, ↓ᵏy)`: a loss at full size, at half, at a quarter and so on, where ↓ averages 2×2 pixels.
 
     Coarse levels pull far-off colours and shapes into place (Poirier-Ginter & Lalonde 2023).
-    Averages are over what was measured, and count with the share of their pixels that was. There are fewer levels where a picture's
-    smaller side is down to one pixel.
+    Averages are over what was measured, and count with the share of their pixels that was.
 
     Args:
         loss: the loss at each size.
-        levels: how many sizes.
+        levels: how many sizes at most.
         coarsest: only the last level counts.
+        smallest: a picture whose smaller side has no more pixels than this is not halved again, so it is the last level.
 
     Raises:
-        ValueError: `loss` is not a loss, or `levels` is below 1; when called, measurements that are no pictures.
+        ValueError: `loss` is not a loss, or `levels` or `smallest` is below 1; when called, measurements that are no pictures.
     """
 
     loss: Loss = l1
     levels: int = 3
     coarsest: bool = False
+    smallest: int = 1
 
     def __post_init__(self) -> None:
         must_compare(self.loss, "loss")
         must_be_as_annotated(self)
-        _at_least_one(self.levels)
+        _at_least_one(levels=self.levels, smallest=self.smallest)
 
     def against(self, measured: Measurements, where: Tensor) -> Distance:
         must_be_pictures(measured, "multi_resolution")
@@ -58,7 +59,7 @@ class MultiResolution:
     def _masks(self, where: Tensor) -> list[Tensor]:
         """What was measured at each size."""
         masks = [where]
-        while len(masks) < self.levels and min(masks[-1].shape[-2:]) > 1:
+        while len(masks) < self.levels and min(masks[-1].shape[-2:]) > self.smallest:
             masks.append(halved(masks[-1]))
         return masks
 
@@ -89,7 +90,7 @@ class LaplacianPyramid:
 
     def __post_init__(self) -> None:
         must_be_as_annotated(self)
-        _at_least_one(self.levels)
+        _at_least_one(levels=self.levels)
 
     def __call__(self, estimate: Measurements, measured: Measurements, where: Tensor) -> PerImage:
         must_be_pictures(measured, "laplacian_pyramid")
@@ -122,6 +123,7 @@ def _blurred(pictures: Tensor) -> Tensor:
     return F.conv2d(across, line.view(1, 1, 5, 1).expand(channels, 1, 5, 1), groups=channels)
 
 
-def _at_least_one(levels: int) -> None:
-    if levels < 1:
-        raise ValueError(f"levels is {levels}; it must be at least 1")
+def _at_least_one(**given: int) -> None:
+    for name, value in given.items():
+        if value < 1:
+            raise ValueError(f"{name} is {value}; it must be at least 1")
