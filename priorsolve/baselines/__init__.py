@@ -1,4 +1,8 @@
-"""Classical restorations to compare with, from libraries that others keep: none has a network, none sees the original."""
+"""Classical restorations to compare with: none has a network, none sees the original.
+
+They are Pillow's, scikit-image's and PyWavelets' own functions where there is one. Lasso is not scikit-learn's, which needs the whole
+matrix: the same problem is solved with A and Aᵀ alone, and tested against it.
+"""
 
 from priorsolve.baselines.base import Baseline, Problem
 from priorsolve.baselines.biharmonic import BIHARMONIC
