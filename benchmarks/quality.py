@@ -45,8 +45,15 @@ OTHERS = {
     "tuned": FIRST + ", {tuned: {space: w, steps: 44, lr: 0.01, weights_lr: 3.0e-4, beta1: 0.9, loss: LOSS}}",
     "pivotal": FIRST + ", {pivotal: {steps: 44, loss: LOSS}}",
     "pulse": "{pulse: {steps: 100, geocross: 0.005, loss: LOSS}}",
+    "projector": "{projector: {space: w, steps: 100, loss: LOSS}}",
+    "robust": "{latent: {space: w, begin_at: centre, restarts: 1, candidates: 1, lr: 0.00353553, NORMALISED}},"
+    " {latent: {space: w+, lr: 0.000883883, NORMALISED}}, {latent: {space: w++, lr: 0.000220971, NORMALISED}}",
+    "langevin": FIRST + ", {langevin: {space: p_n, noise: 0.05, steps: 44}}",
 }
-"""The other kinds of solvers: one code by CSGM's loss of squares; from the recipe's first stage, or from samples, by the recipe's loss."""
+"""The other kinds of solvers: one code by CSGM's loss of squares; from the recipe's first stage, from the mean face, or from samples, by
+the recipe's loss; and samples of the posterior."""
+NORMALISED = "steps: 50, optimiser: normalised, unit: raw, warmup: 0, decay: none, loss: LOSS"
+"""A third of the published steps, by the published rates."""
 
 MAIN = ("hole48", "upscale", "colorize")
 """The tasks in which z is beside the recipe on all photos."""
@@ -61,7 +68,7 @@ def other(task: str, solver: str) -> str:
     words = (
         {"LOSS": "[l1, l2]", "WEIGHT": "0.01", "WIDE": "0.02"} if blind else {"LOSS": "[l1, l2, lpips]", "WEIGHT": "0.05", "WIDE": "0.1"}
     )
-    chain = OTHERS[solver]
+    chain = OTHERS[solver].replace("NORMALISED", NORMALISED)
     for word, meant in words.items():
         chain = chain.replace(word, meant)
     return f"solver=[{chain}]&{ALONE}"

@@ -1,6 +1,6 @@
 """How many pictures are drawn, and how long it takes, until the plain loop's final misfit and likeness are reached.
 
-    python benchmarks/time_to_quality.py PHOTOS [LABEL=SOLVER ...] [--prior digiface64] [--limit 16] [--tasks hole upscale] [--dtype auto]
+    python benchmarks/time_to_quality.py PHOTOS [LABEL=SOLVER ...] [--prior digiface64] [--limit 16] [--tasks hole48 upscale] [--dtype auto]
 
 PHOTOS is a folder of clean, aligned faces. The plain loop is what papers begin with: one code from a random sample, Adam at a rate that
 stays as it is, l2, float32. SOLVER is written as in a recipe, `from the middle=[{latent: {begin_at: centre}}]`, and there may be several;
@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
 
+import quality
 import torch
 from machine import describe
 from torch import Tensor
@@ -41,8 +42,8 @@ from priorsolve.types import Images, Measurements, Shape
 EVERY, BANK = 5, 512
 ALONE = "output={mean: [], own_detail: 0.0}"
 """One search, whose pictures are looked at as they are found: no mean with what is found for a mirror image."""
-HOLE = "operator=[{mask: {boxes: [[0.3125, 0.3125, 0.6875, 0.6875]]}}]"
-TASKS = {"hole": f"inpaint?{HOLE}", "upscale": "upscale", "colorize": "colorize"}
+TASKS = {name: recipe for name, (_, recipe, _) in quality.TASKS.items()}
+"""Those of docs/quality.md."""
 PLAIN = {
     "digiface64": "[{latent: {space: z, steps: 300, restarts: 1, candidates: 1, unit: raw, lr: 0.1, warmup: 0, decay: none}}]",
     "ffhq128": "[{latent: {space: w+, steps: 150, restarts: 1, candidates: 1, lr: 0.1, warmup: 0, decay: none}}]",
@@ -61,8 +62,8 @@ OURS = {
         " {layered: {block: 3, steps: 40, lr: 0.1, decay_share: 0.4, loss: [l2, {lpips: {weight: 0.02}}]}}]",
     },
 }
-SMALLER = {("digiface64", "upscale"): "operator.0.downsample.factor=4"}
-"""From 16×16, as the larger prior."""
+SMALLER = {("digiface64", "upscale"): "operator.0.downsample.factor=4", ("digiface64", "up16"): "operator.0.downsample.factor=8"}
+"""From 16×16 and 8×8, as the larger prior."""
 
 
 class Point(NamedTuple):
@@ -193,7 +194,7 @@ def main() -> None:
     pooled: dict[str, list[float]] = {label: [] for label in ours}
     for task in given.tasks:
         name, _, change = TASKS[task].partition("?")
-        changes = [each for each in (f"prior={given.prior}", ALONE, change, SMALLER.get((given.prior, task), "")) if each]
+        changes = [each for each in (f"prior={given.prior}", *change.split("&"), ALONE, SMALLER.get((given.prior, task), "")) if each]
         plain = solved(Recipe.load(name, [*changes, f"solver={PLAIN[given.prior]}"]), prior, clean)
         print(row(task, "plain loop", plain, plain[-1]), flush=True)
         for label, solver in ours.items():
