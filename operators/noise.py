@@ -59,7 +59,7 @@ class Noise(ABC):
 
     @abstractmethod
     def rms(self, y: Measurements, where: Tensor | None = None) -> PerImage | None:
-        """The root mean square to expect of the noise where something was measured, (B,); None if that cannot be said of `y` alone."""
+        """The root mean square to expect of the noise that is in `y` where something was measured, (B,); None if `y` alone cannot tell."""
 
 
 def must_be_noise(noise: object, who: str, way: str = "") -> None:
@@ -121,8 +121,11 @@ class SaltPepper(Noise):
         u = torch.rand(y.shape, generator=rng, device="cpu", dtype=torch.float32).to(y.device)
         return torch.where(u < self.amount / 2, 0, torch.where(u < self.amount, 1, y))
 
-    def rms(self, y: Measurements, where: Tensor | None = None) -> None:
-        return None
+    def rms(self, y: Measurements, where: Tensor | None = None) -> PerImage | None:
+        if self.amount == 1:
+            return None
+        off = _mean(y.square() + (1 - y).square(), where) / 2  # mean square of what 0 or 1 differs from a value: of a lost one it is ½
+        return (self.amount * ((off - self.amount / 2) / (1 - self.amount)).clamp_min(0.25)).sqrt()  # and of none less than ¼
 
 
 @final
@@ -147,7 +150,7 @@ class Photons(Noise):
         return (counted * alive).clamp(0, 1).to(y)
 
     def rms(self, y: Measurements, where: Tensor | None = None) -> None:
-        return None
+        return None  # how much of the noise the clamp takes away hangs on how bright each pixel was
 
 
 @final

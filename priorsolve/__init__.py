@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from priorsolve import losses, metrics, noise, operators, priors, solvers
     from priorsolve.consistency import put_back
+    from priorsolve.diagnosis import diagnose, find_limits
     from priorsolve.photos.images import read_image, write_image
     from priorsolve.priors import load_prior
     from priorsolve.recipe import Recipe
@@ -29,6 +30,8 @@ __all__ = [
     "Recipe",
     "Samples",
     "Several",
+    "diagnose",
+    "find_limits",
     "load_prior",
     "losses",
     "metrics",
@@ -48,6 +51,8 @@ _HOMES = {
     "Recipe": "priorsolve.recipe:Recipe",
     "Samples": "priorsolve.sampling:Samples",
     "Several": "priorsolve.sampling:Several",
+    "diagnose": "priorsolve.diagnosis:diagnose",
+    "find_limits": "priorsolve.diagnosis:find_limits",
     "load_prior": "priorsolve.priors:load_prior",
     "losses": "priorsolve.losses",
     "metrics": "priorsolve.metrics",

@@ -48,7 +48,8 @@ class Typicality:
     """How typical a code is of the prior, measured on the prior's own samples, once for each space.
 
     A code's distance is |z|/√n in z, with the chi-square quantiles; elsewhere each number counts in units of its standard deviation (in
-    features, its channel's). The whitening behind p_n is no measure for w: halfway to w̄, where faces are most typical, its distance is
+    features, its channel's), and of w++ every filter's w is judged as one of w: a mean of a layer's would hide how far they are apart.
+    The whitening behind p_n is no measure for w: halfway to w̄, where faces are most typical, its distance is
     large.
     """
 
@@ -58,7 +59,7 @@ class Typicality:
 
     def knows(self, space: str) -> bool:
         """Whether codes of that name can be judged; noise maps and tuned weights are no codes."""
-        return space in self._prior.spaces and space not in ("noise", "w++")
+        return space in self._prior.spaces and space != "noise"
 
     @torch.no_grad()
     def distance(self, code: Tensor, space: str) -> Distance:
@@ -69,7 +70,7 @@ class Typicality:
                 return Distance(0, 0, math.inf)
             quantiles = (math.sqrt(float(scipy.special.chdtri(n, tail)) / n) for tail in (1e-2, 1e-6))
             return Distance(float(code.norm()) / math.sqrt(n), *quantiles)
-        middle, spread, typical = self._cloud(space)
+        middle, spread, typical = self._cloud("w" if space == "w++" else space)
         own = ((code.to(middle) - middle) / spread).square().mean().sqrt()
         return Distance(float(own), typical, 1.5 * typical)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,17 +16,21 @@ from style_support import style2_state
 from torch import nn
 
 import priorsolve as ps
-from priorsolve.operators.base import Identity, Operator
+from priorsolve import diagnosis
+from priorsolve.diagnosis import bottleneck, fit, sentences
+from priorsolve.operators.base import Identity, Operator, compose
+from priorsolve.operators.clip import Clip
+from priorsolve.operators.gray import Gray
 from priorsolve.operators.holes import Holes
 from priorsolve.operators.noise import Gaussian
+from priorsolve.operators.photons import FixedPhotons
 from priorsolve.photos.images import write_image
 from priorsolve.priors import Prior
 from priorsolve.priors.feedforward import FeedForward
 from priorsolve.priors.stylegan2 import StyleGAN2
 from priorsolve.recipe.build import build_noise
 from priorsolve.recipe.recipe import Recipe
-from priorsolve.run import diagnosis
-from priorsolve.run.diagnosis import Limits, bottleneck, diagnose, fit, known_noise, surrogate_notes
+from priorsolve.run.diagnosis import Limits, known_noise, surrogate_notes
 from priorsolve.run.restoration import Options, restore
 from priorsolve.solvers import Latent, Solution
 from priorsolve.solvers.fit import solve_fitting
@@ -47,12 +52,12 @@ def test_the_three_fits_are_told_from_a_solve() -> None:
     prior, noise = linear(), 0.05
     y = Gaussian(noise)(prior.decode(prior.sample(1, torch.Generator().manual_seed(3))), rng=torch.Generator().manual_seed(4))
     solution = Latent(prior, steps=200, restarts=1, lr=0.3)(y, Identity())
-    assert diagnose(solution, 0, Typicality(prior), noise=noise)[0].startswith("fits to the noise (residual 0.0")
-    assert diagnose(solution, 0, Typicality(prior), noise=noise / 3)[0].startswith("fits worse than the noise")
-    assert "set noise: 0.15 in the solver" in diagnose(solution, 0, Typicality(prior), noise=noise * 3)[0]
-    assert "no noise level is known" in diagnose(solution, 0, Typicality(prior))[0]
-    assert len(diagnose(solution, 0, Typicality(prior), noise=noise)) == 2
-    assert len(diagnose(solution, 0, Typicality(prior), noise=noise, limit=1e-3)) == 3
+    assert sentences(solution, 0, Typicality(prior), noise=noise)[0].startswith("fits to the noise (residual 0.0")
+    assert sentences(solution, 0, Typicality(prior), noise=noise / 3)[0].startswith("fits worse than the noise")
+    assert "set noise: 0.15 in the solver" in sentences(solution, 0, Typicality(prior), noise=noise * 3)[0]
+    assert "no noise level is known" in sentences(solution, 0, Typicality(prior))[0]
+    assert len(sentences(solution, 0, Typicality(prior), noise=noise)) == 2
+    assert len(sentences(solution, 0, Typicality(prior), noise=noise, limit=1e-3)) == 3
 
 
 @pytest.mark.parametrize(
@@ -60,7 +65,7 @@ def test_the_three_fits_are_told_from_a_solve() -> None:
     [
         (0.1, 0.02, "fits worse than the noise (residual 0.1, 5 times): the prior cannot draw this picture, or the search stopped short"),
         (2.0, 0.02, "fits worse than the noise (residual 2, 100 times)"),
-        (1e-3, 0.0, "fits worse than the noise (residual 0.001, inf times)"),
+        (1e-3, 0.0, "residual 0.001, and no noise was added: so much the prior cannot draw, the search did not reach (why), or"),
         (0.0219, 0.02, "fits to the noise (residual 0.0219, noise 0.02)"),
         (0.0181, 0.02, "fits to the noise"),
         (0.0179, 0.02, "it is fitting the noise; set noise: 0.02 in the solver"),
@@ -76,6 +81,7 @@ def test_what_limits_it() -> None:
     assert bottleneck(0.019, 0.01).startswith("the solver is the limit")
     assert bottleneck(0.019, 0.001, noise=0.02).startswith("the noise is the limit")
     assert bottleneck(0.10, 0.01, noise=0.02).startswith("the prior is the limit")
+    assert bottleneck(0.0, 0.01, noise=0.0).startswith("the solver is the limit")
 
 
 def test_the_limit_is_what_a_solve_of_its_own_picture_reaches() -> None:
@@ -84,25 +90,25 @@ def test_the_limit_is_what_a_solve_of_its_own_picture_reaches() -> None:
 
     def limit_of(solver: Latent, operator: Operator, seed: int = 5) -> float:
         seeds = [seed] * (operator.batch or 1)
-        return Limits(solver, prior, 0, shared=False).of(operator, seeds)[0]
+        return Limits(solver, 0, shared=False).of(operator, seeds)[0]
 
     for operator in (Identity(), random_mask(3, 1, 8, 8)):
         reached = limit_of(poor, operator)
         assert reached > 1e-2, "the picture is none of the candidates that the solver samples with the same seed"
         assert reached == limit_of(poor, operator) != limit_of(poor, operator, 6)
         assert limit_of(good, operator) < 1e-4
-    shared = Limits(poor, prior, 5, shared=True)
+    shared = Limits(poor, 5, shared=True)
     assert shared.of(Identity(), [1, 2]) == shared.of(Identity(), [3, 4]) == [limit_of(poor, Identity())] * 2
     mask = random_mask(3, 1, 8, 8)
     heavy = Heavy(mask.known, 2)
     few = Latent(prior, steps=5, restarts=1, candidates=1)
-    assert Limits(few, prior, 0, shared=False).of(heavy, [5, 6, 7], 3) == Limits(few, prior, 0, shared=False).of(mask, [5, 6, 7])
+    assert Limits(few, 0, shared=False).of(heavy, [5, 6, 7], 3) == Limits(few, 0, shared=False).of(mask, [5, 6, 7])
     assert {2, 3} <= set(heavy.tried), "three did not fit, two did"
     far = good(pictures(1) + 0.3 * torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0)), Identity())
-    assert "the prior is the limit" in diagnose(far, 0, Typicality(prior), limit=limit_of(good, Identity()))[1]
+    assert "the prior is the limit" in sentences(far, 0, Typicality(prior), limit=limit_of(good, Identity()))[1]
     blind = Latent(prior, steps=0, candidates=1, restarts=1)
     stuck = blind(pictures(1), Identity(), seeds=[1])
-    assert "the solver is the limit" in diagnose(stuck, 0, Typicality(prior), limit=limit_of(blind, Identity()))[1]
+    assert "the solver is the limit" in sentences(stuck, 0, Typicality(prior), limit=limit_of(blind, Identity()))[1]
 
 
 def test_a_shared_limit_is_searched_once_whatever_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,7 +120,7 @@ def test_a_shared_limit_is_searched_once_whatever_is_found(monkeypatch: pytest.M
         return solved[-1], batch
 
     monkeypatch.setattr(diagnosis, "solve_fitting", diverged)
-    shared = Limits(Latent(linear(), steps=0), linear(), 5, shared=True)
+    shared = Limits(Latent(linear(), steps=0), 5, shared=True)
     assert all(math.isnan(limit) for seeds in ([1, 2], [3]) for limit in shared.of(Identity(), seeds))
     assert len(solved) == 1
 
@@ -169,7 +175,7 @@ def test_only_codes_are_judged_and_each_by_itself() -> None:
     prior = linear()
     solution = Latent(prior, steps=2)(pictures(2), Identity())
     codes = {"z": torch.stack([torch.ones(4), torch.full((4,), 9.0)]).double(), "noise": torch.zeros(2, 3), "weights": torch.zeros(2, 3)}
-    first, second = (diagnose(replace(solution, codes=codes), index, Typicality(prior)) for index in (0, 1))
+    first, second = (sentences(replace(solution, codes=codes), index, Typicality(prior)) for index in (0, 1))
     assert [len(first), len(second)] == [2, 2]
     assert first[1].startswith("typical: z is 1.00")
     assert second[1].startswith("far outside")
@@ -181,8 +187,9 @@ def test_only_codes_are_judged_and_each_by_itself() -> None:
         ({}, None),
         ({"noise": {"gaussian": {"sigma": 0.02}}}, 0.02),
         ({"noise": [{"gaussian": {"sigma": 0.03}}, {"gaussian": {"sigma": 0.04}}]}, 0.05),
-        ({"noise": [{"gaussian": {"sigma": 0.03}}, {"salt_pepper": {"amount": 0.1}}]}, None),
-        ({"noise": {"gaussian": {"sigma": 0.0}}}, None),
+        ({"noise": [{"gaussian": {"sigma": 0.03}}, {"salt_pepper": {"amount": 0.1}}]}, 0.0259**0.5),
+        ({"noise": [{"gaussian": {"sigma": 0.03}}, {"photons": {"peak": 50}}]}, None),
+        ({"noise": {"gaussian": {"sigma": 0.0}}}, 0.0),
         ({"noise": {"poisson": {"peak": 50}}}, 0.1),
         ({"noise": [{"poisson": {"peak": 50}}, {"gaussian": {"sigma": 0.1}}]}, 0.02**0.5),
         ({"noise": {"gaussian": {"sigma": 0.02}}, "solver": [{"latent": {"noise": 0.01}}, "latent"]}, 0.01),
@@ -234,3 +241,74 @@ def test_a_record_says_on_request_what_limits_it(tmp_path: Path) -> None:
 def test_a_surrogate_is_judged_where_the_operator_measures(true: Operator, surrogate: Operator, off: str) -> None:
     notes = surrogate_notes(torch.full((2, 3, 8, 8), 0.5), true, surrogate)
     assert [note.startswith(f"the surrogate is off by {off}") for note in notes] == [True, True]
+
+
+def test_noise_that_a_surrogate_draws_is_no_error_of_it() -> None:
+    """Of robust's denoising, whose operator is nothing at all, it said that the stand-in was off by 0.24."""
+    x, photons = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0)), FixedPhotons(24, 0.16)
+    left_out = "(root mean square) from the operator, on the restored picture, the noise that it draws left out"
+    assert surrogate_notes(x, Identity(), photons) == [f"the surrogate is off by 0 {left_out}"] * 2
+    grey = compose([FixedPhotons(24, seed=1), Gray()])
+    assert surrogate_notes(x, grey, compose([photons, Gray()])) == [f"the surrogate is off by 0 {left_out}"] * 2
+    assert not any(
+        note.startswith("the surrogate is off by 0 ") for note in surrogate_notes(x, Identity(), compose([photons, Clip(0.5, 1)]))
+    )
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_where_the_recipe_adds_no_noise_it_is_known_to_be_none(tmp_path: Path) -> None:
+    """It was said that no noise level was known, and that one should be set."""
+    photos = run.photos(tmp_path / "in", 1)
+    (clean,) = restore(run.quick(), photos, tmp_path / "clean", Options(degrade=True))
+    assert clean.diagnosis[0].startswith(f"residual {clean.residual:.3g}, and no noise was added: so much the prior cannot draw")
+    (measured,) = restore(run.quick(), photos, tmp_path / "measured")
+    assert "no noise level is known" in measured.diagnosis[0]
+
+
+def test_python_has_the_sentences_of_a_record() -> None:
+    prior, solver = linear(), Latent(linear(), steps=30, restarts=1, lr=0.3)
+    y = Gaussian(0.05)(pictures(2), rng=torch.Generator().manual_seed(0))
+    solution = solver(y, Identity())
+    limits = ps.find_limits(solver, Identity(), [1, 2])
+    assert limits == Limits(solver, 0, shared=False).of(Identity(), [1, 2])
+    for level in (0.05, [0.05, 0.05], Gaussian(0.05).rms(y.float())):
+        found = ps.diagnose(solution, prior, noise=level, limit=limits)
+        assert found == [sentences(solution, i, Typicality(prior), noise=0.05, limit=limits[i]) for i in (0, 1)]
+    assert [len(said) for said in ps.diagnose(solution, prior)] == [2, 2]
+    assert ps.diagnose(solution[[]], prior, noise=0.1) == []
+
+
+DIAGNOSE: Any = ps.diagnose
+FIND_LIMITS: Any = ps.find_limits
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda s: DIAGNOSE(s.images, linear()), "^diagnose: expected a Solution, got"),
+        (lambda s: DIAGNOSE(s, "digiface64"), r"^prior is 'digiface64'; .* load it first"),
+        (lambda s: DIAGNOSE(s, linear(), noise=-1), "^diagnose: noise is -1; give a number of at least 0, or one for each of 2 images$"),
+        (lambda s: DIAGNOSE(s, linear(), limit=[0.1]), r"^diagnose: limit is \[0.1\]; give .* for each of 2 images$"),
+        (lambda s: DIAGNOSE(s, linear(), noise="0.1"), "^diagnose: noise is '0.1'; give"),
+        (lambda s: FIND_LIMITS(Latent, Identity()), "^find_limits: solver is .*Latent.*; it must be a solver"),
+        (lambda s: FIND_LIMITS(Latent(linear()), abs), "^find_limits: operator is .*; it must be one of priorsolve's"),
+        (lambda s: FIND_LIMITS(Latent(linear()), Identity(), [0.5]), "0.5"),
+    ],
+)
+def test_what_cannot_be_diagnosed_is_told(call: Callable[[Solution], object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        call(Latent(linear(), steps=0)(pictures(2), Identity()))
+
+
+def test_codes_of_every_filter_are_judged_as_the_w_that_they_are() -> None:
+    """The robust presets end in w++, and nothing was said of their codes."""
+    prior = StyleGAN2.from_state(style2_state())
+    known = Typicality(prior)
+    w = prior.sample(1, torch.Generator().manual_seed(1), "w")
+    each = prior.map(w, source="w", target="w++")
+    assert known.distance(each, "w++").value == pytest.approx(known.distance(w, "w").value, rel=1e-5)
+    apart = each + 4 * prior.spread("w") * torch.randn(each.shape, generator=torch.Generator().manual_seed(2))
+    assert known.distance(apart, "w++").sentence("w++").startswith("far outside")
+    y = torch.rand(1, *prior.image_shape, generator=torch.Generator().manual_seed(0))
+    solution = Latent(prior, space="w++", steps=1, restarts=1, candidates=1)(y, Identity())
+    assert ps.diagnose(solution, prior)[0][1].startswith("typical: w++ is ")

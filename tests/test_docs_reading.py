@@ -32,9 +32,9 @@ def fixed(node: ast.expr) -> Iterator[str]:
 
 
 def texts(node: ast.AST) -> Iterator[tuple[str, ...]]:
-    """Every sentence in the code below `node` but its docstrings; a text without a space is a name."""
+    """Every sentence in the code below `node` but docstrings and errors; a text without a space is a name."""
     for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant):
+        if isinstance(child, ast.Raise) or (isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant)):
             continue
         if isinstance(child, ast.JoinedStr | ast.Constant):
             parts = tuple(fixed(child))
@@ -47,7 +47,7 @@ def texts(node: ast.AST) -> Iterator[tuple[str, ...]]:
 def sentences() -> list[tuple[str, ...]]:
     """What records say of a fit, of a code, of a stand-in, and of the end of a search."""
     found: list[tuple[str, ...]] = []
-    for file in ("run/diagnosis.py", "typicality.py"):
+    for file in ("diagnosis.py", "run/diagnosis.py", "typicality.py"):
         found += texts(ast.parse((ROOT / "priorsolve" / file).read_text(encoding="utf-8")))
     return [*found, *((stop.value,) for stop in ps.solvers.Stop)]
 

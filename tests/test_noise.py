@@ -72,15 +72,23 @@ def test_noise_is_the_same_in_every_type(noise: Noise) -> None:
     torch.testing.assert_close(noise(ramp().double(), rng=rng()).float(), noise(ramp(), rng=rng()), atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("noise", [Gaussian(0.1), Poisson(30), Chain([Poisson(100), Gaussian(0.05)])], ids=repr)
+MEASURED = [
+    *(Gaussian(0.1), Poisson(30), SaltPepper(0.02), SaltPepper(0.7)),
+    *(Chain([Poisson(100), Gaussian(0.05)]), Chain([Poisson(50), Gaussian(0.05), SaltPepper(0.1)])),
+]
+
+
+@pytest.mark.parametrize("noise", MEASURED, ids=repr)
 def test_rms_is_what_is_measured(noise: Noise) -> None:
     where = torch.zeros(1, 1, 256, 256)
     where[..., 40:, :] = 1
     y = ramp(2, 256) * where
-    off = (noise(y, rng=rng(), where=where) - y).square().sum((1, 2, 3)) / where.sum()
-    expected = noise.rms(y, where)
+    y[1] *= 0.4
+    noisy = noise(y, rng=rng(), where=where)
+    off = (noisy - y).square().sum((1, 2, 3)) / where.sum()
+    expected = noise.rms(noisy, where)
     assert expected is not None
-    torch.testing.assert_close(off.sqrt(), expected, rtol=0.02, atol=0)
+    torch.testing.assert_close(off.sqrt(), expected, rtol=0.05, atol=0)  # of lost values the noise before counts, too
 
 
 def test_poisson_counts_photons_around_the_mean() -> None:
@@ -101,7 +109,7 @@ def test_salt_and_pepper_come_in_equal_parts() -> None:
     noisy = SaltPepper(0.2)(torch.full((1, 200_000), 0.5), rng=rng())
     for value, fraction in ((0.0, 0.1), (1.0, 0.1), (0.5, 0.8)):
         assert abs((noisy == value).double().mean() - fraction) < 0.005
-    unknown: list[Noise] = [SaltPepper(0.2), Chain([Gaussian(0.1), SaltPepper(0.2)])]
+    unknown: list[Noise] = [SaltPepper(1), Chain([Gaussian(0.1), SaltPepper(1)])]
     assert [noise.rms(noisy) for noise in unknown] == [None, None]
 
 

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from priorsolve.consistency import put_back
+from priorsolve.diagnosis import sentences
 from priorsolve.operators.base import LinearOperator
-from priorsolve.operators.noise import Noise
+from priorsolve.operators.noise import Chain, Noise
 from priorsolve.recipe.components import RecipeError
 from priorsolve.recipe.operators import Operators
 from priorsolve.recipe.recipe import Recipe
-from priorsolve.run.diagnosis import Limits, diagnose, known_noise, surrogate_notes
+from priorsolve.run.diagnosis import Limits, known_noise, surrogate_notes
 from priorsolve.run.jobs import Job
 from priorsolve.run.measuring import measured_where
 from priorsolve.run.records import thinned
@@ -93,7 +94,8 @@ def solve_jobs(tools: Tools, jobs: Sequence[Job], on_step: OnStep | None, *, bat
     if tools.solving is not tools.operators:
         notes = surrogate_notes(images, tools.operators.join([job.parts for job in jobs]), operator)
     calibration = _calibration(samples, jobs)
-    noise = known_noise(tools.recipe, tools.noise, y, where)
+    clean = all(job.clean is not None for job in jobs)  # then nothing is in them but the recipe's own
+    noise = known_noise(tools.recipe, Chain([]) if clean and tools.noise is None else tools.noise, y, where)
     limits = [None] * len(jobs) if tools.limits is None else tools.limits.of(operator, seeds, batch)
     answers = [
         Answer(
@@ -104,7 +106,7 @@ def solve_jobs(tools: Tools, jobs: Sequence[Job], on_step: OnStep | None, *, bat
             history=thinned(solution.history[:, index].tolist()),
             steps=int(solution.steps[index]),
             stopped=solution.stopped[index].value,
-            diagnosis=diagnose(solution, index, tools.typicality, noise=noise[index], limit=limits[index]),
+            diagnosis=sentences(solution, index, tools.typicality, noise=noise[index], limit=limits[index]),
             note=notes[index],
             spread=None if samples is None else samples.spread[index],
             calibration=calibration[index],

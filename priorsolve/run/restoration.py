@@ -253,7 +253,7 @@ def equip(
         solving.check_followed()
     rehearse(solver, solving)
     solver.prepare(on_learning)
-    limits = Limits(solver, prior, recipe.seed, shared=not solving.vary) if recipe.output.limit else None
+    limits = Limits(solver, recipe.seed, shared=not solving.vary) if recipe.output.limit else None
     tools = Tools(recipe, solver, operators, solving, noise, Typicality(prior), limits)
     reader = Reader(recipe, operators, solving, noise, options.degrade)
     keeper = Keeper(out, recipe, Fingerprint(recipe, options.degrade, options.dtype), chosen)

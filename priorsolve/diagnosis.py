@@ -1,0 +1,133 @@
+"""Diagnostics for people: does the picture fit the measurement, what stands in the way, and is the code one that the prior knows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
+
+from priorsolve.counter_rng import LIMITS, generator_for
+from priorsolve.operators.base import Operator
+from priorsolve.priors.base import Prior
+from priorsolve.showing import is_number, shown
+from priorsolve.solvers import Solution, Solves
+from priorsolve.solvers.checks import checked_seeds, must_be_prior, must_be_solution
+from priorsolve.solvers.fit import solve_fitting
+from priorsolve.typicality import Typicality
+
+WITHIN = 0.1
+"""A residual this near to the noise, relative to it, is the noise."""
+NEAR = 2.0
+"""A residual up to this many times the one on the prior's own picture says nothing against the prior."""
+
+
+def diagnose(
+    solution: Solution,
+    prior: Prior,
+    *,
+    noise: float | Sequence[float] | Tensor | None = None,
+    limit: float | Sequence[float] | Tensor | None = None,
+) -> list[tuple[str, ...]]:
+    """What a record says of a photo, for each of the solution's images: sentences on its fit, what limits that, and its codes.
+
+    Args:
+        solution: a solver's answer, with its codes.
+        prior: the solver's.
+        noise: standard deviation of the measurements' noise, in their units, of all or of each; 0 where there is none, None where
+            nobody knows.
+        limit: what the solver reaches on pictures that the prior can draw: `find_limits`. Left out, nothing is said of what limits
+            the fit.
+
+    Raises:
+        ValueError: that is no solution or no prior, or not one number of at least 0 for all or for each image.
+    """
+    must_be_solution(solution, "diagnose")
+    must_be_prior(prior, "prior")
+    typicality = Typicality(prior)
+    each = zip(_each(noise, len(solution), "noise"), _each(limit, len(solution), "limit"), strict=True)
+    return [sentences(solution, index, typicality, noise=level, limit=reached) for index, (level, reached) in enumerate(each)]
+
+
+def find_limits(solver: Solves, operator: Operator, seeds: Sequence[int] = (0,), *, batch_size: int | None = None) -> list[float]:
+    """The residual that a solver reaches on noiseless measurements of a picture that its prior can draw, one for each seed.
+
+    It costs a solve. No picture is one of those that the solver itself draws with that seed.
+
+    Args:
+        solver: one solver, or `Staged` ones.
+        operator: one of priorsolve's; where it has parameters for each image, as many seeds as it is for.
+        seeds: of the pictures.
+        batch_size: the most to solve at once; left out, all of them.
+
+    Raises:
+        ValueError: `solver` or `operator` is none, or a seed is no whole number.
+    """
+    if isinstance(solver, type) or not isinstance(solver, Solves):
+        raise ValueError(f"find_limits: solver is {shown(solver)}; it must be a solver, such as Latent(prior)")
+    if not isinstance(operator, Operator):
+        raise ValueError(f"find_limits: operator is {shown(operator)}; it must be one of priorsolve's, such as Downsample(4)")
+    seeds = checked_seeds(seeds, len(seeds))
+    codes = [solver.prior.sample(1, generator_for(LIMITS, seed)) for seed in seeds]
+    with torch.no_grad():  # one by one, since all may not fit
+        y = torch.cat([operator.select(torch.tensor([i])).A(solver.prior.decode(code)) for i, code in enumerate(codes)])
+    solution, _ = solve_fitting(solver, y, operator, seeds=seeds, batch_size=batch_size)
+    found: list[float] = solution.residual.tolist()
+    return found
+
+
+def sentences(
+    solution: Solution, index: int, typicality: Typicality, *, noise: float | None = None, limit: float | None = None
+) -> tuple[str, ...]:
+    """As `diagnose`, of the image `index`, by its prior's `typicality`."""
+    residual, stopped = float(solution.residual[index]), solution.stopped[index].value
+    said = [fit(residual, noise, stopped)]
+    if limit is not None:
+        said.append(bottleneck(residual, limit, noise))
+    for space, codes in solution.codes.items():
+        if typicality.knows(space):
+            said.append(typicality.distance(codes[index : index + 1], space).sentence(space))
+    return tuple(said)
+
+
+def fit(residual: float, noise: float | None, stopped: str) -> str:
+    """The root mean square of A(x̂) − y against the known noise. `stopped` is why the solver ended, as it says it."""
+    left, level = f"residual {residual:.3g}", f"noise {noise or 0:.3g}"
+    if not math.isfinite(residual):
+        return f"no fit: the residual is {residual}; {stopped}"
+    if noise is None:
+        return f"{left}, and no noise level is known to judge it by; set noise in the solver where you know it"
+    if noise == 0:
+        return (
+            f"{left}, and no noise was added: so much the prior cannot draw, the search did not reach ({stopped}), or a stand-in gets wrong"
+        )
+    if residual > noise * (1 + WITHIN):
+        times = residual / noise
+        why = f"the prior cannot draw this picture, or the search stopped short ({stopped})"
+        return f"fits worse than the noise ({left}, {times:{'.2g' if times < 10 else '.0f'}} times): {why}"
+    if residual < noise * (1 - WITHIN):
+        return f"fits better than the noise ({left}, {level}): it is fitting the noise; set noise: {noise:.3g} in the solver"
+    return f"fits to the noise ({left}, {level})"
+
+
+def bottleneck(residual: float, limit: float, noise: float | None = None) -> str:
+    """Whether noise, solver or prior keeps the residual where it is; `limit` is what the solver reaches on the prior's own picture."""
+    if noise and residual <= noise * (1 + WITHIN):
+        return "the noise is the limit: neither the prior nor the solver stands in the way"
+    here = f"here even {residual:.3g}" if residual < limit else f"here {residual:.3g}"
+    facts = f"on a picture that the prior can draw this solver reaches {limit:.3g}, {here}"
+    if residual <= NEAR * limit:
+        return f"the solver is the limit: {facts}; more steps or restarts may help"
+    return f"the prior is the limit: {facts}; a larger space or another prior may help"
+
+
+def _each(given: float | Sequence[float] | Tensor | None, count: int, name: str) -> list[float | None]:
+    """One number for each of `count` images. Raises ValueError."""
+    if given is None:
+        return [None] * count
+    values = given.tolist() if isinstance(given, Tensor) else given
+    numbers = list(values) if isinstance(values, Iterable) and not isinstance(values, str) else [values] * count
+    if len(numbers) != count or not all(is_number(number) and number >= 0 for number in numbers):
+        raise ValueError(f"diagnose: {name} is {shown(given)}; give a number of at least 0, or one for each of {count} images")
+    return [float(number) for number in numbers]
