@@ -30,6 +30,7 @@ from priorsolve.operators.gray import Gray
 from priorsolve.operators.holes import Holes
 from priorsolve.operators.jpeg import JPEG
 from priorsolve.operators.lines import Lines
+from priorsolve.operators.mask import Mask
 from priorsolve.operators.noise import Gaussian, Noise, Poisson, SaltPepper
 from priorsolve.operators.photons import FixedPhotons
 from priorsolve.operators.pillow import PillowJPEG, PillowResize
@@ -219,6 +220,29 @@ def waits(
 def test_the_loop_waits_for_the_device_every_ten_steps_only(name: str) -> None:
     prior = every.prior_of("stylegan2-skip")
     assert waits(LOOPS[name], prior, *every.problem(prior, 2)) == {"reads": 2, "uploads": 0}
+
+
+@pytest.mark.parametrize("name", ["blur", "sensing", "masks"])
+def test_an_operator_left_on_the_cpu_is_brought_there_once(name: str) -> None:
+    prior = every.prior_of("dcgan")
+    shape = (3, *prior.image_shape[1:])
+    rng = torch.Generator().manual_seed(0)
+    operator = {
+        "blur": gaussian_blur(0.7),
+        "sensing": FastSensing(ratio=0.1, shape=list(shape)),
+        "masks": Downsample(2) @ Mask(torch.rand(2, *shape, generator=rng)),
+    }[name]
+    y = operator.A(torch.rand(2, *shape, generator=rng))
+    here = Latent(prior, steps=2, candidates=2)(y, operator).images
+
+    def there(steps: int) -> tuple[Tensor, int]:
+        with another_device() as device:
+            solver, measured = Latent(copy.deepcopy(prior).to(DEVICE), steps=steps, candidates=2), y.to(DEVICE)
+            return solver(measured, operator).images.cpu(), device.traffic["uploads"]
+
+    torch.testing.assert_close(there(2)[0], here, rtol=0, atol=1e-4)
+    assert there(12)[1] == there(2)[1], "none in the loop"
+    assert {numbers.device.type for numbers in operator.buffers()} == {"cpu"}, "the caller's own stays where it is"
 
 
 @pytest.mark.parametrize("name", LOSSES)

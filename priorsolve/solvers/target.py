@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -83,6 +84,7 @@ class Measured:
         must_be_measurements(y)
         must_be_operator(operator)
         operator = unwrapped(operator)
+        operator = _beside(like, operator) if isinstance(operator, Operator) else operator
         y = y.detach().clone().to(like)
         self.y, self.operator, self.count = y, operator, len(y)
         self.where = torch.ones_like(y)
@@ -189,6 +191,13 @@ def with_images(solution: Solution, images: Images, y: Measurements, operator: A
     with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
         estimate = target.estimate(images)
         return replace(solution, images=images, misfit=target.final_misfit(estimate, loss), residual=target.residual(estimate))
+
+
+def _beside(like: Tensor, operator: Operator) -> Operator:
+    """The operator where `like` is: a copy if it was left elsewhere, such as on the CPU, since each of its calls would move its numbers."""
+    if all(numbers.device == like.device for numbers in (*operator.parameters(), *operator.buffers())):
+        return operator
+    return copy.deepcopy(operator).to(like.device, like.dtype)
 
 
 def _in_turns(A: Callable[[Images], Measurements], x: Images, repeats: int) -> Measurements:
