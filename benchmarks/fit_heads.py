@@ -155,7 +155,7 @@ def main() -> None:
     first = Path(options.folders[0])
     first.mkdir(parents=True, exist_ok=True)
     if options.what == "whitening":
-        tensors = Whitening.measured(faces().mapping, 512)
+        tensors = Whitening.measured(faces().mapping)
         save_file(tensors, first / "ffhq-whitening.safetensors", {"codes": "65536", "seed": "0"})
     elif options.what == "generate":
         generate(first, options.chunks)

@@ -78,7 +78,7 @@ REFUSED: Mapping[str, Mapping[str, str]] = {
     **dict.fromkeys(CHAINS, CHAIN),
     "linear": CHAIN | {"multicode": "has no features inside, so codes cannot be mixed", "layered": NO_BLOCK, "latent, layered": NO_BLOCK},
     **dict.fromkeys(CONDITIONAL, CHAIN | {"latent@z": NO_CLASS, "langevin": f"{NOT_NORMAL}; .* has none, so use latent$"}),
-    "stylegan2-classes": {"langevin": f"{NOT_NORMAL}; .* has none, so use latent$", "latent@z": NO_CLASS},
+    "stylegan2-classes": {"langevin": rf"{NOT_NORMAL}; use p_n, p_n\+$", "latent@z": NO_CLASS},
     "stylegan3": {"projector": NO_MAPS, "projector-w+": NO_MAPS, "latent, noise": "'noise' is not one"},
 }
 

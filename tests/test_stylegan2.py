@@ -97,6 +97,8 @@ def test_sizes_come_from_the_tensors() -> None:
         "w+": (6, W),
         "w++": (6, 4, W),
         "s": (25,),
+        "p_n": (W,),
+        "p_n+": (6, W),
         "noise": (16 + 2 * 64 + 2 * 256,),
         "features@2": (7, 4, 4),
         "features@3": (6, 8, 8),

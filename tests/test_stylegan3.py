@@ -149,8 +149,8 @@ def test_spaces_and_blocks() -> None:
     prior = small()
     assert prior.image_shape == (3, 16, 16)
     features = {"features@2": (2, 20, 20), "features@3": (3, 20, 20), "features@4": (4, 20, 20), "features@5": (5, 20, 20)}
-    spaces = {"z": (6,), "w": (5,), "w+": (6, 5), "w++": (6, 5, 5), "s": (21,), **features, "features@6": (3, 16, 16)}
-    assert dict(prior.spaces) == spaces
+    spaces = {"z": (6,), "w": (5,), "w+": (6, 5), "w++": (6, 5, 5), "s": (21,), "p_n": (5,), "p_n+": (6, 5)}
+    assert dict(prior.spaces) == spaces | features | {"features@6": (3, 16, 16)}
     assert len(prior.blocks) == 7
     z = codes(prior)
     whole, resumed = prior.decode(z), prior.resumed(z, "z")

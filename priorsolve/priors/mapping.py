@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from priorsolve.priors.chance import normal
 from priorsolve.priors.errors import CheckpointError
 from priorsolve.priors.layers import normalised
 from priorsolve.priors.layout import empty, numbered, shape_of
@@ -52,6 +53,7 @@ class MappingNetwork(nn.Module):
 
     w_avg: Tensor
     embed: Dense
+    fc0: Dense
 
     def __init__(self, state: Mapping[str, Tensor], multiplier: float) -> None:
         """Sizes come from the tensors `mapping.*` of `state`; raises CheckpointError where they make no network."""
@@ -72,6 +74,15 @@ class MappingNetwork(nn.Module):
         self.w_dim, self._depth = width, depth
         shape = shape_of(state, MEAN, 1, 2) if MEAN in state else (width,)
         self.register_buffer("w_avg", torch.empty(shape, device="meta"))
+
+    def drawn(self, start: int, n: int, rng: torch.Generator) -> Tensor:
+        """Codes `start` to `start + n` of many: z, and after it one class after another where there are classes."""
+        z = normal(rng, n, self.z_dim).to(self.fc0.weight)
+        if not self.n_classes:
+            return z
+        # the columns, for a row of weights for each of many classes would be the largest tensor of all
+        columns = self.embed.weight[:, torch.arange(start, start + n, device="cpu") % self.n_classes]
+        return torch.cat([z, columns.T * self.embed.gain + self.embed.bias], 1)
 
     def forward(self, code: Tensor) -> Tensor:
         z, embedded = code[:, : self.z_dim], code[:, self.z_dim :]

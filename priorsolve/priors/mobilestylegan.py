@@ -86,7 +86,7 @@ class MobileStyleGAN(Styled):
         blank = {f"whitening.{key}": torch.zeros(place.shape) for key, place in prior.whitening.state_dict().items() if not known}
         fill(prior, {**state, **blank})
         if not known:
-            fill(prior.whitening, Whitening.measured(prior.mapping, prior.styles.weight.shape[1]))
+            fill(prior.whitening, Whitening.measured(prior.mapping))
         prior.requires_grad_(False)
         return prior
 
@@ -158,33 +158,20 @@ class MobileStyleGAN(Styled):
         raw: Tensor = head(x, styles[-1])
         return (raw + 1) / 2
 
-    def _map(self, codes: Codes, source: str, target: str, label: Tensor | None, truncation: float, noise: Noise) -> Codes:
-        order = ["z", "w", "w+", "w++", "s"]
-        back = f"{self}: no map from {source!r} back to {target!r}; maps lead from code to picture"
+    def _whitening_like(self, codes: Codes) -> Whitening:
+        return self.whitening
+
+    def _lead(self, codes: Codes, source: str, target: str, label: Tensor | None, truncation: float, noise: Noise) -> Codes:
         if source.startswith("features@"):
-            if not target.startswith("features@") or depth(target) < depth(source):
-                raise ValueError(back)
             return self._run(codes, depth(source), depth(target), self._styles(codes, source), noise)
-        if source == "p_n":
-            codes, source = self.whitening.coloured(codes), "w"
-        elif source == "p_n+":
-            codes, source = self.whitening.coloured(codes), "w+"
-        elif source == "z":
+        if source == "z":
             codes, source = self.mapping(codes), "w"
-        if target == "z" or (target in order and order.index(target) < order.index(source)) or (target == "p_n" and source != "w"):
-            raise ValueError(back)
-        if (source, target) == ("w++", "s"):
-            raise ValueError(f"{self}: no map from 'w++' to 's', where all filters of a layer have one style")
         codes = self.whitening.truncated(codes, truncation)
         if target in ("w", source):
             return codes
-        if target == "p_n":
-            return self.whitening.whitened(codes)
-        if target in ("w+", "w++", "p_n+"):
-            if source not in ("w", "w+"):
-                raise ValueError(back)
+        if target in ("w+", "w++"):
             wplus = codes if source == "w+" else codes[:, None].repeat(1, len(self.styles.sizes), 1)
-            return wplus if target == "w+" else self._per_filter(wplus) if target == "w++" else self.whitening.whitened(wplus)
+            return wplus if target == "w+" else self._per_filter(wplus)
         styles = self._styles(codes, source)
         return torch.cat(styles, 1) if target == "s" else self._run(codes, 0, depth(target), styles, noise)
 
@@ -199,10 +186,9 @@ class MobileStyleGAN(Styled):
     def _styles_of(self, codes: Codes, space: str) -> list[Tensor]:
         if space == "noise" or space.startswith("features@"):
             codes, space = self._going_on(codes)
-        if space in ("z", "p_n"):
-            codes = self._map(codes, space, "w", None, 1.0, "const")
-        elif space == "p_n+":
-            codes = self.whitening.coloured(codes)
+        codes, space = self._coloured(codes, space)
+        if space == "z":
+            codes = self.mapping(codes)
         if space == "w++":
             return self.styles.each(codes, self._filters)
         return list(torch.split(codes if space == "s" else self.styles(codes), self.styles.sizes, 1))

@@ -53,6 +53,11 @@ class Mapping(nn.Module):
     def __init__(self, depth: int, width: int) -> None:
         super().__init__()
         self.layers = nn.ModuleList(nn.Linear(width, width, device="meta") for _ in range(depth))
+        self._width = width
+
+    def drawn(self, start: int, n: int, rng: torch.Generator) -> Tensor:
+        """Codes `start` to `start + n` of many, (n, 512)."""
+        return normal(rng, n, self._width).to(next(self.parameters()))
 
     def forward(self, z: Tensor) -> Tensor:
         x = normalised(z)

@@ -18,6 +18,7 @@ from priorsolve.priors.labels import class_weights, with_class
 from priorsolve.priors.layout import fill
 from priorsolve.priors.mapping import MEAN, MappingNetwork
 from priorsolve.priors.styled import Styled
+from priorsolve.priors.whitening import MeasuredWhitening, Whitening
 from priorsolve.showing import is_number
 from priorsolve.types import Codes, Images, Shape
 
@@ -35,6 +36,8 @@ class StylePrior(Styled):
     * `w++` (L, F, w_dim), where it is known: one for each output filter of each layer, F being the widest layer's; narrower layers
       use the first rows.
     * `s`, what the layers' affine maps make of w+, end to end in the order of the layers.
+    * `p_n` (w_dim,), whitened w, and `p_n+` (L, w_dim), whitened w+, see `Whitening`: of 65 536 codes, over all classes evenly, which are
+      drawn when one of the two is first used.
     * `noise`, where there are noise inputs: all noise maps, end to end, beside the styles of w̄ or of the codes given to `resumed`.
     * `features@k`, what enters `blocks[k]`, k ≥ 2. The styles of the blocks from k on are no part of it: they are those of w̄, or of
       the codes given to `resumed`.
@@ -47,6 +50,7 @@ class StylePrior(Styled):
     settings: Mapping[str, Any]
     """What the tensors do not tell, as `from_state` takes it."""
     noise_seed: int = 0
+    _whitening: MeasuredWhitening
 
     def __init__(self, mapping: MappingNetwork, settings: Mapping[str, Any]) -> None:
         super().__init__()
@@ -81,7 +85,7 @@ class StylePrior(Styled):
         spaces: dict[str, Shape] = {"z+c": (z + c,)} if c else {}
         spaces |= {"z": (z,), "w": (w,), "w+": (self.slots, w)}
         spaces |= {"w++": (self.slots, self.filters, w)} if self.filters else {}
-        spaces["s"] = (sum(self.style_sizes),)
+        spaces |= {"s": (sum(self.style_sizes),), "p_n": (w,), "p_n+": (self.slots, w)}
         spaces |= {"noise": (self.noise_size,)} if self.noise_size else {}
         return spaces | {f"features@{k + 2}": shape for k, shape in enumerate(self.feature_shapes)}
 
@@ -115,17 +119,15 @@ class StylePrior(Styled):
         return torch.cat([z, self.embed(torch.randint(self.n_classes, (n,), generator=rng, device="cpu")).to(z)], dim=1)
 
     def _decode(self, codes: Codes, space: str, label: Tensor | None, noise: Noise) -> Images:
-        codes = with_class(self, codes, space, label)
+        codes, space = self._coloured(with_class(self, codes, space, label), space)
         features = codes if space.startswith("features@") else None  # others enter block 1: block 0 is the mapping network
         noise = codes if space == "noise" else noise
         return (self._run(self._styles(codes, space, 1.0), features, max(1, depth(space)), len(self.blocks), noise) + 1) / 2
 
-    def _map(self, codes: Codes, source: str, target: str, label: Tensor | None, truncation: float, noise: Noise) -> Codes:
-        order = list(self.spaces)
-        if order.index(source) > order.index(target) or (source, target) == ("z+c", "z"):
-            raise ValueError(f"{self}: no map from {source!r} back to {target!r}; maps lead from code to picture")
-        if (source, target) == ("w++", "s"):
-            raise ValueError(f"{self}: no map from 'w++' to 's', where all filters of a layer have one style")
+    def _whitening_like(self, codes: Codes) -> Whitening:
+        return self._whitening.like(codes)
+
+    def _lead(self, codes: Codes, source: str, target: str, label: Tensor | None, truncation: float, noise: Noise) -> Codes:
         codes = with_class(self, codes, source, label)
         if target == "w":
             w = codes if source == "w" else self.mapping(codes)
@@ -162,6 +164,7 @@ def finish(prior: StylePrior, state: Mapping[str, Tensor]) -> None:
         raise CheckpointError(f"{MEAN} has shape {list(mapping.w_avg.shape)}, expected [{mapping.w_dim}], or such a row for each layer")
     if MEAN not in state:
         mapping.w_avg = _mean_style(mapping)
+    prior._whitening = MeasuredWhitening(mapping)
     prior.requires_grad_(False).eval()
 
 
@@ -171,12 +174,7 @@ def _mean_style(mapping: MappingNetwork) -> Tensor:
     total = torch.zeros(mapping.w_dim, dtype=torch.float64)
     with torch.no_grad():
         for start in range(0, _AVERAGED, _AT_ONCE):
-            code = normal(rng, _AT_ONCE, mapping.z_dim)
-            if mapping.n_classes:
-                # the columns, for a row of weights for each of many classes would be the largest tensor of all
-                label = torch.arange(start, start + _AT_ONCE) % mapping.n_classes
-                code = torch.cat([code, mapping.embed.weight[:, label].T * mapping.embed.gain + mapping.embed.bias], dim=1)
-            total += mapping(code).sum(dim=0, dtype=torch.float64)
+            total += mapping(mapping.drawn(start, _AT_ONCE, rng)).sum(dim=0, dtype=torch.float64)
     return (total / _AVERAGED).float()
 
 

@@ -10,15 +10,23 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from priorsolve.priors.base import Prior
+from priorsolve.priors.base import Noise, Prior
+from priorsolve.priors.whitening import Whitening
 from priorsolve.types import Codes
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 
+_STYLES = {"p_n": "w", "p_n+": "w+"}
+"""What is whitened in each space of whitened styles."""
+
+
 class Styled(Prior):
-    """A prior in whose `features@k` the styles of the blocks from k on are no part: they are those of w̄, or of `resumed` codes."""
+    """A prior in whose `features@k` the styles of the blocks from k on are no part: they are those of w̄, or of `resumed` codes.
+
+    Maps lead from one of its `spaces` to later ones, and between w and p_n and between w+ and p_n+ in both directions.
+    """
 
     _later: Tensor | None
     _later_space: str
@@ -36,6 +44,34 @@ class Styled(Prior):
     def filters(self) -> int:
         """How many styles w a layer has in `w++`: as many as the widest has output filters. 0 for a prior without that space."""
         return 0
+
+    @abstractmethod
+    def _whitening_like(self, codes: Codes) -> Whitening:
+        """The whitening of w, where and of what type `codes` are."""
+
+    @abstractmethod
+    def _lead(self, codes: Codes, source: str, target: str, label: Tensor | None, truncation: float, noise: Noise) -> Codes:
+        """As `_map`, between spaces that are not whitened and of which `target` is not before `source`."""
+
+    def _map(self, codes: Codes, source: str, target: str, label: Tensor | None, truncation: float, noise: Noise) -> Codes:
+        order, end = list(self.spaces), _STYLES.get(target, target)
+        if order.index(_STYLES.get(source, source)) > order.index(end) or (source, target) == ("z+c", "z"):
+            raise ValueError(f"{self}: no map from {source!r} back to {target!r}; maps lead from code to picture")
+        if (source, target) == ("w++", "s"):
+            raise ValueError(f"{self}: no map from 'w++' to 's', where all filters of a layer have one style")
+        codes, source = self._coloured(codes, source)
+        mapped = codes if source == end and truncation == 1 else self._lead(codes, source, end, label, truncation, noise)
+        if target == end:
+            return mapped
+        with torch.autocast(mapped.device.type, enabled=False):  # whose rounding the least deviations would make large
+            return self._whitening_like(mapped).whitened(mapped)
+
+    def _coloured(self, codes: Codes, space: str) -> tuple[Codes, str]:
+        """Codes of p_n as w, those of p_n+ as w+, and others as they are; and their space."""
+        if space not in _STYLES:
+            return codes, space
+        with torch.autocast(codes.device.type, enabled=False):
+            return self._whitening_like(codes).coloured(codes), _STYLES[space]
 
     def spread(self, space: str | None = None, n: int = 64) -> Tensor:
         # codes of w++ are drawn as w+ repeated

@@ -6,15 +6,30 @@ mapping's last activation, and p_n are its principal coordinates, each divided b
 
 from __future__ import annotations
 
-from typing import final
+from copy import deepcopy
+from threading import RLock
+from typing import Protocol, final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from priorsolve.priors.chance import normal
+from priorsolve.apart import apart
+from priorsolve.priors.layout import fill
+from priorsolve.priors.mapping import MappingNetwork
 
 _BATCH = 4096
+_lock = RLock()
+
+
+class Drawing(Protocol):
+    """A mapping network that also draws codes, evenly over the classes where there are classes."""
+
+    def drawn(self, start: int, n: int, rng: torch.Generator) -> Tensor:
+        """Codes `start` to `start + n` of many, (n, what it takes), where its weights are."""
+
+    def __call__(self, code: Tensor) -> Tensor:
+        """Styles w (B, n) of codes."""
 
 
 @final
@@ -37,20 +52,17 @@ class Whitening(nn.Module):
 
     @staticmethod
     @torch.no_grad()
-    def measured(mapping: nn.Module, width: int, n: int = 65_536, seed: int = 0) -> dict[str, Tensor]:
-        """The tensors of a `Whitening` (its state) from the w of `n` codes z drawn with `seed`; sums in float64."""
+    def measured(mapping: Drawing, n: int = 65_536, seed: int = 0) -> dict[str, Tensor]:
+        """The tensors of a `Whitening` (its state) from the w of `n` codes drawn with `seed`; sums in float64."""
         rng = torch.Generator().manual_seed(seed)
-        device = next(mapping.parameters()).device
-        sums = [torch.zeros(width, dtype=torch.float64), torch.zeros(width, dtype=torch.float64)]
-        products = torch.zeros(width, width, dtype=torch.float64)
+        w_sum, p_sum, products = (torch.zeros((), dtype=torch.float64) for _ in range(3))
         for start in range(0, n, _BATCH):
-            z = normal(rng, min(_BATCH, n - start), width)
-            w = mapping(z.to(device)).cpu().double()
+            w = mapping(mapping.drawn(start, min(_BATCH, n - start), rng)).cpu().double()
             p = F.leaky_relu(w, 5.0)
-            sums = [sums[0] + w.sum(0), sums[1] + p.sum(0)]
-            products += p.T @ p
-        w_mean, p_mean = (total / n for total in sums)
+            w_sum, p_sum, products = w_sum + w.sum(0), p_sum + p.sum(0), products + p.T @ p
+        w_mean, p_mean = w_sum / n, p_sum / n
         variances, components = torch.linalg.eigh(products / n - torch.outer(p_mean, p_mean))
+        components = torch.where(components.sum(0) < 0, -components, components)  # whose sign every machine would choose for itself
         deviations = variances.clamp_min(1e-12).sqrt()
         tensors = {"w_mean": w_mean, "p_mean": p_mean, "components": components.flip(1), "deviations": deviations.flip(0)}
         return {name: tensor.float().contiguous() for name, tensor in tensors.items()}
@@ -66,3 +78,38 @@ class Whitening(nn.Module):
     def truncated(self, w: Tensor, truncation: float) -> Tensor:
         """w̄ + ψ (w − w̄), of w or of every row of w+."""
         return w if truncation == 1 else torch.lerp(self.w_mean.expand_as(w), w, truncation)
+
+
+@final
+class MeasuredWhitening:
+    """The whitening of a prior whose files have none: measured when it is first asked for, of the mapping as it is then, and kept for good.
+
+    All copies of a prior have this very one, tuned ones too, so that a code of p_n is the same w whatever becomes of their weights. It is
+    no part of the network: no state_dict has it, and what is exchanged for the time of one call does not reach it.
+    """
+
+    def __init__(self, mapping: MappingNetwork) -> None:
+        self._mapping = deepcopy(mapping, {id(tensor): tensor for tensor in (*mapping.parameters(), *mapping.buffers())})
+        self._made: dict[tuple[torch.device, torch.dtype], Whitening] = {}
+
+    def __deepcopy__(self, memo: object) -> MeasuredWhitening:
+        return self
+
+    def like(self, codes: Tensor) -> Whitening:
+        """The whitening, where and of what type `codes` are."""
+        place = codes.device, codes.dtype
+        with _lock:
+            if not self._made:
+                first = self._measured()
+                self._made[first.p_mean.device, first.p_mean.dtype] = first
+            if place not in self._made:
+                self._made[place] = deepcopy(next(iter(self._made.values()))).to(*place)
+            return self._made[place]
+
+    @apart()
+    def _measured(self) -> Whitening:
+        with torch.autocast(next(self._mapping.parameters()).device.type, enabled=False):
+            tensors = Whitening.measured(self._mapping)
+        whitening = Whitening(len(tensors["p_mean"]))
+        fill(whitening, tensors)
+        return whitening

@@ -139,7 +139,8 @@ def _with_own(prior: Prior, variables: Mapping[str, Tensor], make: Make) -> Vari
     def row(codes: Variables, weights: Variables) -> Variables:
         return {name: value[0] for name, value in apart.made({name: code[None] for name, code in codes.items()}, weights).items()}
 
-    made: Callable[..., Variables] = alone if by_row else vmap(row)
+    # what a prior measures once of codes that it draws is the same for all rows
+    made: Callable[..., Variables] = alone if by_row else vmap(row, randomness="same")
     like = next(iter(weights.values()))
     sizes = [1] * count if by_row else even_parts(count, threads_of(like))  # with zeros there would be more rows of weights
     if len(sizes) == 1:

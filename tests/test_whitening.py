@@ -1,0 +1,121 @@
+"""Whitened styles, p_n and p_n+, of every prior that is drawn by styles."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from prior_support import STYLED, made
+from torch import Tensor
+
+from priorsolve.operators.base import Identity
+from priorsolve.priors import Prior, StyleGAN2
+from priorsolve.priors.kept import run_form
+from priorsolve.priors.styled import Styled
+from priorsolve.priors.whitening import Whitening
+from priorsolve.solvers import Staged, Tuned, load_delta, picture, save_delta
+
+ONES = ["stylegan2-skip", "stylegan2-classes", "stylegan3", "mobilestylegan"]
+
+
+def drawn(prior: Prior, space: str, n: int = 3) -> Tensor:
+    return prior.sample(n, torch.Generator().manual_seed(5), space)
+
+
+@pytest.fixture
+def measurings(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What was measured since."""
+    noted: list[object] = []
+    real = Whitening.measured
+
+    def measured(mapping: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
+        noted.append(mapping)
+        return real(mapping)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Whitening, "measured", measured)
+    return noted
+
+
+@pytest.mark.parametrize("name", ONES)
+def test_new_samples_have_mean_0_and_covariance_1(name: str) -> None:
+    n = 50_000
+    codes = drawn(made(name), "p_n", n).double()
+    products = codes[:, :, None] * codes[:, None]
+    for values, expected in ((codes, torch.zeros(codes.shape[1])), (products, torch.eye(codes.shape[1]))):
+        error = values.std(0) * (1 / n + 1 / 65_536) ** 0.5  # of these samples, and of those that were measured
+        assert float(((values.mean(0) - expected) / error).abs().max()) < 4.5
+
+
+@pytest.mark.parametrize("name", STYLED)
+def test_they_come_back_and_draw_the_picture_of_their_styles(name: str) -> None:
+    prior = made(name)
+    for space, style in (("p_n", "w"), ("p_n+", "w+")):
+        codes = torch.randn(3, *prior.spaces[space], generator=torch.Generator().manual_seed(1))
+        styles = prior.map(codes, source=space, target=style)
+        torch.testing.assert_close(prior.map(styles, source=style, target=space), codes, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(prior.decode(codes, space), prior.decode(styles, style), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(prior.map(codes, source=space, target="s"), prior.map(styles, source=style, target="s"))
+    repeated = prior.map(drawn(prior, "p_n"), source="p_n", target="p_n+")
+    torch.testing.assert_close(repeated, drawn(prior, "p_n")[:, None].expand_as(repeated), atol=1e-4, rtol=1e-4)
+    for source, target in (("p_n+", "p_n"), ("s", "p_n"), ("p_n", "z"), ("features@2", "p_n+")):
+        with pytest.raises(ValueError, match=f"no map from '{source.replace('+', '[+]')}' back to '{target.replace('+', '[+]')}'"):
+            prior.map(drawn(prior, source), source=source, target=target)
+
+
+@pytest.mark.parametrize("name", ["stylegan2-skip", "stylegan2-classes", "stylegan3"])
+def test_it_is_measured_when_first_asked_for_and_once_for_all_copies(name: str, measurings: list[object]) -> None:
+    prior = made(name)
+    before, state = copy.deepcopy(prior), list(prior.state_dict())
+    form = run_form(prior)
+    prior.decode(drawn(prior, "w"), "w")
+    assert not measurings
+    codes = drawn(prior, "p_n")
+    for other in (prior, form, before, copy.deepcopy(prior), pickle.loads(pickle.dumps(prior)), prior.computing(torch.bfloat16)):
+        with torch.no_grad():  # of computing, which is for gradients, the exact numbers
+            assert torch.equal(drawn(other, "p_n"), codes)
+    assert len(measurings) == 1
+    assert list(prior.state_dict()) == state
+    assert run_form(prior) is form
+    torch.testing.assert_close(drawn(copy.deepcopy(prior).double(), "p_n").float(), codes, atol=1e-4, rtol=1e-4)
+    assert len(measurings) == 1
+    assert torch.equal(drawn(made(name), "p_n"), codes)
+
+
+@pytest.mark.parametrize("name", ["stylegan2-skip", "stylegan3"])
+def test_another_machines_rounding_measures_the_same_directions(name: str) -> None:
+    one, other = (made(name).to(dtype) for dtype in (torch.float32, torch.float64))
+    torch.testing.assert_close(drawn(other, "p_n").float(), drawn(one, "p_n"), atol=1e-3, rtol=1e-3)
+
+
+def test_directions_point_where_their_numbers_sum_to_more_than_0() -> None:
+    """Which of two opposite ones a machine finds is its own choice."""
+    prior = made("stylegan2-skip")
+    assert isinstance(prior, StyleGAN2)
+    assert bool((Whitening.measured(prior.mapping)["components"].sum(0) > 0).all())
+
+
+def test_gradients_come_through_and_what_is_measured_in_inference_mode_is_of_use_outside() -> None:
+    prior = made("stylegan2-skip")
+    with torch.inference_mode():
+        drawn(prior, "p_n")
+    codes = drawn(prior, "p_n").requires_grad_()
+    (slope,) = torch.autograd.grad(prior.decode(codes, "p_n").square().sum(), codes)
+    assert bool((slope.flatten(1).norm(dim=1) > 0).all())
+
+
+@pytest.mark.parametrize("by_row", [True, False])
+def test_a_code_is_the_same_style_whatever_becomes_of_the_weights(by_row: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it is first asked for while the mapping is exchanged, with rows by themselves or, as on a GPU, all at once."""
+    monkeypatch.setattr(Styled, "row_by_row", by_row)
+    prior = made("stylegan2-skip")
+    y = prior.decode(drawn(prior, "z", 2))
+    stages = [Tuned(prior, space=space, steps=2, candidates=2, weights_lr=1e-2) for space in ("z", "p_n")]
+    solution = Staged(stages)(y, Identity())
+    assert float((solution.codes["weights:mapping.fc0.weight"] - prior.get_parameter("mapping.fc0.weight")).abs().max()) > 1e-3
+    torch.testing.assert_close(picture(made("stylegan2-skip"), solution.codes), solution.images)
+    save_delta(prior, solution, 1, tmp_path / "one.safetensors")
+    torch.testing.assert_close(picture(*load_delta(made("stylegan2-skip"), tmp_path / "one.safetensors")), solution.images[1:])
