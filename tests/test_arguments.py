@@ -61,6 +61,9 @@ def test_a_loss_that_is_none_is_told_at_once(loss: Any) -> None:
         Latent(linear(), loss=loss)
     with pytest.raises(ValueError, match=f"^locality_loss {message}"):
         Pivotal(linear(), locality_loss=loss)
+    if loss is not None:
+        with pytest.raises(ValueError, match=f"^stop_loss {message}"):
+            Pivotal(linear(), stop_loss=loss)
 
 
 @pytest.mark.parametrize(

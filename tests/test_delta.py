@@ -14,6 +14,7 @@ from solvers_support import difference, random_mask, rows
 from test_tuned import measured
 
 from priorsolve.counter_rng import uniform_hash
+from priorsolve.losses import Mixture, l1, l2
 from priorsolve.operators.base import Identity
 from priorsolve.priors.errors import CheckpointError
 from priorsolve.solvers import Latent, Solution, Staged, picture, start_at
@@ -207,6 +208,19 @@ def test_it_stops_at_the_quality_asked_for() -> None:
     assert solution.stopped == (Stop.quality,) * 2
     assert float(solution.misfit.max()) <= level
     assert int(solution.steps.max()) <= 20
+
+
+def test_a_loss_of_its_own_may_say_when_it_stops() -> None:
+    """PTI's program stops by LPIPS alone, and goes by LPIPS and squares."""
+    prior = made("stylegan2-skip")
+    y, found = measured(prior, 2), pivot()
+    loss = Mixture([(l1, 1.0), (l2, 4.0)])
+    free = Pivotal(prior, steps=10, loss=loss, keep="last")(y, Identity(), start=found)
+    level = 1.001 * float(l1(free.images, y, torch.ones_like(y)).max())
+    solution = Pivotal(prior, steps=30, loss=loss, stop_at=level, stop_loss=l1)(y, Identity(), start=found)
+    assert solution.stopped == (Stop.quality,) * 2
+    assert float(l1(solution.images, y, torch.ones_like(y)).max()) <= level
+    assert float(solution.misfit.min()) > level  # the whole loss is not there yet
 
 
 def test_pivotal_needs_a_pivot() -> None:

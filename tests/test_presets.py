@@ -118,7 +118,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
     },
     "pti": {
         "space": "w", "steps": 450, "lr": 0.01, "decay_share": 0.25, "loss.size": 256, "loss.resize": "shrink",
-        "1.steps": 350, "1.lr": 3e-4, "1.stop_at": 0.06, "1.beta1": 0.9,
+        "1.steps": 350, "1.lr": 3e-4, "1.stop_at": 0.06, "1.stop_loss.net": "alex", "1.beta1": 0.9,
     },
     "idinvert": {"space": "w+", "steps": 100, "lr": 0.01, "begin_at": "regressed", "in_domain": 2.0, **dict(ADAM)},
     "lipton-tripathi": {"steps": 100_000, "optimiser": "sgd", "lr": 1, "clip": 1, "unit": "raw", "decay": "none"},

@@ -148,7 +148,7 @@ def test_a_gain_of_more_than_a_thousandth_is_progress_of_either_sign(first: floa
     watch, alive, verdicts = Watch.start(1, torch.zeros(1)), torch.ones(1, dtype=torch.bool), set()
     for step in range(12):
         value = torch.tensor([first * factor**step])
-        verdicts.add(int(watch.verdict(Rules(plateau=3), step, value, value, alive)))
+        verdicts.add(int(watch.verdict(Rules(plateau=3), step, value, value, value, alive)))
     assert (verdicts != {RUNNING}) is stops
 
 

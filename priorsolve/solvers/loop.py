@@ -15,11 +15,12 @@ from priorsolve.penalties import total_variation
 from priorsolve.priors.base import exactly
 from priorsolve.solvers.optimisers import Optimiser
 from priorsolve.solvers.schedule import Schedule
-from priorsolve.solvers.solution import OnStep, Solution, Step
+from priorsolve.solvers.solution import OnStep, Solution, Step, tell
 from priorsolve.solvers.stopping import RUNNING, STOPS, Rules, Stop, Watch
 from priorsolve.solvers.target import Measured
 from priorsolve.solvers.task import At, Task
 from priorsolve.solvers.variables import Variables
+from priorsolve.types import Images
 
 CHECK_EVERY = 10
 """Steps between two looks at the device: verdicts are read back, finished images leave, `on_step` is called."""
@@ -53,7 +54,8 @@ class Loop:
         self.gradients: Variables = {}
         self.shaken = self.was_shaken = False
         self.best = dict(self.variables)
-        self.objective, self.misfit, self.residual = (measured.y.new_full((count * self.restarts,), torch.inf) for _ in range(3))
+        # one tensor for all: others take its place, and none is written into
+        self.objective = self.misfit = self.residual = self.quality = measured.y.new_full((count * self.restarts,), torch.inf)
         self.finite, self.moving = (torch.ones(count * self.restarts, dtype=torch.bool, device=device) for _ in range(2))
         self.seeds = row_seeds(seeds, self.restarts, device)
         # per active image
@@ -79,7 +81,7 @@ class Loop:
             if step % CHECK_EVERY == 0 or step == self.settings.steps:
                 self.retire()
                 if on_step is not None:
-                    on_step(self.report(step))
+                    tell(on_step, self.report(step), self.drawn)
                 if not len(self.images):
                     break
             if step < self.settings.steps:
@@ -117,10 +119,14 @@ class Loop:
         rules = self.settings.rules
         if rules.noise is not None:  # else nobody asks before the end
             self.residual = torch.where(better, self.target.residual(estimate.detach()), self.residual)
+        if rules.judge is not None:
+            with torch.no_grad():
+                self.quality = torch.where(better, self.target.misfit(estimate, rules.judge), self.quality)
         best, place = self._by_image(self.objective).min(1)
         alive = self._by_image(self.finite).any(1)
+        residual, quality = self._pick(self.residual, place), best if rules.judge is None else self._pick(self.quality, place)
         # no rule is for a shaken picture, which is not the answer's
-        judged = self.watch.verdict(Rules() if self.shaken else rules, step, best, self._pick(self.residual, place), alive)
+        judged = self.watch.verdict(Rules() if self.shaken else rules, step, best, residual, quality, alive)
         running = self.verdict == RUNNING
         self.steps = torch.where(running, step, self.steps)
         self.verdict = torch.where(running, judged, self.verdict)
@@ -163,9 +169,13 @@ class Loop:
         """What a progress bar wants to know."""
         return Step(step, self.settings.steps, self.final_misfit.clone(), self.final_verdict == RUNNING)
 
+    def drawn(self) -> Images:
+        """The best of every image so far, drawn once more."""
+        return self.task.draw(self.final, At(self.settings.steps, self.settings.steps, self.own_seeds))
+
     def solution(self) -> Solution:
-        """The best of every image, drawn once more."""
-        images = self.task.draw(self.final, At(self.settings.steps, self.settings.steps, self.own_seeds))
+        """What was found."""
+        images = self.drawn()
         target = self.measured.whole()
         estimate = target.estimate(images)
         verdicts = torch.where(self.final_verdict == RUNNING, STOPS.index(Stop.budget), self.final_verdict)
@@ -201,7 +211,8 @@ class Loop:
         self.gradients = {name: value[rows] for name, value in self.gradients.items()}
         self.best = {name: self.variables[name] if best is before[name] else best[rows] for name, best in self.best.items()}
         self.optimiser.keep(rows)
-        self.objective, self.misfit, self.residual = self.objective[rows], self.misfit[rows], self.residual[rows]
+        self.objective, self.misfit = self.objective[rows], self.misfit[rows]
+        self.residual, self.quality = self.residual[rows], self.quality[rows]
         self.finite, self.moving, self.seeds = self.finite[rows], self.moving[rows], self.seeds[rows]
 
     def _rows(self, per_image: Tensor) -> Tensor:

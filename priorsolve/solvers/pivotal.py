@@ -46,7 +46,8 @@ class Pivotal(Solver):
         steps: updates of the weights.
         lr: their learning rate, as it stands (Adam).
         beta1: Adam's first decay rate.
-        stop_at: an image stops once its loss (locality included) is at or below this; 0.06 was published for LPIPS.
+        stop_at: an image stops once its loss (locality included) is at or below this; 0.06 was published for LPIPS alone.
+        stop_loss: what `stop_at` is about, in place of the loss.
         locality: weight of keeping pictures of nearby codes as the prior draws them; 0 leaves it out, which nearly halves the time.
         distance: how far from the pivot those codes are, over all layers' styles, towards one of 256 codes sampled with ψ = 0.5
             at each step; their pictures have no noise maps.
@@ -65,6 +66,7 @@ class Pivotal(Solver):
     lr: float = 3e-4
     beta1: float = 0.9
     stop_at: float | None = None
+    stop_loss: Loss | None = None
     locality: float = 0.0
     distance: float = 30.0
     locality_loss: Loss = l2
@@ -87,7 +89,7 @@ class Pivotal(Solver):
 
     @property
     def rules(self) -> Rules:
-        return Rules(noise=self.noise, plateau=self.plateau, target=self.stop_at)
+        return Rules(noise=self.noise, plateau=self.plateau, target=self.stop_at, judge=self.stop_loss)
 
     @property
     def rounds_by_batch(self) -> bool:

@@ -8,6 +8,7 @@ from enum import Enum
 import torch
 from torch import Tensor
 
+from priorsolve.losses import Loss
 from priorsolve.types import PerImage
 
 
@@ -37,11 +38,13 @@ class Rules:
             residual reaches it (Morozov's discrepancy principle); fitting further would fit the noise.
         plateau: stop after this many steps without a relative gain of `GAIN` in the objective.
         target: stop when the objective, misfit and penalties, is at or below this: good enough.
+        judge: the loss that `target` is about, in the objective's place.
     """
 
     noise: float | None = None
     plateau: int | None = None
     target: float | None = None
+    judge: Loss | None = None
 
 
 @dataclass
@@ -61,12 +64,13 @@ class Watch:
         """Forget all images but `index`."""
         self.reference, self.since = self.reference[index], self.since[index]
 
-    def verdict(self, rules: Rules, step: int, objective: PerImage, residual: PerImage, alive: Tensor) -> Tensor:
+    def verdict(self, rules: Rules, step: int, objective: PerImage, residual: PerImage, quality: PerImage, alive: Tensor) -> Tensor:
         """(B,) places in `STOPS`, or `RUNNING`. No host synchronisation.
 
         Args:
             objective: best so far.
             residual: root mean squared residual of the best so far.
+            quality: what `target` is about, of the best so far.
             alive: (B,) bool, whether any of the image's restarts still has a finite objective.
         """
         verdict = torch.full_like(self.since, RUNNING)
@@ -79,5 +83,5 @@ class Watch:
         if rules.noise is not None:
             verdict = torch.where(residual <= rules.noise, STOPS.index(Stop.noise), verdict)
         if rules.target is not None:
-            verdict = torch.where(objective <= rules.target, STOPS.index(Stop.quality), verdict)
+            verdict = torch.where(quality <= rules.target, STOPS.index(Stop.quality), verdict)
         return torch.where(alive, verdict, STOPS.index(Stop.diverged))
