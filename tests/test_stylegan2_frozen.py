@@ -104,11 +104,12 @@ def test_curvature_is_the_same() -> None:
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=0)
 
 
-def test_in_bfloat16_it_is_nearly_the_same() -> None:
+@pytest.mark.parametrize("space", ["w+", "features@2", "features@3"])
+def test_in_bfloat16_it_is_nearly_the_same(space: str) -> None:
     prior = small()
-    codes = prior.sample(1, torch.Generator().manual_seed(5), "w+")
+    codes = prior.map(prior.sample(1, torch.Generator().manual_seed(5), "w+"), source="w+", target=space)
     (rough, slope), (exact, true) = (
-        traced(partial(each.decode, space="w+"), codes) for each in (prior.folded().computing(torch.bfloat16), prior)
+        traced(partial(each.decode, space=space), codes) for each in (prior.folded().computing(torch.bfloat16), prior)
     )
     assert not torch.equal(rough, exact)
     assert (rough - exact).abs().max() < 0.05 * exact.abs().max()

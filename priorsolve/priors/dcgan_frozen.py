@@ -12,7 +12,7 @@ from torch.autograd import Function
 from torch.nn import functional as F
 
 from priorsolve.apart import apart
-from priorsolve.priors.frozen import Product
+from priorsolve.priors.frozen import Product, type_of_pass
 
 
 class FrozenLayer(nn.Module, ABC):
@@ -24,7 +24,7 @@ class FrozenLayer(nn.Module, ABC):
         self._made: dict[torch.dtype, Callable[[Tensor], Tensor]] = {}
 
     def forward(self, x: Tensor) -> Tensor:
-        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+        dtype = type_of_pass(x.dtype)
         if x.device.type != "cpu" or dtype not in (torch.float32, torch.bfloat16):
             made: Tensor = self.plain(x)
             return made

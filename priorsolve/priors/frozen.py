@@ -50,6 +50,12 @@ class Cast(nn.Module):
         return self._other
 
 
+def type_of_pass(own: torch.dtype) -> torch.dtype:
+    """What a pass on the CPU computes in: autocast's type, and `own` where there is none. An own `Function` leaves its backward without
+    autocast, so what enters one is brought to this type before."""
+    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else own
+
+
 def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x (B, C, H, W) through the 1×1 convolution of `weight` (O, C, 1, 1).
 

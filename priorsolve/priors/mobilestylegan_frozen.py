@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn import functional as F
 
-from priorsolve.priors.frozen import Cast, depthwise, pointwise
+from priorsolve.priors.frozen import Cast, depthwise, pointwise, type_of_pass
 from priorsolve.priors.mobilestylegan_layers import SLOPE, First, Head, Layer, Separable, haar
 
 
@@ -32,7 +32,7 @@ class Frozen(nn.Module):
 
     def forward(self, x: Tensor, start: int, stop: int, styles: Sequence[Tensor], noises: Sequence[Tensor | None]) -> Tensor:
         """What enters block `stop` from what enters block `start`; the first block, 0, takes nothing but its style."""
-        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+        dtype = type_of_pass(x.dtype)
         count = len(self.layers)
         if start:
             x = (x[:, _banded(x.shape[1])] if start <= count else x).to(dtype, memory_format=torch.channels_last)
@@ -58,7 +58,7 @@ class FrozenFirst(nn.Module):
         self._side, self._order = side, order
 
     def forward(self, style: Tensor, noise: Tensor | None) -> Tensor:
-        matrix = self.matrix(torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else style.dtype)
+        matrix = self.matrix(type_of_pass(style.dtype))
         if style.ndim == 3:
             by_pixel = matrix.view(self._side**2, *style.shape[1:])
             x = torch.einsum("poc,boc->bpo", by_pixel, style[:, self._order])

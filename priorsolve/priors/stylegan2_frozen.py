@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from priorsolve.priors.base import Noise
 from priorsolve.priors.chance import normal
+from priorsolve.priors.frozen import type_of_pass
 from priorsolve.priors.synthesis2 import Block, Convolution, Picture, Skip
 
 _SLOPE = 0.2
@@ -174,10 +175,9 @@ class FrozenBlock(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         """What enters the next block; see `Block`."""
         if x is None:
-            dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else self.const.dtype
-            y = self.conv1(self.const.to(dtype).expand(len(styles[0]), -1, -1, -1), styles[0], noises[0])
+            y = self.conv1(self.const.to(type_of_pass(self.const.dtype)).expand(len(styles[0]), -1, -1, -1), styles[0], noises[0])
         else:
-            x = x.contiguous(memory_format=torch.channels_last)
+            x = x.to(type_of_pass(x.dtype)).contiguous(memory_format=torch.channels_last)
             y = self.conv1(self.conv0(x, styles[0], noises[0]), styles[1], noises[1])
             y = y if self.skip is None else y + self.skip(x)
         if image is not None:
