@@ -47,7 +47,11 @@ def must_be_number(value: object, name: str) -> None:
     """Raises ValueError unless it is a finite number."""
     if not is_number(value):
         raise ValueError(f"{name} is {shown(value)}; it must be a number")
-    if not math.isfinite(value):
+    try:
+        finite = math.isfinite(value)
+    except OverflowError:
+        raise ValueError(f"{name} is beyond all floats; it must be a finite number") from None
+    if not finite:
         raise ValueError(f"{name} is {value}; it must be a finite number")
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +21,7 @@ from priorsolve.operators.base import Identity
 from priorsolve.operators.jpeg import JPEG
 from priorsolve.operators.laws import dot_test, linearity
 from priorsolve.report import write_report
-from priorsolve.solvers import Langevin, Latent, Staged, Tuned, save_delta, start_at
+from priorsolve.solvers import Langevin, Latent, Staged, Tuned, save_delta, solve_fitting, start_at
 from priorsolve.solvers.layerwise import Layerwise
 
 CODES: Any = torch.zeros(1, 4).numpy()
@@ -96,6 +100,43 @@ def test_measurements_without_values_are_told(y: Tensor, message: str) -> None:
 def test_who_is_told_of_steps_is_a_function(solver: Any) -> None:
     with pytest.raises(ValueError, match=r"^on_step is 3; give a function of a Step, or None$"):
         solver(pictures(1), Identity(), on_step=3)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**64])
+def test_a_seed_beyond_64_bits_is_told_at_once(seed: int) -> None:
+    for solver in (Latent, Layerwise):
+        with pytest.raises(ValueError, match=f"^a seed is {seed}; it must be at least 0 and below 2"):
+            solver(linear(), seed=seed)
+
+
+@pytest.mark.parametrize("space", ["q", [], [1]])
+def test_a_space_that_is_none_is_told(space: Any) -> None:
+    with pytest.raises(ValueError, match=r"^space .* is not one of the prior's: z; "):
+        Latent(linear(), space=space)
+
+
+def test_a_number_beyond_all_floats_is_told() -> None:
+    with pytest.raises(ValueError, match=r"^lr is beyond all floats; it must be a finite number$"):
+        Latent(linear(), lr=10**400)
+
+
+@pytest.mark.parametrize("solve", [Latent(linear(), steps=1), partial(solve_fitting, Latent(linear(), steps=1))], ids=["solver", "fitting"])
+def test_a_start_has_a_code_for_each_measurement(solve: Callable[..., Any]) -> None:
+    start = Latent(linear(), steps=1)(pictures(2), Identity())
+    for code in (start.codes["z"][:1], start.codes["z"].repeat(2, 1), torch.tensor(1.0)):
+        with pytest.raises(ValueError, match=r"^the start's codes 'z' are of shape \(.*\), got 2 measurements; give a code for each$"):
+            solve(pictures(2), Identity(), start=replace(start, codes={"z": code}))
+
+
+def test_stages_share_a_prior_or_its_numbers() -> None:
+    one, other = linear(), linear()
+    for same in (other, copy.deepcopy(one), copy.deepcopy(one).float(), one.computing(torch.bfloat16)):
+        assert Staged([Latent(one), Latent(same)]).prior is one
+    assert pickle.loads(pickle.dumps(Staged([Latent(one), Latent(one)]))).varied().prior is not one
+    with torch.no_grad():
+        next(other.parameters()).neg_()
+    with pytest.raises(ValueError, match=r"^the stages have two priors, "):
+        Staged([Latent(one), Latent(other)])
 
 
 @pytest.mark.parametrize("restarts", [1, 3])

@@ -33,6 +33,8 @@ def must_be_as_annotated(solver: Any) -> None:
         if Loss in kinds:
             must_compare(value, name)
         must_be_of(kinds, value, name)
+        if name == "seed":
+            checked_seeds([value], 1)
 
 
 def must_be_prior(value: Any, name: str) -> None:
@@ -136,6 +138,9 @@ def checked_start(start: Any, count: int, like: Tensor) -> Solution:
         raise ValueError(f"start is {shown(start)}; give a solver's solution, or codes as start_at(prior, codes, space)")
     if len(start.images) != count:
         raise ValueError(f"the start holds {len(start.images)} images, got {count} measurements")
+    for name, code in start.codes.items():
+        if tuple(code.shape[:1]) != (count,):
+            raise ValueError(f"the start's codes {name!r} are of shape {tuple(code.shape)}, got {count} measurements; give a code for each")
     return replace(start, codes={name: code.to(like) for name, code in start.codes.items()})
 
 
@@ -175,9 +180,9 @@ def must_be_decay_rate(solver: object, name: str) -> None:
 
 def must_be_space(prior: Any, space: str) -> None:
     """Raises ValueError for a space that the prior does not have, or whose codes alone it cannot draw."""
-    if space not in prior.spaces:
+    if not isinstance(space, str) or space not in prior.spaces:
         raise ValueError(
-            f"space {space!r} is not one of the prior's: {', '.join(prior.spaces)}; `solver: latent` by itself suits every prior"
+            f"space {shown(space)} is not one of the prior's: {', '.join(prior.spaces)}; `solver: latent` by itself suits every prior"
         )
     if space == "z" and "z+c" in prior.spaces:
         raise ValueError(f"space 'z' leaves the class open, which {prior} must be told to draw; use 'z+c', where it is part of the code")

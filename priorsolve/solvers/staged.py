@@ -45,7 +45,7 @@ class Staged:
         for stage in self.stages:
             if isinstance(stage, type) or not isinstance(stage, Solves):
                 raise ValueError(f"a stage is {shown(stage)}; it must be a solver, such as Latent(prior)")
-            if repr(stage.prior) != repr(self.prior) or stage.prior.spaces != self.prior.spaces:
+            if not _draw_alike(self.prior, stage.prior):
                 raise ValueError(
                     f"the stages have two priors, {self.prior} and {stage.prior}; one goes on with the codes of the one before"
                 )
@@ -130,3 +130,11 @@ class Staged:
         if not self.mean or len(solutions) == 1:
             return whole
         return with_images(whole, torch.stack([solution.images for solution in solutions]).mean(0), y, operator, self.loss)
+
+
+def _draw_alike(one: Prior, other: Prior) -> bool:
+    """Whether they are of one kind and hold the same numbers, wherever these are and of whatever type."""
+    if repr(one) != repr(other) or one.spaces != other.spaces:
+        return False
+    own, others = ([*prior.parameters(), *prior.buffers()] for prior in (one, other))
+    return len(own) == len(others) and all(a is b or torch.equal(a.to(b), b) for a, b in zip(own, others, strict=True))
