@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickletools
 from collections import deque
-from typing import BinaryIO, final
+from typing import BinaryIO, NamedTuple, final
 
 from priorsolve.priors.errors import FAILURES, CheckpointError
 
@@ -12,13 +12,18 @@ _TEXTS = {"UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "STRING", 
 _GETS = {"GET", "BINGET", "LONG_BINGET"}
 _PUTS = {"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"}
 _FILLS = {"APPEND", "APPENDS", "SETITEM", "SETITEMS", "ADDITEMS", "BUILD"}
-_MARK = (-1, 0)
+_PAIRS, _ALL = slice(1, -1, 2), slice(None)
+_KEYS = {"SETITEM": _PAIRS, "SETITEMS": _PAIRS, "DICT": slice(1, None, 2), "ADDITEMS": slice(-1), "FROZENSET": _ALL}
+"""Which of the values that an opcode takes off the stack, the last one first, it hashes."""
 _TUPLES = {"TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "FROZENSET"}
 _DEPTH_LIMIT = 500
 _TUPLE_LIMIT = 2000
 _STEP_LIMIT = 1_000_000
 _AGAIN_LIMIT = 10_000_000
 _BITS_LIMIT = 1024
+KEY_LIMIT = 5000
+"""Keys that are no text, part by part. A file can choose numbers so that all hash alike, and each is compared with all before it."""
+UNLIKE_KEYS = f"has more than {KEY_LIMIT} keys that are no text; it is damaged or made to hang its reader"
 
 
 def globals_of(stream: BinaryIO) -> list[str]:
@@ -26,7 +31,7 @@ def globals_of(stream: BinaryIO) -> list[str]:
 
     Raises:
         CheckpointError: it ends too early, is no pickle, takes millions of steps, numbers its memo so high that an unpickler would fill
-            the memory, or nests so deep, so often or in numbers so long that hashing its keys would crash or hang the interpreter.
+            the memory, or has keys so deep, so many or of numbers so long that hashing them would crash or hang the interpreter.
     """
     names: dict[str, None] = {}
     texts: deque[str] = deque(maxlen=2)
@@ -66,14 +71,25 @@ def globals_of(stream: BinaryIO) -> list[str]:
     return list(names)
 
 
+class _Value(NamedTuple):
+    """How deep a value would be, of how many parts a tuple, and whether it is text; tuples alone of what has parts can be keys."""
+
+    depth: int
+    parts: int
+    text: bool = False
+
+
+_MARK = _Value(-1, 0)
+
+
 @final
 class _Nesting:
-    """How deep each value on the unpickler's stack and in its memo would be, and of how many parts a tuple; tuples alone can be keys."""
+    """The values on the unpickler's stack and in its memo."""
 
     def __init__(self) -> None:
-        self.memo: dict[int, tuple[int, int]] = {}
-        self._stack: list[tuple[int, int]] = []
-        self._again = 0
+        self.memo: dict[int, _Value] = {}
+        self._stack: list[_Value] = []
+        self._again = self._keys = 0
 
     def step(self, opcode: pickletools.OpcodeInfo, index: int) -> None:
         stack, before, after = self._stack, opcode.stack_before, opcode.stack_after
@@ -97,17 +113,21 @@ class _Nesting:
             self._more(popped[0])
             return
         if opcode.name in _FILLS:
-            depth = max(popped[-1][0], 1 + max((value[0] for value in popped[:-1]), default=-1))
+            depth = max(popped[-1].depth, 1 + max((value.depth for value in popped[:-1]), default=-1))
         else:
-            depth = 1 + max((value[0] for value in popped), default=-1)
-        parts = 1 + sum(value[1] for value in popped) if opcode.name in _TUPLES else 1
+            depth = 1 + max((value.depth for value in popped), default=-1)
+        parts = 1 + sum(value.parts for value in popped) if opcode.name in _TUPLES else 1
+        if opcode.name in _KEYS:
+            self._keys += sum(value.parts for value in popped[_KEYS[opcode.name]] if not value.text)
+            if self._keys > KEY_LIMIT:
+                raise CheckpointError(UNLIKE_KEYS)
         if depth > _DEPTH_LIMIT or parts > _TUPLE_LIMIT:
             raise CheckpointError(f"nests deeper than {_DEPTH_LIMIT} levels or too often; it is damaged or made to crash its reader")
-        stack.extend((depth, parts) for _ in after)
+        stack.extend(_Value(depth, parts, opcode.name in _TEXTS) for _ in after)
 
-    def _more(self, value: tuple[int, int]) -> None:
+    def _more(self, value: _Value) -> None:
         """The value once more; as a key it would be hashed once more, part by part."""
-        self._again += value[1]
+        self._again += value.parts
         if self._again > _AGAIN_LIMIT:
             raise CheckpointError("uses its tuples too often; it is damaged or made to hang its reader")
         self._stack.append(value)

@@ -13,7 +13,7 @@ import torch
 
 from priorsolve.priors.errors import FAILURES, CheckpointError, told
 from priorsolve.priors.inert import Array, Bytes, Dtype, Fixed, Inert, Record, Storage, View
-from priorsolve.priors.scan import globals_of
+from priorsolve.priors.scan import KEY_LIMIT, UNLIKE_KEYS, globals_of
 
 Find = Callable[[str, int], Bytes]
 """How to read a storage, of its key and the bytes the pickle declares. Raises CheckpointError where the file holds fewer."""
@@ -59,7 +59,9 @@ class _Unpickler(pickle.Unpickler):
         super().__init__(stream, encoding="latin1")
         self._find, self._packed = find, packed
         self._storages: dict[str, Storage] = {}
-        self._copying = {key: _Maker(_paid(make, left)) for key, make in _COPYING.items()}
+        keys = [KEY_LIMIT]
+        copying = {**_COPYING, **{key: _keyed(make, keys) for key, make in _HASHING.items()}}
+        self._copying = {key: _Maker(_paid(make, left)) for key, make in copying.items()}
         if packed is not None:
             self._copying[_PACKED] = _Maker(_paid(packed, left))
 
@@ -98,6 +100,18 @@ def _paid(make: Callable[..., object], left: list[int]) -> Callable[..., object]
         return make(*arguments)
 
     return paid
+
+
+def _keyed(make: Callable[..., object], left: list[int]) -> Callable[..., object]:
+    """`make`, which hashes what its first argument holds: `left[0]` things at most that are no text, see `scan`."""
+
+    def keyed(*arguments: Any) -> object:
+        left[0] -= sum(not isinstance(item, str) for item in arguments[0]) if arguments else 0
+        if left[0] < 0:
+            raise CheckpointError(UNLIKE_KEYS)
+        return make(*arguments)
+
+    return keyed
 
 
 @final
@@ -186,11 +200,14 @@ def _array5(raw: object = None, dtype: object = None, shape: object = None, orde
 
 _COPIES = 2
 """How often the bytes of a file may be gone through while they are made into objects; those that writers write need it twice at most."""
-_COPYING: Mapping[str, Callable[..., object]] = {
+_HASHING: Mapping[str, Callable[..., object]] = {
     "collections.OrderedDict": _Ordered,
     "collections.Counter": _Ordered,
     "builtins.set": set,
     "__builtin__.set": set,
+}
+_COPYING: Mapping[str, Callable[..., object]] = {
+    **_HASHING,
     "torch.Size": _size,
     "_codecs.encode": _encoded,
     **{f"numpy.{core}.numeric._frombuffer": _array5 for core in ("core", "_core")},

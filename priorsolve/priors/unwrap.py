@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any, TypeAlias
 
 from torch import Tensor
@@ -24,6 +25,8 @@ _PREFIX = re.compile(r"(module\.|_orig_mod\.)*")
 _AVERAGE, _COUNT = "latent_avg", "n_averaged"
 _DEEP = 4
 _DICTS = 100
+_ENTRIES = 10_000
+"""Of a dict that are looked at, with those of the dicts in it; no network has as many, and hundreds of dicts may hold the same one."""
 _TENSORS = (View, Array, Tensor)
 
 
@@ -95,27 +98,32 @@ def _chosen(found: Mapping[Any, Any]) -> str | None:
     return near[0] if near else key
 
 
-def _dicts(content: object) -> Iterator[Mapping[Any, Any]]:
-    """`content` and the dicts in it, three deep, each once however often it is held."""
+def _entries(content: object) -> Iterator[tuple[Any, Any]]:
+    """The first of what `content` and the dicts in it, three deep, hold by which key; each dict once however often it is held."""
+    return islice(_walk(content), _ENTRIES)
+
+
+def _walk(content: object) -> Iterator[tuple[Any, Any]]:
     seen: set[int] = set()
     level = [content]
     for _ in range(_DEEP):
         fresh = {id(each): each for each in level if isinstance(each, Mapping) and id(each) not in seen}
         seen |= fresh.keys()
-        yield from fresh.values()
+        for each in fresh.values():
+            yield from each.items()
         level = [value for each in fresh.values() for value in each.values()]
 
 
 def _holds(content: object) -> bool:
     """Whether a network can be in there: one weight at least that is more than a row. What averaging kept for itself has none."""
-    return any(isinstance(value, _TENSORS) and value.ndim > 1 for each in _dicts(content) for value in each.values())
+    return any(isinstance(value, _TENSORS) and value.ndim > 1 for _, value in _entries(content))
 
 
 def _names(content: object) -> set[str]:
     """What the tensors in a dict are called, without prefixes; a record's class."""
     if isinstance(content, Record):
         return {content.kind}
-    named = (key for each in _dicts(content) for key, value in each.items() if isinstance(key, str) and isinstance(value, _TENSORS))
+    named = (key for key, value in _entries(content) if isinstance(key, str) and isinstance(value, _TENSORS))
     return {key[len(_prefix(key)) :] for key in named} - {_COUNT}
 
 
