@@ -10,14 +10,17 @@ from typing import Any
 
 import pytest
 import run_support as run
+from solvers_support import linear
 
 from priorsolve.operators.holes import Holes
 from priorsolve.photos.identity import identify
 from priorsolve.photos.images import read_measurement, read_photo
 from priorsolve.photos.pictures import PhotoError
+from priorsolve.priors import CheckpointError
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.run.degrade import degrade
 from priorsolve.run.restoration import restore
+from priorsolve.solvers import load_delta, load_solution
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with a name here")
 
@@ -57,6 +60,14 @@ def test_a_pipe_as_prior_is_told_by_its_name(tmp_path: Path) -> None:
     recipe = Recipe.parse({"operator": "gray", "prior": str(tmp_path / "a.pth"), "solver": "latent"})
     assert recipe.fingerprint()
     assert not recipe.is_readable()
+
+
+def test_a_pipe_is_no_solution_and_no_tuned_weights(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a")
+    with pytest.raises(OSError, match="a pipe or a device, no file"):
+        load_solution(tmp_path / "a")
+    with pytest.raises(CheckpointError, match=r"a: cannot be read as tuned weights \(it is no file\)$"):
+        load_delta(linear(), tmp_path / "a")
 
 
 def test_a_mask_that_is_a_pipe_is_refused(tmp_path: Path) -> None:

@@ -157,6 +157,8 @@ def test_the_parts_of_a_solution_are_one(tmp_path: Path) -> None:
         ({"codes/z": torch.tensor(1.0)}, {}, r"codes/z \(\)"),
         ({"history": torch.rand(2, 6)}, {}, r"history \(2, 6\)"),
         ({"misfit": torch.rand(2, 1)}, {}, r"misfit \(2, 1\)"),
+        ({"images": torch.ones(2, 3, 4, 4, dtype=torch.long)}, {}, r"images of torch\.int64, expected floats"),
+        ({"misfit": torch.ones(2).bool(), "steps": torch.ones(2)}, {}, r"misfit of torch\.bool, steps of torch\.float32, expected floats"),
         ({"misfit": None, "steps": None}, {}, "lacks misfit, steps"),
         ({}, {"stopped": '["budget"]'}, "why 1 images stopped"),
         ({}, {"stopped": '["budget", "tired"]'}, "tired.*expected a list of budget"),
@@ -164,6 +166,7 @@ def test_the_parts_of_a_solution_are_one(tmp_path: Path) -> None:
         ({}, {"stopped": "3"}, "'3'.*expected a list"),
         ({}, {"stopped": "[" * 100_000}, "expected a list"),
         ({}, {"priorsolve.solution": "2"}, "version 2.*update"),
+        ({}, {"priorsolve.solution": "2\n\x1b" * 100_000}, "version 2.*update"),
     ],
 )
 def test_a_damaged_solution_is_one_clear_error(
@@ -174,7 +177,8 @@ def test_a_damaged_solution_is_one_clear_error(
     with pytest.raises(ValueError, match=message) as caught:
         load_solution(path)
     assert str(caught.value).startswith(f"{path}: ")
-    assert "\n" not in str(caught.value)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 2000, "not all that a file says is told"
 
 
 def test_other_files_are_one_clear_error(tmp_path: Path) -> None:

@@ -60,6 +60,8 @@ def load_delta(prior: Prior, path: str | Path) -> tuple[Prior, dict[str, Tensor]
     must_be_prior(prior, "load_delta: prior")
     path = checked_path(path, "load_delta: path")
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for without end
+            raise OSError("it is no file")
         with safe_open(path, "pt") as file:
             about = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from errno import ENOENT
+from errno import EINVAL, ENOENT
 from pathlib import Path
 
 import torch
@@ -12,6 +12,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from priorsolve.files import write_atomically
+from priorsolve.priors.errors import legible, told
 from priorsolve.showing import checked_path
 from priorsolve.solvers.checks import must_be_solution
 from priorsolve.solvers.solution import Solution
@@ -56,41 +57,52 @@ def load_solution(path: str | Path) -> Solution:
     path = checked_path(path, "load_solution: path")
     if not path.exists():
         raise FileNotFoundError(ENOENT, "no such file; give one that save_solution wrote", str(path))
+    if not (path.is_file() or path.is_dir()):
+        raise OSError(EINVAL, "a pipe or a device, no file; copy what it gives into a file", str(path))
     with path.open("rb"):  # a folder says so in its own words
         pass
     try:
         with safe_open(path, framework="pt") as file:
             # copies: the file may be written anew while what was read from it is in use
-            metadata, tensors = file.metadata() or {}, {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+            return _unpacked(file.metadata() or {}, {name: file.get_tensor(name).clone() for name in file.keys()})  # noqa: SIM118
     except SafetensorError as error:
         raise ValueError(f"{path}: is no safetensors file, or is damaged ({error}); save the solution again") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: {legible(error)}") from None
+
+
+def _unpacked(metadata: dict[str, str], tensors: dict[str, Tensor]) -> Solution:
+    """What `packed` made a file of. Raises ValueError where that is no solution."""
     if KIND not in metadata:
-        raise ValueError(f"{path}: holds tensors and no solution; give a file that save_solution wrote")
+        raise ValueError("holds tensors and no solution; give a file that save_solution wrote")
     if metadata[KIND] != VERSION:
-        raise ValueError(f"{path}: holds a solution of version {metadata[KIND]}, this priorsolve reads {VERSION}; update priorsolve")
+        raise ValueError(f"holds a solution of version {metadata[KIND]}, this priorsolve reads {VERSION}; update priorsolve")
     codes = {name.removeprefix(_CODES): tensor for name, tensor in tensors.items() if name.startswith(_CODES)}
-    stopped = _stops(path, metadata.get("stopped", ""))
-    _check(path, tensors, len(stopped))
+    stopped = _stops(metadata.get("stopped", ""))
+    _check(tensors, len(stopped))
     return Solution(**{name: tensors[name] for name in _RANKS}, codes=codes, stopped=stopped)
 
 
-def _stops(path: Path, text: str) -> tuple[Stop, ...]:
+def _stops(text: str) -> tuple[Stop, ...]:
     try:
         return tuple(Stop[name] for name in json.loads(text))
     except (ValueError, TypeError, KeyError, RecursionError):
         known = ", ".join(stop.name for stop in Stop)
-        raise ValueError(f"{path}: says {text!r} about why images stopped, expected a list of {known}; save the solution again") from None
+        raise ValueError(f"says {told(text)} about why images stopped, expected a list of {known}; save the solution again") from None
 
 
-def _check(path: Path, tensors: dict[str, Tensor], count: int) -> None:
-    """Raises ValueError unless every part is there and for `count` images."""
+def _check(tensors: dict[str, Tensor], count: int) -> None:
+    """Raises ValueError unless every part is there, of its type, and for `count` images."""
     missing = [name for name in _RANKS if name not in tensors]
     if missing:
-        raise ValueError(f"{path}: lacks {', '.join(missing)}; save the solution again")
+        raise ValueError(f"lacks {', '.join(missing)}; save the solution again")
+    odd = [f"{name} of {tensors[name].dtype}" for name in _RANKS if tensors[name].is_floating_point() == (name == "steps")]
+    if odd:
+        raise ValueError(f"holds {', '.join(odd)}, expected floats, and whole numbers of steps; save the solution again")
     wrong = [
         f"{name} {tuple(tensor.shape)}"
         for name, tensor in tensors.items()
         if tensor.ndim != _RANKS.get(name, tensor.ndim) or tensor.shape[name == "history" :][:1] != (count,)
     ]
     if wrong:
-        raise ValueError(f"{path}: says why {count} images stopped, but holds {', '.join(wrong)}; save the solution again")
+        raise ValueError(f"says why {count} images stopped, but holds {', '.join(wrong)}; save the solution again")
