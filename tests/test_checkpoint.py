@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from priorsolve.losses.features import discriminator_features
 from priorsolve.priors import CheckpointError, load_prior, read_state
 from priorsolve.priors.scan import globals_of
 
@@ -203,6 +204,19 @@ def test_unreadable_paths_are_one_line(tmp_path: Path) -> None:
             read_state(path)
 
 
+def test_a_path_from_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    torch.save({"a": torch.ones(2)}, tmp_path / "f.pth")
+    assert read_state("~/f.pth").keys() == {"a"}
+    with pytest.raises(ValueError, match="read_checkpoint: path is 3; give the path of a file or folder"):
+        read_state(3)  # type: ignore[arg-type]
+    with pytest.raises(CheckpointError, match="^not a BigGAN discriminator"):
+        discriminator_features("~/f.pth")
+    with pytest.raises(ValueError, match="discriminator_features: file is None; give the path"):
+        discriminator_features(None)  # type: ignore[arg-type]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no pipes and devices among files there")
 def test_paths_of_every_kind_are_one_line(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe.pth"
@@ -212,7 +226,7 @@ def test_paths_of_every_kind_are_one_line(tmp_path: Path) -> None:
         ("/dev/zero", "pipe or a device"),
         ("a" * 5000 + ".pth", r"…: cannot be read \(File name too long\)"),
         ("a" * 300 + ".pth", "cannot be read"),
-        ("~nobody-of-this-name/x.pth", "cannot be read .*give the whole path"),
+        ("~nobody-of-this-name/x.pth", "cannot be read .*check the path"),
         ("a\0b.pth", "cannot be read"),
     ]
     for path, words in cases:

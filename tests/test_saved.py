@@ -76,6 +76,15 @@ def test_small_priors_of_the_other_families(state: dict[str, torch.Tensor], tmp_
     assert torch.equal(again.decode(codes(prior)), prior.decode(codes(prior)))
 
 
+def test_a_path_from_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    save_prior(small(), "~/f")
+    assert load_prior("~/f").spaces == load_prior(tmp_path / "f").spaces
+    with pytest.raises(ValueError, match="save_prior: path is 3; give the path of a file or folder"):
+        save_prior(small(), 3)  # type: ignore[arg-type]
+
+
 def test_every_family_has_a_name_of_its_own() -> None:
     assert set(CASES.values()) <= {known.family for known in FORMATS}
     assert len({known.family for known in FORMATS}) == len(FORMATS)
@@ -212,3 +221,16 @@ def test_numbers_beyond_float32_are_damage_in_a_file_of_ours_too(tmp_path: Path)
     with pytest.raises(CheckpointError, match=f"NaN or infinite values in {name}"):
         load_prior(tmp_path / "g")
     assert float(load_prior(tmp_path / "g", nonfinite="zero").state_dict()[name][0].abs().max()) == 0
+
+
+def test_negative_variances_are_damage_in_a_file_of_ours_too(tmp_path: Path) -> None:
+    for state in (None, brock_state(), deep_state()):
+        save_prior(small() if state is None else build(Checkpoint(state)), tmp_path / "f")
+        with safe_open(tmp_path / "f", framework="pt") as file:
+            metadata = file.metadata()
+        tensors = load_file(tmp_path / "f")
+        name = next(key for key in tensors if "var" in key)
+        tensors[name].view(-1)[-1] = -1
+        save_file(tensors, tmp_path / "g", metadata)
+        with pytest.raises(CheckpointError, match=f"negative variances in {name}; the file is damaged"):
+            load_prior(tmp_path / "g")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal, Protocol, final
 
 import torch
@@ -19,7 +18,7 @@ from priorsolve.losses.weights import weights_of
 from priorsolve.priors.biggan_discriminator import BigGANDiscriminator
 from priorsolve.priors.checkpoint import read_state
 from priorsolve.priors.errors import CheckpointError
-from priorsolve.showing import must_be_as_annotated
+from priorsolve.showing import checked_path, must_be_as_annotated
 from priorsolve.types import Images, Measurements, PerImage
 
 _MEAN, _SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -156,9 +155,9 @@ def discriminator_features(file: str, last: int = 8, fill: float | None = None) 
 
     Raises:
         CheckpointError: the file is missing or no such discriminator.
-        ValueError: `last` is below 1 or above their number, or `fill` beyond [0, 1].
+        ValueError: `file` is no path, `last` is below 1 or above their number, or `fill` beyond [0, 1].
     """
-    if not Path(file).exists():
+    if not checked_path(file, "discriminator_features: file").exists():
         raise CheckpointError(
             f"{file}: the discriminator's file is not there; put it there (docs/formats.md says where published ones are), "
             "or compare other features, as vgg_features does"

@@ -20,6 +20,7 @@ from priorsolve.priors.legacy import MAGIC, packed, read_stream
 from priorsolve.priors.torchzip import read_zip
 from priorsolve.priors.unpickle import nowhere, unpickle
 from priorsolve.priors.unwrap import Settings, generator_of
+from priorsolve.showing import checked_path
 
 _FILE_LIMIT = 16 << 30
 _SETTINGS_LIMIT = 1 << 20
@@ -54,9 +55,10 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     generator's own numbers are read.
 
     Raises:
+        ValueError: that is no path.
         CheckpointError: the file cannot be read, is something else, is damaged, or asks for code; one line with file and way out.
     """
-    path = Path(path)
+    path = checked_path(path, "read_checkpoint: path")
     try:
         about, head = path.stat(), b""
         if stat.S_ISREG(about.st_mode):

@@ -85,6 +85,13 @@ def refuse_nonfinite(state: Mapping[str, Tensor], keys: Iterable[str]) -> None:
         )
 
 
+def refuse_negative(state: Mapping[str, Tensor], keys: Iterable[str]) -> None:
+    """Raise CheckpointError, with its name, where a tensor of variances holds one below 0."""
+    for key in keys:
+        if bool((state[key] < 0).any()):
+            raise CheckpointError(f"negative variances in {key}; the file is damaged or its training diverged, so use another snapshot")
+
+
 def is_finite(x: Tensor) -> bool:
     """Whether all numbers are finite, as float32 has them."""
     # one pass and no copy; both ends are NaN where anything is

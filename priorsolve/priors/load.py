@@ -34,7 +34,7 @@ from priorsolve.priors.faces import load_faces
 from priorsolve.priors.layout import PLAIN, SIDE_LIMIT
 from priorsolve.priors.saved import remember, restored
 from priorsolve.priors.zoo import ZOO
-from priorsolve.showing import shown
+from priorsolve.showing import checked_path, shown
 from priorsolve.types import Progress
 
 Nonfinite = Literal["refuse", "zero"]
@@ -75,7 +75,7 @@ def load_prior(source: str | Path, *, on_progress: Progress | None = None, nonfi
         if path.is_dir():
             return load_faces(source, path)
     else:
-        path = _opened(Path(source))
+        path = checked_path(source, "load_prior: source")
     return load_file(path, nonfinite)[0]
 
 
@@ -126,14 +126,6 @@ def _looks_like_path(source: str) -> bool:
     with contextlib.suppress(OSError):  # a name too long for a file
         return Path(source).exists()
     return False
-
-
-def _opened(path: Path) -> Path:
-    """The path, `~` opened."""
-    try:
-        return path.expanduser()
-    except RuntimeError as error:
-        raise CheckpointError(f"{path}: cannot be read ({' '.join(str(error).split())}); give the whole path") from None
 
 
 def _must_be_a_choice(nonfinite: object) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +19,18 @@ from priorsolve.priors.base import Prior
 from priorsolve.priors.biggan_deep import BigGANDeep
 from priorsolve.priors.checkpoint import FAMILY, SETTINGS, Checkpoint
 from priorsolve.priors.errors import FAILURES, CheckpointError, told
-from priorsolve.priors.layout import PLAIN, refuse_nonfinite
-from priorsolve.showing import is_number
+from priorsolve.priors.layout import PLAIN, refuse_negative, refuse_nonfinite
+from priorsolve.showing import checked_path, is_number
 
 _SHAPES = "built_from"
 _ORIGIN = "origin"
 _TRUNCATION = "truncation"
 _WHOLE = ("StyleGAN2", "StyleGAN3", "MobileStyleGAN")
 """Families whose own tensors are what their `from_state` takes; the others fold theirs on loading."""
+
+
+_VARIANCE = re.compile(r"\b(running_var|variances?)$")
+"""What the others call the variances of their normalisations."""
 
 
 @final
@@ -56,9 +61,10 @@ def save_prior(prior: Prior, path: str | Path) -> None:
     """Write `prior` as it is now, tuned or not, to a safetensors file that `load_prior` reads; whole or not at all.
 
     Raises:
-        ValueError: a prior that was not loaded with `load_prior`, or was folded since.
+        ValueError: a prior that was not loaded with `load_prior`, or was folded since, or no path.
         OSError: the folder cannot be written.
     """
+    path = checked_path(path, "save_prior: path")
     family, settings = type(prior).__name__, dict(getattr(prior, "settings", {}))
     if family not in _WHOLE:
         origin = vars(prior).get(_ORIGIN)
@@ -70,7 +76,7 @@ def save_prior(prior: Prior, path: str | Path) -> None:
         settings |= {_TRUNCATION: prior.truncation} if isinstance(prior, BigGANDeep) else {}
     tensors = {key: value.detach().cpu().clone(memory_format=torch.contiguous_format) for key, value in prior.state_dict().items()}
     metadata = {"format": "pt", FAMILY: family, SETTINGS: json.dumps(settings, sort_keys=True)}
-    write_atomically(Path(path), save(tensors, metadata))
+    write_atomically(path, save(tensors, metadata))
 
 
 def restored(checkpoint: Checkpoint, build: Callable[[Checkpoint], Prior]) -> Prior:
@@ -93,6 +99,7 @@ def restored(checkpoint: Checkpoint, build: Callable[[Checkpoint], Prior]) -> Pr
         if checkpoint.state[key].is_floating_point() != expected[key].is_floating_point():
             raise CheckpointError(f"{key} holds {checkpoint.state[key].dtype}, expected {expected[key].dtype}; save the prior again")
     refuse_nonfinite(checkpoint.state, expected)
+    refuse_negative(checkpoint.state, filter(_VARIANCE.search, expected))
     prior.load_state_dict(checkpoint.state)
     return prior
 

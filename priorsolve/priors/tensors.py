@@ -8,7 +8,7 @@ from typing import final
 from torch import Tensor
 
 from priorsolve.priors.errors import CheckpointError
-from priorsolve.priors.layout import is_finite, plain, refuse_nonfinite, refuse_other_types, shape_of
+from priorsolve.priors.layout import is_finite, plain, refuse_negative, refuse_nonfinite, refuse_other_types, shape_of
 from priorsolve.types import Shape
 
 
@@ -51,8 +51,7 @@ class Tensors:
     def take_variance(self, key: str, shape: Sequence[int | None]) -> Tensor:
         """As `take`, and no value is negative."""
         value = self.take(key, shape)
-        if bool((value < 0).any()):
-            raise CheckpointError(f"negative variances in {key}; the file is damaged or its training diverged, so use another snapshot")
+        refuse_negative(self._state, [key])
         return value
 
     def pass_over(self, *keys: str) -> None:
