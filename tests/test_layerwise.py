@@ -219,9 +219,15 @@ def test_a_batch_is_its_singles_and_nothing_given_is_changed() -> None:
 
 
 def test_progress_is_a_layer_at_a_time() -> None:
-    prior, seen = mlp(6, 24, 96, 256), list[Step]()
+    prior, seen, frames = mlp(6, 24, 96, 256), list[Step](), list[Images]()
+
+    def tell(step: Step) -> None:
+        seen.append(step)
+        frames.append(step.images())
+
     solver = Layerwise(prior)
-    solution = solver(drawn(prior)[1], Identity(), on_step=seen.append)
+    solution = solver(drawn(prior)[1], Identity(), on_step=tell)
+    torch.testing.assert_close(frames[-1], solution.images)
     assert [(step.index, step.steps) for step in seen] == [(1, 3), (2, 3), (3, 3)]
     assert [step.active.tolist() for step in seen] == [[True] * 2, [True] * 2, [False] * 2]
     assert solver.steps == 3

@@ -42,6 +42,6 @@ class Odometer:
             nonlocal share, last
             share += max(step.index - last, 0) / max(step.steps, 1) * len(step.misfit) / len(worths)
             last = step.index
-            tell(Advance(step.index, step.steps, step.misfit, step.active, self._photos + min(share, 1) * sum(worths)))
+            tell(Advance(**vars(step), photos=self._photos + min(share, 1) * sum(worths)))
 
         return on_step

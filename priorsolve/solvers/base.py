@@ -177,7 +177,7 @@ class Solver(ABC):
             operator: one of `priorsolve.operators`, any object with a noiseless `.A` (deepinv physics of real pictures), or a callable.
             seeds: one for each image; left out, every image uses the solver's own, so that a batch equals its singles.
             start: begin at this solution instead of at sampled codes; `start_at` makes one of codes from elsewhere.
-            on_step: called at the start, after every 10 steps and at the end.
+            on_step: called at the start, after every 10 steps and at the end; `step.images()` draws the pictures so far.
 
         Raises:
             ValueError: the measurements do not fit the operator and the prior, the seeds or the start do not fit the measurements, or the

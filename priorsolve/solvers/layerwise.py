@@ -25,7 +25,7 @@ from priorsolve.solvers.checks import (
     unwrapped,
 )
 from priorsolve.solvers.one_layer import Norm, estimated, inverted, value_range
-from priorsolve.solvers.solution import OnStep, Solution, Step
+from priorsolve.solvers.solution import OnStep, Solution, Step, tell
 from priorsolve.solvers.stopping import Stop
 from priorsolve.solvers.target import Measured
 from priorsolve.types import AnyOperator, Measurements, Progress
@@ -145,7 +145,7 @@ class Layerwise:
             images = chain.picture(features, k).to(measured.y)
             history.append(target.misfit(target.estimate(images), l2).where(here, torch.inf))
             if on_step is not None:
-                on_step(Step(steps - k, steps, history[-1], here & (k > 0)))
+                tell(on_step, Step(steps - k, steps, history[-1], here & (k > 0)), images.clone)
         space = self.prior.first_space
         codes = features.reshape(-1, *self.prior.spaces[space]).to(measured.y)
         images = self.prior.decode(codes, space)

@@ -111,12 +111,20 @@ class Mirrored:
             )
         half = self.solver.steps
         first = self.solver(y, operator, seeds=seeds, on_step=shifted(on_step, 0, self.steps))
-        second = self.solver(y, in_mirror(operator), seeds=seeds, on_step=shifted(on_step, half, self.steps))
+        second = self.solver(y, in_mirror(operator), seeds=seeds, on_step=_turned(shifted(on_step, half, self.steps)))
         both = replace(first, steps=first.steps + second.steps, history=torch.cat([first.history, second.history]))
         return with_images(both, first.images + self._coarse((second.images.flip(-1) - first.images) / 2), y, operator, self.loss)
 
     def _coarse(self, change: Images) -> Images:
         return Blur(gaussian_kernel(self.own_detail), "replicate").A(change) if self.own_detail else change
+
+
+def _turned(on_step: OnStep | None) -> OnStep | None:
+    """What is told of a search for mirror images, with its pictures the right way round."""
+    if on_step is None:
+        return None
+    told = on_step
+    return lambda step: told(replace(step, draw=lambda: step.images().flip(-1)))
 
 
 def in_mirror(operator: AnyOperator) -> AnyOperator:

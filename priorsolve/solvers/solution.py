@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ from priorsolve.types import Images, PerImage
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """How far a solve is, for a progress bar or a picture of the way. Detached."""
+    """How far a solve is, for a progress bar or a film of the way. Detached. A copy by pickle has no pictures."""
 
     index: int
     steps: int
@@ -25,6 +25,21 @@ class Step:
     """(B,) best so far."""
     active: Tensor
     """(B,) bool: the images that have not stopped yet."""
+    draw: Callable[[], Images | None] | None = field(default=None, kw_only=True, repr=False)
+    """What `images` asks; it gives None once `on_step` has returned."""
+
+    def images(self) -> Images:
+        """(B, C, H, W), not clamped: what the search would give if it ended now. Drawn when asked, by one pass for each image.
+
+        Raises RuntimeError once `on_step` has returned: the search goes on, and nothing of it is kept.
+        """
+        images = None if self.draw is None else self.draw()
+        if images is None:
+            raise RuntimeError("a step's pictures can be drawn while on_step runs, and it has returned; ask for step.images() in it")
+        return images.detach()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "draw": None}
 
 
 AXIS = {"images": 0, "misfit": 0, "residual": 0, "steps": 0, "history": 1}
@@ -87,12 +102,21 @@ class Solution:
 OnStep: TypeAlias = Callable[[Step], None]
 
 
+def tell(on_step: OnStep, step: Step, draw: Callable[[], Images]) -> None:
+    """Tell of a step, with `draw` for its pictures for as long as `on_step` runs: whoever keeps the step keeps nothing of the search."""
+    asked = [draw]
+    try:
+        on_step(replace(step, draw=lambda: asked[0]() if asked else None))
+    finally:
+        asked.clear()
+
+
 def shifted(on_step: OnStep | None, before: int, steps: int) -> OnStep | None:
     """What tells `on_step` of one search among several: `before` steps were taken by those before it, and all take `steps`."""
     if on_step is None:
         return None
-    tell = on_step
-    return lambda step: tell(Step(step.index + before, steps, step.misfit, step.active))
+    told = on_step
+    return lambda step: told(replace(step, index=step.index + before, steps=steps))
 
 
 def _places(index: int | slice | Sequence[int] | Tensor, count: int) -> Tensor:
