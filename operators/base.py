@@ -100,8 +100,10 @@ class Operator(nn.Module, ABC):
 
     def follows(self, in_shape: Shape) -> bool:
         """Whether a gradient comes back through it to images of `in_shape`, without batch."""
+        device, dtype = place_of(self)
         with torch.inference_mode(False), torch.enable_grad():
-            return self.A(torch.full((smallest_batch(self), *in_shape), 0.5, requires_grad=True)).requires_grad
+            x = torch.full((smallest_batch(self), *in_shape), 0.5, dtype=dtype, device=device, requires_grad=True)
+            return self.A(x).requires_grad
 
     def select(self, index: Tensor) -> Operator:
         """The operator for the images `index` (integers) of the batch; itself where its parameters serve any image."""
@@ -354,6 +356,12 @@ def factors(operator: Operator) -> list[Operator]:
 def smallest_batch(operator: Operator) -> int:
     """How many images it can be tried on: as many as it has parameters for, or one."""
     return 1 if operator.batch is None else operator.batch
+
+
+def place_of(operator: Operator) -> tuple[torch.device | None, torch.dtype | None]:
+    """Where its numbers lie and of what type the first real ones are, as pictures for it must be; None where it has none."""
+    own = [*operator.parameters(), *operator.buffers()]
+    return next((each.device for each in own), None), next((each.dtype for each in own if each.is_floating_point()), None)
 
 
 def support_of(operator: Operator, in_shape: Shape, like: Tensor) -> Measurements:

@@ -11,7 +11,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from priorsolve.operators.base import OF_EACH, LinearOperator, Operator
+from priorsolve.operators.base import OF_EACH, LinearOperator, Operator, place_of
 from priorsolve.showing import is_whole, shown
 from priorsolve.types import Shape
 
@@ -76,7 +76,7 @@ def dagger_gradient(
     if not x.requires_grad:
         return 1.0
     (gradient,) = torch.autograd.grad(x, y, v)
-    return _worst((_dot(x, v) - _dot(y, gradient)).abs().detach(), (_norm(x) * _norm(v)).detach())
+    return _worst((_dot(x, v) - _dot(y, gradient)).abs(), _norm(x) * _norm(v))
 
 
 def shapes(operator: Operator, in_shape: Shape, *, batch: int = 2, dtype: torch.dtype = torch.float32, seed: int = 0) -> float:
@@ -186,7 +186,7 @@ def _inputs(operator: Operator, in_shape: Shape, batch: int, dtype: torch.dtype,
     rng = torch.Generator().manual_seed(seed)
     x = torch.rand(batch, *in_shape, generator=rng, device="cpu", dtype=torch.float64)
     y = torch.randn(batch, *operator.out_shape(in_shape), generator=rng, device="cpu", dtype=torch.float64)
-    device = next(operator.buffers(), x).device
+    device, _ = place_of(operator)
     return x.to(device, dtype), y.to(device, dtype)
 
 
@@ -199,7 +199,7 @@ def _norm(a: Tensor) -> Tensor:
 
 
 def _worst(difference: Tensor, size: Tensor) -> float:
-    return float((difference / size.clamp_min(torch.finfo(size.dtype).tiny)).max())
+    return float((difference / size.clamp_min(torch.finfo(size.dtype).tiny)).detach().max())
 
 
 def _relative(a: Tensor, b: Tensor) -> float:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from device_support import DEVICE, another_device
 from solvers_support import linear, pictures
+from torch import Tensor, nn
 
-from priorsolve.operators.base import Operator
+from priorsolve.operators.base import LinearOperator, Operator
+from priorsolve.operators.laws import check_laws
 from priorsolve.solvers import Latent
 from priorsolve.types import Images, Measurements, Shape
 
@@ -28,6 +31,31 @@ class Normalised(Writes):
         return x / x.amax((1, 2, 3), keepdim=True)
 
 
+class Matrix(LinearOperator):
+    """Five numbers of a picture of 3×4×4, by a matrix that may be trained."""
+
+    def __init__(self, *, trained: bool) -> None:
+        super().__init__()
+        matrix = torch.randn(5, 48, generator=torch.Generator().manual_seed(0))
+        self.matrix: Tensor
+        if trained:
+            self.matrix = nn.Parameter(matrix)
+        else:
+            self.register_buffer("matrix", matrix)
+
+    def out_shape(self, in_shape: Shape) -> Shape:
+        return (5,)
+
+    def in_shape(self, out_shape: Shape) -> Shape:
+        return (3, 4, 4)
+
+    def _A(self, x: Images) -> Measurements:
+        return x.flatten(1) @ self.matrix.T
+
+    def _A_adjoint(self, y: Measurements) -> Images:
+        return (y @ self.matrix).view(-1, 3, 4, 4)
+
+
 class Bare(Writes):
     def __init__(self) -> None:
         """Without that of its parent."""
@@ -47,3 +75,13 @@ def test_an_operator_whose_parent_was_not_made_is_told() -> None:
 
 def test_what_is_no_number_for_some_pictures_is_measured_all_the_same() -> None:
     assert bool((Normalised().support(torch.ones(1, 3, 8, 8)) == 1).all())
+
+
+@pytest.mark.parametrize("trained", [False, True])
+def test_an_operator_is_tried_where_its_numbers_lie_and_in_their_type(trained: bool) -> None:
+    operator = Matrix(trained=trained)
+    check_laws(operator, (3, 4, 4))
+    with another_device():
+        check_laws(operator.to(DEVICE), (3, 4, 4))
+        assert operator.follows((3, 4, 4))
+    assert Matrix(trained=trained).double().follows((3, 4, 4))

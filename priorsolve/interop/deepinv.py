@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from priorsolve.operators.base import LinearOperator, Operator, shape_text, smallest_batch
+from priorsolve.operators.base import LinearOperator, Operator, place_of, shape_text, smallest_batch
 from priorsolve.operators.noise import Noise, must_be_noise
 from priorsolve.priors import Prior
 from priorsolve.showing import checked_seed, is_whole, shown
@@ -101,10 +101,10 @@ class OperatorPhysics(Physics):  # type: ignore[misc]
     def __init__(self, operator: Operator, noise: Noise | None, img_size: Shape, seed: int) -> None:
         operator.out_shape(img_size)
         super().__init__(noise_model=ZeroNoise() if noise is None else _SeededNoise(noise, seed))
-        buffer = next(operator.buffers(), torch.ones(()))
+        device, _ = place_of(operator)
         self.operator, self.img_size = operator, img_size
-        self.register_buffer("measured", operator.support(torch.ones(smallest_batch(operator), *img_size, device=buffer.device)))
-        self.to(buffer.device)
+        self.register_buffer("measured", operator.support(torch.ones(smallest_batch(operator), *img_size, device=device)))
+        self.to(self.measured.device)
 
     @property
     def priorsolve_operator(self) -> Operator:
