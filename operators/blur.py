@@ -40,6 +40,7 @@ class Blur(LinearOperator):
     """
 
     kernel: Tensor
+    _rounded: Tensor
 
     def __init__(self, kernel: Tensor, padding: Padding = "reflect") -> None:
         super().__init__()
@@ -55,7 +56,8 @@ class Blur(LinearOperator):
             total = float(kernel.sum())
             if not total > 1e-12 * float(kernel.abs().sum()):  # also catches nan
                 raise ValueError(f"Blur: kernel must be finite and of positive sum, got the sum {total:g}")
-            self.register_buffer("kernel", kernel / total)
+            self.kernel = kernel / total  # no buffer: not every device has float64
+            self.register_buffer("_rounded", self.kernel.float())
         self.padding = padding
         (h, w) = self.size = tuple(kernel.shape)
         self.before, self.after = ((h - 1) // 2, (w - 1) // 2), (h // 2, w // 2)
@@ -77,13 +79,16 @@ class Blur(LinearOperator):
     def _A(self, x: Images) -> Measurements:
         (top, left), (bottom, right) = self.before, self.after
         padded = F.pad(x, (left, right, top, bottom), mode=_TORCH_NAME[self.padding])
-        return _convolve(padded, self.kernel.to(x))
+        return _convolve(padded, self._kernel_for(x))
 
     def _A_adjoint(self, y: Measurements) -> Images:
-        padded = _convolve_transposed(y, self.kernel.to(y))
+        padded = _convolve_transposed(y, self._kernel_for(y))
         for axis in (0, 1):
             padded = _fold(padded, self.before[axis], self.after[axis], self.padding, dim=axis + 2)
         return padded
+
+    def _kernel_for(self, like: Tensor) -> Tensor:
+        return (self.kernel if like.dtype == torch.float64 else self._rounded).to(like)
 
     def _A_dagger(self, y: Measurements) -> Images:
         if self.padding != "circular":

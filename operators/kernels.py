@@ -6,10 +6,11 @@ Lengths are in pixels. Angles are in degrees, anticlockwise from the picture's h
 from __future__ import annotations
 
 import math
+import os
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from priorsolve.showing import checked_path, is_number, shown
@@ -72,7 +73,7 @@ def read_kernel(file: str) -> Tensor:
         ValueError: there is no such file, or it holds no kernel.
     """
     path = checked_path(file, "file_blur: file")
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113 (Path's own raises for a name that is too long)
         raise ValueError(f"file_blur: no kernel file {file!r}; give the path of an image or of a .npy array (h, w)")
     try:
         if path.suffix == ".npy":
@@ -80,8 +81,8 @@ def read_kernel(file: str) -> Tensor:
         else:
             with Image.open(path) as image:
                 values = np.asarray(image.convert("RGB") if image.mode in ("P", "RGBA", "LA", "1") else image)
-        kernel = torch.from_numpy(np.array(values, dtype=np.float64))
-    except (UnidentifiedImageError, OSError, ValueError, TypeError) as error:
+        kernel = torch.from_numpy(np.asarray(values).astype(np.float64, casting="same_kind"))  # complex numbers are of another
+    except (OSError, ValueError, TypeError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError) as error:
         raise ValueError(f"file_blur: cannot read a kernel from {file!r} ({error}); give an image or a .npy array (h, w)") from error
     kernel = kernel.mean(2) if kernel.ndim == 3 else kernel
     if kernel.ndim != 2:

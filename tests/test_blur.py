@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from device_support import DEVICE, another_device
 from hypothesis import given
 from hypothesis import strategies as st
 from laws_support import few
@@ -180,6 +181,28 @@ def test_kernel_files(tmp_path: Path) -> None:
     for name, mode in (("grey.png", "L"), ("colour.png", "RGB"), ("alpha.png", "RGBA")):
         Image.fromarray(grey).convert(mode).save(tmp_path / name)
         torch.testing.assert_close(file_blur(str(tmp_path / name)).kernel, torch.from_numpy(grey / grey.sum()))
+
+
+def test_files_that_hold_no_kernel(tmp_path: Path) -> None:
+    huge = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000, 10000000), }".ljust(117) + b"\n"
+    (tmp_path / "huge.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(huge).to_bytes(2, "little") + huge)
+    (tmp_path / "empty.npy").touch()
+    np.save(tmp_path / "complex.npy", np.ones((3, 3), complex))
+    Image.new("1", (20_000, 20_000)).save(tmp_path / "bomb.png")
+    for file in tmp_path.iterdir():
+        with pytest.raises(ValueError, match=r"^file_blur: cannot read a kernel from '.*; give an image or"):
+            file_blur(str(file))
+    for name in ("k" * 5000, "k\0"):
+        with pytest.raises(ValueError, match=r"^file_blur: no kernel file 'k"):
+            file_blur(name)
+
+
+def test_a_blur_is_moved_to_a_device_without_float64_and_stays_exact() -> None:
+    kernel, x = kernels.gaussian_kernel(1.0), random(1, 3, 12, 12)
+    with another_device():
+        there = gaussian_blur(1.0).to(DEVICE)
+        torch.testing.assert_close(there.A(x.float().to(DEVICE)).cpu(), gaussian_blur(1.0).A(x.float()))
+    assert torch.equal(gaussian_blur(1.0).float().A(x), Blur(kernel).A(x))
 
 
 @pytest.mark.parametrize(
