@@ -27,9 +27,8 @@ def gaussian_penalty(codes: Codes) -> PerImage:
 def total_variation(images: Images) -> PerImage:
     """`mean |x_{i,j+1} − x_{i,j}| + mean |x_{i+1,j} − x_{i,j}|` of pictures (B, C, H, W): small where they are flat (Rudin, Osher & Fatemi
     1992, the anisotropic form)."""
-    across, down = images.diff(dim=-1), images.diff(dim=-2)
-    value: PerImage = across.abs().flatten(1).mean(1) + down.abs().flatten(1).mean(1)
-    return value
+    steps = [each for each in (images.diff(dim=-1), images.diff(dim=-2)) if each.numel()]  # of a single row or column there is none
+    return sum((each.abs().flatten(1).mean(1) for each in steps), start=images.new_zeros(len(images)))
 
 
 def layer_spread(codes: Codes) -> PerImage:

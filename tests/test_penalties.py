@@ -65,6 +65,8 @@ def test_total_variation_is_the_mean_jump_across_and_the_mean_jump_down() -> Non
         down = [abs(float(c[i + 1, j] - c[i, j])) for c in picture for i in range(2) for j in range(4)]
         assert float(value) == pytest.approx(sum(across) / len(across) + sum(down) / len(down))
     assert total_variation(torch.ones(1, 3, 5, 5)) == 0
+    torch.testing.assert_close(total_variation(pictures[..., :1, :]), pictures[..., :1, :].diff(dim=-1).abs().mean((1, 2, 3)))
+    assert total_variation(pictures[..., :1, :1]).tolist() == [0] * len(pictures), "nothing jumps in a single pixel"
 
 
 def published_geocross(code: Tensor) -> float:
