@@ -23,7 +23,7 @@ from priorsolve.operators.photo_holes import PhotoHoles
 from priorsolve.photos.marks import Marks
 from priorsolve.photos.pictures import picture_size
 from priorsolve.photos.scratches import Scratches
-from priorsolve.showing import checked_seed, is_number, shown
+from priorsolve.showing import checked_path, checked_seed, is_number, shown
 from priorsolve.types import Shape
 
 _LOSSLESS = ("PNG", "TIFF", "BMP", "PPM", "GIF")
@@ -76,7 +76,6 @@ class Holes(Masking):
         if file is not None and not isinstance(file, str | os.PathLike):
             raise ValueError(f"Holes: file is {shown(file)}; give the path of an image, or Mask(known) for a mask at hand, 1 where known")
         seed, boxes = checked_seed(seed, "Holes"), _checked_boxes(boxes)
-        self._is_ours = file is not None and Path(file).resolve() in {path.resolve() for path in masks()}
         self._given = {"file": file, "hole": hole, "boxes": boxes, "strokes": strokes, "pixels": pixels, "half": half, "seed": seed}
         self._marks = Marks(alpha, colour, tolerance, grow, None if scratches is None else Scratches.model_validate(scratches))
         if hole not in ("white", "black"):
@@ -86,7 +85,7 @@ class Holes(Masking):
         if boxes:
             drawings.append(partial(draw_boxes, boxes=self._boxes))
         if strokes is not None:
-            if strokes not in BRUSHES:
+            if strokes not in [*BRUSHES]:
                 raise ValueError(f"Holes: there are no strokes {strokes!r}; choose one of {', '.join(BRUSHES)}")
             drawings.append(partial(draw_strokes, thickness=strokes, seed=seed))
         if pixels is not None:
@@ -97,7 +96,9 @@ class Holes(Masking):
             if half not in get_args(Half):
                 raise ValueError(f"Holes: there is no half {half!r}; choose one of {', '.join(get_args(Half))}")
             drawings.append(partial(draw_half, side=half))
-        self._show(None if file is None else _read(Path(file), hole), tuple(drawings))
+        path = None if file is None else checked_path(file, "Holes: file")
+        self._show(None if path is None else _read(path, hole), tuple(drawings))
+        self._is_ours = path is not None and path.resolve() in {own.resolve() for own in masks()}
         if not self._drawings and not self._marks:
             raise ValueError(
                 "Holes: no hole is described; give at least one of file, boxes, strokes, pixels, half, alpha, colour, scratches"
@@ -245,9 +246,9 @@ def _checked_boxes(boxes: Any) -> list[list[float]] | None:
 
 def _read(file: Path, hole: Literal["white", "black"]) -> Tensor:
     """The holes that an image file shows, (h, w) float32: 1 in a hole."""
-    if file.is_dir():
+    if os.path.isdir(file):  # noqa: PTH112 (Path's own raises for a name that is too long)
         raise ValueError(f"Holes: {file} is a folder; file: '{file}/{{stem}}.png' takes from it the mask of each photo's own name")
-    if file.exists() and not file.is_file():
+    if os.path.exists(file) and not os.path.isfile(file):  # noqa: PTH110, PTH113 (as above)
         raise ValueError(f"Holes: the mask {file} is a pipe, a socket or a device; give a picture's file")
     try:
         with Image.open(file) as opened:

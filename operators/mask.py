@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from priorsolve.operators.base import LinearOperator
+from priorsolve.showing import shown
 from priorsolve.types import Images, Measurements, Shape
 
 
@@ -57,7 +58,7 @@ class Mask(Masking):
     y = m·x          Aᵀ y = m·y          A† y = y / m where m > 0, else 0
 
     Raises:
-        ValueError: `known` has another shape, or values that are not in [0, 1].
+        ValueError: `known` is no dense real tensor, or has another shape, or values that are not in [0, 1].
     """
 
     known: Tensor
@@ -66,6 +67,9 @@ class Mask(Masking):
         super().__init__()
         if not isinstance(known, Tensor):
             raise ValueError(f"Mask: expected a mask as a tensor, got a {type(known).__name__}; torch.as_tensor(...) makes one")
+        if known.is_complex() or known.layout != torch.strided:
+            given = "complex numbers" if known.is_complex() else f"a layout of {known.layout}"
+            raise ValueError(f"Mask: expected a dense tensor of real numbers, got {given}; .real or .to_dense() makes one")
         if known.ndim not in (2, 3, 4) or 0 in known.shape[-3:]:
             raise ValueError(f"Mask: expected a mask of shape (H, W), (1|C, H, W) or (B, 1|C, H, W), got {tuple(known.shape)}")
         if not bool(((known >= 0) & (known <= 1)).all()):
@@ -103,11 +107,13 @@ def join_masks(operators: Sequence[Masking], in_shape: Shape) -> Mask:
     Float32, on the CPU. An operator that is itself for several images counts as that many.
 
     Raises:
-        ValueError: there is none, or one does not serve images of this shape.
+        ValueError: there is none, one is no mask, or one does not serve images of this shape.
     """
     if not operators:
         raise ValueError("join_masks: expected at least one mask, got none")
     for operator in operators:
+        if not isinstance(operator, Masking):
+            raise ValueError(f"join_masks: {shown(operator)} is no mask; it joins Mask, Holes and Lines")
         operator.out_shape(in_shape)
     masks = [operator._known_for(torch.empty(in_shape)) for operator in operators]
     channels = max(mask.shape[1] for mask in masks)

@@ -82,6 +82,8 @@ def test_joined_masks_are_the_single_ones_in_order() -> None:
         join_masks([], (3, 4, 6))
     with pytest.raises(ValueError, match=r"expected images of shape \(B, 3, 4, 6\), got \(B, 3, 4, 8\)"):
         join_masks(singles, (3, 4, 8))
+    with pytest.raises(ValueError, match=r"^join_masks: Gray\(.*\) is no mask; it joins Mask, Holes and Lines$"):
+        join_masks([Gray()], (3, 4, 6))  # type: ignore[list-item]
 
 
 @pytest.mark.parametrize(
@@ -214,6 +216,8 @@ def test_masks_met_first_in_inference_mode_serve_training_too() -> None:
         (lambda: Mask(torch.ones(3)), r"^Mask: expected a mask of shape .*, got \(3,\)$"),
         (lambda: Mask(np.ones((4, 4))), "^Mask: expected a mask as a tensor, got a ndarray; torch.as_tensor"),  # type: ignore[arg-type]
         (lambda: Mask(torch.full((2, 2), 255)), r"^Mask: values must lie in \[0, 1\], 1 where a pixel is known, got 255 to 255"),
+        (lambda: Mask(torch.ones(2, 2) * 1j), "^Mask: expected a dense tensor of real numbers, got complex numbers; .real or .to_dense"),
+        (lambda: Mask(torch.eye(4).to_sparse()), "^Mask: expected a dense tensor of real numbers, got a layout of torch.sparse_coo; "),
         (
             lambda: Mask(torch.ones(4, 4)).A(torch.ones(1, 3, 5, 4)),
             r"^Mask\(4×4, 0% missing\): expected .* \(B, C, 4, 4\), got \(B, 3, 5, 4\)$",
@@ -224,6 +228,7 @@ def test_masks_met_first_in_inference_mode_serve_training_too() -> None:
         (lambda: Holes(boxes=[[0.5, 0, 0.2, 1]]), r"^Holes: a box is \[left, top, right, bottom\] .*, got \[0.5, 0, 0.2, 1\]$"),
         (lambda: Holes(boxes=[[0, 0, 9, 4]]).out_shape((3, 16, 8)), r"box \[0, 0, 9, 4\] reaches beyond the picture, 8×16; give fractions"),
         (lambda: Holes(strokes="fat"), "^Holes: there are no strokes 'fat'; choose one of thin, medium, thick$"),  # type: ignore[arg-type]
+        (lambda: Holes(strokes=["thin"]), r"^Holes: there are no strokes \['thin'\]; choose one of thin, medium, thick$"),  # type: ignore[arg-type]
         (lambda: Holes(half="lower"), "^Holes: there is no half 'lower'; choose one of left, right, top, bottom$"),  # type: ignore[arg-type]
         (lambda: Holes(file="mask.png", hole="gray"), r"^Holes: hole is the colour of the holes in the file, white or black, got 'gray'$"),  # type: ignore[arg-type]
         (
@@ -232,11 +237,23 @@ def test_masks_met_first_in_inference_mode_serve_training_too() -> None:
         ),
         (lambda: Holes(file=str(Path(__file__).parent)), "^Holes: .*tests is a folder; file: '.*tests/{stem}.png' takes from it"),
         (lambda: Holes(file=__file__), "^Holes: cannot read the mask .*test_mask.py: cannot identify image file"),
+        (lambda: Holes(file="m\0"), "^Holes: cannot read the mask m\0: embedded null byte$"),
+        (lambda: Holes(file="m" * 5000), "^Holes: cannot read the mask mmm.*: File name too long$"),
+        (lambda: Holes(colour=5), "^Holes: 5 is no colour; write it as '#ff00ff', with quotes"),  # type: ignore[arg-type]
+        (lambda: Holes(alpha=True, tolerance="x"), "^Holes: tolerance is how far each channel may be off, from 0 to 1, got 'x'$"),  # type: ignore[arg-type]
+        (lambda: Holes(alpha=True, grow=None), "^Holes: grow is by how many pixels painted places are widened, from 0 to 64, got None$"),  # type: ignore[arg-type]
+        (lambda: Holes(alpha=True, grow=1.5), "^Holes: grow is by how many pixels .*, got 1.5$"),  # type: ignore[arg-type]
     ],
 )
 def test_errors(make: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_a_file_is_found_in_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved(tmp_path / "m.png", np.eye(4, dtype=np.uint8) * 255)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert torch.equal(shown(Holes(file="~/m.png"), 4, 4), 1 - torch.eye(4))
 
 
 def test_a_mask_that_hides_everything_is_refused(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from priorsolve.photos.pictures import PhotoError, finish, open_picture
 from priorsolve.photos.scratches import Scratches, find_scratches, grown
+from priorsolve.showing import is_number, is_whole, shown
 
 OPAQUE = 250
 """Of 255: pixels with less alpha are holes."""
@@ -33,10 +34,10 @@ class Marks:
     def __post_init__(self) -> None:
         if self.colour is not None:
             _rgb(self.colour)
-        if not 0 <= self.tolerance < 1:
-            raise ValueError(f"Holes: tolerance is how far each channel may be off, from 0 to 1, got {self.tolerance}")
-        if not 0 <= self.grow <= 64:
-            raise ValueError(f"Holes: grow is by how many pixels painted places are widened, from 0 to 64, got {self.grow}")
+        if not is_number(self.tolerance) or not 0 <= self.tolerance < 1:
+            raise ValueError(f"Holes: tolerance is how far each channel may be off, from 0 to 1, got {shown(self.tolerance)}")
+        if not is_whole(self.grow) or not 0 <= self.grow <= 64:
+            raise ValueError(f"Holes: grow is by how many pixels painted places are widened, from 0 to 64, got {shown(self.grow)}")
 
     def __bool__(self) -> bool:
         return self.alpha or self.colour is not None or self.scratches is not None
@@ -78,7 +79,7 @@ class Marks:
 
 def _rgb(colour: str) -> tuple[int, int, int]:
     try:
-        return ImageColor.getrgb(colour)[:3]
+        return ImageColor.getrgb(str(colour))[:3]  # what is no text is no colour either
     except ValueError:
         raise ValueError(f"Holes: {colour!r} is no colour; write it as '#ff00ff', with quotes, or by its name, such as magenta") from None
 
