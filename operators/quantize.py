@@ -43,4 +43,4 @@ class Quantize(Operator):
     def _A(self, x: Images) -> Measurements:
         steps = self.levels - 1
         y = (steps * x.detach()).round() / steps
-        return y + (x - x.detach())  # adds exactly 0, and the gradient
+        return y + (x - x.detach()).nan_to_num(0)  # adds exactly 0, of ∞ too, and the gradient

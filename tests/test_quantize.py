@@ -32,6 +32,12 @@ def test_eight_bits_are_a_files() -> None:
     assert Quantize().A(file / 255).equal(file / 255)
 
 
+def test_infinity_stays_infinite() -> None:
+    x = torch.tensor([-math.inf, 0.5, math.inf], requires_grad=True)
+    y = Quantize(3).A(x)
+    assert y.tolist() == x.tolist()
+
+
 def test_clip_values() -> None:
     x = torch.tensor([-0.5, 0.1, 0.4, 0.9, 1.5]).view(1, 1, 1, 5)
     assert Clip(0.1, 0.9).A(x).equal(x.clamp(0.1, 0.9))
