@@ -132,7 +132,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("priors", nargs="*", help="only these")
     parser.add_argument("--limit", type=float, default=120, help="seconds that a row may take")
-    parser.add_argument("--dtype", help="what the network computes in: bfloat16 or float16")
+    parser.add_argument("--dtype", help="what the network computes in: bfloat16")
     parser.add_argument("--row", type=json.loads, help=argparse.SUPPRESS)
     parser.add_argument("--born", type=float, help=argparse.SUPPRESS)
     given = parser.parse_args()

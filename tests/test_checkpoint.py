@@ -211,7 +211,7 @@ def test_a_path_from_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert read_state("~/f.pth").keys() == {"a"}
     with pytest.raises(ValueError, match="read_checkpoint: path is 3; give the path of a file or folder"):
         read_state(3)  # type: ignore[arg-type]
-    with pytest.raises(CheckpointError, match="^not a BigGAN discriminator"):
+    with pytest.raises(CheckpointError, match=r"^not a BigGAN discriminator"):
         discriminator_features("~/f.pth")
     with pytest.raises(ValueError, match="discriminator_features: file is None; give the path"):
         discriminator_features(None)  # type: ignore[arg-type]

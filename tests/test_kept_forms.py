@@ -207,6 +207,12 @@ def test_the_spread_is_of_all_codes_drawn_few_at_a_time(name: str, monkeypatch: 
     assert max(rows) == 8
 
 
+@pytest.mark.parametrize("n", [0, 1, 2.5, None])
+def test_a_spread_is_that_of_two_codes_at_least(n: int) -> None:
+    with pytest.raises(ValueError, match=rf"cannot tell the spread of {n} codes; give a whole number from 2 on$"):
+        made("linear").spread(n=n)
+
+
 def test_the_spread_far_from_zero_is_no_difference_of_large_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     prior, real = made("dcgan"), Prior.map
     monkeypatch.setattr(Prior, "map", lambda *given, target, **options: real(*given, target=target, **options) + 1e3 * (target != "z"))

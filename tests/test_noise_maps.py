@@ -134,6 +134,9 @@ def test_what_does_not_fit_is_refused() -> None:
             prior.decode(z, noise=wrong)
         with pytest.raises(ValueError, match=r"expected noise of shape \(3, 656\) or \(1, 656\), got \("):
             prior.map(z, source="z", target="features@2", noise=wrong)
+    for other in (maps.double(), maps.long(), maps.to(torch.complex64)):
+        with pytest.raises(ValueError, match=rf"noise maps are {other.dtype} on cpu, and the prior is torch.float32 on cpu; bring"):
+            prior.decode(z, noise=other)
     for mode in ("Random", "foo", None):  # not taken for the third of three
         with pytest.raises(ValueError, match=f"noise is {mode!r}; it must be one of const, none, random, or codes of the space noise"):
             prior.decode(z, noise=mode)  # type: ignore[arg-type]

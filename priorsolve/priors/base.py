@@ -161,15 +161,15 @@ class Prior(nn.Module, ABC):
         return self.folded()
 
     def computing(self, dtype: torch.dtype | None) -> Self:
-        """The same prior, weights shared, whose network computes in `dtype` (bfloat16, float16) while gradients are taken; None: as it is.
+        """The same prior, weights shared, whose network computes in `dtype`, bfloat16, while gradients are taken; None: as it is.
 
         Codes, pictures and gradients keep the parameters' type, and without gradients, as for the pictures that are kept, nothing changes.
 
         Raises:
-            ValueError: for any other type.
+            ValueError: for any other type; float16 ends at 6e-8, and a gradient of a mean over pixels is smaller than that in many places.
         """
-        if dtype not in (None, torch.bfloat16, torch.float16):
-            raise ValueError(f"{self}: computes in torch.bfloat16, torch.float16 or, with None, in its own type; got {dtype}")
+        if dtype not in (None, torch.bfloat16):
+            raise ValueError(f"{self}: computes in torch.bfloat16 (float16 loses small gradients) or, with None, as it is; got {dtype}")
         other = copy(self)
         other.computes = dtype
         return other
@@ -215,7 +215,9 @@ class Prior(nn.Module, ABC):
 
     @torch.no_grad()
     def spread(self, space: str | None = None, n: int = 64) -> Tensor:
-        """The standard deviation of all numbers of `n` codes that the prior draws, of a fixed seed; a scalar."""
+        """The standard deviation of all numbers of `n` codes that the prior draws, of a fixed seed; a scalar. Raises ValueError below 2."""
+        if not is_whole(n) or n < 2:
+            raise ValueError(f"{self}: cannot tell the spread of {n!r} codes; give a whole number from 2 on")
         space = space or self.first_space
         source = "noise" if space == "noise" else self.first_space
         codes = self.sample(n, torch.Generator().manual_seed(0), source)
@@ -246,7 +248,7 @@ class Prior(nn.Module, ABC):
                 codes of the space `noise`, one row for each image or one for all.
 
         Raises:
-            ValueError: no such space, no such noise, codes or noise of another shape, or a label or noise for a prior that takes none.
+            ValueError: no such space or noise, codes or noise of another shape or type, or a label or noise for a prior that takes none.
         """
         space = space or self.first_space
         self._check(codes, space)
@@ -274,7 +276,7 @@ class Prior(nn.Module, ABC):
             noise: as in `decode`; features have in them what it adds before their block, and other codes nothing of it.
 
         Raises:
-            ValueError: there is no map, no such noise, codes or noise have another shape, truncation is no finite number, or a label,
+            ValueError: there is no map or such noise, codes or noise have another shape or type, truncation is no number, or a label,
                 noise or truncation is given to a prior that takes none.
         """
         self._check(codes, source)
@@ -340,15 +342,18 @@ class Prior(nn.Module, ABC):
         self._check_space(space)
         if not isinstance(codes, Tensor):
             raise ValueError(f"{self}: expected codes in {space!r} as a tensor, got {shown(codes)}")
-        like = next(self.parameters(), codes)
-        if (codes.dtype, codes.device.type) != (like.dtype, like.device.type):
-            raise ValueError(
-                f"{self}: codes are {codes.dtype} on {codes.device}, and the prior is {like.dtype} on {like.device}; "
-                f"bring them there, such as codes.to(next(prior.parameters()))"
-            )
+        self._check_kind(codes, "codes")
         if tuple(codes.shape[1:]) != self._shape(space):
             expected = ", ".join(map(str, self._shape(space)))
             raise ValueError(f"{self}: expected codes of shape (B, {expected}) in {space!r}, got {tuple(codes.shape)}")
+
+    def _check_kind(self, numbers: Tensor, name: str) -> None:
+        like = next(self.parameters(), numbers)
+        if (numbers.dtype, numbers.device.type) != (like.dtype, like.device.type):
+            raise ValueError(
+                f"{self}: {name} are {numbers.dtype} on {numbers.device}, and the prior is {like.dtype} on {like.device}; "
+                "bring them there with .to(next(prior.parameters()))"
+            )
 
     def _check_truncated(self, source: str, target: str) -> None:
         """Raises ValueError where a map between these spaces has no style to truncate. Left out, `_map` says so."""
@@ -366,11 +371,11 @@ class Prior(nn.Module, ABC):
                 modes = ", ".join(get_args(NoiseMode))
                 raise ValueError(f"{self}: noise is {noise!r}; it must be one of {modes}, or codes of the space noise")
             return
-        size = self.noise_size
-        if not size:
+        if not (size := self.noise_size):
             raise ValueError(f"{self}: has no noise inputs; leave noise out")
         if space == "noise":
             raise ValueError(f"{self}: codes in 'noise' are the noise maps; leave noise out")
+        self._check_kind(noise, "noise maps")
         if noise.ndim != 2 or noise.shape[0] not in (1, n) or noise.shape[1] != size:
             rows = "(1, " if n == 1 else f"({n}, {size}) or (1, "
             raise ValueError(f"{self}: expected noise of shape {rows}{size}), got {tuple(noise.shape)}")
