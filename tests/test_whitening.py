@@ -116,6 +116,6 @@ def test_a_code_is_the_same_style_whatever_becomes_of_the_weights(by_row: bool, 
     stages = [Tuned(prior, space=space, steps=2, candidates=2, weights_lr=1e-2) for space in ("z", "p_n")]
     solution = Staged(stages)(y, Identity())
     assert float((solution.codes["weights:mapping.fc0.weight"] - prior.get_parameter("mapping.fc0.weight")).abs().max()) > 1e-3
-    torch.testing.assert_close(picture(made("stylegan2-skip"), solution.codes), solution.images)
+    assert torch.equal(picture(made("stylegan2-skip"), solution.codes), solution.images)
     save_delta(prior, solution, 1, tmp_path / "one.safetensors")
-    torch.testing.assert_close(picture(*load_delta(made("stylegan2-skip"), tmp_path / "one.safetensors")), solution.images[1:])
+    assert torch.equal(picture(*load_delta(made("stylegan2-skip"), tmp_path / "one.safetensors")), solution.images[1:])

@@ -51,7 +51,8 @@ def save_delta(prior: Prior, solution: Solution, index: int, path: str | Path) -
 
 
 def load_delta(prior: Prior, path: str | Path) -> tuple[Prior, dict[str, Tensor]]:
-    """A copy of `prior` with the file's tuned weights, and the codes (1, ...) by space: together they draw the photo's picture.
+    """A copy of `prior` with the file's tuned weights, and the codes (1, ...) by space: together they draw the photo's picture,
+    to the last bit.
 
     Raises:
         CheckpointError: no such file, not one of `save_delta`'s, one of another prior, or one with other tensors than such a file has.

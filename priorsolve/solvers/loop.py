@@ -171,7 +171,7 @@ class Loop:
 
     def drawn(self) -> Images:
         """The best of every image so far, drawn once more."""
-        return self.task.draw(self.final, At(self.settings.steps, self.settings.steps, self.own_seeds))
+        return self.task.answer(self.final, At(self.settings.steps, self.settings.steps, self.own_seeds))
 
     def solution(self) -> Solution:
         """What was found."""

@@ -10,7 +10,7 @@ from priorsolve.priors.base import Prior
 from priorsolve.showing import shown
 from priorsolve.solvers.carried_adam import forgotten
 from priorsolve.solvers.checks import must_be_prior
-from priorsolve.solvers.weights import tuned_picture
+from priorsolve.solvers.weights import answered_picture
 from priorsolve.types import Images
 
 
@@ -28,4 +28,4 @@ def picture(prior: Prior, codes: Mapping[str, Tensor]) -> Images:
     if not isinstance(codes, Mapping) or not any(name in prior.spaces for name in codes):
         given = ", ".join(map(str, codes)) if isinstance(codes, Mapping) else shown(codes)
         raise ValueError(f"picture: got {given or 'nothing'}, with no code of {prior}; give solution.codes of a solver with this prior")
-    return tuned_picture(prior, forgotten(codes))
+    return answered_picture(prior, forgotten(codes))

@@ -44,6 +44,10 @@ class Task:
         """The rows' pictures: those of their codes, where nothing shakes them."""
         return picture(self.prior, self.codes(variables))
 
+    def answer(self, variables: Variables, at: At) -> Images:
+        """The pictures that the solution keeps."""
+        return self.draw(variables, at)
+
     def shaken(self, at: At) -> bool:
         """Whether the pictures drawn now are not the variables' own: what is held then is the last state, not the best."""
         return False

@@ -31,7 +31,17 @@ from priorsolve.solvers.stopping import Rules
 from priorsolve.solvers.target import Measured
 from priorsolve.solvers.task import At, Task
 from priorsolve.solvers.variables import WEIGHTS, Variables
-from priorsolve.solvers.weights import LeanAdam, beginning_norms, carried_weights, copies, parted, tunable, tuned_carried, tuned_picture
+from priorsolve.solvers.weights import (
+    LeanAdam,
+    answered_picture,
+    beginning_norms,
+    carried_weights,
+    copies,
+    parted,
+    tunable,
+    tuned_carried,
+    tuned_picture,
+)
 from priorsolve.types import Codes, Images, PerImage
 
 Mover = Literal["adam", "sgd", "momentum", "rmsprop"]
@@ -237,6 +247,9 @@ class TunedSearch(Task):
 
     def draw(self, variables: Variables, at: At) -> Images:
         return tuned_picture(self.prior, forgotten(variables))
+
+    def answer(self, variables: Variables, at: At) -> Images:
+        return answered_picture(self.prior, forgotten(variables))
 
     def penalty(self, variables: Variables, at: At) -> PerImage:
         codes = variables[self.space]

@@ -111,7 +111,32 @@ def tuned_picture(prior: Prior, variables: Mapping[str, Tensor]) -> Images:
     One pass for all rows: a convolution with weights of their own runs as one convolution in groups, or on small maps as products,
     and layers whose weights are shared see all rows as a batch. Style priors on the CPU draw row by row instead, as everywhere.
     """
-    return _with_own(prior, variables, _drawn)[_IMAGES]
+    codes, weights = parted(variables)
+    count = len(next(iter(weights.values()), ()))
+    if not count:
+        return picture(prior, codes)
+    prior, by_row = instance_normed(prior, weights), prior.row_by_row
+    # under vmap torch's autocast casts what enters a convolution, and its weights not: so there all is in the parameters' type
+    apart = _Apart(prior if by_row else prior.computing(None))
+
+    def alone(codes: Variables, weights: Variables) -> Images:
+        return apart.made(codes, {name: value[0] for name, value in weights.items()})[_IMAGES]
+
+    def row(codes: Variables, weights: Variables) -> Images:
+        return apart.made({name: code[None] for name, code in codes.items()}, weights)[_IMAGES][0]
+
+    # what a prior measures once of codes that it draws is the same for all rows
+    drawn: Callable[..., Images] = alone if by_row else vmap(row, randomness="same")
+    like = next(iter(weights.values()))
+    sizes = [1] * count if by_row else even_parts(count, threads_of(like))  # with zeros there would be more rows of weights
+    if len(sizes) == 1:
+        return drawn(codes, weights)
+    return torch.cat([drawn(*part) for part in zip(_split(codes, sizes), _split(weights, sizes), strict=True)])
+
+
+def answered_picture(prior: Prior, variables: Mapping[str, Tensor]) -> Images:
+    """As `tuned_picture`, each row to the last bit as a prior that has its weights for good, such as `load_delta` gives, draws it alone."""
+    return _row_by_row(prior, variables, _drawn)[_IMAGES]
 
 
 def tuned_carried(prior: Prior, variables: Mapping[str, Tensor], space: str) -> Variables:
@@ -120,33 +145,18 @@ def tuned_carried(prior: Prior, variables: Mapping[str, Tensor], space: str) -> 
     What is no code of the prior's is left out.
     """
     own = {name: value for name, value in variables.items() if name in prior.spaces or is_weight(name)}
-    return _with_own(prior, own, lambda prior, codes: carried(prior, codes, space))
+    return _row_by_row(prior, own, lambda prior, codes: carried(prior, codes, space))
 
 
-def _with_own(prior: Prior, variables: Mapping[str, Tensor], make: Make) -> Variables:
-    """What `make` makes of the codes, (rows, ...), with each row's own weights."""
+def _row_by_row(prior: Prior, variables: Mapping[str, Tensor], make: Make) -> Variables:
+    """What `make` makes of the codes, (rows, ...), of each row as of the only one, with its own weights."""
     codes, weights = parted(variables)
     count = len(next(iter(weights.values()), ()))
     if not count:
         return make(prior, codes)
-    prior, by_row = instance_normed(prior, weights), prior.row_by_row
-    # under vmap torch's autocast casts what enters a convolution, and its weights not: so there all is in the parameters' type
-    apart = _Apart(prior if by_row else prior.computing(None), make)
-
-    def alone(codes: Variables, weights: Variables) -> Variables:
-        return apart.made(codes, {name: value[0] for name, value in weights.items()})
-
-    def row(codes: Variables, weights: Variables) -> Variables:
-        return {name: value[0] for name, value in apart.made({name: code[None] for name, code in codes.items()}, weights).items()}
-
-    # what a prior measures once of codes that it draws is the same for all rows
-    made: Callable[..., Variables] = alone if by_row else vmap(row, randomness="same")
-    like = next(iter(weights.values()))
-    sizes = [1] * count if by_row else even_parts(count, threads_of(like))  # with zeros there would be more rows of weights
-    if len(sizes) == 1:
-        return made(codes, weights)
-    each = [made(*part) for part in zip(_split(codes, sizes), _split(weights, sizes), strict=True)]
-    return {name: torch.cat([part[name] for part in each]) for name in each[0]}
+    apart, rows = _Apart(instance_normed(prior.computing(None), weights), make), [1] * count
+    each = [apart.kept(*row) for row in zip(_split(codes, rows), _split(weights, rows), strict=True)]
+    return {name: torch.cat([one[name] for one in each]) for name in each[0]}
 
 
 def _split(variables: Variables, sizes: list[int]) -> list[Variables]:
@@ -222,7 +232,14 @@ class _Apart(nn.Module):
     def made(self, codes: Variables, weights: Mapping[str, Tensor]) -> Variables:
         """What is made of these codes with these weights."""
         with Products(weights.values()):
-            made: Variables = functional_call(self, {f"prior.{name}": weight for name, weight in weights.items()}, (codes,))
+            return self._made(codes, weights)
+
+    def kept(self, codes: Variables, weights: Mapping[str, Tensor]) -> Variables:
+        """What is made of one row's codes with its weights, (1, *shape), lying where they would in a network of its own."""
+        return self._made(codes, {name: weight[0].clone(memory_format=torch.contiguous_format) for name, weight in weights.items()})
+
+    def _made(self, codes: Variables, weights: Mapping[str, Tensor]) -> Variables:
+        made: Variables = functional_call(self, {f"prior.{name}": weight for name, weight in weights.items()}, (codes,))
         return made
 
     def forward(self, codes: Variables) -> Variables:
