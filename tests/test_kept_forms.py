@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from device_support import DEVICE, another_device
 from prior_support import CHAINS, STYLED, made
 from torch import Tensor, nn
 
@@ -45,6 +46,20 @@ def _behind_autograd(prior: Prior) -> None:
 
 def _one_number_behind_autograd(prior: Prior) -> None:
     weight(prior).data.view(-1)[-1] += 0.5
+
+
+def _turned_behind_autograd(prior: Prior) -> None:
+    weight(prior).data.copy_(weight(prior).data.flip(0))
+
+
+def _mirrored_by_numpy(prior: Prior) -> None:
+    numbers = weight(prior).detach().numpy()
+    numbers[:] = numbers[..., ::-1].copy()
+
+
+def _two_numbers_by_numpy(prior: Prior) -> None:
+    numbers = weight(prior).detach().numpy().reshape(-1)
+    numbers[[0, 2]] = numbers[[2, 0]]
 
 
 def _others(prior: Prior) -> None:
@@ -90,6 +105,7 @@ def _module(prior: Prior) -> None:
 
 CHANGES = [
     *(_in_place, _behind_autograd, _one_number_behind_autograd, _others, _replaced, _loaded),
+    *(_turned_behind_autograd, _mirrored_by_numpy, _two_numbers_by_numpy),
     *(_trained, _to_half_and_back, _to_double, _buffer, _setting, _module),
 ]
 
@@ -133,6 +149,15 @@ def test_it_is_made_once_for_all_solvers_and_threads(monkeypatch: pytest.MonkeyP
     alone = [solver(y, Identity()).images for solver in solvers]
     assert folds == [prior]
     assert all(torch.equal(*pair) for pair in zip(together, alone, strict=True))
+
+
+def test_a_prior_is_looked_at_in_one_reading_from_its_device() -> None:
+    with another_device() as device:
+        prior = made("mobilestylegan").to(DEVICE)
+        form = run_form(prior)
+        device.traffic.clear()
+        assert run_form(prior) is form
+        assert device.traffic == {"reads": 1}
 
 
 @pytest.mark.parametrize("name", ["dcgan", "biggan", "stylegan2-skip", "mobilestylegan"])

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from threading import RLock
 from typing import Any, TypeAlias, TypeVar
 from weakref import ref
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from priorsolve.priors.base import FOUND, MADE, Prior
 
 State: TypeAlias = tuple[list[Any], list[Any]]
 _Found = TypeVar("_Found")
 
-_WORD = 8
+_WORD, _ROW = 8, 1021
+"""Bytes, and words; as a prime it is no distance by which rows, channels or pixels change places."""
 _lock = RLock()
 
 
@@ -65,18 +67,39 @@ def state_of(prior: Prior) -> State:
         (ref(module), {name: value for name, value in vars(module).items() if isinstance(value, bool | int | float | str | torch.dtype)})
         for module in prior.modules()
     ]
-    return modules, [_numbers(tensor) for tensor in (*prior.parameters(), *prior.buffers())]
+    tensors = [*prior.parameters(), *prior.buffers()]
+    return modules, [*map(_place, tensors), *_sums([tensor for tensor in tensors if tensor.layout == torch.strided])]
 
 
-def _numbers(tensor: Tensor) -> object:
-    """Which numbers these are: where and how they lie, how often they were written, and their sum, since writing through `.data` counts
-    nowhere and memory that was given back comes again."""
+def _place(tensor: Tensor) -> object:
+    """Where and how its numbers lie, and how often they were written."""
     if tensor.layout != torch.strided:
         return object()  # like nothing else: sparse ones are not looked into
-    size, plain = tensor.element_size(), tensor.detach().contiguous().flatten()
-    plain = plain.clone() if plain.storage_offset() * size % _WORD else plain
-    whole = len(plain) * size // _WORD * _WORD // size
-    words, rest = plain[:whole].view(torch.int64), plain[whole:].view(torch.uint8)  # in words of 8 bytes, a tenth of the time of 4
     version = None if tensor.is_inference() else tensor._version
-    place = tensor.data_ptr(), version, tensor.dtype, tensor.device, tensor.shape, tensor.stride(), tensor.requires_grad
-    return place, int(words.sum()), rest.tolist()
+    return tensor.data_ptr(), version, tensor.dtype, tensor.device, tensor.shape, tensor.stride(), tensor.requires_grad
+
+
+@torch.no_grad()
+def _sums(tensors: Sequence[Tensor]) -> list[int]:
+    """A sum of each one's numbers, since writing through `.data` counts nowhere and memory that was given back comes again.
+
+    Each number counts by its place, so that others come out where numbers change places. Read from the device once, for all.
+    """
+    rows = [_row(tensor) for tensor in tensors]
+    if not rows:
+        return []
+    weights = torch.arange(1, _ROW + 1, device=rows[0].device)
+    sums: list[int] = (torch.stack([row.to(weights.device) for row in rows]) * weights).sum(1).tolist()
+    return sums
+
+
+def _row(tensor: Tensor) -> Tensor:
+    """(_ROW,) its bytes in words of 8, a tenth of the time of 4, and the sum of those whose places are _ROW apart."""
+    raw = tensor.contiguous().flatten().view(torch.uint8)
+    if len(raw) % _WORD or raw.storage_offset() % _WORD:
+        raw = F.pad(raw, (0, -len(raw) % _WORD))
+    words = raw.view(torch.int64)
+    whole = len(words) // _ROW * _ROW
+    row = words[:whole].view(-1, _ROW).sum(0)
+    row[: len(words) - whole] += words[whole:]
+    return row
