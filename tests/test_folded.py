@@ -7,6 +7,7 @@ import pickle
 
 import pytest
 import torch
+from device_support import DEVICE, another_device
 from prior_support import CHAINS, STYLED, made
 
 from priorsolve.priors import BigGANDeep, Prior
@@ -52,3 +53,15 @@ def test_what_has_drawn_can_be_pickled_and_copied(name: str) -> None:
         images = each.decode(codes)
         for again in (pickle.loads(pickle.dumps(each)), copy.deepcopy(each)):
             assert torch.equal(again.decode(codes), images)
+
+
+@pytest.mark.parametrize("name", ["mobilestylegan", "stylegan2-skip"])
+def test_what_has_computed_in_bfloat16_moves_to_another_device(name: str) -> None:
+    form = made(name).folded().computing(torch.bfloat16)
+    assert bool(gradient(form).isfinite().all())
+    exact = gradient(made(name))
+    with another_device():
+        moved = form.to(DEVICE)
+        codes = moved.sample(2, torch.Generator().manual_seed(0)).requires_grad_()
+        (found,) = torch.autograd.grad(moved.decode(codes).square().sum(), codes)
+        torch.testing.assert_close(found.cpu(), exact, rtol=1e-3, atol=1e-4 * float(exact.abs().max()))

@@ -7,12 +7,13 @@ from functools import partial
 
 import pytest
 import torch
+from device_support import DEVICE, another_device
 from test_mobilestylegan import random_state
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 from torch.nn import functional as F
 
-from priorsolve.priors.frozen import depthwise, pointwise
+from priorsolve.priors.frozen import Cast, depthwise, pointwise
 from priorsolve.priors.mobilestylegan import MobileStyleGAN
 from priorsolve.priors.mobilestylegan_frozen import upsampled
 
@@ -80,3 +81,11 @@ def test_gradients_of_gradients() -> None:
     for function in functions:
         assert gradcheck(function, (x,))
         assert gradgradcheck(function, (x,))
+
+
+def test_what_is_brought_to_a_type_moves_to_another_device() -> None:
+    cast = Cast(torch.ones(2))
+    assert cast(torch.bfloat16).dtype == torch.bfloat16
+    with another_device():
+        there = cast.to(DEVICE)(torch.bfloat16)
+        assert (there.dtype, there.device) == (torch.bfloat16, DEVICE)

@@ -152,7 +152,7 @@ class Prior(nn.Module, ABC):
     def folded(self) -> Prior:
         """An equal prior that is cheaper to run while its weights stay frozen (normalisations folded into convolutions).
 
-        Of tensors that let gradients through, also where it is asked for in inference mode.
+        Of tensors that let gradients through, also where it is asked for in inference mode. Its own weights may not change in place.
         """
         return self
 

@@ -24,7 +24,7 @@ class FrozenLayer(nn.Module, ABC):
         self._made: dict[torch.dtype, Callable[[Tensor], Tensor]] = {}
 
     def forward(self, x: Tensor) -> Tensor:
-        dtype = type_of_pass(x.dtype)
+        dtype = type_of_pass(x)
         if x.device.type != "cpu" or dtype not in (torch.float32, torch.bfloat16):
             made: Tensor = self.plain(x)
             return made

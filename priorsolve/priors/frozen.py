@@ -32,7 +32,10 @@ _SHORT = 128
 
 @final
 class Cast(nn.Module):
-    """A tensor that stays as it is, in the type that a pass computes in: brought to it once, and not at every pass."""
+    """A tensor that stays as it is, in the type that a pass computes in: brought to it once, and not at every pass.
+
+    It may move to another device.
+    """
 
     own: Tensor
 
@@ -44,16 +47,20 @@ class Cast(nn.Module):
     def forward(self, dtype: torch.dtype) -> Tensor:
         if dtype == self.own.dtype:
             return self.own
-        if self._other is None or self._other.dtype != dtype:
+        if self._other is None or (self._other.dtype, self._other.device) != (dtype, self.own.device):
             with apart():
                 self._other = self.own.to(dtype)
         return self._other
 
 
-def type_of_pass(own: torch.dtype) -> torch.dtype:
-    """What a pass on the CPU computes in: autocast's type, and `own` where there is none. An own `Function` leaves its backward without
-    autocast, so what enters one is brought to this type before."""
-    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else own
+def type_of_pass(x: Tensor) -> torch.dtype:
+    """What a pass that `x` enters computes in: autocast's type, or where there is none its own.
+
+    A `Function` of ours has no autocast in its backward, so what enters one is brought to this type before.
+    """
+    kind = x.device.type
+    there = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    return torch.get_autocast_dtype(kind) if there else x.dtype
 
 
 def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

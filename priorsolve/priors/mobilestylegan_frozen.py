@@ -32,7 +32,7 @@ class Frozen(nn.Module):
 
     def forward(self, x: Tensor, start: int, stop: int, styles: Sequence[Tensor], noises: Sequence[Tensor | None]) -> Tensor:
         """What enters block `stop` from what enters block `start`; the first block, 0, takes nothing but its style."""
-        dtype = type_of_pass(x.dtype)
+        dtype = type_of_pass(x)
         count = len(self.layers)
         if start:
             x = (x[:, _banded(x.shape[1])] if start <= count else x).to(dtype, memory_format=torch.channels_last)
@@ -58,7 +58,7 @@ class FrozenFirst(nn.Module):
         self._side, self._order = side, order
 
     def forward(self, style: Tensor, noise: Tensor | None) -> Tensor:
-        matrix = self.matrix(type_of_pass(style.dtype))
+        matrix = self.matrix(type_of_pass(style))
         if style.ndim == 3:
             by_pixel = matrix.view(self._side**2, *style.shape[1:])
             x = torch.einsum("poc,boc->bpo", by_pixel, style[:, self._order])

@@ -175,9 +175,9 @@ class FrozenBlock(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         """What enters the next block; see `Block`."""
         if x is None:
-            y = self.conv1(self.const.to(type_of_pass(self.const.dtype)).expand(len(styles[0]), -1, -1, -1), styles[0], noises[0])
+            y = self.conv1(self.const.to(type_of_pass(self.const)).expand(len(styles[0]), -1, -1, -1), styles[0], noises[0])
         else:
-            x = x.to(type_of_pass(x.dtype)).contiguous(memory_format=torch.channels_last)
+            x = x.to(type_of_pass(x)).contiguous(memory_format=torch.channels_last)
             y = self.conv1(self.conv0(x, styles[0], noises[0]), styles[1], noises[1])
             y = y if self.skip is None else y + self.skip(x)
         if image is not None:
