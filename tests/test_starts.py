@@ -66,6 +66,23 @@ def test_passes_are_of_what_is_drawn(candidates: int) -> None:
         assert other.passes(3) == passed(other) == 3
 
 
+@pytest.mark.parametrize(("count", "most"), [(1, 16), (3, 15), (8, 16), (20, 20)])
+def test_no_more_pictures_are_compared_at_once_for_many_images_than_for_one(count: int, most: int) -> None:
+    prior, seen = linear(), list[int]()
+
+    class Seen(Identity):
+        def _A(self, x: Tensor) -> Tensor:
+            seen.append(len(x))
+            return super()._A(x)
+
+    y = prior.decode(prior.sample(count, torch.Generator().manual_seed(0)))
+    solver = Latent(prior, steps=0, restarts=1, candidates=30)
+    whole = solver(y, Seen(), seeds=range(count))
+    assert max(seen) == most
+    for i in range(count):
+        torch.testing.assert_close(solver(y[i : i + 1], Identity(), seeds=[i]).codes["z"][0], whole.codes["z"][i], rtol=0, atol=0)
+
+
 def test_one_code_for_all_layers_begins_at_the_mean_of_the_starts() -> None:
     prior = made("stylegan2-skip")
     styles = prior.sample(prior.spaces["w+"][0], torch.Generator().manual_seed(1), "w")[None]  # another one for each layer

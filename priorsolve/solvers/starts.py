@@ -18,7 +18,7 @@ from priorsolve.solvers.target import Measured, Target
 from priorsolve.types import Codes, PerImage
 
 CHUNK = 16
-"""Sampled codes drawn at a time while the best are looked for."""
+"""Sampled codes drawn at a time while the best are looked for, and pictures compared at a time, unless there are more images."""
 
 Kept = Callable[[Codes, Sequence[int]], Codes]
 """Codes put where they must stay; with a seed for each."""
@@ -87,10 +87,11 @@ def best_sampled(
     targets: dict[int, Target] = {}
     for first in range(0, count, CHUNK):
         drawn = {seed: prior.decode(codes[first : first + CHUNK], space) for seed, codes in samples.items()}
-        images = torch.cat([drawn[seed] for seed in seeds])
-        each = min(CHUNK, count - first)
-        target = targets.setdefault(each, measured.whole(each))  # which keeps what a loss makes of the measurement
-        misfit.append(target.misfit(target.estimate(images), loss).view(measured.count, -1))
+        each = max(1, CHUNK // len(seeds))  # a loss may need far more memory for a picture than the picture takes
+        for part in zip(*(torch.split(drawn[seed], each) for seed in seeds), strict=True):
+            repeats = len(part[0])
+            target = targets.setdefault(repeats, measured.whole(repeats))  # which keeps what a loss makes of the measurement
+            misfit.append(target.misfit(target.estimate(torch.cat(part)), loss).view(measured.count, -1))
     places = torch.cat(misfit, dim=1).argsort(dim=1, stable=True)[:, :best]  # not a number counts as worst
     return torch.cat([samples[seed][place] for seed, place in zip(seeds, places, strict=True)])
 
