@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import pickle
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from priorsolve.operators.base import Identity
 from priorsolve.priors import Prior
-from priorsolve.solvers import Latent, Solution, Staged, Stop, load_solution, save_solution
+from priorsolve.solvers import Latent, Layerwise, Solution, Staged, Stop, load_solution, save_solution
 
 
 def solved(count: int = 3, dtype: torch.dtype = torch.float64) -> Solution:
@@ -103,9 +104,11 @@ def test_a_start_from_disk_or_from_a_pickle_is_the_start_itself(tmp_path: Path) 
 
 def test_solvers_and_solutions_can_be_pickled(digiface64: Prior) -> None:
     y = pictures(2)
-    for solver in (Latent(linear(), steps=8, noise=0.1), Staged([Latent(linear(), steps=4), Latent(linear(), steps=4)])):
+    later = Latent(linear(), steps=4)
+    for solver in (Latent(linear(), steps=8, noise=0.1), Staged([later, later]), Staged([Layerwise(later.prior), later])):
         solution = solver(y, Identity())
-        assert same(pickle.loads(pickle.dumps(solver))(y, Identity()), solution)
+        for copied in (pickle.loads(pickle.dumps(solver)), copy.deepcopy(solver)):
+            assert same(copied(y, Identity()), solution)
         assert same(pickle.loads(pickle.dumps(solution)), solution)
     real = Latent(digiface64, steps=2, restarts=1, candidates=2)
     photo = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))

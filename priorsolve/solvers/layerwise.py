@@ -14,7 +14,7 @@ from priorsolve.losses import Loss, l2
 from priorsolve.operators.base import Identity, LinearOperator, Operator, factors
 from priorsolve.operators.mask import Masking
 from priorsolve.priors.base import Prior
-from priorsolve.priors.kept import State, state_of
+from priorsolve.priors.kept import made_of
 from priorsolve.solvers.chain import Chain
 from priorsolve.solvers.checks import (
     checked_seeds,
@@ -167,13 +167,12 @@ class Layerwise:
     @property
     def _chain(self) -> Chain:
         """The prior's layers, copied once for its weights, and anew when those have changed."""
-        kept: tuple[State, Chain] | None = self.__dict__.get("_kept")
-        state = state_of(self.prior)
-        if kept is None or kept[0] != state:
+        made = made_of(self.prior)
+        if Chain not in made:
             with torch.autocast(next(self.prior.parameters()).device.type, enabled=False):
-                kept = state, Chain.of(self.prior, "layerwise")
-            object.__setattr__(self, "_kept", kept)
-        return kept[1]
+                made[Chain] = Chain.of(self.prior, "layerwise")
+        chain: Chain = made[Chain]
+        return chain
 
     def _undo(self, chain: Chain, k: int, outputs: Tensor, known: Tensor, alive: Tensor) -> tuple[Tensor, set[int]]:
         """What entered layer `k`, (B, inputs), each image by itself; zeros where one is not alive.
