@@ -84,6 +84,7 @@ def test_labels_that_name_no_class_are_told(name: str) -> None:
         (torch.tensor([True, False]), "label is of torch.bool; give class indices"),
         (torch.tensor([0.0, 1.0]), r"a label of shape \(\d,\) and torch.float32, expected class indices \(B,\) or weights"),
         ([0, 1], r"label is \[0, 1\]; give class indices as a tensor"),
+        (torch.ones(1, n) * 1j, rf"a label of shape \(1, {n}\) and torch.complex64, expected class indices"),
         (torch.tensor(1), r"a label of shape \(\), expected class indices \(B,\) or weights"),
         (torch.zeros(2, n + 1), rf"a label of shape \(2, {n + 1}\), expected class indices \(B,\) or weights \(B, {n}\)"),
         (torch.zeros(2, 1), r"a label of shape \(2, 1\), expected class indices"),

@@ -245,7 +245,7 @@ def test_codes_have_gradients_and_no_neighbours() -> None:
 
 def test_state_goes_out_and_in_again() -> None:
     prior = StyleGAN2.from_state(style2_state("resnet", classes=2), {"conv_clamp": 2})
-    again = StyleGAN2.from_state(prior.to_state(), prior.settings)
+    again = StyleGAN2.from_state(prior.state_dict(), prior.settings)
     z = codes(prior)
     assert torch.equal(again.decode(z), prior.decode(z))
 

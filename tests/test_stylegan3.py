@@ -94,7 +94,7 @@ def test_parity_with_nvidia(shared: Path, name: str) -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_sampling_rates_follow_from_the_names_where_a_file_has_none(shared: Path, name: str) -> None:
     prior, expected, _ = case(shared, name)
-    plain = StyleGAN3.from_state(prior.to_state())
+    plain = StyleGAN3.from_state(prior.state_dict())
     assert plain.settings == prior.settings
     assert torch.equal(plain.decode(expected["z"]), prior.decode(expected["z"]))
 

@@ -41,7 +41,7 @@ STATES = [
     *(style2_state(), test_dcgan.random_state(), test_conditional_dcgan.random_state(), test_mobilestylegan.random_state()),
     *(test_pggan.random_state(), test_biggan.generator_state(), test_biggan_deep.random_state(), test_decoders.mlp(), test_decoders.vae()),
 ]
-FAMILIES = [*map(Checkpoint, STATES), Checkpoint(test_stylegan3.small().to_state(), test_stylegan3.small().settings)]
+FAMILIES = [*map(Checkpoint, STATES), Checkpoint(test_stylegan3.small().state_dict(), test_stylegan3.small().settings)]
 
 
 @pytest.mark.parametrize("file", FAMILIES)

@@ -26,8 +26,8 @@ def must_be_label(label: object, n: int, who: object) -> None:
     if label.ndim == 1 and label.dtype == torch.bool:
         raise ValueError(f"{who}: label is of torch.bool; give class indices (B,) as whole numbers, 0 … {n - 1}, or weights (B, {n})")
     indices = label.ndim == 1 and not label.is_floating_point() and not label.is_complex()
-    if not indices and (label.ndim != 2 or label.shape[1] != n):
-        kind = "" if label.ndim != 1 else f" and {label.dtype}"
+    if not indices and (label.ndim != 2 or label.shape[1] != n or label.is_complex()):
+        kind = f" and {label.dtype}" if label.ndim == 1 or label.is_complex() else ""
         raise ValueError(f"{who}: a label of shape {tuple(label.shape)}{kind}, expected class indices (B,) or weights (B, {n})")
 
 

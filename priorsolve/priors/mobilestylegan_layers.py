@@ -21,15 +21,11 @@ from torch.nn import functional as F
 from priorsolve.priors.base import Noise
 from priorsolve.priors.chance import normal
 from priorsolve.priors.layers import normalised
+from priorsolve.priors.layout import empty
 from priorsolve.priors.perfilter import convolved
 
 SLOPE = 0.2
 """Of every leaky ReLU in the network."""
-
-
-def empty(*shape: int) -> nn.Parameter:
-    """A parameter that only has a shape, until a state is loaded into it."""
-    return nn.Parameter(torch.empty(*shape, device="meta"), requires_grad=False)
 
 
 def haar(x: Tensor) -> Tensor:

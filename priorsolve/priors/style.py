@@ -97,10 +97,6 @@ class StylePrior(Styled):
     def w_mean(self) -> Tensor:
         return self.mapping.w_avg.expand(self.slots, -1)
 
-    def to_state(self) -> dict[str, Tensor]:
-        """The tensors that `from_state` takes, shared with this prior."""
-        return {key: value.detach() for key, value in self.state_dict().items()}
-
     def truncated(self, wplus: Codes, truncation: float, cutoff: int | None = None) -> Codes:
         """w̄ + ψ (w − w̄) for the first `cutoff` layers of w+ (B, L, w_dim) or w++ (B, L, F, w_dim), or for all."""
         mean = self.w_mean if wplus.ndim == 3 else self.w_mean[:, None]
