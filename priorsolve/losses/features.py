@@ -94,7 +94,7 @@ class DiscriminatorFeatures:
     Pictures as `LPIPS` wants them; their smaller side is brought to `size`, the side the discriminator was trained at.
 
     Args:
-        discriminator: a module with `features`, such as `BigGANDiscriminator`.
+        discriminator: a module with `features`, such as `BigGANDiscriminator`. A copy of it serves, as it is when the loss is first used.
         last: how many of its features, counted from the end.
         size: pixels of the smaller side.
         fill: what holes show, as in `LPIPS`.

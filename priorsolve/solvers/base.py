@@ -174,7 +174,8 @@ class Solver(ABC):
         Args:
             y: (B, ...) what was measured, float, in the range that the operator makes of pictures in [0, 1]. It is brought to the
                 prior's device and type, and no gradient flows into it.
-            operator: one of `priorsolve.operators`, any object with a noiseless `.A` (deepinv physics of real pictures), or a callable.
+            operator: one of `priorsolve.operators`, of which a copy is brought there too, any object with a noiseless `.A` (deepinv physics
+                of real pictures), or a callable.
             seeds: one for each image; left out, every image uses the solver's own, so that a batch equals its singles.
             start: begin at this solution instead of at sampled codes; `start_at` makes one of codes from elsewhere.
             on_step: called at the start, after every 10 steps and at the end; `step.images()` draws the pictures so far.
