@@ -53,14 +53,14 @@ class Lines(Masking):
         return f"count={self.count}, width={self.width}, seed={self.seed}"
 
     def _known_for(self, like: Tensor) -> Tensor:
-        known: Tensor = _known(self.count, self.width, self.seed, *like.shape[-2:])
-        return known.to(like)
+        height, across = like.shape[-2:]
+        return _known(self.count, self.width, self.seed, height, across, like.dtype, like.device)
 
 
 @lru_cache(maxsize=64)
 @apart()
-def _known(count: int, width: float, seed: int, height: int, across: int) -> Tensor:
-    """1 where no stroke passes, (1, 1, H, W)."""
+def _known(count: int, width: float, seed: int, height: int, across: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """1 where no stroke passes, (1, 1, H, W). Drawn once per description, size, type and place."""
     rng = Random(seed)
     y, x = torch.meshgrid(torch.arange(_FINE * height) + 0.5, torch.arange(_FINE * across) + 0.5, indexing="ij")
     x, y = x / (_FINE * across), y / (_FINE * height)
@@ -71,4 +71,4 @@ def _known(count: int, width: float, seed: int, height: int, across: int) -> Ten
         end = ((b[0] - a[0]) * across, (b[1] - a[1]) * height)
         distance = squared_distance((x - a[0]) * across, (y - a[1]) * height, (0, 0), end)
         holes[0, 0][distance <= (width * side / 2) ** 2] = 1
-    return 1 - avg_pool2d(holes, _FINE)
+    return (1 - avg_pool2d(holes, _FINE)).to(device, dtype)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import final
 
 import torch
 from torch import Tensor
 
+from priorsolve.apart import apart
 from priorsolve.framing import Frame, cut_known
 from priorsolve.operators.mask import Masking
 from priorsolve.types import Shape
@@ -44,16 +46,24 @@ class PhotoHoles(Masking):
 
     def _known_for(self, like: Tensor) -> Tensor:
         rows, columns = like.shape[-2:]
-        height, width = self.holes.shape
-        scale = min(height / rows, width / columns)
-        across, down = min(columns * scale, width), min(rows * scale, height)
-        left, top = (width - across) / 2, (height - down) / 2
-        if (rows, columns) == (round(down), round(across)):
-            left, top, across, down = left // 1, top // 1, float(columns), float(rows)
-        frame = Frame.of_box(left, top, left + across, top + down)
-        known = cut_known(1 - self.holes[None].float() / 255, frame, (rows, columns))[None].to(like)
+        known: Tensor = _known(self.holes, rows, columns, like.dtype, like.device)
         return known if self.others is None else known * self.others._known_for(like)
 
     def extra_repr(self) -> str:
         height, width = self.holes.shape
         return f"of a photo of {width}×{height}, {100 * float((self.holes > 0).double().mean()):.2g}% missing"
+
+
+@lru_cache(maxsize=4)
+@apart()
+def _known(holes: Tensor, rows: int, columns: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """1 where a picture of that many rows and columns is known, (1, 1, rows, columns). Resampled once per operator (holes compare by
+    identity), size, type and place: of a large photo it takes a second."""
+    height, width = holes.shape
+    scale = min(height / rows, width / columns)
+    across, down = min(columns * scale, width), min(rows * scale, height)
+    left, top = (width - across) / 2, (height - down) / 2
+    if (rows, columns) == (round(down), round(across)):
+        left, top, across, down = left // 1, top // 1, float(columns), float(rows)
+    frame = Frame.of_box(left, top, left + across, top + down)
+    return cut_known(1 - holes[None].float() / 255, frame, (rows, columns))[None].to(device, dtype)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import final
 
 import torch
 from torch import Tensor
 
+from priorsolve.apart import apart
 from priorsolve.operators.base import Operator
 from priorsolve.operators.noise import check_photons
 from priorsolve.showing import checked_seed
@@ -50,11 +52,21 @@ class FixedPhotons(Operator):
         return inside  # nobody knows which pixels are dead
 
     def _A(self, x: Images) -> Measurements:
-        rng = torch.Generator().manual_seed(self.seed)
-        normal = torch.randn(x.shape[1:], generator=rng, device="cpu", dtype=torch.float32).to(x)
-        alive = (torch.rand(x.shape[-2:], generator=rng, device="cpu", dtype=torch.float32) >= self.dead).to(x)
+        if x.dtype not in (torch.float32, torch.float64):  # half precision does not count as far
+            return self._A(x.float()).to(x)
+        normal, alive = _drawn(self.seed, self.dead, tuple(x.shape[1:]), x.dtype, x.device)
         photons = self.peak * _clamped(x)
         return _clamped(alive * (photons - 0.5 + (photons + _LEAST).sqrt() * normal) / self.peak)
+
+
+@lru_cache(maxsize=4)
+@apart()
+def _drawn(seed: int, dead: float, shape: Shape, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Normal numbers of `shape` (C, H, W), and (H, W): 1 where a pixel is alive. Drawn once per seed, shape, type and place."""
+    rng = torch.Generator().manual_seed(seed)
+    normal = torch.randn(shape, generator=rng, dtype=torch.float32)
+    alive = torch.rand(shape[-2:], generator=rng, dtype=torch.float32) >= dead
+    return normal.to(device, dtype), alive.to(device, dtype)
 
 
 def _clamped(x: Tensor) -> Tensor:

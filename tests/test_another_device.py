@@ -32,11 +32,12 @@ from priorsolve.operators.jpeg import JPEG
 from priorsolve.operators.lines import Lines
 from priorsolve.operators.mask import Mask
 from priorsolve.operators.noise import Gaussian, Noise, Poisson, SaltPepper
+from priorsolve.operators.photo_holes import PhotoHoles
 from priorsolve.operators.photons import FixedPhotons
 from priorsolve.operators.pillow import PillowJPEG, PillowResize
 from priorsolve.operators.quantize import Quantize
 from priorsolve.operators.sensing import FastSensing, GaussianSensing
-from priorsolve.priors import DownloadError, Prior, load_prior
+from priorsolve.priors import DownloadError, LinearPrior, Prior, load_prior
 from priorsolve.run import restoration
 from priorsolve.solvers import Langevin, Latent, Layered, Multicode, Pivotal, Projector, Pulse, Solver, Staged, Tuned
 
@@ -134,6 +135,7 @@ def test_starts(begin: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 OPERATORS: Mapping[str, Operator] = {
     "holes": Holes(boxes=[[0.2, 0.2, 0.6, 0.7]]),
+    "a photo's holes": PhotoHoles((torch.arange(40 * 40).view(40, 40) % 7 == 0).float(), Holes(half="left")),
     "lines": Lines(count=3, width=0.05, seed=1),
     "blur": gaussian_blur(0.7),
     "long blur": motion_blur(9, 30.0, "circular"),
@@ -243,6 +245,20 @@ def test_an_operator_left_on_the_cpu_is_brought_there_once(name: str) -> None:
     torch.testing.assert_close(there(2)[0], here, rtol=0, atol=1e-4)
     assert there(12)[1] == there(2)[1], "none in the loop"
     assert {numbers.device.type for numbers in operator.buffers()} == {"cpu"}, "the caller's own stays where it is"
+
+
+@pytest.mark.parametrize("name", [name for name in OPERATORS if name not in ("jpeg", "pillow")])
+def test_no_operator_waits_for_the_device(name: str) -> None:
+    """Pillow's lets no gradient through, and kornia tells by CUDA's name where its copy of a JPEG's quality may go without waiting."""
+    prior, operator = LinearPrior.random(4, (3, 16, 16)), OPERATORS[name]
+    y = operator.A(torch.rand(2, *prior.image_shape, generator=torch.Generator().manual_seed(0)))
+
+    def make(prior: Prior, steps: int = 2) -> Solver:
+        return Latent(prior, steps=steps, restarts=1, candidates=2)
+
+    here, there, _ = on_both(make, prior, operator, y)
+    torch.testing.assert_close(there, here, rtol=0, atol=1e-4)
+    assert waits(make, prior, operator, y, (2, 12)) == {"reads": 1, "uploads": 0}, "the loop's own"
 
 
 @pytest.mark.parametrize("name", LOSSES)

@@ -100,6 +100,11 @@ def test_the_stand_in_is_as_noisy_and_can_be_looked_through() -> None:
     assert (gradient > 0).all()
 
 
+def test_photons_beyond_what_half_precision_counts() -> None:
+    x = torch.full((1, 3, 4, 4), 0.9)
+    torch.testing.assert_close(FixedPhotons(1e6).A(x.half()).float(), FixedPhotons(1e6).A(x.half().float()), rtol=0, atol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
