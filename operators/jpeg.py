@@ -56,6 +56,6 @@ class JPEG(Operator):
     def _coded(self, x: Images) -> Images:
         from kornia.enhance import jpeg_codec_differentiable  # here because it takes seconds to import
 
-        # kornia reads the quality's range on the host, so it is given there: nothing waits for the accelerator
+        # kornia reads the quality's range, so it is given on the host; from 0.9 on it then copies it to CUDA without waiting
         coded: Images = jpeg_codec_differentiable(x.expand(-1, 3, -1, -1), torch.tensor([float(self.quality)]))
         return coded
