@@ -38,11 +38,13 @@ class Noise(ABC):
         neighbours. Where `where` (broadcastable to `y`) is 0 nothing was measured, and `y` stays as it is.
 
         Raises:
-            ValueError: `y` is no float tensor, or there is not one generator per image.
+            ValueError: `y` is no float tensor, `where` is no tensor, or there is not one generator per image.
         """
         if not isinstance(y, Tensor) or not y.is_floating_point():
             given = y.dtype if isinstance(y, Tensor) else f"an object of type {type(y).__name__}"
             raise ValueError(f"{self}: expected measurements as a float tensor, got {given}; pictures are in [0, 1]")
+        if where is not None and not isinstance(where, Tensor):
+            raise ValueError(f"{self}: where is {shown(where)}; give a tensor, 0 where nothing was measured, or None")
         several = [rng] if isinstance(rng, Generator) else list(rng) if isinstance(rng, Iterable) else [rng]
         if not all(isinstance(each, Generator) for each in several):
             raise ValueError(f"{self}: rng is {rng!r}; give torch.Generator().manual_seed(0), or a list of one for each image")

@@ -148,6 +148,7 @@ def test_it_stays_as_it_was_made(noise: Noise) -> None:
         (lambda: Gaussian(0.1)(ramp(3), rng=[rng()]), r"^Gaussian\(sigma=0.1\): expected one generator per image, 3, got 1$"),
         (lambda: Gaussian(0.1)(ramp(3), rng=0), r"^Gaussian\(sigma=0.1\): rng is 0; give torch.Generator"),  # type: ignore[arg-type]
         (lambda: Gaussian(0.1)(ramp(2), rng=[1, 2]), r"rng is \[1, 2\]; give torch.Generator"),  # type: ignore[list-item]
+        (lambda: Gaussian(0.1)(ramp(3), rng=rng(), where="x"), r"^Gaussian\(sigma=0.1\): where is 'x'; give a tensor, 0 where"),  # type: ignore[arg-type]
         (lambda: Gaussian(0.1)((255 * ramp(3)).byte(), rng=rng()), r"as a float tensor, got torch.uint8; pictures are in \[0, 1\]$"),
         (lambda: Gaussian(0.1)(ramp(3).numpy(), rng=rng()), "as a float tensor, got an object of type ndarray"),  # type: ignore[arg-type]
     ],
