@@ -102,6 +102,7 @@ def test_numbers_that_all_hash_alike_are_no_keys(tmp_path: Path) -> None:
         refused(tmp_path / "f.pkl", pickle.dumps(content, protocol=4), MANY_KEYS)
     refused(tmp_path / "f.pkl", pickle.dumps(set(numbers), protocol=2), MANY_KEYS)
     refused(tmp_path / "f.pkl", b"(" + b"".join(b"I%d\nN" % k for k in numbers) + b"d.", MANY_KEYS)
+    refused(tmp_path / "f.pkl", b"ccollections\nOrderedDict\n((" + b"".join(b"(I%d\nNl" % k for k in numbers) + b"ltR.", MANY_KEYS)
     refused(tmp_path / "f.pkl", b"ccollections\nOrderedDict\n((" + b"".join(b"I%d\nN\x86" % k for k in numbers) + b"ltR.", MANY_KEYS)
     words = [f"k{k}" for k in numbers]
     data = pickle.dumps({"a": dict.fromkeys(words, 0), "b": set(words)}, protocol=2)

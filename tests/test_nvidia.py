@@ -233,7 +233,7 @@ def storage_bytes(filler: int) -> bytes:
         (b"torch.storage\n_load_from_bytes", b"B%s" % (struct.pack("<I", len(storage_bytes(400))) + storage_bytes(400)) + b"\x85"),
         (b"torch\nSize", b"](" + b"N" * 1000 + b"e\x85"),
         (b"__builtin__\nset", b"](" + b"N" * 1000 + b"e\x85"),
-        (b"collections\nOrderedDict", b"](" + b"]NaNa" * 1000 + b"e\x85"),
+        (b"collections\nOrderedDict", b"](" + b"]U\0aNa" * 1000 + b"e\x85"),
         (b"_codecs\nencode", b"X\xe8\x03\0\0" + b"x" * 1000 + b"\x85"),
         (
             b"numpy._core.numeric\n_frombuffer",

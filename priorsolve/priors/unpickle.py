@@ -106,7 +106,9 @@ def _keyed(make: Callable[..., object], left: list[int]) -> Callable[..., object
     """`make`, which hashes what its first argument holds: `left[0]` things at most that are no text, see `scan`."""
 
     def keyed(*arguments: Any) -> object:
-        left[0] -= sum(not isinstance(item, str) for item in arguments[0]) if arguments else 0
+        # a list is a key and its value
+        keys = (item[0] if isinstance(item, list) and item else item for item in arguments[0]) if arguments else ()
+        left[0] -= sum(not isinstance(key, str) for key in keys)
         if left[0] < 0:
             raise CheckpointError(UNLIKE_KEYS)
         return make(*arguments)
