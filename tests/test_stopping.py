@@ -36,7 +36,7 @@ class Tally(Identity):
 
     @property
     def in_loop(self) -> list[int]:
-        """Without the candidates (one chunk of them) and the final pictures."""
+        """Without the candidates (measured at once where all images have 16 in all) and the final pictures."""
         return self.sizes[1:-1]
 
 
@@ -46,7 +46,7 @@ class Tally(Identity):
 )
 def test_halving_drops_half_of_each_images_restarts_at_equal_intervals(restarts: int, halving: bool, expected: dict[int, int]) -> None:
     operator = Tally()
-    Latent(linear(), steps=24, restarts=restarts, candidates=16, halving=halving)(pictures(2), operator)
+    Latent(linear(), steps=24, restarts=restarts, candidates=8, halving=halving)(pictures(2), operator)
     assert Counter(operator.in_loop) == expected
 
 
@@ -204,7 +204,7 @@ def test_a_diverged_image_leaves_its_neighbours_alone() -> None:
 
 def test_a_diverged_image_keeps_its_best() -> None:
     prior, y = linear(), pictures(2)
-    solver = Latent(prior, steps=20, restarts=1, candidates=16)
+    solver = Latent(prior, steps=20, restarts=1, candidates=8)
     solution = solver(y, Breaking(row=1, size=2, call=7))  # before step 0 come the candidates
     assert solution.stopped == (Stop.budget, Stop.diverged)
     assert solution.steps.tolist() == [20, 6]

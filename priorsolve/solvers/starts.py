@@ -87,7 +87,8 @@ def best_sampled(
     targets: dict[int, Target] = {}
     for first in range(0, count, CHUNK):
         drawn = {seed: prior.decode(codes[first : first + CHUNK], space) for seed, codes in samples.items()}
-        each = max(1, CHUNK // len(seeds))  # a loss may need far more memory for a picture than the picture takes
+        # a loss may need far more memory for a picture than the picture takes; a power of two, so that parts are alike
+        each = 1 << max(1, CHUNK // len(seeds)).bit_length() - 1
         for part in zip(*(torch.split(drawn[seed], each) for seed in seeds), strict=True):
             repeats = len(part[0])
             target = targets.setdefault(repeats, measured.whole(repeats))  # which keeps what a loss makes of the measurement
