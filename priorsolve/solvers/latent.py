@@ -69,7 +69,7 @@ class Latent(CodeSolver):
         warmup: share of the steps over which the rate rises to `lr`.
         decay: how the rate falls to 0 afterwards: cosine, linear, cycle (PULSE's) or none.
         decay_share: share of the steps over which it falls.
-        penalties: weights by name: gaussian ‖z‖² (CSGM's λ), mahalanobis; for w+ geocross, colinearity, layer_spread;
+        penalties: weights by name: gaussian ‖z‖² (CSGM's λ), mahalanobis, euclidean; for w+ geocross, colinearity, layer_spread;
             for noise noise_autocorrelation.
         total_variation: weight of the drawn pictures' total variation, against specks where the measurement leaves much open.
         in_domain: weight of mean (z − E(G(z)))², E being a linear encoder learnt from the bank (IDInvert's term, its network another).
