@@ -99,9 +99,7 @@ def fit(residual: float, noise: float | None, stopped: str) -> str:
     if noise is None:
         return f"{left}, and no noise level is known to judge it by; set noise in the solver where you know it"
     if noise == 0:
-        return (
-            f"{left}, and no noise was added: so much the prior cannot draw, the search did not reach ({stopped}), or a stand-in gets wrong"
-        )
+        return f"{left}, and no noise was added: the prior cannot draw this picture, or the search stopped short ({stopped})"
     if residual > noise * (1 + WITHIN):
         times = residual / noise
         why = f"the prior cannot draw this picture, or the search stopped short ({stopped})"

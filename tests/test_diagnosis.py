@@ -65,7 +65,7 @@ def test_the_three_fits_are_told_from_a_solve() -> None:
     [
         (0.1, 0.02, "fits worse than the noise (residual 0.1, 5 times): the prior cannot draw this picture, or the search stopped short"),
         (2.0, 0.02, "fits worse than the noise (residual 2, 100 times)"),
-        (1e-3, 0.0, "residual 0.001, and no noise was added: so much the prior cannot draw, the search did not reach (why), or"),
+        (1e-3, 0.0, "residual 0.001, and no noise was added: the prior cannot draw this picture, or the search stopped short (why)"),
         (0.0219, 0.02, "fits to the noise (residual 0.0219, noise 0.02)"),
         (0.0181, 0.02, "fits to the noise"),
         (0.0179, 0.02, "it is fitting the noise; set noise: 0.02 in the solver"),
@@ -260,7 +260,7 @@ def test_where_the_recipe_adds_no_noise_it_is_known_to_be_none(tmp_path: Path) -
     """It was said that no noise level was known, and that one should be set."""
     photos = run.photos(tmp_path / "in", 1)
     (clean,) = restore(run.quick(), photos, tmp_path / "clean", Options(degrade=True))
-    assert clean.diagnosis[0].startswith(f"residual {clean.residual:.3g}, and no noise was added: so much the prior cannot draw")
+    assert clean.diagnosis[0].startswith(f"residual {clean.residual:.3g}, and no noise was added: the prior cannot draw this")
     (measured,) = restore(run.quick(), photos, tmp_path / "measured")
     assert "no noise level is known" in measured.diagnosis[0]
 
