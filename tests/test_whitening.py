@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 from prior_support import STYLED, made
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from priorsolve.operators.base import Identity
-from priorsolve.priors import Prior, StyleGAN2
+from priorsolve.priors import CheckpointError, Prior, StyleGAN2, load_prior, save_prior
 from priorsolve.priors.kept import run_form
 from priorsolve.priors.styled import Styled
 from priorsolve.priors.whitening import Whitening
@@ -87,8 +89,9 @@ def test_it_is_measured_when_first_asked_for_and_once_for_all_copies(name: str, 
 
 @pytest.mark.parametrize("name", ["stylegan2-skip", "stylegan3"])
 def test_another_machines_rounding_measures_the_same_directions(name: str) -> None:
-    one, other = (made(name).to(dtype) for dtype in (torch.float32, torch.float64))
-    torch.testing.assert_close(drawn(other, "p_n").float(), drawn(one, "p_n"), atol=1e-3, rtol=1e-3)
+    one, other = (Whitening.measured(made(name).to(dtype).mapping) for dtype in (torch.float32, torch.float64))  # type: ignore[arg-type]
+    for key, tensor in one.items():
+        torch.testing.assert_close(other[key], tensor, atol=1e-3, rtol=1e-3)
 
 
 def test_directions_point_where_their_numbers_sum_to_more_than_0() -> None:
@@ -98,8 +101,9 @@ def test_directions_point_where_their_numbers_sum_to_more_than_0() -> None:
     assert bool((Whitening.measured(prior.mapping)["components"].sum(0) > 0).all())
 
 
-def test_gradients_come_through_and_what_is_measured_in_inference_mode_is_of_use_outside() -> None:
-    prior = made("stylegan2-skip")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_gradients_come_through_and_what_is_measured_in_inference_mode_is_of_use_outside(dtype: torch.dtype) -> None:
+    prior = made("stylegan2-skip").to(dtype)
     with torch.inference_mode():
         drawn(prior, "p_n")
     codes = drawn(prior, "p_n").requires_grad_()
@@ -119,3 +123,47 @@ def test_a_code_is_the_same_style_whatever_becomes_of_the_weights(by_row: bool, 
     assert torch.equal(picture(made("stylegan2-skip"), solution.codes), solution.images)
     save_delta(prior, solution, 1, tmp_path / "one.safetensors")
     assert torch.equal(picture(*load_delta(made("stylegan2-skip"), tmp_path / "one.safetensors")), solution.images[1:])
+
+
+def test_a_saved_prior_keeps_it(tmp_path: Path) -> None:
+    """Of a tuned prior, also where it was not yet asked for: loading would measure the tuned mapping."""
+    prior = made("stylegan2-skip")
+    tuned, asked = copy.deepcopy(prior), copy.deepcopy(made("stylegan2-skip"))
+    drawn(asked, "p_n")
+    for other in (tuned, asked):
+        with torch.no_grad():
+            other.get_parameter("mapping.fc0.weight").mul_(1.5)
+        save_prior(other, tmp_path / "once")
+        save_prior(load_prior(tmp_path / "once"), tmp_path / "twice")
+        code = torch.randn(2, *prior.spaces["p_n"], generator=torch.Generator().manual_seed(1))
+        for name in ("once", "twice"):
+            assert torch.equal(load_prior(tmp_path / name).map(code, source="p_n", target="w"), prior.map(code, source="p_n", target="w"))
+
+
+def test_a_file_has_it_only_where_it_must(tmp_path: Path, measurings: list[object]) -> None:
+    prior = made("stylegan3")
+    save_prior(prior, tmp_path / "plain")
+    assert not measurings
+    assert load_file(tmp_path / "plain").keys() == prior.state_dict().keys()
+    drawn(prior, "p_n")
+    save_prior(prior, tmp_path / "whole")
+    whole = load_file(tmp_path / "whole")
+    with safe_open(tmp_path / "whole", "pt") as file:
+        about = file.metadata()
+    drawn(load_prior(tmp_path / "whole"), "p_n")
+    assert len(measurings) == 1
+    for changed in ({**whole, "whitening.p_mean": torch.zeros(3)}, {k: v for k, v in whole.items() if k != "whitening.p_mean"}):
+        save_file(changed, tmp_path / "damaged", about)
+        with pytest.raises(CheckpointError, match=r"whitening\.p_mean (has shape \[3\]|is missing)"):
+            load_prior(tmp_path / "damaged")
+
+
+def test_what_becomes_of_the_mapping_before_it_is_asked_for_does_not_count() -> None:
+    prior = made("stylegan2-skip")
+    before = copy.deepcopy(prior)
+    with torch.no_grad():
+        prior.get_parameter("mapping.fc0.weight").mul_(1.5)
+    w = torch.randn(2, *prior.spaces["w"], generator=torch.Generator().manual_seed(1))
+    for other in (before, prior):
+        expected = made("stylegan2-skip").map(w, source="w", target="p_n")
+        assert torch.equal(other.map(w, source="w", target="p_n"), expected)

@@ -20,6 +20,7 @@ from priorsolve.priors.biggan_deep import BigGANDeep
 from priorsolve.priors.checkpoint import FAMILY, SETTINGS, Checkpoint
 from priorsolve.priors.errors import FAILURES, CheckpointError, told
 from priorsolve.priors.layout import PLAIN, refuse_negative, refuse_nonfinite
+from priorsolve.priors.style import StylePrior
 from priorsolve.showing import checked_path, is_number
 
 _SHAPES = "built_from"
@@ -74,7 +75,8 @@ def save_prior(prior: Prior, path: str | Path) -> None:
             )
         family, settings = origin.family, {**origin.settings, _SHAPES: origin.shapes}
         settings |= {_TRUNCATION: prior.truncation} if isinstance(prior, BigGANDeep) else {}
-    tensors = {key: value.detach().cpu().clone(memory_format=torch.contiguous_format) for key, value in prior.state_dict().items()}
+    state = prior.saved_state() if isinstance(prior, StylePrior) else prior.state_dict()
+    tensors = {key: value.detach().cpu().clone(memory_format=torch.contiguous_format) for key, value in state.items()}
     metadata = {"format": "pt", FAMILY: family, SETTINGS: json.dumps(settings, sort_keys=True)}
     write_atomically(path, save(tensors, metadata))
 

@@ -18,7 +18,7 @@ from priorsolve.priors.labels import class_weights, with_class
 from priorsolve.priors.layout import fill
 from priorsolve.priors.mapping import MEAN, MappingNetwork
 from priorsolve.priors.styled import Styled
-from priorsolve.priors.whitening import MeasuredWhitening, Whitening
+from priorsolve.priors.whitening import WHITENING, MeasuredWhitening, Whitening
 from priorsolve.showing import is_number
 from priorsolve.types import Codes, Images, Shape
 
@@ -78,6 +78,10 @@ class StylePrior(Styled):
     @abstractmethod
     def _run(self, styles: Sequence[Tensor], x: Tensor | None, start: int, stop: int, noise: Noise) -> Tensor:
         """What blocks `start` to `stop` make of features (None before block 1); the raw picture after the last."""
+
+    def saved_state(self) -> dict[str, Tensor]:
+        """`state_dict()`, and `whitening.*` where loading that would measure another one; `from_state` takes both."""
+        return {**self.state_dict(), **self._whitening.state_of(self.mapping)}
 
     @property
     def spaces(self) -> Mapping[str, Shape]:
@@ -155,12 +159,13 @@ class StylePrior(Styled):
 def finish(prior: StylePrior, state: Mapping[str, Tensor]) -> None:
     """Give `prior` its tensors, freeze it, and measure w̄ where `state` has none. Raises CheckpointError, as `fill`."""
     mapping = prior.mapping
-    fill(prior, {MEAN: torch.zeros(mapping.w_dim), **state})
+    kept = {key: tensor for key, tensor in state.items() if key.startswith(WHITENING)}
+    fill(prior, {MEAN: torch.zeros(mapping.w_dim), **{key: tensor for key, tensor in state.items() if key not in kept}})
     if tuple(mapping.w_avg.shape) not in ((mapping.w_dim,), (prior.slots, mapping.w_dim)):
         raise CheckpointError(f"{MEAN} has shape {list(mapping.w_avg.shape)}, expected [{mapping.w_dim}], or such a row for each layer")
     if MEAN not in state:
         mapping.w_avg = _mean_style(mapping)
-    prior._whitening = MeasuredWhitening(mapping)
+    prior._whitening = MeasuredWhitening(mapping, kept)
     prior.requires_grad_(False).eval()
 
 

@@ -6,6 +6,7 @@ mapping's last activation, and p_n are its principal coordinates, each divided b
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import deepcopy
 from threading import RLock
 from typing import Protocol, final
@@ -18,6 +19,8 @@ from priorsolve.apart import apart
 from priorsolve.priors.layout import fill
 from priorsolve.priors.mapping import MappingNetwork
 
+WHITENING = "whitening."
+"""What the names of its tensors begin with in a file."""
 _BATCH = 4096
 _lock = RLock()
 
@@ -82,15 +85,18 @@ class Whitening(nn.Module):
 
 @final
 class MeasuredWhitening:
-    """The whitening of a prior whose files have none: measured when it is first asked for, of the mapping as it is then, and kept for good.
+    """The whitening of a prior whose files may have none: measured when it is first asked for, of the mapping as it was loaded.
 
     All copies of a prior have this very one, tuned ones too, so that a code of p_n is the same w whatever becomes of their weights. It is
     no part of the network: no state_dict has it, and what is exchanged for the time of one call does not reach it.
     """
 
-    def __init__(self, mapping: MappingNetwork) -> None:
-        self._mapping = deepcopy(mapping, {id(tensor): tensor for tensor in (*mapping.parameters(), *mapping.buffers())})
+    def __init__(self, mapping: MappingNetwork, state: Mapping[str, Tensor]) -> None:
+        """Of `state`, named as `state_of` names it, if there is any. Raises CheckpointError where it is no whitening of the mapping's w."""
+        self._mapping = deepcopy(mapping).cpu()  # which tuning in place does not reach
         self._made: dict[tuple[torch.device, torch.dtype], Whitening] = {}
+        if state:
+            self._keep(state)
 
     def __deepcopy__(self, memo: object) -> MeasuredWhitening:
         return self
@@ -99,17 +105,28 @@ class MeasuredWhitening:
         """The whitening, where and of what type `codes` are."""
         place = codes.device, codes.dtype
         with _lock:
-            if not self._made:
-                first = self._measured()
-                self._made[first.p_mean.device, first.p_mean.dtype] = first
-            if place not in self._made:
-                self._made[place] = deepcopy(next(iter(self._made.values()))).to(*place)
-            return self._made[place]
+            return self._made[place] if place in self._made else self._make(*place)
+
+    def state_of(self, mapping: MappingNetwork) -> dict[str, Tensor]:
+        """The tensors `whitening.*` for the file of a prior with `mapping`; none where loading it would measure the same."""
+        with _lock:
+            pairs = zip(self._mapping.parameters(), mapping.parameters(), strict=True)
+            if not self._made and all(torch.equal(loaded, now.detach().to(loaded)) for loaded, now in pairs):
+                return {}
+            return self._first().state_dict(prefix=WHITENING)
 
     @apart()
-    def _measured(self) -> Whitening:
-        with torch.autocast(next(self._mapping.parameters()).device.type, enabled=False):
-            tensors = Whitening.measured(self._mapping)
-        whitening = Whitening(len(tensors["p_mean"]))
-        fill(whitening, tensors)
-        return whitening
+    def _make(self, device: torch.device, dtype: torch.dtype) -> Whitening:
+        return self._made.setdefault((device, dtype), deepcopy(self._first()).to(device, dtype))
+
+    @apart()
+    def _first(self) -> Whitening:
+        if not self._made:
+            with torch.autocast("cpu", enabled=False):
+                self._keep({WHITENING + name: tensor for name, tensor in Whitening.measured(self._mapping).items()})
+        return next(iter(self._made.values()))
+
+    def _keep(self, state: Mapping[str, Tensor]) -> None:
+        whitening = Whitening(self._mapping.w_dim)
+        fill(nn.ModuleDict({"whitening": whitening}), state)
+        self._made[torch.device("cpu"), torch.float32] = whitening.cpu()
