@@ -15,6 +15,7 @@ from priorsolve.showing import is_number, shown
 from priorsolve.solvers import Solution, Solves
 from priorsolve.solvers.checks import checked_seeds, must_be_prior, must_be_solution
 from priorsolve.solvers.fit import solve_fitting
+from priorsolve.solvers.target import beside
 from priorsolve.typicality import Typicality
 
 WITHIN = 0.1
@@ -41,10 +42,14 @@ def diagnose(
             the fit.
 
     Raises:
-        ValueError: that is no solution or no prior, or not one number of at least 0 for all or for each image.
+        ValueError: that is no solution or no prior, its codes are another prior's, or not one number of at least 0 for all or for each
+            image.
     """
     must_be_solution(solution, "diagnose")
     must_be_prior(prior, "prior")
+    for space, codes in solution.codes.items():
+        if space in prior.spaces and tuple(codes.shape[1:]) != tuple(prior.spaces[space]):
+            raise ValueError(f"diagnose: {space!r} of the solution, {tuple(codes.shape)}, is no code of {prior}; give the solver's prior")
     typicality = Typicality(prior)
     each = zip(_each(noise, len(solution), "noise"), _each(limit, len(solution), "limit"), strict=True)
     return [sentences(solution, index, typicality, noise=level, limit=reached) for index, (level, reached) in enumerate(each)]
@@ -53,7 +58,8 @@ def diagnose(
 def find_limits(solver: Solves, operator: Operator, seeds: Sequence[int] = (0,), *, batch_size: int | None = None) -> list[float]:
     """The residual that a solver reaches on noiseless measurements of a picture that its prior can draw, one for each seed.
 
-    It costs a solve. No picture is one of those that the solver itself draws with that seed.
+    It costs a solve; where that diverges, what it reaches is not finite.
+    No picture is one of those that the solver itself draws with that seed.
 
     Args:
         solver: one solver, or `Staged` ones.
@@ -68,8 +74,13 @@ def find_limits(solver: Solves, operator: Operator, seeds: Sequence[int] = (0,),
         raise ValueError(f"find_limits: solver is {shown(solver)}; it must be a solver, such as Latent(prior)")
     if not isinstance(operator, Operator):
         raise ValueError(f"find_limits: operator is {shown(operator)}; it must be one of priorsolve's, such as Downsample(4)")
+    if not isinstance(seeds, Sequence):
+        raise ValueError(f"find_limits: seeds is {shown(seeds)}; give a list of whole numbers, one for each picture")
+    if not seeds:
+        return []
     seeds = checked_seeds(seeds, len(seeds))
     codes = [solver.prior.sample(1, generator_for(LIMITS, seed)) for seed in seeds]
+    operator = beside(codes[0], operator)
     with torch.no_grad():  # one by one, since all may not fit
         y = torch.cat([operator.select(torch.tensor([i])).A(solver.prior.decode(code)) for i, code in enumerate(codes)])
     solution, _ = solve_fitting(solver, y, operator, seeds=seeds, batch_size=batch_size)
@@ -111,6 +122,8 @@ def fit(residual: float, noise: float | None, stopped: str) -> str:
 
 def bottleneck(residual: float, limit: float, noise: float | None = None) -> str:
     """Whether noise, solver or prior keeps the residual where it is; `limit` is what the solver reaches on the prior's own picture."""
+    if not math.isfinite(limit):
+        return f"what limits the fit cannot be told: on a picture that the prior can draw the residual is {limit}"
     if noise and residual <= noise * (1 + WITHIN):
         return "the noise is the limit: neither the prior nor the solver stands in the way"
     here = f"here even {residual:.3g}" if residual < limit else f"here {residual:.3g}"
@@ -126,6 +139,7 @@ def _each(given: float | Sequence[float] | Tensor | None, count: int, name: str)
         return [None] * count
     values = given.tolist() if isinstance(given, Tensor) else given
     numbers = list(values) if isinstance(values, Iterable) and not isinstance(values, str) else [values] * count
-    if len(numbers) != count or not all(is_number(number) and number >= 0 for number in numbers):
+    lost = [isinstance(number, float) and not math.isfinite(number) and name == "limit" for number in numbers]  # where a search diverged
+    if len(numbers) != count or not all(ok or (is_number(number) and number >= 0) for ok, number in zip(lost, numbers, strict=True)):
         raise ValueError(f"diagnose: {name} is {shown(given)}; give a number of at least 0, or one for each of {count} images")
     return [float(number) for number in numbers]

@@ -263,6 +263,9 @@ def test_where_the_recipe_adds_no_noise_it_is_known_to_be_none(tmp_path: Path) -
     assert clean.diagnosis[0].startswith(f"residual {clean.residual:.3g}, and no noise was added: the prior cannot draw this")
     (measured,) = restore(run.quick(), photos, tmp_path / "measured")
     assert "no noise level is known" in measured.diagnosis[0]
+    counted = run.quick(operator=[{"photons": {"peak": 24.0, "seed": 1}}], output={})
+    (drawn,) = restore(counted, photos, tmp_path / "counted", Options(degrade=True))
+    assert "no noise level is known" in drawn.diagnosis[0], "the operator itself adds noise"
 
 
 def test_python_has_the_sentences_of_a_record() -> None:
@@ -276,6 +279,9 @@ def test_python_has_the_sentences_of_a_record() -> None:
         assert found == [sentences(solution, i, Typicality(prior), noise=0.05, limit=limits[i]) for i in (0, 1)]
     assert [len(said) for said in ps.diagnose(solution, prior)] == [2, 2]
     assert ps.diagnose(solution[[]], prior, noise=0.1) == []
+    assert ps.find_limits(solver, Identity(), []) == []
+    lost = "what limits the fit cannot be told: on a picture that the prior can draw the residual is nan"
+    assert ps.diagnose(solution, prior, limit=math.nan)[1][1] == lost, "as find_limits gives it where a search diverges"
 
 
 DIAGNOSE: Any = ps.diagnose
@@ -293,6 +299,8 @@ FIND_LIMITS: Any = ps.find_limits
         (lambda s: FIND_LIMITS(Latent, Identity()), "^find_limits: solver is .*Latent.*; it must be a solver"),
         (lambda s: FIND_LIMITS(Latent(linear()), abs), "^find_limits: operator is .*; it must be one of priorsolve's"),
         (lambda s: FIND_LIMITS(Latent(linear()), Identity(), [0.5]), "0.5"),
+        (lambda s: FIND_LIMITS(Latent(linear()), Identity(), 5), "^find_limits: seeds is 5; give a list of whole numbers"),
+        (lambda s: DIAGNOSE(s, bent()), r"^diagnose: 'z' of the solution, \(2, 4\), is no code of "),
     ],
 )
 def test_what_cannot_be_diagnosed_is_told(call: Callable[[Solution], object], words: str) -> None:

@@ -16,7 +16,7 @@ from priorsolve.operators.noise import Chain, Noise
 from priorsolve.recipe.components import RecipeError
 from priorsolve.recipe.operators import Operators
 from priorsolve.recipe.recipe import Recipe
-from priorsolve.run.diagnosis import Limits, known_noise, surrogate_notes
+from priorsolve.run.diagnosis import Limits, draws_noise, known_noise, surrogate_notes
 from priorsolve.run.jobs import Job
 from priorsolve.run.measuring import measured_where
 from priorsolve.run.records import thinned
@@ -90,12 +90,14 @@ def solve_jobs(tools: Tools, jobs: Sequence[Job], on_step: OnStep | None, *, bat
         batch_size=batch,
         mean="samples" in tools.recipe.output.mean,
     )
-    images, notes = finish(solution, y), [""] * len(jobs)
+    images, notes, true = finish(solution, y), [""] * len(jobs), operator
     if tools.solving is not tools.operators:
-        notes = surrogate_notes(images, tools.operators.join([job.parts for job in jobs]), operator)
+        true = tools.operators.join([job.parts for job in jobs])
+        notes = surrogate_notes(images, true, operator)
     calibration = _calibration(samples, jobs)
-    clean = all(job.clean is not None for job in jobs)  # then nothing is in them but the recipe's own
-    noise = known_noise(tools.recipe, Chain([]) if clean and tools.noise is None else tools.noise, y, where)
+    # what a clean photo is made into has the recipe's noise alone
+    bare = tools.noise is None and not draws_noise(true) and all(job.clean is not None for job in jobs)
+    noise = known_noise(tools.recipe, Chain([]) if bare else tools.noise, y, where)
     limits = [None] * len(jobs) if tools.limits is None else tools.limits.of(operator, seeds, batch)
     answers = [
         Answer(

@@ -39,6 +39,11 @@ class Limits:
         return [self._known] * len(seeds)
 
 
+def draws_noise(operator: Operator) -> bool:
+    """Whether noise is a part of what it does."""
+    return any(isinstance(part, FixedPhotons) for part in factors(operator))
+
+
 def surrogate_notes(x: Images, true: Operator, surrogate: Operator) -> list[str]:
     """A sentence for each picture: how far a solver's stand-in is from the operator that it stands for, there.
 
@@ -48,8 +53,7 @@ def surrogate_notes(x: Images, true: Operator, surrogate: Operator) -> list[str]
     where = support_of(plain, x.shape[1:], x)
     squares = ((plain.A(x) - stand_in.A(x)).square() * where).flatten(1).sum(1)
     off = (squares / where.expand(len(x), *where.shape[1:]).flatten(1).sum(1).clamp_min(1e-30)).sqrt().tolist()
-    drawn = any(isinstance(part, FixedPhotons) for part in factors(surrogate))
-    end = "on the restored picture, the noise that it draws left out" if drawn else "on the restored picture"
+    end = "on the restored picture, the noise that it draws left out" if draws_noise(surrogate) else "on the restored picture"
     return [f"the surrogate is off by {size:.2g} (root mean square) from the operator, {end}" for size in off]
 
 

@@ -84,7 +84,7 @@ class Measured:
         must_be_measurements(y)
         must_be_operator(operator)
         operator = unwrapped(operator)
-        operator = _beside(like, operator) if isinstance(operator, Operator) else operator
+        operator = beside(like, operator) if isinstance(operator, Operator) else operator
         y = y.detach().clone().to(like)
         self.y, self.operator, self.count = y, operator, len(y)
         self.where = torch.ones_like(y)
@@ -193,7 +193,7 @@ def with_images(solution: Solution, images: Images, y: Measurements, operator: A
         return replace(solution, images=images, misfit=target.final_misfit(estimate, loss), residual=target.residual(estimate))
 
 
-def _beside(like: Tensor, operator: Operator) -> Operator:
+def beside(like: Tensor, operator: Operator) -> Operator:
     """The operator where `like` is: a copy if it was left elsewhere, such as on the CPU, since each of its calls would move its numbers."""
     if all(numbers.device == like.device for numbers in (*operator.parameters(), *operator.buffers())):
         return operator
