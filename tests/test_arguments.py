@@ -63,7 +63,7 @@ def test_a_loss_that_is_none_is_told_at_once(loss: Any) -> None:
         Pivotal(linear(), locality_loss=loss)
     if loss is not None:
         with pytest.raises(ValueError, match=f"^stop_loss {message}"):
-            Pivotal(linear(), stop_loss=loss)
+            Pivotal(linear(), stop_at=0.1, stop_loss=loss)
 
 
 @pytest.mark.parametrize(

@@ -132,6 +132,7 @@ def test_stages_share_a_prior_or_its_numbers() -> None:
     one, other = linear(), linear()
     for same in (other, copy.deepcopy(one), copy.deepcopy(one).float(), one.computing(torch.bfloat16)):
         assert Staged([Latent(one), Latent(same)]).prior is one
+        assert Staged([Latent(same), Latent(one)]).prior is same
     assert pickle.loads(pickle.dumps(Staged([Latent(one), Latent(one)]))).varied().prior is not one
     with torch.no_grad():
         next(other.parameters()).neg_()

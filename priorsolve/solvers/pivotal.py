@@ -47,7 +47,7 @@ class Pivotal(Solver):
         lr: their learning rate, as it stands (Adam).
         beta1: Adam's first decay rate.
         stop_at: an image stops once its loss (locality included) is at or below this; 0.06 was published for LPIPS alone.
-        stop_loss: what `stop_at` is about, in place of the loss.
+        stop_loss: what `stop_at` is about, in place of the loss. Not without it.
         locality: weight of keeping pictures of nearby codes as the prior draws them; 0 leaves it out, which nearly halves the time.
         distance: how far from the pivot those codes are, over all layers' styles, towards one of 256 codes sampled with ψ = 0.5
             at each step; their pictures have no noise maps.
@@ -82,6 +82,8 @@ class Pivotal(Solver):
         must_be_at_least(self, steps=0, locality=0, total_variation=0)
         must_be_positive(self, "lr", "stop_at", "distance", "noise", "plateau")
         must_be_decay_rate(self, "beta1")
+        if self.stop_loss is not None and self.stop_at is None:
+            raise ValueError("pivotal: stop_loss says what stop_at is about; give stop_at too")
 
     @property
     def schedule(self) -> Schedule:

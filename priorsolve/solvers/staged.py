@@ -133,8 +133,10 @@ class Staged:
 
 
 def _draw_alike(one: Prior, other: Prior) -> bool:
-    """Whether they are of one kind and hold the same numbers, wherever these are and of whatever type."""
+    """Whether they are of one kind and hold the same numbers, wherever these are and of whatever type, or one is a folded form."""
     if repr(one) != repr(other) or one.spaces != other.spaces:
         return False
     own, others = ([*prior.parameters(), *prior.buffers()] for prior in (one, other))
-    return len(own) == len(others) and all(a is b or torch.equal(a.to(b), b) for a, b in zip(own, others, strict=True))
+    if [a.shape for a in own] != [b.shape for b in others]:
+        return True  # folded: its numbers are others, and cannot be compared
+    return all(a is b or torch.equal(a.to(b), b) or torch.equal(a, b.to(a)) for a, b in zip(own, others, strict=True))
