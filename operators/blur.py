@@ -57,7 +57,7 @@ class Blur(LinearOperator):
             if not total > 1e-12 * float(kernel.abs().sum()):  # also catches nan
                 raise ValueError(f"Blur: kernel must be finite and of positive sum, got the sum {total:g}")
             self.kernel = kernel / total  # no buffer: not every device has float64
-            self.register_buffer("_rounded", self.kernel.float())
+            self.register_buffer("_rounded", self.kernel.float(), persistent=False)
         self.padding = padding
         (h, w) = self.size = tuple(kernel.shape)
         self.before, self.after = ((h - 1) // 2, (w - 1) // 2), (h // 2, w // 2)

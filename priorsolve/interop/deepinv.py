@@ -101,9 +101,9 @@ class OperatorPhysics(Physics):  # type: ignore[misc]
     def __init__(self, operator: Operator, noise: Noise | None, img_size: Shape, seed: int) -> None:
         operator.out_shape(img_size)
         super().__init__(noise_model=ZeroNoise() if noise is None else _SeededNoise(noise, seed))
-        device, _ = place_of(operator)
+        device, dtype = place_of(operator)
         self.operator, self.img_size = operator, img_size
-        self.register_buffer("measured", operator.support(torch.ones(smallest_batch(operator), *img_size, device=device)))
+        self.register_buffer("measured", operator.support(torch.ones(smallest_batch(operator), *img_size, device=device, dtype=dtype)))
         self.to(self.measured.device)
 
     @property

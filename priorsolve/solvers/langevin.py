@@ -48,7 +48,7 @@ class Langevin(CodeSolver):
     Args:
         prior: the generator.
         noise: σ, the known standard deviation of the measurement's noise, in the measurement's units.
-        space: one of standard normal codes: z or p_n; the prior's first if left out.
+        space: one of standard normal codes: z, p_n or p_n+; the prior's first if left out.
         steps: moves.
         lr: η; below 2 is stable near the start. A variance comes out 1 / (1 − η/2) times too large in the steepest directions.
         directions: how many steps of Lanczos' iteration find the curvature: as many directions have steps of their own. Each costs two
