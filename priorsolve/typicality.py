@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from priorsolve.priors.base import Prior
+from priorsolve.priors.styled import Styled
 
 _NUMBERS, _FEWEST, _MOST = 8_000_000, 16, 512
 
@@ -48,9 +49,8 @@ class Typicality:
     """How typical a code is of the prior, measured on the prior's own samples, once for each space.
 
     A code's distance is |z|/√n in z, with the chi-square quantiles; elsewhere each number counts in units of its standard deviation (in
-    features, its channel's), and of w++ every filter's w is judged as one of w: a mean of a layer's would hide how far they are apart.
-    The whitening behind p_n is no measure for w: halfway to w̄, where faces are most typical, its distance is
-    large.
+    features, its channel's), and of w++ every w that a filter takes is judged as one of w: a mean of a layer's would hide how far they are
+    apart. The whitening behind p_n is no measure for w: halfway to w̄, where faces are most typical, its distance is large.
     """
 
     def __init__(self, prior: Prior) -> None:
@@ -70,7 +70,9 @@ class Typicality:
                 return Distance(0, 0, math.inf)
             quantiles = (math.sqrt(float(scipy.special.chdtri(n, tail)) / n) for tail in (1e-2, 1e-6))
             return Distance(float(code.norm()) / math.sqrt(n), *quantiles)
-        middle, spread, typical = self._cloud("w" if space == "w++" else space)
+        if space == "w++" and isinstance(self._prior, Styled):
+            code, space = self._prior.taken(code), "w"
+        middle, spread, typical = self._cloud(space)
         own = ((code.to(middle) - middle) / spread).square().mean().sqrt()
         return Distance(float(own), typical, 1.5 * typical)
 

@@ -13,7 +13,9 @@ from torch.nn import functional as F
 
 from priorsolve.priors import Prior, StyleGAN2
 from priorsolve.priors.mobilestylegan_layers import haar
+from priorsolve.priors.styled import Styled
 from priorsolve.priors.synthesis3 import Layer
+from priorsolve.typicality import Typicality
 
 
 def scattered(prior: Prior, n: int = 2, seed: int = 1) -> Tensor:
@@ -114,6 +116,23 @@ def test_codes_have_gradients_and_no_neighbours(name: str) -> None:
     elif name == "stylegan3":
         # the waves read one row
         assert used.sum(1).tolist()[0] == 1
+
+
+@pytest.mark.parametrize("name", STYLED)
+def test_rows_that_no_layer_takes_count_neither_in_the_picture_nor_as_unusual(name: str) -> None:
+    """A search leaves them where they began, which hid how far the others went."""
+    prior = made(name)
+    assert isinstance(prior, Styled)
+    codes = scattered(prior, 1).requires_grad_()
+    (slope,) = torch.autograd.grad(prior.decode(codes, "w++").square().sum(), codes)
+    moved = slope.abs().sum(3) > 0
+    assert torch.equal(moved, torch.arange(prior.filters) < torch.tensor(prior.filter_counts)[:, None].expand(1, -1, -1))
+    known, far = Typicality(prior), codes.detach() + 4 * prior.spread("w")
+    begun = torch.where(moved[..., None], far, codes.detach())
+    assert torch.equal(prior.decode(begun, "w++"), prior.decode(far, "w++"))
+    assert known.distance(begun, "w++") == known.distance(far, "w++")
+    every = [known.distance(row[None], "w").value for row in far[moved]]
+    assert known.distance(far, "w++").value == pytest.approx(torch.tensor(every).square().mean().sqrt().item(), rel=1e-4)
 
 
 @pytest.mark.parametrize("name", STYLED)

@@ -107,8 +107,9 @@ class MobileStyleGAN(Styled):
         return self.whitening.w_mean.expand(len(self.styles.sizes), -1)
 
     @property
-    def filters(self) -> int:
-        return max(*self._filters, *(size // 4 for size in self.styles.sizes[1:-1:3]))
+    def filter_counts(self) -> Sequence[int]:
+        # an upsampling makes a channel of four
+        return [n or size // 4 for n, size in zip(self._filters, self.styles.sizes, strict=True)]
 
     @property
     def noise_shapes(self) -> Sequence[tuple[int, int]]:

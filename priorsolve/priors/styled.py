@@ -41,9 +41,18 @@ class Styled(Prior):
         """w̄ for each layer, (L, w_dim)."""
 
     @property
+    def filter_counts(self) -> Sequence[int]:
+        """How many styles w each layer takes from `w++`, whose first rows they are, (L,); none for a prior without that space."""
+        return []
+
+    @property
     def filters(self) -> int:
-        """How many styles w a layer has in `w++`: as many as the widest has output filters. 0 for a prior without that space."""
-        return 0
+        """How many styles w a layer has in `w++`: as many as the one that takes most. 0 for a prior without that space."""
+        return max(self.filter_counts, default=0)
+
+    def taken(self, codes: Codes) -> Codes:
+        """The styles (B, sum(filter_counts), w_dim) of codes of `w++` that layers take; the others draw nothing."""
+        return torch.cat([codes[:, layer, :n] for layer, n in enumerate(self.filter_counts)], 1)
 
     @abstractmethod
     def _whitening_like(self, codes: Codes) -> Whitening:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from copy import copy
-from itertools import repeat
+from itertools import accumulate, repeat
 from typing import final
 
 import torch
@@ -22,7 +22,7 @@ from priorsolve.priors.layout import numbered
 from priorsolve.priors.mapping import MappingNetwork
 from priorsolve.priors.style import StylePrior, finish, positive
 from priorsolve.priors.stylegan2_frozen import Frozen, FrozenBlock, FrozenConvolution
-from priorsolve.priors.synthesis2 import Block, Convolution
+from priorsolve.priors.synthesis2 import Block, Convolution, Picture
 from priorsolve.types import Shape
 
 _UNUSED = {
@@ -94,8 +94,8 @@ class StyleGAN2(StylePrior):
         return 2 * len(self._synthesis)
 
     @property
-    def filters(self) -> int:
-        return max(len(layer.weight) for block in self._synthesis for layer in block.layers)
+    def filter_counts(self) -> Sequence[int]:
+        return [max(len(layer.weight) for at, layer in self._slotted if at == slot) for slot in range(self.slots)]
 
     @property
     def style_sizes(self) -> Sequence[int]:
@@ -131,21 +131,20 @@ class StyleGAN2(StylePrior):
         return [block for block in self.synthesis.values() if isinstance(block, Block)]
 
     @property
+    def _slotted(self) -> list[tuple[int, Convolution | Picture]]:
+        """Every layer and its row of w+; a block's colours share that of the next block's first convolution."""
+        starts = accumulate((len(block.convolutions) for block in self._synthesis), initial=0)
+        return [(start + i, layer) for start, block in zip(starts, self._synthesis, strict=False) for i, layer in enumerate(block.layers)]
+
+    @property
     def drawn_channels(self) -> int:
         return self.image_shape[0] if self.settings["architecture"] == "skip" else 0
 
     def _styled(self, wplus: Tensor) -> list[Tensor]:
         if self._frozen is not None and wplus.ndim == 3:
             return self._frozen.styles(wplus)
-        # a block's colours share the slot of the next block's first convolution
-        styles: list[Tensor] = []
-        slot = 0
-        for block in self._synthesis:
-            for i, layer in enumerate(block.layers):
-                w = wplus[:, slot + i]
-                styles.append(layer.affine(w[:, : len(layer.weight)] if w.ndim == 3 else w))
-            slot += len(block.convolutions)
-        return styles
+        own = [(layer, wplus[:, slot]) for slot, layer in self._slotted]
+        return [layer.affine(w[:, : len(layer.weight)] if w.ndim == 3 else w) for layer, w in own]
 
     def _run(self, styles: Sequence[Tensor], x: Tensor | None, start: int, stop: int, noise: Noise) -> Tensor:
         image: Tensor | None = None

@@ -83,8 +83,8 @@ class StyleGAN3(StylePrior):
         return len(self.synthesis)
 
     @property
-    def filters(self) -> int:
-        return max(layer.channels for layer in self._layers)
+    def filter_counts(self) -> Sequence[int]:
+        return [1, *(layer.channels for layer in self._layers)]
 
     @property
     def style_sizes(self) -> Sequence[int]:
