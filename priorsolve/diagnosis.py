@@ -139,7 +139,8 @@ def _each(given: float | Sequence[float] | Tensor | None, count: int, name: str)
         return [None] * count
     values = given.tolist() if isinstance(given, Tensor) else given
     numbers = list(values) if isinstance(values, Iterable) and not isinstance(values, str) else [values] * count
-    lost = [isinstance(number, float) and not math.isfinite(number) and name == "limit" for number in numbers]  # where a search diverged
-    if len(numbers) != count or not all(ok or (is_number(number) and number >= 0) for ok, number in zip(lost, numbers, strict=True)):
+    # a limit is nan where the search for it diverged
+    fine = [is_number(number) and (number >= 0 or (name == "limit" and math.isnan(number))) for number in numbers]
+    if len(numbers) != count or not all(fine):
         raise ValueError(f"diagnose: {name} is {shown(given)}; give a number of at least 0, or one for each of {count} images")
     return [float(number) for number in numbers]
