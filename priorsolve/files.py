@@ -89,6 +89,24 @@ def digest_of(path: Path) -> str:
         return sha256_of(file)
 
 
+def is_file(path: str | Path) -> bool:
+    """Whether a file is there; False, where Path's own raises, for a name too long or below a folder that may not be looked into.
+
+    Quicker than Path's own, too, where there are many.
+    """
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def is_folder(path: str | Path) -> bool:
+    """Whether a folder is there; as `is_file`."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
+def is_there(path: str | Path) -> bool:
+    """Whether anything is there: a file, a folder, a pipe; as `is_file`."""
+    return os.path.exists(path)  # noqa: PTH110
+
+
 def is_leftover(name: str) -> bool:
     """Whether a file of this name is what a killed run of ours left half-written."""
     return _OWN.fullmatch(name) is not None
