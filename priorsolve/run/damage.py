@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from priorsolve.framing import Frame, cut_known
@@ -19,6 +18,7 @@ from priorsolve.operators.noise import Noise
 from priorsolve.operators.photo_holes import PhotoHoles
 from priorsolve.operators.quantize import Quantize
 from priorsolve.recipe.components import RecipeError
+from priorsolve.run.measuring import measure
 from priorsolve.types import Shape
 
 ANY_SIZE = (Masking, Downsample, Gray, Identity, Clip, Quantize)
@@ -96,11 +96,7 @@ class Damage:
             if not isinstance(part, ANY_SIZE):
                 raise RecipeError(f"operator: {part} is for the prior's size, not a whole photo's; degrade it with frame: center")
         operator = compose(list(self.parts)).to(photo.device, photo.dtype)
-        with torch.no_grad():
-            y = operator.A(photo[None])
-            if noise is None:
-                return y[0]
-            return noise(y, rng=[torch.Generator().manual_seed(seed)], where=operator.support(torch.ones_like(photo[None])))[0]
+        return measure(photo[None], operator, noise, [seed])[0]
 
 
 def _drawn(mask: Masking, size: tuple[int, int]) -> Tensor:
