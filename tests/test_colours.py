@@ -21,7 +21,7 @@ from priorsolve.files import write_atomically
 from priorsolve.operators.gray import Gray
 from priorsolve.photos.images import read_photo
 from priorsolve.recipe.components import RecipeError
-from priorsolve.run import album
+from priorsolve.run import album, journal
 from priorsolve.run.album import FILE, Chroma, chroma_of, grey_of, recoloured, share_colours, unshared
 from priorsolve.run.journal import add_line
 from priorsolve.run.records import Record, write_record
@@ -183,8 +183,9 @@ def test_an_album_is_finished_whenever_it_was_killed_and_no_picture_is_brought_t
 
         out = tmp_path / str(killed)
         with monkeypatch.context() as patched:
-            patched.setattr(album, "write_atomically", write)
-            patched.setattr(album, "add_line", add)
+            for module in (album, journal):
+                patched.setattr(module, "write_atomically", write)
+            patched.setattr(journal, "add_line", add)
             if killed < 8:
                 with pytest.raises(KeyboardInterrupt):
                     list(restore(recipe, photos, out))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import statistics
 from collections.abc import Iterator, Mapping
@@ -20,7 +19,7 @@ from priorsolve.photos.metadata import read_tags
 from priorsolve.photos.own_colours import ROWS, in_own_colours
 from priorsolve.recipe.components import RecipeError, build
 from priorsolve.recipe.recipe import Recipe
-from priorsolve.run.journal import add_line, read_lines
+from priorsolve.run.journal import read_lines, write_told
 from priorsolve.run.records import read_records, record_path
 
 COLOURED = 4.0
@@ -70,11 +69,9 @@ def share_colours(out: Path, grey: Gray, recipe: str) -> None:
     shared |= {name: digest_of(new[name]) for name, chroma in found.items() if chroma is None}  # the grey ones stay as they are
 
     def journalled(path: Path, data: bytes) -> None:
-        """Word of the picture goes before it: one that is there and not told of would be brought a second time."""
-        name, digest = path.relative_to(out).as_posix(), hashlib.sha256(data).hexdigest()
-        add_line(out / JOURNAL, {"image": name, "sha256": digest})
-        write_atomically(path, data)
-        shared[name] = digest
+        """A picture that is there and not told of would be brought a second time."""
+        name = path.relative_to(out).as_posix()
+        shared[name] = write_told(out / JOURNAL, path, data, lambda digest: {"image": name, "sha256": digest})
 
     if found:
         _write(out, albums, shared)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from priorsolve.files import digest_of, write_atomically, writing
+from priorsolve.files import digest_of, writing
 from priorsolve.operators.noise import Noise
 from priorsolve.photos.identity import identify
 from priorsolve.photos.images import measurement_suffix, write_measurement
@@ -26,7 +25,7 @@ from priorsolve.recipe.templates import photo_seed, stem
 from priorsolve.run.damage import Damage
 from priorsolve.run.fingerprint import posed
 from priorsolve.run.intake import take_in
-from priorsolve.run.journal import add_line, read_lines
+from priorsolve.run.journal import read_lines, write_told
 from priorsolve.run.measuring import measure, photograph
 from priorsolve.run.outfolder import check_writable, refuse_overwriting, refuse_photos_own, refuse_unwritable
 from priorsolve.run.shots import Source
@@ -129,10 +128,8 @@ class _Maker:
         return {(str(told.get("file")), str(told.get("sha256"))): str(told.get("source")) for told in read_lines(self.out / INDEX)}
 
     def _write(self, source: str, path: Path, data: bytes) -> None:
-        """Word of the file goes before it: one that is there and not told of would be taken for somebody else's."""
-        told = {"file": path.relative_to(self.out).as_posix(), "sha256": hashlib.sha256(data).hexdigest(), "source": source}
-        add_line(self.out / INDEX, told)
-        write_atomically(path, data)
+        name = path.relative_to(self.out).as_posix()
+        write_told(self.out / INDEX, path, data, lambda digest: {"file": name, "sha256": digest, "source": source})
 
     def _remove_own(self, path: Path) -> None:
         """Remove the file if it is one that we wrote, and nobody changed since, and no photo."""

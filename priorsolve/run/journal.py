@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from priorsolve.files import writing
+from priorsolve.files import write_atomically, writing
 
 
 def add_line(path: Path, told: Mapping[str, Any]) -> None:
@@ -19,6 +20,18 @@ def add_line(path: Path, told: Mapping[str, Any]) -> None:
             file.write(b"\n" + json.dumps(told).encode())  # on a line of its own, whatever the last one came to
             file.flush()
             os.fsync(file.fileno())
+
+
+def write_told(journal: Path, path: Path, data: bytes, told: Callable[[str], Mapping[str, Any]]) -> str:
+    """Write `data` to `path`, and before it a line of the journal: what is `told` of its SHA-256, which is returned.
+
+    Killed between the two, there is word of a file that is not there; one that is there without a word would be taken for another's.
+    Raises WriteError.
+    """
+    digest = hashlib.sha256(data).hexdigest()
+    add_line(journal, told(digest))
+    write_atomically(path, data)
+    return digest
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
