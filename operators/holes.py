@@ -16,6 +16,7 @@ from torch import Tensor
 
 from priorsolve.apart import apart
 from priorsolve.data import masks
+from priorsolve.files import is_file, is_folder, is_there
 from priorsolve.framing.frame import same_shape
 from priorsolve.operators.drawing import BRUSHES, Half, Thickness, draw_boxes, draw_half, draw_picture, draw_pixels, draw_strokes, in_pixels
 from priorsolve.operators.mask import Masking
@@ -246,9 +247,9 @@ def _checked_boxes(boxes: Any) -> list[list[float]] | None:
 
 def _read(file: Path, hole: Literal["white", "black"]) -> Tensor:
     """The holes that an image file shows, (h, w) float32: 1 in a hole."""
-    if os.path.isdir(file):  # noqa: PTH112 (Path's own raises for a name that is too long)
+    if is_folder(file):
         raise ValueError(f"Holes: {file} is a folder; file: '{file}/{{stem}}.png' takes from it the mask of each photo's own name")
-    if os.path.exists(file) and not os.path.isfile(file):  # noqa: PTH110, PTH113 (as above)
+    if is_there(file) and not is_file(file):
         raise ValueError(f"Holes: the mask {file} is a pipe, a socket or a device; give a picture's file")
     try:
         with Image.open(file) as opened:

@@ -6,13 +6,13 @@ Lengths are in pixels. Angles are in degrees, anticlockwise from the picture's h
 from __future__ import annotations
 
 import math
-import os
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from priorsolve.files import is_file
 from priorsolve.showing import checked_path, is_number, shown
 
 SAMPLES_PER_PIXEL = 64
@@ -73,7 +73,7 @@ def read_kernel(file: str) -> Tensor:
         ValueError: there is no such file, or it holds no kernel.
     """
     path = checked_path(file, "file_blur: file")
-    if not os.path.isfile(path):  # noqa: PTH113 (Path's own raises for a name that is too long)
+    if not is_file(path):
         raise ValueError(f"file_blur: no kernel file {file!r}; give the path of an image or of a .npy array (h, w)")
     try:
         if path.suffix == ".npy":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import mmap
-import os
 import stat
 import struct
 from collections.abc import Callable, Mapping
@@ -15,6 +14,7 @@ from typing import Any, final
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from priorsolve.files import is_file
 from priorsolve.priors.errors import FAILURES, CheckpointError, legible
 from priorsolve.priors.legacy import MAGIC, packed, read_stream
 from priorsolve.priors.torchzip import read_zip
@@ -96,7 +96,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
 
 
 def _read_folder(path: Path) -> Checkpoint:
-    if os.path.isfile(path / FOLDER[0]):  # noqa: PTH113 (Path's own raises where the folder may not be looked into)
+    if is_file(path / FOLDER[0]):
         settings = _read_settings(path / FOLDER[0])
         return replace(read_checkpoint(path / FOLDER[1]), settings=settings)
     if any(path.glob("*.xml")):
