@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-import test_biggan
-import test_biggan_deep
-import test_conditional_dcgan
-import test_dcgan
-import test_mobilestylegan
-import test_pggan
-import test_stylegan3
+from states_support import (
+    BIGGAN_DEEP_CONFIG,
+    biggan_deep_state,
+    biggan_state,
+    conditional_dcgan_state,
+    dcgan_state,
+    mobilestylegan_state,
+    pggan_state,
+    stylegan3_settings,
+    stylegan3_state,
+)
 from style_support import style2_state
 
-from priorsolve.priors import DCGAN, PGGAN, BigGAN, BigGANDeep, ConditionalDCGAN, LinearPrior, MobileStyleGAN, Prior, StyleGAN2
+from priorsolve.priors import DCGAN, PGGAN, BigGAN, BigGANDeep, ConditionalDCGAN, LinearPrior, MobileStyleGAN, Prior, StyleGAN2, StyleGAN3
 
 
 def stylegan2(architecture: str = "skip", classes: int = 0) -> StyleGAN2:
@@ -27,7 +31,11 @@ def partly_noisy() -> StyleGAN2:
 
 
 def mobile(outputs: int = 12) -> MobileStyleGAN:
-    return MobileStyleGAN.from_state(test_mobilestylegan.random_state(outputs=outputs))
+    return MobileStyleGAN.from_state(mobilestylegan_state(outputs=outputs))
+
+
+def stylegan3() -> StyleGAN3:
+    return StyleGAN3.from_state(stylegan3_state(), stylegan3_settings())
 
 
 Makers = Mapping[str, Callable[[], Prior]]
@@ -41,13 +49,13 @@ NOISY: Makers = {
     "mobilestylegan": mobile,
     "mobilestylegan-rgb": lambda: mobile(3),
 }
-STYLED: Makers = {**NOISY, "stylegan3": test_stylegan3.small}
+STYLED: Makers = {**NOISY, "stylegan3": stylegan3}
 CHAINS: Makers = {
-    "dcgan": lambda: DCGAN.from_state(test_dcgan.random_state()),
-    "conditional-dcgan": lambda: ConditionalDCGAN.from_state(test_conditional_dcgan.random_state()),
-    "biggan": lambda: BigGAN.from_state(test_biggan.generator_state()),
-    "biggan-deep": lambda: BigGANDeep.from_state(test_biggan_deep.random_state(), test_biggan_deep.CONFIG),
-    "pggan": lambda: PGGAN.from_state(test_pggan.random_state()),
+    "dcgan": lambda: DCGAN.from_state(dcgan_state()),
+    "conditional-dcgan": lambda: ConditionalDCGAN.from_state(conditional_dcgan_state()),
+    "biggan": lambda: BigGAN.from_state(biggan_state()),
+    "biggan-deep": lambda: BigGANDeep.from_state(biggan_deep_state(), BIGGAN_DEEP_CONFIG),
+    "pggan": lambda: PGGAN.from_state(pggan_state()),
     "linear": lambda: LinearPrior.random(3, (3, 4, 4)),
 }
 CLASSES = {"stylegan2-classes": 4, "conditional-dcgan": 3, "biggan": 5, "biggan-deep": 3}

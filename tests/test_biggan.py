@@ -6,78 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 from feedforward_support import check_chain, codes, reference, with_changes
+from states_support import State, biggan_discriminator_state, biggan_state
 from torch import Tensor
 
 from priorsolve.priors import CheckpointError, read_state
 from priorsolve.priors.biggan import BigGAN, recognises
 from priorsolve.priors.biggan_discriminator import BigGANDiscriminator
 from priorsolve.priors.biggan_discriminator import recognises as recognises_discriminator
-
-State = dict[str, Tensor]
-
-
-class Maker:
-    """Random tensors in ajbrock's names."""
-
-    def __init__(self) -> None:
-        self.rng = torch.Generator().manual_seed(1)
-        self.state: State = {}
-
-    def normed(self, name: str, *shape: int, bias: bool = False) -> None:
-        self.state[f"{name}.weight"] = torch.randn(*shape, generator=self.rng)
-        self.state[f"{name}.u0"] = torch.randn(1, shape[0], generator=self.rng)
-        self.state[f"{name}.sv0"] = torch.rand(1, generator=self.rng) + 1
-        if bias:
-            self.state[f"{name}.bias"] = torch.randn(shape[0], generator=self.rng)
-
-    def statistics(self, name: str, channels: int) -> None:
-        self.state[f"{name}.stored_mean"] = torch.randn(channels, generator=self.rng)
-        self.state[f"{name}.stored_var"] = torch.rand(channels, generator=self.rng) + 0.1
-
-    def attention(self, name: str, channels: int) -> None:
-        for part, outputs in (("theta", 1), ("phi", 1), ("g", channels // 2)):
-            self.normed(f"{name}.{part}", outputs, channels, 1, 1)
-        self.normed(f"{name}.o", channels, channels // 2, 1, 1)
-        self.state[f"{name}.gamma"] = torch.tensor(0.7)
-
-
-def generator_state(
-    chunk: int = 3, conditioned: bool = True, widths: tuple[int, ...] = (8, 8, 4), classes: int = 5, size: int = 6
-) -> State:
-    """Two blocks, attention after the first; `conditioned`: every block has a chunk of z of its own."""
-    make = Maker()
-    make.state["shared.weight"] = torch.randn(classes, size, generator=make.rng)
-    make.normed("linear", 16 * widths[0], chunk, bias=True)
-    conditions = size + chunk * conditioned
-    for i in range(len(widths) - 1):
-        inputs, outputs = widths[i : i + 2]
-        make.normed(f"blocks.{i}.0.conv1", outputs, inputs, 3, 3, bias=True)
-        make.normed(f"blocks.{i}.0.conv2", outputs, outputs, 3, 3, bias=True)
-        make.normed(f"blocks.{i}.0.conv_sc", outputs, inputs, 1, 1, bias=True)
-        for norm, channels in (("bn1", inputs), ("bn2", outputs)):
-            make.statistics(f"blocks.{i}.0.{norm}", channels)
-            for part in ("gain", "bias"):
-                make.normed(f"blocks.{i}.0.{norm}.{part}", channels, conditions)
-    make.attention("blocks.0.1", widths[1])
-    make.statistics("output_layer.0", widths[-1])
-    for part in ("gain", "bias"):
-        make.state[f"output_layer.0.{part}"] = torch.randn(widths[-1], generator=make.rng)
-    make.normed("output_layer.2", 3, widths[-1], 3, 3, bias=True)
-    return make.state
-
-
-def discriminator_state(widths: tuple[int, ...] = (3, 4, 8, 8)) -> State:
-    make = Maker()
-    for i in range(len(widths) - 1):
-        inputs, outputs = widths[i : i + 2]
-        make.normed(f"blocks.{i}.0.conv1", outputs, inputs, 3, 3, bias=True)
-        make.normed(f"blocks.{i}.0.conv2", outputs, outputs, 3, 3, bias=True)
-        if i < len(widths) - 2:
-            make.normed(f"blocks.{i}.0.conv_sc", outputs, inputs, 1, 1, bias=True)
-    make.attention("blocks.0.1", widths[1])
-    make.normed("linear", 1, widths[-1], bias=True)
-    make.normed("embed", 5, widths[-1])
-    return make.state
 
 
 def other_batch_norm(state: State) -> State:
@@ -129,7 +64,7 @@ def test_discriminator_parity_with_dgp(shared: Path, case: str, side: str, atol:
 
 
 def test_it_is_a_chain() -> None:
-    prior = BigGAN.from_state(generator_state())
+    prior = BigGAN.from_state(biggan_state())
     check_chain(prior)
     # beside the channels: the chunks of z that are still to come, 2 · 3 and 3, and 6 numbers of the class
     assert dict(prior.spaces) == {
@@ -139,7 +74,7 @@ def test_it_is_a_chain() -> None:
 
 
 def test_of_a_plane_for_a_condition_the_mean_counts() -> None:
-    prior = BigGAN.from_state(generator_state())
+    prior = BigGAN.from_state(biggan_state())
     features = prior.map(codes(prior), source="z+c", target="features@1")
     noise = torch.randn(features[:, 8:].shape, generator=torch.Generator().manual_seed(1))
     moved = torch.cat([features[:, :8], features[:, 8:] + noise - noise.mean((2, 3), keepdim=True)], 1)
@@ -147,18 +82,18 @@ def test_of_a_plane_for_a_condition_the_mean_counts() -> None:
 
 
 def test_z_may_be_whole() -> None:
-    prior = BigGAN.from_state(generator_state(conditioned=False))
+    prior = BigGAN.from_state(biggan_state(conditioned=False))
     check_chain(prior)
     assert prior.spaces["z"] == (3,)
 
 
 def test_batch_norm_by_other_names() -> None:
-    prior, other = BigGAN.from_state(generator_state()), BigGAN.from_state(other_batch_norm(generator_state()))
+    prior, other = BigGAN.from_state(biggan_state()), BigGAN.from_state(other_batch_norm(biggan_state()))
     torch.testing.assert_close(other.decode(codes(prior)), prior.decode(codes(prior)), atol=0, rtol=0)
 
 
 def test_class_as_index_weights_and_code() -> None:
-    prior = BigGAN.from_state(generator_state())
+    prior = BigGAN.from_state(biggan_state())
     start = codes(prior)
     z, y = prior.map(start, source="z+c", target="z"), torch.tensor([3, 0])
     torch.testing.assert_close(z, start[:, :9], atol=0, rtol=0)
@@ -175,14 +110,14 @@ def test_class_as_index_weights_and_code() -> None:
 
 
 def test_sampled_classes_are_all_classes() -> None:
-    prior = BigGAN.from_state(generator_state())
+    prior = BigGAN.from_state(biggan_state())
     drawn = prior.sample(64, torch.Generator().manual_seed(0))[:, 9:]
     nearest = torch.cdist(drawn, prior.embed(torch.arange(5))).argmin(1)
     assert set(nearest.tolist()) == set(range(5))
 
 
 def test_refusals_name_the_way_out() -> None:
-    prior = BigGAN.from_state(generator_state())
+    prior = BigGAN.from_state(biggan_state())
     start = codes(prior)
     with pytest.raises(ValueError, match=r"codes in 'z' need a label, .* or use 'z\+c'"):
         prior.decode(start[:, :9], "z")
@@ -218,11 +153,11 @@ def test_refusals_name_the_way_out() -> None:
 )
 def test_unusable_tensors_are_named(changes: Mapping[str, Tensor | None], words: str) -> None:
     with pytest.raises(CheckpointError, match=words):
-        BigGAN.from_state(with_changes(generator_state(), changes))
+        BigGAN.from_state(with_changes(biggan_state(), changes))
 
 
 def test_discriminator_features_have_gradients_and_frozen_weights() -> None:
-    discriminator = BigGANDiscriminator.from_state(discriminator_state())
+    discriminator = BigGANDiscriminator.from_state(biggan_discriminator_state())
     assert not any(parameter.requires_grad for parameter in discriminator.parameters())
     images = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)).requires_grad_()
     features = discriminator.features(images)
@@ -246,4 +181,4 @@ def test_discriminator_features_have_gradients_and_frozen_weights() -> None:
 )
 def test_unusable_discriminators_are_named(changes: Mapping[str, Tensor | None], words: str) -> None:
     with pytest.raises(CheckpointError, match=words):
-        BigGANDiscriminator.from_state(with_changes(discriminator_state(), changes))
+        BigGANDiscriminator.from_state(with_changes(biggan_discriminator_state(), changes))

@@ -8,51 +8,11 @@ from typing import Any
 import pytest
 import torch
 from feedforward_support import check_chain, codes, reference, with_changes
+from states_support import BIGGAN_DEEP_CONFIG, biggan_deep_state
 from torch import Tensor
 
 from priorsolve.priors import CheckpointError, read_state
 from priorsolve.priors.biggan_deep import BigGANDeep, recognises
-
-CONFIG: dict[str, Any] = {
-    **{"output_dim": 8, "z_dim": 5, "class_embed_dim": 4, "channel_width": 4, "num_classes": 3, "eps": 1e-4, "n_stats": 51},
-    **{"layers": [[False, 2, 2], [True, 2, 1]], "attention_layer_position": 1},
-}
-
-
-def random_state(rows: int = 51) -> dict[str, Tensor]:
-    """Layers 8 → 8, attention, 8 → 4 channels; z of 5, a class of 4 numbers, 3 classes."""
-    rng = torch.Generator().manual_seed(2)
-    state = {"embeddings.weight": torch.randn(4, 3, generator=rng)}
-
-    def normed(name: str, *shape: int, bias: bool = True) -> None:
-        state[f"{name}.weight_orig"] = torch.randn(*shape, generator=rng)
-        matrix = state[f"{name}.weight_orig"].flatten(1)
-        u, _, v = torch.linalg.svd(matrix, full_matrices=False)
-        state[f"{name}.weight_u"] = torch.nn.functional.normalize(u[:, 0] + 0.1, dim=0)
-        state[f"{name}.weight_v"] = v[0]
-        if bias:
-            state[f"{name}.bias"] = torch.randn(shape[0], generator=rng)
-
-    def statistics(name: str, channels: int) -> None:
-        state[f"{name}.running_means"] = torch.randn(rows, channels, generator=rng)
-        state[f"{name}.running_vars"] = torch.rand(rows, channels, generator=rng) + 0.1
-
-    normed("generator.gen_z", 16 * 8, 9)
-    for i, outputs in ((0, 8), (2, 4)):
-        widths = (8, 2, 2, 2, outputs)
-        for k in range(4):
-            kernel = 3 if k in (1, 2) else 1
-            normed(f"generator.layers.{i}.conv_{k}", widths[k + 1], widths[k], kernel, kernel)
-            statistics(f"generator.layers.{i}.bn_{k}", widths[k])
-            for part in ("scale", "offset"):
-                normed(f"generator.layers.{i}.bn_{k}.{part}", widths[k], 9, bias=False)
-    for part, outputs, inputs in (("theta", 1, 8), ("phi", 1, 8), ("g", 4, 8), ("o_conv", 8, 4)):
-        normed(f"generator.layers.1.snconv1x1_{part}", outputs, inputs, 1, 1, bias=False)
-    state["generator.layers.1.gamma"] = torch.tensor([0.6])
-    statistics("generator.bn", 4)
-    state |= {f"generator.bn.{part}": torch.randn(4, generator=rng) for part in ("weight", "bias")}
-    normed("generator.conv_to_rgb", 4, 4, 3, 3)
-    return state
 
 
 @pytest.mark.parametrize("with_config", [True, False])
@@ -75,9 +35,9 @@ def test_parity_with_the_original(shared: Path, with_config: bool) -> None:
         torch.testing.assert_close(chosen[:, : features.shape[1]], features, atol=2e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("config", [None, CONFIG])
+@pytest.mark.parametrize("config", [None, BIGGAN_DEEP_CONFIG])
 def test_it_is_a_chain(config: Mapping[str, Any] | None) -> None:
-    prior = BigGANDeep.from_state(random_state(), config)
+    prior = BigGANDeep.from_state(biggan_deep_state(), config)
     check_chain(prior)
     # beside the channels: the 9 numbers that every block is told
     assert dict(prior.spaces) == {
@@ -88,7 +48,7 @@ def test_it_is_a_chain(config: Mapping[str, Any] | None) -> None:
 
 
 def test_truncation_chooses_rows_as_the_original() -> None:
-    state = random_state()
+    state = biggan_deep_state()
     prior = BigGANDeep.from_state(state, truncation=0.5)
     assert prior.truncation == 0.5
     means = state["generator.bn.running_means"]
@@ -101,7 +61,7 @@ def test_truncation_chooses_rows_as_the_original() -> None:
 
 
 def test_samples_are_truncated() -> None:
-    prior = BigGANDeep.from_state(random_state())
+    prior = BigGANDeep.from_state(biggan_deep_state())
     z = prior.map(codes(prior, 4000), source="z+c", target="z")
     assert 1.9 < float(z.abs().max()) <= 2
     assert abs(float(z.std()) - 0.8796) < 0.02  # of a normal cut at ±2
@@ -110,7 +70,7 @@ def test_samples_are_truncated() -> None:
 
 
 def test_refusals_name_the_way_out() -> None:
-    state = random_state()
+    state = biggan_deep_state()
     with pytest.raises(ValueError, match=r"a truncation of 1\.5; choose one from 0 to 1"):
         BigGANDeep.from_state(state, truncation=1.5)
     with pytest.raises(ValueError, match="need a label"):
@@ -130,7 +90,7 @@ def test_refusals_name_the_way_out() -> None:
 )
 def test_a_configuration_of_other_weights_is_refused(changes: Mapping[str, Any], words: str) -> None:
     with pytest.raises(CheckpointError, match=words):
-        BigGANDeep.from_state(random_state(), {**CONFIG, **changes})
+        BigGANDeep.from_state(biggan_deep_state(), {**BIGGAN_DEEP_CONFIG, **changes})
 
 
 @pytest.mark.parametrize(
@@ -148,4 +108,4 @@ def test_a_configuration_of_other_weights_is_refused(changes: Mapping[str, Any],
 )
 def test_unusable_tensors_are_named(changes: Mapping[str, Tensor | None], words: str) -> None:
     with pytest.raises(CheckpointError, match=words):
-        BigGANDeep.from_state(with_changes(random_state(), changes))
+        BigGANDeep.from_state(with_changes(biggan_deep_state(), changes))

@@ -5,33 +5,18 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Mapping
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
 from feedforward_support import check_chain, reference, with_changes
+from states_support import conditional_dcgan_state
 from torch import Tensor
 
 from priorsolve.priors import CheckpointError, read_state
 from priorsolve.priors.conditional_dcgan import ConditionalDCGAN, recognises
 
 REQUIREMENT, INNER = "omniart-eye-generator==0.1", "omniart_eye_generator/generator_model_state.pth"
-
-
-def random_state(widths: tuple[int, ...] = (103, 8, 6, 4, 3), dropout: bool = True) -> dict[str, Tensor]:
-    """A small generator; `dropout`: an index without tensors after the first block, as in omniart's."""
-    rng = torch.Generator().manual_seed(0)
-    state: dict[str, Tensor] = {}
-    for k, (inputs, outputs) in enumerate(pairwise(widths)):
-        index = 3 * k + (dropout and k > 0)
-        state[f"main.{index}.weight"] = torch.randn(inputs, outputs, 4, 4, generator=rng) / (4 * inputs) ** 0.5
-        if k < len(widths) - 2:
-            for name in ("weight", "bias", "running_mean"):
-                state[f"main.{index + 1}.{name}"] = torch.randn(outputs, generator=rng)
-            state[f"main.{index + 1}.running_var"] = torch.rand(outputs, generator=rng) + 0.1
-            state[f"main.{index + 1}.num_batches_tracked"] = torch.tensor(3)
-    return state
 
 
 @pytest.fixture(scope="module")
@@ -66,16 +51,16 @@ def test_parity_with_the_real_weights(shared: Path, eyes: ConditionalDCGAN) -> N
 
 @pytest.mark.parametrize("dropout", [True, False])
 def test_it_is_a_chain(dropout: bool) -> None:
-    prior = ConditionalDCGAN.from_state(random_state(dropout=dropout))
+    prior = ConditionalDCGAN.from_state(conditional_dcgan_state(dropout=dropout))
     check_chain(prior)
     assert dict(prior.spaces) == {
         **{"z+c": (103,), "z": (100,), "features@1": (8, 4, 4), "features@2": (6, 8, 8), "features@3": (4, 16, 16)},
     }
-    assert ConditionalDCGAN.from_state(random_state((7, 8, 6, 3)), n_classes=4).spaces["z"] == (3,)
+    assert ConditionalDCGAN.from_state(conditional_dcgan_state((7, 8, 6, 3)), n_classes=4).spaces["z"] == (3,)
 
 
 def test_classes_are_one_hot_and_change_the_picture() -> None:
-    prior = ConditionalDCGAN.from_state(random_state())
+    prior = ConditionalDCGAN.from_state(conditional_dcgan_state())
     torch.testing.assert_close(prior.embed(torch.tensor([2, 0])), torch.eye(3)[[2, 0]])
     z = prior.map(prior.sample(1, torch.Generator().manual_seed(0)), source="z+c", target="z")
     first, second = (prior.decode(z, "z", label=torch.tensor([k])) for k in (0, 1))
@@ -83,7 +68,7 @@ def test_classes_are_one_hot_and_change_the_picture() -> None:
 
 
 def test_folding_leaves_the_prior_as_it_is() -> None:
-    prior = ConditionalDCGAN.from_state(random_state())
+    prior = ConditionalDCGAN.from_state(conditional_dcgan_state())
     next(prior.parameters()).requires_grad_()
     folded = prior.folded()
     assert next(prior.parameters()).requires_grad
@@ -91,9 +76,9 @@ def test_folding_leaves_the_prior_as_it_is() -> None:
 
 
 def test_only_this_layout_is_recognised() -> None:
-    assert recognises(random_state())
-    assert not recognises(random_state(dropout=False))
-    assert not recognises(random_state((100, 8, 6, 3)))
+    assert recognises(conditional_dcgan_state())
+    assert not recognises(conditional_dcgan_state(dropout=False))
+    assert not recognises(conditional_dcgan_state((100, 8, 6, 3)))
     assert not recognises({})
 
 
@@ -109,11 +94,11 @@ def test_only_this_layout_is_recognised() -> None:
 )
 def test_unusable_tensors_are_named_as_the_file_does(changes: Mapping[str, Tensor | None], words: str) -> None:
     with pytest.raises(CheckpointError, match=words):
-        ConditionalDCGAN.from_state(with_changes(random_state(), changes))
+        ConditionalDCGAN.from_state(with_changes(conditional_dcgan_state(), changes))
 
 
 def test_a_class_count_that_leaves_no_z_is_refused() -> None:
     with pytest.raises(CheckpointError, match="103 numbers, of z and classes together"):
-        ConditionalDCGAN.from_state(random_state(), n_classes=103)
+        ConditionalDCGAN.from_state(conditional_dcgan_state(), n_classes=103)
     with pytest.raises(CheckpointError, match="give n_classes, 1 to 99"):
-        ConditionalDCGAN.from_state(random_state((100, 8, 6, 3)))
+        ConditionalDCGAN.from_state(conditional_dcgan_state((100, 8, 6, 3)))

@@ -1,29 +1,15 @@
 from __future__ import annotations
 
 import copy
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from states_support import dcgan_state
 from torch import Tensor
 
 from priorsolve.priors import DCGAN, CheckpointError, Prior, load_prior, read_state
-
-
-def random_state(seed: int = 0, widths: tuple[int, ...] = (7, 8, 6, 4, 3)) -> dict[str, Tensor]:
-    """The tensors of a small DCGAN; `widths` are the channels from code to picture."""
-    rng = torch.Generator().manual_seed(seed)
-    state: dict[str, Tensor] = {}
-    for k, (inputs, outputs) in enumerate(pairwise(widths)):
-        state[f"main.{3 * k}.weight"] = torch.randn(inputs, outputs, 4, 4, generator=rng) / (4 * inputs) ** 0.5
-        if k < len(widths) - 2:
-            for name in ("weight", "bias", "running_mean"):
-                state[f"main.{3 * k + 1}.{name}"] = torch.randn(outputs, generator=rng)
-            state[f"main.{3 * k + 1}.running_var"] = torch.rand(outputs, generator=rng) + 0.1
-            state[f"main.{3 * k + 1}.num_batches_tracked"] = torch.tensor(3)
-    return state
 
 
 def codes(prior: Prior, n: int = 2) -> Tensor:
@@ -51,17 +37,17 @@ def test_parity_with_the_real_weights(shared: Path, digiface64: Prior) -> None:
 
 
 def test_sizes_come_from_the_tensors() -> None:
-    prior = DCGAN.from_state(random_state(widths=(7, 8, 6, 4, 1)))
+    prior = DCGAN.from_state(dcgan_state(widths=(7, 8, 6, 4, 1)))
     assert prior.image_shape == (1, 32, 32)
     assert dict(prior.spaces) == {"z": (7,), "features@1": (8, 4, 4), "features@2": (6, 8, 8), "features@3": (4, 16, 16)}
     assert len(prior.blocks) == 4
     assert prior.decode(codes(prior)).shape == (2, 1, 32, 32)
-    assert DCGAN.from_state(random_state(widths=(5, 8, 8, 6, 4, 3, 3))).image_shape == (3, 128, 128)
+    assert DCGAN.from_state(dcgan_state(widths=(5, 8, 8, 6, 4, 3, 3))).image_shape == (3, 128, 128)
 
 
 @pytest.mark.parametrize(("channels", "padding", "side"), [(1, None, 28), (3, None, 32), (3, 1, 30)])
 def test_a_1x1_last_layer_is_understood(channels: int, padding: int | None, side: int) -> None:
-    state = random_state(widths=(7, 8, 6, 4, 3))
+    state = dcgan_state(widths=(7, 8, 6, 4, 3))
     state |= {key.replace("main.7", "main.10"): value for key, value in state.items() if key.startswith("main.7.")}
     state |= {"main.9.weight": torch.ones(4, 4, 4, 4), "main.12.weight": torch.ones(4, channels, 1, 1)}
     prior = DCGAN.from_state(state, last_padding=padding)
@@ -70,7 +56,7 @@ def test_a_1x1_last_layer_is_understood(channels: int, padding: int | None, side
 
 
 def test_every_space_draws_the_same_picture() -> None:
-    prior = DCGAN.from_state(random_state())
+    prior = DCGAN.from_state(dcgan_state())
     z = codes(prior)
     whole = prior.decode(z)
     for space in prior.spaces:
@@ -84,7 +70,7 @@ def test_every_space_draws_the_same_picture() -> None:
 
 
 def test_folded_equals_unfolded_and_has_no_norm() -> None:
-    prior = DCGAN.from_state(random_state())
+    prior = DCGAN.from_state(dcgan_state())
     folded = prior.folded()
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in folded.modules())
     assert folded.spaces == prior.spaces
@@ -98,7 +84,7 @@ def test_folded_equals_unfolded_and_has_no_norm() -> None:
 
 
 def test_weights_are_frozen_and_codes_have_gradients() -> None:
-    prior = DCGAN.from_state(random_state())
+    prior = DCGAN.from_state(dcgan_state())
     assert not prior.training
     assert not any(parameter.requires_grad for parameter in prior.parameters())
     for space in prior.spaces:
@@ -109,13 +95,13 @@ def test_weights_are_frozen_and_codes_have_gradients() -> None:
 
 
 def test_an_image_does_not_depend_on_its_neighbours() -> None:
-    prior = DCGAN.from_state(random_state())
+    prior = DCGAN.from_state(dcgan_state())
     z = codes(prior, 4)
     torch.testing.assert_close(prior.decode(z)[2:3], prior.decode(z[2:3]), atol=1e-6, rtol=0)
 
 
 def test_state_and_copies_do_not_share_memory() -> None:
-    state = random_state()
+    state = dcgan_state()
     prior = DCGAN.from_state(state)
     before = prior.decode(codes(prior))
     clone = copy.deepcopy(prior)
@@ -126,12 +112,12 @@ def test_state_and_copies_do_not_share_memory() -> None:
 
 
 def test_half_precision_files_are_read_in_full() -> None:
-    prior = DCGAN.from_state({key: value.half() if value.is_floating_point() else value for key, value in random_state().items()})
+    prior = DCGAN.from_state({key: value.half() if value.is_floating_point() else value for key, value in dcgan_state().items()})
     assert {parameter.dtype for parameter in prior.parameters()} == {torch.float32}
 
 
 def test_refusals_name_the_way_out() -> None:
-    prior = DCGAN.from_state(random_state())
+    prior = DCGAN.from_state(dcgan_state())
     with pytest.raises(ValueError, match="has no classes"):
         prior.decode(codes(prior), label=torch.tensor([0, 1]))
     with pytest.raises(ValueError, match="no map from 'features@2' back to 'z'"):
@@ -157,7 +143,7 @@ def test_refusals_name_the_way_out() -> None:
     ],
 )
 def test_unusable_tensors_are_named(changes: dict[str, Tensor | None], words: str) -> None:
-    state = {key: value for key, value in {**random_state(), **changes}.items() if value is not None}
+    state = {key: value for key, value in {**dcgan_state(), **changes}.items() if value is not None}
     with pytest.raises(CheckpointError, match=words):
         DCGAN.from_state(state)
 

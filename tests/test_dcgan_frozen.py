@@ -8,8 +8,7 @@ from functools import partial
 import pytest
 import torch
 from solvers_support import difference, rows
-from test_conditional_dcgan import random_state as conditional_state
-from test_dcgan import random_state
+from states_support import conditional_dcgan_state, dcgan_state
 from test_frozen import drawn, traced
 from torch import nn
 from torch.autograd import gradcheck
@@ -28,9 +27,9 @@ LAYERS: dict[str, tuple[type[FrozenLayer], Callable[[bool], nn.ConvTranspose2d],
     "toom": (Toom, lambda bias: nn.ConvTranspose2d(20, 24, 4, 2, 1, bias=bias), 4),
 }
 FAMILIES: dict[str, Callable[[], Prior]] = {
-    "dcgan": lambda: DCGAN.from_state(random_state(widths=(7, 40, 24, 8, 3))),
-    "conditional": lambda: ConditionalDCGAN.from_state(conditional_state()),
-    "one doubling": lambda: DCGAN.from_state(random_state(widths=(7, 40, 3))),
+    "dcgan": lambda: DCGAN.from_state(dcgan_state(widths=(7, 40, 24, 8, 3))),
+    "conditional": lambda: ConditionalDCGAN.from_state(conditional_dcgan_state()),
+    "one doubling": lambda: DCGAN.from_state(dcgan_state(widths=(7, 40, 3))),
 }
 
 

@@ -5,31 +5,12 @@ from collections.abc import Mapping
 import pytest
 import torch
 from feedforward_support import check_chain, codes, with_changes
+from states_support import State, matrices, mlp_state, vae_state
 from torch import Tensor
 from torch.nn import functional as F
 
 from priorsolve.priors import CheckpointError
 from priorsolve.priors.decoders import Decoder, recognises
-
-State = dict[str, Tensor]
-
-
-def matrices(*layers: tuple[str, int, int]) -> State:
-    """Weight and bias of each (name, inputs, outputs)."""
-    rng = torch.Generator().manual_seed(0)
-    state: State = {}
-    for name, inputs, outputs in layers:
-        state[f"{name}.weight"] = torch.randn(outputs, inputs, generator=rng) / inputs**0.5
-        state[f"{name}.bias"] = torch.randn(outputs, generator=rng)
-    return state
-
-
-def vae() -> State:
-    return matrices(("fc1", 64, 6), ("fc21", 6, 4), ("fc22", 6, 4), ("fc3", 4, 6), ("fc4", 6, 64))
-
-
-def mlp() -> State:
-    return matrices(("0", 4, 6), ("2", 6, 6), ("4", 6, 64))
 
 
 def csgm() -> State:
@@ -37,7 +18,7 @@ def csgm() -> State:
 
 
 def test_the_vae_of_the_pytorch_examples() -> None:
-    state = vae()
+    state = vae_state()
     prior = Decoder.from_state(state)
     check_chain(prior)
     assert prior.image_shape == (1, 8, 8)
@@ -49,7 +30,7 @@ def test_the_vae_of_the_pytorch_examples() -> None:
 
 
 def test_the_mlp_of_a_gan() -> None:
-    state = mlp()
+    state = mlp_state()
     prior = Decoder.from_state(state)
     check_chain(prior)
     x = z = codes(prior)
@@ -76,12 +57,12 @@ def test_the_shape_is_square_or_given() -> None:
 
 
 def test_only_matrices_that_draw_a_square_are_recognised() -> None:
-    assert all(recognises(state) for state in (vae(), mlp(), csgm()))
+    assert all(recognises(state) for state in (vae_state(), mlp_state(), csgm()))
     assert not recognises({})
     assert not recognises(matrices(("0", 4, 6), ("2", 6, 20)))
     assert not recognises(matrices(("0", 64, 6), ("2", 6, 1)))
     assert not recognises(matrices(("fc1", 64, 6), ("fc2", 6, 6), ("fc3", 6, 10)))
-    assert not recognises({**mlp(), "6.weight": torch.zeros(3, 3, 3, 3)})
+    assert not recognises({**mlp_state(), "6.weight": torch.zeros(3, 3, 3, 3)})
 
 
 @pytest.mark.parametrize(
@@ -96,4 +77,4 @@ def test_only_matrices_that_draw_a_square_are_recognised() -> None:
 )
 def test_unusable_tensors_are_named(changes: Mapping[str, Tensor | None], words: str) -> None:
     with pytest.raises(CheckpointError, match=words):
-        Decoder.from_state(with_changes(mlp(), changes))
+        Decoder.from_state(with_changes(mlp_state(), changes))

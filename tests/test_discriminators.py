@@ -6,10 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from states_support import biggan_discriminator_state, biggan_state, conditional_dcgan_state, pggan_state
 from style_support import style2_state
-from test_biggan import discriminator_state, generator_state
-from test_conditional_dcgan import random_state as eyes_state
-from test_pggan import random_state as growing
 from torch import Tensor, nn
 
 from priorsolve.priors import CheckpointError, load_prior
@@ -37,7 +35,7 @@ CASES: dict[str, tuple[dict[str, Tensor], str, str]] = {
         "g_ema",
     ),
     "pggan": (zeros(lod=(), input0__weight=(4, 3, 1, 1), layer0__weight=(4, 4, 3, 3)), "PGGAN", "generator_smooth"),
-    "biggan": (discriminator_state(), "BigGAN", "G_ema….pth beside D….pth"),
+    "biggan": (biggan_discriminator_state(), "BigGAN", "G_ema….pth beside D….pth"),
 }
 
 
@@ -53,5 +51,5 @@ def test_a_discriminator_is_told_as_one(case: str, wrap: str | None, tmp_path: P
 
 
 def test_no_generator_is_taken_for_one() -> None:
-    for state in (style2_state(), generator_state(), growing(), eyes_state()):
+    for state in (style2_state(), biggan_state(), pggan_state(), conditional_dcgan_state()):
         refuse_discriminator(state)

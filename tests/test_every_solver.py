@@ -10,10 +10,10 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-import test_decoders
 import torch
 from prior_support import made
 from solvers_support import difference, random_mask, rows
+from states_support import mlp_state
 from torch import Tensor
 
 from priorsolve.operators.base import Identity
@@ -46,7 +46,7 @@ FAMILIES = [*CHAINS, *STYLES]
 
 @cache
 def prior_of(family: str) -> Prior:
-    return Decoder.from_state(test_decoders.mlp()) if family == "decoder" else made(family)
+    return Decoder.from_state(mlp_state()) if family == "decoder" else made(family)
 
 
 def latent(prior: Prior, space: str | None = None) -> Latent:

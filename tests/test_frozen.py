@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 import torch
 from device_support import DEVICE, another_device
-from test_mobilestylegan import random_state
+from states_support import mobilestylegan_state
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 from torch.nn import functional as F
@@ -35,7 +35,7 @@ def traced(decode: Callable[[Tensor], Tensor], codes: Tensor) -> tuple[Tensor, T
 @pytest.mark.parametrize("space", SPACES)
 @pytest.mark.parametrize("outputs", [3, 12])
 def test_a_folded_network_is_the_same(space: str, outputs: int) -> None:
-    prior = MobileStyleGAN.from_state(random_state(outputs=outputs))
+    prior = MobileStyleGAN.from_state(mobilestylegan_state(outputs=outputs))
     folded, codes = prior.folded(), prior.sample(2, torch.Generator().manual_seed(5), space)
     (image, slope), (again, same) = (traced(partial(each.decode, space=space), codes) for each in (prior, folded))
     torch.testing.assert_close(again, image, atol=2e-5, rtol=1e-5)
@@ -43,7 +43,7 @@ def test_a_folded_network_is_the_same(space: str, outputs: int) -> None:
 
 
 def test_a_folded_network_maps_to_the_same_features() -> None:
-    prior = MobileStyleGAN.from_state(random_state())
+    prior = MobileStyleGAN.from_state(mobilestylegan_state())
     folded, w = prior.folded(), prior.sample(2, torch.Generator().manual_seed(5), "w")
     for k in (1, 2, 3):
         target = f"features@{k}"
@@ -53,7 +53,7 @@ def test_a_folded_network_maps_to_the_same_features() -> None:
 
 
 def test_a_folded_network_in_a_head_of_3x3() -> None:
-    state = random_state(outputs=3)
+    state = mobilestylegan_state(outputs=3)
     state["head.weight"] = drawn(3, 8, 3, 3)
     prior = MobileStyleGAN.from_state(state)
     for space in ("w", "w++"):

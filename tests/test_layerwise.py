@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from solvers_support import least_squares, linear, pictures, random_mask, rows
+from states_support import matrices, mlp_state
 from style_support import style2_state
 from torch import Tensor, nn
 
@@ -37,25 +38,15 @@ from priorsolve.types import Images, Shape
 NORMS: tuple[Norm, ...] = ("linf", "l1")
 
 
-def mlp_state(widths: Sequence[int]) -> dict[str, Tensor]:
-    """Random matrices and biases under the names 0, 2, 4, …"""
-    rng = torch.Generator().manual_seed(0)
-    state = {}
-    for k, (inputs, outputs) in enumerate(pairwise(widths)):
-        state[f"{2 * k}.weight"] = torch.randn(outputs, inputs, generator=rng) / inputs**0.5
-        state[f"{2 * k}.bias"] = torch.randn(outputs, generator=rng) * 0.1
-    return state
-
-
 def mlp(*widths: int, hidden: Hidden = "relu", output: Output = "sigmoid") -> Prior:
-    return Decoder.from_state(mlp_state(widths), hidden=hidden, output=output).double()
+    return Decoder.from_state(mlp_state(widths, bias=0.1), hidden=hidden, output=output).double()
 
 
 class Plain(FeedForward):
     """Matrices with one activation behind each, the last one included."""
 
     def __init__(self, widths: Sequence[int], activation: nn.Module, image_shape: Shape) -> None:
-        layers = [matrix(state, bias) for state, bias in zip(*[iter(mlp_state(widths).values())] * 2, strict=True)]
+        layers = [matrix(state, bias) for state, bias in zip(*[iter(mlp_state(widths, bias=0.1).values())] * 2, strict=True)]
         blocks: list[nn.Module] = [nn.Sequential(layer, activation) for layer in layers]
         spaces = {"z": (widths[0],)} | {f"features@{k}": (widths[k],) for k in range(1, len(layers))}
         super().__init__([*blocks[:-1], nn.Sequential(blocks[-1], nn.Unflatten(1, image_shape))], spaces, image_shape)
@@ -297,7 +288,7 @@ def test_weights_that_were_loaded_since_are_those_that_are_inverted() -> None:
 
 
 def test_it_is_named_in_recipes(tmp_path: Path) -> None:
-    state = {name.replace("0.", "fc3.").replace("2.", "fc4."): value for name, value in mlp_state((4, 16, 64)).items()}
+    state = matrices(("fc3", 4, 16), ("fc4", 16, 64), bias=0.1)
     torch.save(state, tmp_path / "vae.pth")
     prior = ps.load_prior(tmp_path / "vae.pth")
     write_image(tmp_path / "in.png", prior.decode(prior.sample(1, torch.Generator().manual_seed(0)))[0])

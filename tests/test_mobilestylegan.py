@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from states_support import mobilestylegan_state
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -16,37 +16,12 @@ from priorsolve.priors.base import NoiseMode
 from priorsolve.priors.mobilestylegan import MobileStyleGAN
 from priorsolve.priors.mobilestylegan_layers import haar
 
-N, DEPTH, CHANNELS = 8, 3, (16, 12, 8)
-
-
-def random_state(seed: int = 0, outputs: int = 12) -> dict[str, Tensor]:
-    """The tensors of a small MobileStyleGAN: three layers of mapping, 4×4 to 16×16 features."""
-    rng = torch.Generator().manual_seed(seed)
-
-    def drawn(*shape: int, by: float = 1.0) -> Tensor:
-        return torch.randn(*shape, generator=rng) * by
-
-    state = {f"mapping.layers.{k}.weight": drawn(N, N, by=N**-0.5) for k in range(DEPTH)}
-    state |= {f"mapping.layers.{k}.bias": drawn(N, by=0.1) for k in range(DEPTH)}
-    first = CHANNELS[0]
-    state |= {"first.input": drawn(first, 4, 4), "first.weight": drawn(first, first, 3, 3, by=0.1)}
-    state |= {"first.finish.noise": drawn(4, 4), "first.finish.bias": drawn(first)}
-    sizes = [first]
-    for k, (inputs, features) in enumerate(pairwise(CHANNELS)):
-        for part, entering in (("conv1", inputs // 4), ("conv2", features)):
-            state[f"layers.{k}.{part}.depthwise"] = drawn(entering, 1, 3, 3, by=0.3)
-            state[f"layers.{k}.{part}.pointwise"] = drawn(features, entering, 1, 1, by=0.3)
-            state[f"layers.{k}.{part}.finish.noise"] = drawn(8 << k, 8 << k)
-            state[f"layers.{k}.{part}.finish.bias"] = drawn(features)
-        sizes += [inputs, inputs // 4, features]
-    state |= {"head.weight": drawn(outputs, CHANNELS[-1], 1, 1, by=0.1), "head.bias": drawn(outputs, by=0.1)}
-    total = sum([*sizes, CHANNELS[-1]])
-    return state | {"styles.weight": drawn(total, N, by=0.2), "styles.bias": drawn(total)}
+N = 8
 
 
 @pytest.fixture(scope="module")
 def small() -> MobileStyleGAN:
-    return MobileStyleGAN.from_state(random_state())
+    return MobileStyleGAN.from_state(mobilestylegan_state())
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +53,7 @@ def test_haar_inverts_the_haar_transform() -> None:
 
 def test_sizes_come_from_the_tensors(small: MobileStyleGAN) -> None:
     assert small.image_shape == (3, 32, 32)
-    assert MobileStyleGAN.from_state(random_state(outputs=3)).image_shape == (3, 16, 16)
+    assert MobileStyleGAN.from_state(mobilestylegan_state(outputs=3)).image_shape == (3, 16, 16)
     assert dict(small.spaces) == {
         **{"z": (8,), "w": (8,), "w+": (8, 8), "w++": (8, 16, 8), "s": (16 + 16 + 4 + 12 + 12 + 3 + 8 + 8,), "p_n": (8,), "p_n+": (8, 8)},
         **{"noise": (4 * 4 + 2 * 8 * 8 + 2 * 16 * 16,)},
@@ -162,7 +137,7 @@ def test_neighbours_do_not_matter(small: MobileStyleGAN) -> None:
 
 @pytest.mark.parametrize("space", ["z", "w", "w+", "w++", "s", "p_n", "p_n+", "features@1", "features@3"])
 def test_gradients(space: str) -> None:
-    prior = MobileStyleGAN.from_state(random_state()).double()
+    prior = MobileStyleGAN.from_state(mobilestylegan_state()).double()
     code = codes(prior, 1, space).double().requires_grad_()
     loss = prior.decode(code, space).square().mean()
     (slope,) = torch.autograd.grad(loss, code)
@@ -199,7 +174,7 @@ def test_a_cut_network_draws_with_another_head(small: MobileStyleGAN) -> None:
     ],
 )
 def test_wrong_tensors_are_named(change: dict[str, Tensor | None], words: str) -> None:
-    state = {key: value for key, value in (random_state() | change).items() if value is not None}
+    state = {key: value for key, value in (mobilestylegan_state() | change).items() if value is not None}
     with pytest.raises(CheckpointError) as caught:
         MobileStyleGAN.from_state(state)
     assert words in str(caught.value)
@@ -264,6 +239,6 @@ def test_the_heads_draw_what_the_whole_network_draws(whole: tuple[Tensor, Tensor
 
 
 def test_a_mapping_without_a_layer_is_refused() -> None:
-    state = {key: value for key, value in random_state().items() if key != "mapping.layers.1.weight"}
+    state = {key: value for key, value in mobilestylegan_state().items() if key != "mapping.layers.1.weight"}
     with pytest.raises(CheckpointError, match=r"^mapping\.layers\.1\.weight is missing; the network needs it"):
         MobileStyleGAN.from_state(state)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from prior_support import STYLED, made, mobile
+from prior_support import STYLED, made, mobile, stylegan3
+from states_support import mobilestylegan_state
 from style_support import W, style2_picture, style2_state
-from test_mobilestylegan import random_state
-from test_stylegan3 import small
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -52,7 +51,7 @@ def test_stylegan2_is_what_the_equations_say(architecture: str, clamp: float | N
 
 @pytest.mark.parametrize("outputs", [3, 12])
 def test_mobilestylegan_is_its_convolutions_written_out(outputs: int) -> None:
-    prior, state = mobile(outputs), random_state(outputs=outputs)
+    prior, state = mobile(outputs), mobilestylegan_state(outputs=outputs)
     codes = scattered(prior, 1)
     sizes = prior.styles.sizes
     affines = list(zip(torch.split(state["styles.weight"], sizes), torch.split(state["styles.bias"], sizes), strict=True))
@@ -86,7 +85,7 @@ def test_mobilestylegan_is_its_convolutions_written_out(outputs: int) -> None:
 
 @pytest.mark.parametrize("number", [0, -1])
 def test_a_filter_of_stylegan3_is_as_if_all_had_its_style(number: int) -> None:
-    prior = small()
+    prior = stylegan3()
     layer = [block for block in prior.blocks if isinstance(block, Layer)][number]
     rng = torch.Generator().manual_seed(3)
     x = torch.randn(2, layer.inputs, layer.plan.in_size, layer.plan.in_size, generator=rng)

@@ -6,28 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 from feedforward_support import check_chain, codes, reference, with_changes
+from states_support import State, pggan_state
 from torch import Tensor
 from torch.nn import functional as F
 
 from priorsolve.priors import CheckpointError, read_state
 from priorsolve.priors.pggan import PGGAN, recognises
-
-State = dict[str, Tensor]
-
-
-def random_state(widths: tuple[int, ...] = (7, 8, 6, 4), channels: int = 3) -> State:
-    """A small generator in genforce's names; `widths` are z's and each resolution's."""
-    rng = torch.Generator().manual_seed(0)
-    state = {"lod": torch.zeros(())}
-    before = widths[0]
-    for block, width in enumerate(widths[1:]):
-        for k, kernel in ((2 * block, 4 if block == 0 else 3), (2 * block + 1, 3)):
-            state[f"layer{k}.weight"] = torch.randn(width, before, kernel, kernel, generator=rng)
-            state[f"layer{k}.bias"] = torch.randn(width, generator=rng)
-            before = width
-        state[f"output{block}.weight"] = torch.randn(channels, width, 1, 1, generator=rng)
-        state[f"output{block}.bias"] = torch.randn(channels, generator=rng)
-    return state
 
 
 def as_ganseeing(state: State) -> State:
@@ -74,19 +58,19 @@ def test_parity_with_the_original(shared: Path, dialect: str, layer: int, atol: 
 
 
 def test_it_is_a_chain() -> None:
-    prior = PGGAN.from_state(random_state())
+    prior = PGGAN.from_state(pggan_state())
     check_chain(prior)
     assert prior.image_shape == (3, 16, 16)
     assert dict(prior.spaces) == {
         **{"z": (7,), "features@1": (8, 4, 4), "features@2": (8, 4, 4), "features@3": (6, 8, 8)},
         **{"features@4": (6, 8, 8), "features@5": (4, 16, 16), "features@6": (4, 16, 16)},
     }
-    assert PGGAN.from_state(random_state(widths=(5, 4, 4), channels=1)).image_shape == (1, 8, 8)
+    assert PGGAN.from_state(pggan_state(widths=(5, 4, 4), channels=1)).image_shape == (1, 8, 8)
 
 
 @pytest.mark.parametrize("renamed", [as_ganseeing, as_old_ganseeing, as_mganprior, mganprior_fused, genforce_fused])
 def test_every_dialect_draws_the_same(renamed: Callable[[State], State]) -> None:
-    state = random_state()
+    state = pggan_state()
     prior, other = PGGAN.from_state(state), PGGAN.from_state(renamed(state))
     assert recognises(renamed(state))
     expected = 2 * prior.decode(codes(prior)) - 1
@@ -96,7 +80,7 @@ def test_every_dialect_draws_the_same(renamed: Callable[[State], State]) -> None
 
 
 def test_fused_upsampling_is_a_transposed_convolution() -> None:
-    state = random_state(widths=(7, 6, 6))
+    state = pggan_state(widths=(7, 6, 6))
     weight = state["layer2.weight"]  # as wide in as out: only the caller knows that it is (in, out, k, k)
     prior = PGGAN.from_state(state, fused=True)
     assert not torch.allclose(PGGAN.from_state(state).decode(codes(prior)), prior.decode(codes(prior)))
@@ -109,7 +93,7 @@ def test_fused_upsampling_is_a_transposed_convolution() -> None:
 
 
 def test_refusals_name_the_way_out() -> None:
-    prior = PGGAN.from_state(random_state())
+    prior = PGGAN.from_state(pggan_state())
     with pytest.raises(ValueError, match="has no classes"):
         prior.decode(codes(prior), label=torch.tensor([0, 1]))
     with pytest.raises(ValueError, match="no map from 'features@2' back to 'z'"):
@@ -137,7 +121,7 @@ def test_refusals_name_the_way_out() -> None:
 )
 def test_unusable_tensors_are_named(changes: Mapping[str, Tensor | None], words: str) -> None:
     with pytest.raises(CheckpointError, match=words):
-        PGGAN.from_state(with_changes(random_state(), changes))
+        PGGAN.from_state(with_changes(pggan_state(), changes))
 
 
 def test_other_networks_are_not_recognised() -> None:

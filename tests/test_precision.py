@@ -10,7 +10,7 @@ import run_support as run
 import torch
 from prior_support import CHAINS, STYLED, made
 from solvers_support import least_squares, linear, pictures, random_mask
-from test_mobilestylegan import random_state
+from states_support import mobilestylegan_state
 
 from priorsolve.operators import Downsample
 from priorsolve.priors import LinearPrior, Prior
@@ -156,7 +156,7 @@ def test_auto_asks_the_processor_and_the_prior(
     monkeypatch: pytest.MonkeyPatch, digiface64: Prior, capabilities: dict[str, bool | str], chosen: str
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
-    faces = MobileStyleGAN.from_state(random_state())
+    faces = MobileStyleGAN.from_state(mobilestylegan_state())
     assert dtype_of("auto", faces) == dtype_of("auto", digiface64) == chosen
     assert dtype_of("auto", linear()) == "float32"
     assert dtype_of("float64", faces) == "float64"

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import test_biggan
-import test_pggan
 import torch
 from safetensors.torch import save_file
+from states_support import biggan_state, pggan_state
 from style_support import style2_state
 
 from priorsolve.cli import main
@@ -268,7 +267,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     decoder = {"fc3.weight": torch.randn(400, 20, generator=rng), "fc3.bias": torch.randn(400, generator=rng)}
     decoder |= {"fc4.weight": torch.randn(784, 400, generator=rng) / 40, "fc4.bias": torch.randn(784, generator=rng) / 10}
     folder = tmp_path_factory.mktemp("small")
-    states = {"stylegan2": style2_state(), "pggan": test_pggan.random_state(), "biggan": test_biggan.generator_state(), "decoder": decoder}
+    states = {"stylegan2": style2_state(), "pggan": pggan_state(), "biggan": biggan_state(), "decoder": decoder}
     for name, state in states.items():
         save_file({key: value.contiguous() for key, value in state.items()}, folder / f"{name}.safetensors")
     return {name: folder / f"{name}.safetensors" for name in states}

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 import style_support
-import test_dcgan
-import test_pggan
 import torch
 from safetensors.torch import save_file
+from states_support import dcgan_state, pggan_state
 
 from priorsolve.command.checks import check_recipe
 from priorsolve.losses.features import VGGFeatures
@@ -55,7 +54,7 @@ def others(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("others")
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(style_support, "WIDTHS", {4: 7, 8: 6, 16: 5, 32: 4, 64: 4})
-        states = {"styled": style_support.style2_state(), "plain": test_dcgan.random_state(widths=(7, 8, 6, 5, 4, 3))}
+        states = {"styled": style_support.style2_state(), "plain": dcgan_state(widths=(7, 8, 6, 5, 4, 3))}
     for name, state in states.items():
         save_file({key: value.contiguous() for key, value in state.items()}, folder / f"{name}.safetensors")
     return {name: folder / f"{name}.safetensors" for name in states}
@@ -98,7 +97,7 @@ def test_depths_are_those_of_the_published_prior(name: str, others: dict[str, Pa
         patched.setattr(style_support, "WIDTHS", {4: 7, 8: 6, 16: 5, 32: 4, 64: 4})
         published: Prior = StyleGAN2.from_state(style_support.style2_state())
     if name.startswith("mgan"):
-        published = PGGAN.from_state(test_pggan.random_state(widths=(7, 8, 6, 5, 4)))
+        published = PGGAN.from_state(pggan_state(widths=(7, 8, 6, 5, 4)))
     solver = build_solver(Recipe.load(f"presets/{name}", [f"prior={others['styled']}"]), other := load_prior(others["styled"]))
     stages = solver.stages if isinstance(solver, Staged) else [solver]
     for place, (block, side) in SIDES[name].items():
@@ -110,7 +109,7 @@ def test_depths_are_those_of_the_published_prior(name: str, others: dict[str, Pa
 
 
 def test_sides_that_are_not_there_are_told() -> None:
-    prior = PGGAN.from_state(test_pggan.random_state())
+    prior = PGGAN.from_state(pggan_state())
     assert [features_at(prior, {"side": side}) for side in (4, 8, 16)] == ["features@2", "features@4", "features@6"]
     for make in (Layered, Multicode):
         with pytest.raises(ValueError, match=r"^block is at side 32, and the features inside PGGAN\(3×16×16\) are of sides 4, 8, 16$"):

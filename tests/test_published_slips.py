@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from prior_support import made
-from test_dcgan import random_state
+from states_support import dcgan_state
 from test_tuned import measured
 from torch import Tensor
 
@@ -55,7 +55,7 @@ def test_a_divided_mixture_goes_on_from_the_picture_before() -> None:
 
 
 def test_dgp_loses_the_sign_of_gains() -> None:
-    state = dict(random_state())
+    state = dict(dcgan_state())
     gain = next(key for key, value in state.items() if key.endswith(".weight") and value.ndim == 1)
     state[gain] = torch.where(torch.arange(len(state[gain])) % 2 == 0, -1.0, 1.0) * state[gain].abs()
     prior = DCGAN.from_state(state)
@@ -85,8 +85,8 @@ def in_stages(prior: Prior, *, start: Solution, y: Tensor, **settings: Any) -> S
 
 
 def test_dgp_hands_adams_moments_from_stage_to_stage() -> None:
-    prior = DCGAN.from_state(random_state())
-    y = measured(DCGAN.from_state(random_state(seed=1)), 1)
+    prior = DCGAN.from_state(dcgan_state())
+    y = measured(DCGAN.from_state(dcgan_state(seed=1)), 1)
     start = start_at(prior, dgp(prior, Identity().A, y, stages=[], select=3).codes, "z")
     loop = dgp(prior, Identity().A, y, stages=STAGES, steps=4, select=3).images
     carried, anew = in_stages(prior, start=start, y=y, carry_moments=True), in_stages(prior, start=start, y=y)
@@ -99,8 +99,8 @@ def test_dgp_hands_adams_moments_from_stage_to_stage() -> None:
 
 
 def test_carried_momentum_is_torchs_own_adam_going_on() -> None:
-    prior = DCGAN.from_state(random_state())
-    y = measured(DCGAN.from_state(random_state(seed=1)), 2)
+    prior = DCGAN.from_state(dcgan_state())
+    y = measured(DCGAN.from_state(dcgan_state(seed=1)), 2)
     settings: dict[str, Any] = {"lr": 0.01, "weights_lr": 1e-3, "beta1": 0.9, "keep": "last", "candidates": 2}
     once = Tuned(prior, steps=8, **settings)(y, Identity())
     parts = Staged([Tuned(prior, steps=5, carry_moments=True, **settings), Tuned(prior, steps=3, carry_moments=True, **settings)])
@@ -110,8 +110,8 @@ def test_carried_momentum_is_torchs_own_adam_going_on() -> None:
 
 
 def test_moments_belong_to_their_photo(tmp_path: Path) -> None:
-    prior = DCGAN.from_state(random_state())
-    y = measured(DCGAN.from_state(random_state(seed=1)), 3)
+    prior = DCGAN.from_state(dcgan_state())
+    y = measured(DCGAN.from_state(dcgan_state(seed=1)), 3)
     first = Tuned(prior, blocks=1, steps=20, candidates=4, restarts=2, weights_lr=1e-3, carry_moments=True)
     losses = first(y, Identity()).misfit
     first = dataclasses.replace(first, stop_at=float(losses.max()) * 1.001)  # one photo needs all steps, others leave
@@ -134,8 +134,8 @@ def test_moments_belong_to_their_photo(tmp_path: Path) -> None:
 @pytest.mark.parametrize("held", [{"lr": 0.0}, {"weights_lr": 0.0}])
 def test_what_begins_to_move_in_a_later_stage_takes_adams_first_step(held: dict[str, Any], beta1: float) -> None:
     """Which is the rate itself: it has seen nothing yet, however many steps the others have."""
-    prior = DCGAN.from_state(random_state())
-    y = measured(DCGAN.from_state(random_state(seed=1)), 2)
+    prior = DCGAN.from_state(dcgan_state())
+    y = measured(DCGAN.from_state(dcgan_state(seed=1)), 2)
     second = Tuned(prior, steps=1, lr=0.01, weights_lr=1e-3, beta1=beta1, carry_moments=True, keep="last", candidates=2)
     begun = dataclasses.replace(second, steps=30, **held)(y, Identity())
     moved = second(y, Identity(), start=begun)

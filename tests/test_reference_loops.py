@@ -6,7 +6,7 @@ import pytest
 import torch
 from prior_support import mobile, stylegan2
 from solvers_support import least_squares, linear, pictures, random_mask
-from test_dcgan import random_state
+from states_support import dcgan_state
 from torch import Tensor
 
 from benchmarks.reference_loops import Stage, csgm, dgp, ilo, mganprior, one_by_one, pulse, robust
@@ -19,7 +19,7 @@ A = Identity().A
 
 
 def dcgan() -> DCGAN:
-    return DCGAN.from_state(random_state())
+    return DCGAN.from_state(dcgan_state())
 
 
 def drawn(prior: Prior, count: int = 1) -> Tensor:
@@ -61,7 +61,7 @@ def test_more_codes_reach_further() -> None:
 
 
 def test_dgp_draws_what_no_code_can_and_leaves_the_prior_alone() -> None:
-    prior, y = dcgan(), drawn(DCGAN.from_state(random_state(seed=1)))
+    prior, y = dcgan(), drawn(DCGAN.from_state(dcgan_state(seed=1)))
     before = drawn(prior)
     stages = [Stage(blocks, 5e-3, 1e-2) for blocks in (1, 2, 4)]
     found = dgp(prior, A, y, stages=stages, steps=60, select=20, nll=0)

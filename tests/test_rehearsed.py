@@ -9,7 +9,7 @@ import pytest
 import run_support as run
 import torch
 from prior_support import made
-from test_layerwise import mlp_state
+from states_support import matrices
 
 from priorsolve.command.checks import check_recipe
 from priorsolve.priors import Prior
@@ -52,7 +52,7 @@ def test_where_a_layered_stage_goes_on_from_is_told_without_its_spread(monkeypat
 
 def test_what_layerwise_cannot_invert_is_told_before_any_photo(tmp_path: Path) -> None:
     """The first photo told of a blur or a mirror, and a stage after it was refused as if the operator were none."""
-    state = {name.replace("0.", "fc3.").replace("2.", "fc4."): value for name, value in mlp_state((4, 16, 64)).items()}
+    state = matrices(("fc3", 4, 16), ("fc4", 16, 64), bias=0.1)
     torch.save(state, tmp_path / "vae.pth")
     mask = {"mask": {"boxes": [[0, 0, 0.5, 0.5]]}}
     given = {"operator": mask, "prior": "vae.pth", "solver": "layerwise"}

@@ -6,17 +6,20 @@ from pathlib import Path
 
 import pytest
 import torch
+from prior_support import stylegan3
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from states_support import (
+    BIGGAN_DEEP_CONFIG,
+    biggan_deep_state,
+    biggan_state,
+    conditional_dcgan_state,
+    mlp_state,
+    mobilestylegan_state,
+    pggan_state,
+    vae_state,
+)
 from style_support import style2_state
-from test_biggan import generator_state as brock_state
-from test_biggan_deep import CONFIG
-from test_biggan_deep import random_state as deep_state
-from test_conditional_dcgan import random_state as eyes_state
-from test_decoders import mlp, vae
-from test_mobilestylegan import random_state as faces_state
-from test_pggan import random_state as growing
-from test_stylegan3 import small as stylegan3
 
 from priorsolve.priors import BigGANDeep, CheckpointError, LinearPrior, Prior, load_prior
 from priorsolve.priors.checkpoint import FAMILY, SETTINGS, Checkpoint
@@ -66,7 +69,7 @@ def test_saved_and_loaded_priors_draw_identical_pictures(shared: Path, case: str
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["once", "sub", "twice"]
 
 
-@pytest.mark.parametrize("state", [eyes_state(), faces_state(), mlp(), vae()])
+@pytest.mark.parametrize("state", [conditional_dcgan_state(), mobilestylegan_state(), mlp_state(), vae_state()])
 def test_small_priors_of_the_other_families(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
     save_file(state, tmp_path / "plain")
     prior = load_prior(tmp_path / "plain")
@@ -98,9 +101,9 @@ def test_tuned_weights_are_saved(tmp_path: Path) -> None:
     assert torch.equal(load_prior(tmp_path / "tuned.safetensors").decode(codes(prior)), prior.decode(codes(prior)))
 
 
-@pytest.mark.parametrize("config", [{}, CONFIG])
+@pytest.mark.parametrize("config", [{}, BIGGAN_DEEP_CONFIG])
 def test_the_truncation_is_saved(config: dict[str, object], tmp_path: Path) -> None:
-    loaded = build(Checkpoint(deep_state(), config))
+    loaded = build(Checkpoint(biggan_deep_state(), config))
     assert isinstance(loaded, BigGANDeep)
     for truncation in (0.5, 0.0, 1.0):
         prior = loaded.with_truncation(truncation)
@@ -124,7 +127,7 @@ def test_the_truncation_is_saved(config: dict[str, object], tmp_path: Path) -> N
 
 
 def test_priors_without_an_origin_are_refused(tmp_path: Path) -> None:
-    folds = [build(Checkpoint(state)).folded() for state in (growing(), brock_state(), deep_state())]
+    folds = [build(Checkpoint(state)).folded() for state in (pggan_state(), biggan_state(), biggan_deep_state())]
     for prior in (LinearPrior.random(3, (1, 4, 4)), small().folded(), *folds):
         with pytest.raises(ValueError, match="is not as load_prior gives it"):
             save_prior(prior, tmp_path / "f")
@@ -224,7 +227,7 @@ def test_numbers_beyond_float32_are_damage_in_a_file_of_ours_too(tmp_path: Path)
 
 
 def test_negative_variances_are_damage_in_a_file_of_ours_too(tmp_path: Path) -> None:
-    for state in (None, brock_state(), deep_state()):
+    for state in (None, biggan_state(), biggan_deep_state()):
         save_prior(small() if state is None else build(Checkpoint(state)), tmp_path / "f")
         with safe_open(tmp_path / "f", framework="pt") as file:
             metadata = file.metadata()

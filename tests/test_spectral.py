@@ -7,7 +7,7 @@ import copy
 import pytest
 import torch
 from prior_support import made
-from test_biggan import discriminator_state, generator_state
+from states_support import biggan_discriminator_state, biggan_state
 from test_tuned import measured
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -73,8 +73,8 @@ def drawn(state: dict[str, Tensor], code: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("steps", [1, 4])
 def test_adam_moves_the_raw_weights_as_the_original_does(steps: int) -> None:
-    state = {key: value.double() for key, value in generator_state().items()}
-    prior = copy.deepcopy(BigGAN.from_state(generator_state())).double()
+    state = {key: value.double() for key, value in biggan_state().items()}
+    prior = copy.deepcopy(BigGAN.from_state(biggan_state())).double()
     y = measured(prior, 1)
     code = Tuned(prior, steps=0, candidates=1)(y, Identity()).codes["z+c"]
     torch.testing.assert_close(drawn(state, code), prior.decode(code), atol=1e-12, rtol=0)
@@ -131,7 +131,7 @@ def test_folded_priors_divide_no_more(family: str) -> None:
 
 
 def test_the_discriminator_divides_on_loading() -> None:
-    assert not any(isinstance(module, SpectralNorm) for module in BigGANDiscriminator.from_state(discriminator_state()).modules())
+    assert not any(isinstance(module, SpectralNorm) for module in BigGANDiscriminator.from_state(biggan_discriminator_state()).modules())
 
 
 def test_the_norm_is_exact_where_the_network_computes_in_bfloat16() -> None:

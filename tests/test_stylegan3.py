@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 import torch
+from prior_support import stylegan3
 from safetensors.torch import load_file
+from states_support import STYLEGAN3_LAYERS, stylegan3_settings, stylegan3_state
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -17,7 +19,6 @@ from priorsolve.priors.stylegan3 import StyleGAN3
 from priorsolve.priors.synthesis3 import downsampled, upsampled
 
 CASES = ["06_nvidia_sg3_T_32", "06_nvidia_sg3_R_32"]
-NAMES = ["L0_20_3", "L1_20_4", "L2_20_5", "L3_16_3", "L4_16_3"]
 
 
 def case(shared: Path, name: str) -> tuple[StyleGAN3, dict[str, Tensor], float]:
@@ -26,48 +27,6 @@ def case(shared: Path, name: str) -> tuple[StyleGAN3, dict[str, Tensor], float]:
     prior = load_prior(folder / facts["checkpoint"])
     assert isinstance(prior, StyleGAN3)
     return prior, load_file(folder / "expected.safetensors"), facts["suggested_tolerance"]["atol"]
-
-
-def small_settings() -> dict[str, Any]:
-    sizes = [20, 20, 20, 20, 16, 16]
-    layers = [
-        {
-            "name": name,
-            "in_size": sizes[i],
-            "out_size": sizes[i + 1],
-            "up_factor": 1 + (i < 4),
-            "down_factor": 1 + (i < 4),
-            "conv_clamp": 256,
-        }
-        for i, name in enumerate(NAMES)
-    ]
-    return {"layers": layers, "input": {"size": 20, "sampling_rate": 16.0, "bandwidth": 2.0}, "output_scale": 0.25}
-
-
-def small_state(seed: int = 0) -> dict[str, Tensor]:
-    """A 16×16 generator of five layers under NVIDIA's names; odd, lopsided filters."""
-    rng = torch.Generator().manual_seed(seed)
-
-    def draw(*shape: int) -> Tensor:
-        return torch.randn(shape, generator=rng)
-
-    state = {"mapping.w_avg": draw(5), "mapping.fc0.weight": draw(5, 6) * 100, "mapping.fc0.bias": draw(5)}
-    state |= {"synthesis.input.weight": draw(2, 2), "synthesis.input.transform": torch.eye(3), "synthesis.input.freqs": draw(2, 2)}
-    state |= {"synthesis.input.phases": draw(2), "synthesis.input.affine.weight": draw(4, 5)}
-    state["synthesis.input.affine.bias"] = torch.tensor([1.0, 0, 0, 0])
-    inputs = 2
-    for i, name in enumerate(NAMES):
-        b, outputs, k = f"synthesis.{name}", int(name.split("_")[2]), 1 if i == len(NAMES) - 1 else 3
-        state |= {f"{b}.weight": draw(outputs, inputs, k, k), f"{b}.bias": draw(outputs), f"{b}.magnitude_ema": draw().square() + 0.5}
-        state |= {f"{b}.affine.weight": draw(inputs, 5), f"{b}.affine.bias": draw(inputs) + 1}
-        if k == 3:
-            state |= {f"{b}.up_filter": draw(6) / 6, f"{b}.down_filter": draw(6, 6) / 36 if i == 1 else draw(6) / 6}
-        inputs = outputs
-    return state
-
-
-def small() -> StyleGAN3:
-    return StyleGAN3.from_state(small_state(), small_settings())
 
 
 def codes(prior: StyleGAN3, n: int = 2) -> Tensor:
@@ -124,8 +83,8 @@ def test_published_sizes_are_none_too_large(side: int) -> None:
 
 @pytest.mark.parametrize(("large", "factor", "dense"), [(200, 1, 400), (52, 4, 208), (20, 16, 320)])
 def test_layers_much_larger_than_the_picture_are_refused(large: int, factor: int, dense: int) -> None:
-    settings = small_settings()
-    names = [NAMES[0], f"L1_{large}_4", *NAMES[2:]]
+    settings = stylegan3_settings()
+    names = [STYLEGAN3_LAYERS[0], f"L1_{large}_4", *STYLEGAN3_LAYERS[2:]]
     settings["layers"][1] |= {"name": names[1], "out_size": large, "down_factor": factor}
     settings["layers"][2]["in_size"] = large
     with pytest.raises(CheckpointError, match=rf"^L1_{large}_4 goes from 20 to {large} pixels through {dense}, for pictures of 16; "):
@@ -146,7 +105,7 @@ def test_resampling_is_zeros_a_convolution_and_every_nth_pixel(kernel: Tensor, b
 
 
 def test_spaces_and_blocks() -> None:
-    prior = small()
+    prior = stylegan3()
     assert prior.image_shape == (3, 16, 16)
     features = {"features@2": (2, 20, 20), "features@3": (3, 20, 20), "features@4": (4, 20, 20), "features@5": (5, 20, 20)}
     spaces = {"z": (6,), "w": (5,), "w+": (6, 5), "w++": (6, 5, 5), "s": (21,), "p_n": (5,), "p_n+": (6, 5)}
@@ -164,7 +123,7 @@ def test_spaces_and_blocks() -> None:
 
 
 def test_an_image_does_not_depend_on_its_neighbours() -> None:
-    prior = small()
+    prior = stylegan3()
     z = codes(prior, 3)
     torch.testing.assert_close(prior.decode(z)[1:2], prior.decode(z[1:2]), atol=1e-6, rtol=0)
 
@@ -192,7 +151,7 @@ def test_pictures_move(shared: Path) -> None:
 )
 def test_unusable_tensors_are_named(changes: dict[str, Tensor], words: str) -> None:
     with pytest.raises(CheckpointError, match=words):
-        StyleGAN3.from_state({**small_state(), **changes}, small_settings())
+        StyleGAN3.from_state({**stylegan3_state(), **changes}, stylegan3_settings())
 
 
 @pytest.mark.parametrize(
@@ -202,16 +161,16 @@ def test_unusable_tensors_are_named(changes: dict[str, Tensor], words: str) -> N
         {"input": {"size": 20, "sampling_rate": 16, "bandwidth": 9}},
         {"input": 3},
         {"layers": []},
-        {"layers": small_settings()["layers"][:4]},
-        {"layers": [{**layer, "up_factor": 99} for layer in small_settings()["layers"]]},
-        {"layers": [{**layer, "out_size": [20, 30]} for layer in small_settings()["layers"]]},
-        {"layers": [{**layer, "in_size": 16} for layer in small_settings()["layers"]]},
+        {"layers": stylegan3_settings()["layers"][:4]},
+        {"layers": [{**layer, "up_factor": 99} for layer in stylegan3_settings()["layers"]]},
+        {"layers": [{**layer, "out_size": [20, 30]} for layer in stylegan3_settings()["layers"]]},
+        {"layers": [{**layer, "in_size": 16} for layer in stylegan3_settings()["layers"]]},
         {"output_scale": "x"},
     ],
 )
 def test_settings_that_make_no_sense(changes: dict[str, Any]) -> None:
     with pytest.raises(CheckpointError) as caught:
-        StyleGAN3.from_state(small_state(), {**small_settings(), **changes})
+        StyleGAN3.from_state(stylegan3_state(), {**stylegan3_settings(), **changes})
     assert "\n" not in str(caught.value)
 
 

@@ -6,15 +6,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
-import test_biggan
-import test_biggan_deep
-import test_conditional_dcgan
-import test_dcgan
-import test_decoders
-import test_mobilestylegan
-import test_pggan
-import test_stylegan3
 import torch
+from prior_support import stylegan3
+from states_support import (
+    biggan_deep_state,
+    biggan_state,
+    conditional_dcgan_state,
+    dcgan_state,
+    mlp_state,
+    mobilestylegan_state,
+    pggan_state,
+    vae_state,
+)
 from style_support import style2_state
 from torch import Tensor
 
@@ -26,10 +29,10 @@ from priorsolve.priors.load import build
 @pytest.mark.parametrize(
     ("state", "side"),
     [
-        (test_dcgan.random_state(widths=(5, *[1] * 11, 3)), 8192),
-        (test_dcgan.random_state(widths=(5, *[1] * 300, 3)), "a number of 303 bits"),
-        (test_pggan.random_state((5, *[1] * 12)), 8192),
-        (test_biggan.generator_state(widths=(2,) * 12), 8192),
+        (dcgan_state(widths=(5, *[1] * 11, 3)), 8192),
+        (dcgan_state(widths=(5, *[1] * 300, 3)), "a number of 303 bits"),
+        (pggan_state((5, *[1] * 12)), 8192),
+        (biggan_state(widths=(2,) * 12), 8192),
     ],
 )
 def test_pictures_too_large_for_any_memory_are_refused(state: Mapping[str, Tensor], side: object) -> None:
@@ -38,10 +41,10 @@ def test_pictures_too_large_for_any_memory_are_refused(state: Mapping[str, Tenso
 
 
 STATES = [
-    *(style2_state(), test_dcgan.random_state(), test_conditional_dcgan.random_state(), test_mobilestylegan.random_state()),
-    *(test_pggan.random_state(), test_biggan.generator_state(), test_biggan_deep.random_state(), test_decoders.mlp(), test_decoders.vae()),
+    *(style2_state(), dcgan_state(), conditional_dcgan_state(), mobilestylegan_state()),
+    *(pggan_state(), biggan_state(), biggan_deep_state(), mlp_state(), vae_state()),
 ]
-FAMILIES = [*map(Checkpoint, STATES), Checkpoint(test_stylegan3.small().state_dict(), test_stylegan3.small().settings)]
+FAMILIES = [*map(Checkpoint, STATES), Checkpoint(stylegan3().state_dict(), stylegan3().settings)]
 
 
 @pytest.mark.parametrize("file", FAMILIES)
@@ -53,7 +56,7 @@ def test_weights_of_another_type_are_refused(file: Checkpoint, dtype: torch.dtyp
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_weights_of_other_widths_are_not(dtype: torch.dtype) -> None:
-    for state in (style2_state(), test_dcgan.random_state()):
+    for state in (style2_state(), dcgan_state()):
         assert next(build(Checkpoint({key: value.to(dtype) for key, value in state.items()})).parameters()).dtype == torch.float32
 
 
@@ -65,7 +68,7 @@ def test_so_they_are_of_every_family(file: Checkpoint, monkeypatch: pytest.Monke
         build(file)
 
 
-@pytest.mark.parametrize("state", [style2_state(), test_dcgan.random_state(), test_pggan.random_state()])
+@pytest.mark.parametrize("state", [style2_state(), dcgan_state(), pggan_state()])
 def test_numbers_beyond_float32_are_refused_and_those_laid_otherwise_are_put_in_order(state: dict[str, Tensor]) -> None:
     key = max(state, key=lambda name: state[name].numel() if state[name].ndim == 4 else 0)
     with pytest.raises(CheckpointError, match=f"NaN or infinite values in {key}"):
