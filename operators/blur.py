@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias, final
+from typing import Literal, TypeAlias, final, get_args
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +13,7 @@ from priorsolve.operators.kernels import disk_kernel, gaussian_kernel, motion_ke
 from priorsolve.types import Images, Measurements, Shape
 
 Padding: TypeAlias = Literal["reflect", "replicate", "circular", "zero"]
-_TORCH_NAME = {"reflect": "reflect", "replicate": "replicate", "circular": "circular", "zero": "constant"}
+_TORCH_NAME: dict[Padding, str] = {"reflect": "reflect", "replicate": "replicate", "circular": "circular", "zero": "constant"}
 
 FFT_FROM = 100
 """Kernels of at least this many entries are applied by FFT: beyond 9×9 it was the faster on a CPU, for images from 64² to 1024²."""
@@ -49,8 +49,8 @@ class Blur(LinearOperator):
             raise ValueError(f"Blur: expected a kernel as a real tensor (h, w), got {given}; torch.as_tensor(...) makes one")
         if kernel.ndim != 2 or kernel.numel() == 0:
             raise ValueError(f"Blur: kernel must be of shape (h, w), got {tuple(kernel.shape)}")
-        if padding not in [*_TORCH_NAME]:
-            raise ValueError(f"Blur: padding must be one of {', '.join(_TORCH_NAME)}, got {padding!r}")
+        if padding not in get_args(Padding):
+            raise ValueError(f"Blur: padding must be one of {', '.join(get_args(Padding))}, got {padding!r}")
         with torch.inference_mode(False):
             kernel = kernel.detach().to(torch.float64).clone()
             total = float(kernel.sum())

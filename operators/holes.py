@@ -9,17 +9,15 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, final, get_args
 
-import numpy
 import torch
-from PIL import Image, ImageOps
 from torch import Tensor
 
 from priorsolve.apart import apart
 from priorsolve.data import masks
-from priorsolve.files import is_file, is_folder, is_there
 from priorsolve.framing.frame import same_shape
-from priorsolve.operators.drawing import BRUSHES, Half, Thickness, draw_boxes, draw_half, draw_picture, draw_pixels, draw_strokes, in_pixels
+from priorsolve.operators.drawing import Half, Thickness, draw_boxes, draw_half, draw_picture, draw_pixels, draw_strokes, in_pixels
 from priorsolve.operators.mask import Masking
+from priorsolve.operators.mask_file import read_holes
 from priorsolve.operators.photo_holes import PhotoHoles
 from priorsolve.photos.marks import Marks
 from priorsolve.photos.pictures import picture_size
@@ -27,8 +25,6 @@ from priorsolve.photos.scratches import Scratches
 from priorsolve.showing import checked_path, checked_seed, is_number, shown
 from priorsolve.types import Shape
 
-_LOSSLESS = ("PNG", "TIFF", "BMP", "PPM", "GIF")
-"""Formats in which a level of 1 is no speck."""
 Drawing: TypeAlias = Callable[[int, int], Tensor]
 
 
@@ -86,8 +82,8 @@ class Holes(Masking):
         if boxes:
             drawings.append(partial(draw_boxes, boxes=self._boxes))
         if strokes is not None:
-            if strokes not in [*BRUSHES]:
-                raise ValueError(f"Holes: there are no strokes {strokes!r}; choose one of {', '.join(BRUSHES)}")
+            if strokes not in get_args(Thickness):
+                raise ValueError(f"Holes: there are no strokes {strokes!r}; choose one of {', '.join(get_args(Thickness))}")
             drawings.append(partial(draw_strokes, thickness=strokes, seed=seed))
         if pixels is not None:
             if not is_number(pixels) or not 0 < pixels < 1:
@@ -98,7 +94,7 @@ class Holes(Masking):
                 raise ValueError(f"Holes: there is no half {half!r}; choose one of {', '.join(get_args(Half))}")
             drawings.append(partial(draw_half, side=half))
         path = None if file is None else checked_path(file, "Holes: file")
-        self._show(None if path is None else _read(path, hole), tuple(drawings))
+        self._show(None if path is None else read_holes(path, hole), tuple(drawings))
         self._is_ours = path is not None and path.resolve() in {own.resolve() for own in masks()}
         if not self._drawings and not self._marks:
             raise ValueError(
@@ -164,7 +160,10 @@ class Holes(Masking):
         if whole or size == (height, width):
             self._check_file(height, width)
             return self._picture
-        return self._picture if self.suits(height, width) and (height != width if worked_on is None else size != worked_on) else None
+        if not self.suits(height, width):
+            return None
+        is_of_photo = height != width if worked_on is None else size != worked_on
+        return self._picture if is_of_photo else None
 
     def _described(self, *, with_file: bool = True) -> Holes:
         """The same without what is found in photos, and without the file or with its soft edges as hole."""
@@ -243,37 +242,3 @@ def _checked_boxes(boxes: Any) -> list[list[float]] | None:
         if not sized or not (0 <= box[0] < box[2] and 0 <= box[1] < box[3]):
             raise ValueError(f"Holes: a box is [left, top, right, bottom] with 0 ≤ left < right and 0 ≤ top < bottom, got {shown(box)}")
     return [list(box) for box in boxes]
-
-
-def _read(file: Path, hole: Literal["white", "black"]) -> Tensor:
-    """The holes that an image file shows, (h, w) float32: 1 in a hole."""
-    if is_folder(file):
-        raise ValueError(f"Holes: {file} is a folder; file: '{file}/{{stem}}.png' takes from it the mask of each photo's own name")
-    if is_there(file) and not is_file(file):
-        raise ValueError(f"Holes: the mask {file} is a pipe, a socket or a device; give a picture's file")
-    try:
-        with Image.open(file) as opened:
-            exact = opened.format in _LOSSLESS
-            level = _luminance(ImageOps.exif_transpose(opened), behind="black" if hole == "white" else "white", exact=exact)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        way_out = "; give one that is there: a path in a recipe's file starts beside it" if isinstance(error, FileNotFoundError) else ""
-        raise ValueError(f"Holes: cannot read the mask {file}: {getattr(error, 'strerror', None) or error}{way_out}") from error
-    holes = level if hole == "white" else 1 - level
-    holes = torch.where(holes < 0.05, 0, torch.where(holes > 0.95, 1, holes))
-    if bool((holes == 1).all()):
-        raise ValueError(f"Holes: the mask {file} is one big hole ({hole} everywhere); see that hole: names the colour of the holes")
-    return holes
-
-
-def _luminance(image: Image.Image, behind: Literal["black", "white"], *, exact: bool) -> Tensor:
-    """Levels from 0 (black) to 1 (white), (h, w); what is transparent shows the colour behind."""
-    if image.mode == "F":
-        return torch.from_numpy(numpy.array(image, dtype=numpy.float32)).nan_to_num(0, 1, 0).clamp(0, 1)
-    most = 65535 if image.mode.startswith("I") else 255
-    if most == 255:  # 16 bits per pixel Pillow's conversion would clip
-        if image.has_transparency_data:
-            top = image.convert("RGBA")
-            image = Image.alpha_composite(Image.new("RGBA", top.size, behind), top)
-        image = image.convert("L")
-    values = torch.from_numpy(numpy.array(image, dtype=numpy.float32))
-    return values if exact and bool((values <= 1).all()) else values / most  # programs write masks as 0 and 1 too
