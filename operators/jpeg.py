@@ -7,6 +7,7 @@ from typing import final
 import torch
 
 from priorsolve.operators.base import Operator
+from priorsolve.operators.gray import WEIGHTS
 from priorsolve.operators.pairs import in_pairs
 from priorsolve.showing import is_number, shown
 from priorsolve.types import Images, Measurements, Shape
@@ -51,7 +52,8 @@ class JPEG(Operator):
 
     def _A(self, x: Images) -> Measurements:
         y = in_pairs(self._coded, x)
-        return y if x.shape[1] == 3 else 0.299 * y[:, :1] + 0.587 * y[:, 1:2] + 0.114 * y[:, 2:]  # the luma
+        r, g, b = WEIGHTS["rec601"]
+        return y if x.shape[1] == 3 else r * y[:, :1] + g * y[:, 1:2] + b * y[:, 2:]
 
     def _coded(self, x: Images) -> Images:
         from kornia.enhance import jpeg_codec_differentiable  # here because it takes seconds to import

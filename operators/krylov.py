@@ -84,7 +84,8 @@ class _Solved(Function):
 
 
 def _shortest(A: Map, A_adjoint: Map, y: Tensor, *, steps: int) -> Tensor:
-    precision, each = torch.finfo(y.dtype).eps, torch.full((len(y),), steps, device=y.device)
+    precision = torch.finfo(y.dtype).eps
+    each = torch.full((len(y),), steps, device=y.device)
     goal = _size(A_adjoint(y))
     plainly = goal * (8 * precision) ** 2
     weights, uneven = _balance(A, A_adjoint, y)
@@ -97,7 +98,8 @@ def _shortest(A: Map, A_adjoint: Map, y: Tensor, *, steps: int) -> Tensor:
     def balanced_adjoint(r: Tensor) -> Tensor:
         return A_adjoint(weights * r)
 
-    x, left = torch.zeros_like(A_adjoint(y)), each
+    x = torch.zeros_like(A_adjoint(y))
+    left = each
     for _ in range(REFINEMENTS):
         start = weights * (y - A(x))
         # where y cannot be explained the gradient of what is left is rounding, and is not to be followed
@@ -108,7 +110,8 @@ def _shortest(A: Map, A_adjoint: Map, y: Tensor, *, steps: int) -> Tensor:
 
 
 def _damped(A: Map, A_adjoint: Map, y: Tensor, *, damping: float, steps: int) -> Tensor:
-    split, root = math.prod(y.shape[1:]), math.sqrt(damping)
+    split = math.prod(y.shape[1:])
+    root = math.sqrt(damping)
 
     def taller(x: Tensor) -> Tensor:
         return torch.cat([A(x).flatten(1), root * x.flatten(1)], 1)
@@ -118,7 +121,8 @@ def _damped(A: Map, A_adjoint: Map, y: Tensor, *, damping: float, steps: int) ->
         return x + root * r[:, split:].reshape(x.shape)
 
     right = torch.cat([y.flatten(1), torch.zeros_like(A_adjoint(y)).flatten(1)], 1)
-    each, floor = torch.full((len(y),), steps, device=y.device), _size(A_adjoint(y)) * (64 * torch.finfo(y.dtype).eps) ** 2
+    each = torch.full((len(y),), steps, device=y.device)
+    floor = _size(A_adjoint(y)) * (64 * torch.finfo(y.dtype).eps) ** 2
     return _cgls(taller, taller_adjoint, right, each, floor, runaway=RUNAWAY / damping)[0]
 
 
