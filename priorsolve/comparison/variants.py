@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from priorsolve.files import is_file
 from priorsolve.recipe.components import RecipeError
 from priorsolve.recipe.recipe import Recipe
 
@@ -37,7 +37,7 @@ def read_variants(texts: Sequence[str], overrides: Sequence[str] = ()) -> list[V
 
 
 def _read(text: str, overrides: Sequence[str]) -> Variant:
-    if os.path.isfile(text):  # noqa: PTH113 (Path's own raises for a text too long to be a name)
+    if is_file(text):
         return Variant(_folder_name(Path(text).stem, text), Recipe.load(text, overrides))
     head, changed, changes = text.partition("?")
     name, named, source = head.partition("=")

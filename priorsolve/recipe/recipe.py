@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,6 +9,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
 
+from priorsolve.files import is_file
 from priorsolve.metrics import METRICS
 from priorsolve.priors import ZOO
 from priorsolve.priors.checkpoint import FOLDER
@@ -258,6 +258,6 @@ def _with_prior_file(given: dict[Any, Any], folder: Path) -> dict[Any, Any]:
     prior = given.get("prior")
     if isinstance(prior, str) and prior not in ZOO:
         path = absolute(prior, folder)
-        if any(map(os.path.isfile, (path, os.path.join(path, FOLDER[0])))):  # noqa: PTH118 (Path's own raises for a name that is too long)
+        if is_file(path) or is_file(Path(path, FOLDER[0])):
             return {**given, "prior": path}
     return given
