@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Literal
 
 from priorsolve.files import is_temporary
 from priorsolve.photos.images import WRITTEN
+from priorsolve.photos.real_places import RealPlaces
 
 KNOWN = frozenset(
     {*WRITTEN, ".bmp", ".gif", ".jfif", ".jpe", ".apng", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".avif", ".heic", ".heif", ".npy"}
@@ -37,11 +37,10 @@ def find_photos(inputs: Sequence[Path]) -> list[Photo]:
     several = len({os.path.realpath(path) for path in inputs if path.is_dir()}) > 1
     found: dict[str, Photo] = {}
     seen: set[str] = set()
-    real = functools.cache(os.path.realpath)
+    real = RealPlaces()
     for given in inputs:
         for photo in _photos(given, several):
-            folder, name = os.path.split(photo.path)
-            place = f"{real(folder)}/{name}"
+            place = real.of(photo.path)
             if place in seen:  # a folder and a photo in it, or the same one twice
                 continue
             if photo.name in found:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from priorsolve.files import write_atomically
+from priorsolve.files import is_file, is_folder, write_atomically
 from priorsolve.photos.names import Photo
+from priorsolve.photos.real_places import RealPlaces
 from priorsolve.run.outfolder import FOLDERS, is_run
 
 PREVIEWS = "previews"
@@ -31,12 +31,12 @@ def without_earlier(photos: Sequence[Photo], inputs: Sequence[Path]) -> list[Pho
     results. Raises ValueError where nothing is left.
     """
     seen = _Seen(frozenset(map(os.path.realpath, inputs)))
-    kept = [photo for photo in photos if not seen.wrote(*os.path.split(photo.path))]
+    kept = [photo for photo in photos if not seen.wrote(photo)]
     for run in seen.runs_asked_for():
-        below = {photo: place for photo in kept if (place := seen.below(run, *os.path.split(photo.path)))}
+        below = {photo: place for photo in kept if (place := seen.below(run, photo))}
         results = {photo for photo, place in below.items() if place == "sheet.png" or place.partition(os.sep)[0] in FOLDERS}
         if len(results) < len(below):
-            kept = [photo for photo in kept if photo not in results or seen.asks_within(run, *os.path.split(photo.path))]
+            kept = [photo for photo in kept if photo not in results or seen.asks_within(run, photo)]
     if photos and not kept:
         raise ValueError(
             f"no photos in {inputs[0]} but what earlier runs wrote; give the very folder that holds it to take it all the same"
@@ -44,65 +44,64 @@ def without_earlier(photos: Sequence[Photo], inputs: Sequence[Path]) -> list[Pho
     return kept
 
 
-@dataclass(frozen=True, eq=False)
 class _Seen:
-    """What is known of the folders below those `asked` for."""
+    """What is known of the folders below those `asked` for. Folders are real places, and each is looked into once."""
 
-    asked: frozenset[str]
+    def __init__(self, asked: frozenset[str]) -> None:
+        self.asked = asked
+        self._real = RealPlaces()
+        self._is_run: Callable[[str], bool] = functools.cache(lambda folder: folder not in asked and is_run(Path(folder)))
+        self._has_mark: Callable[[str], bool] = functools.cache(_has_mark)
 
-    def wrote(self, folder: str, name: str) -> bool:
-        """Whether a run wrote the file."""
-        folder = self._real(folder)
+    def wrote(self, photo: Photo) -> bool:
+        """Whether a run, a benchmark or `masks` wrote the file."""
+        folder, name = self._real.split(photo.path)
         if f"{folder}{os.sep}{name}" in self.asked:
             return False
         below = list(self._up(folder))
-        if any(os.path.basename(each) in FOLDERS and self._is_run(os.path.dirname(each)) for each in below):  # noqa: PTH119, PTH120 (quick)
+        if any(map(self._holds_results, below)) or self._is_sheet_of_benchmark(folder, name):
             return True
-        if name.startswith("sheet-") and self._is_run(f"{folder}{os.sep}{name[len('sheet-') : -len('.png')]}"):  # of a benchmark
-            return True
-        if not below:
-            return False
-        stem, suffix = os.path.splitext(name)  # noqa: PTH122 (quick)
-        shown = f"{folder}{os.sep}{PREVIEWS}"
-        is_mask = suffix == ".png" and self._has_mark(shown) and os.path.isfile(f"{shown}{os.sep}{stem}.jpg")  # noqa: PTH113 (quick)
-        return (name == "sheet.png" and self._is_run(folder)) or self._has_mark(folder) or is_mask
+        is_sheet = name == "sheet.png" and self._is_run(folder)
+        return bool(below) and (is_sheet or self._has_mark(folder) or self._is_mask(folder, name))
 
     def runs_asked_for(self) -> list[str]:
         """Those folders asked for that are a run's output."""
-        folders = [Path(each) for each in sorted(self.asked) if os.path.isdir(each)]  # noqa: PTH112 (quick: there may be many files)
-        return [str(folder) for folder in folders if is_run(folder)]
+        return [folder for folder in sorted(self.asked) if is_folder(folder) and is_run(Path(folder))]
 
-    def below(self, run: str, folder: str, name: str) -> str:
+    def below(self, run: str, photo: Photo) -> str:
         """The file's path below the folder of the run; empty where it lies elsewhere."""
-        path, above = f"{self._real(folder)}{os.sep}{name}", run.rstrip(os.sep) + os.sep
+        path, above = self._real.of(photo.path), run.rstrip(os.sep) + os.sep
         return path[len(above) :] if path.startswith(above) else ""
 
-    def asks_within(self, run: str, folder: str, name: str) -> bool:
+    def asks_within(self, run: str, photo: Photo) -> bool:
         """Whether the file itself was asked for, or a folder nearer to it than the run's."""
-        folder = self._real(folder)
-        nearest = os.path.dirname([folder, *self._up(folder)][-1]) if folder not in self.asked else folder  # noqa: PTH120 (quick)
+        folder, name = self._real.split(photo.path)
+        nearest = os.path.dirname([folder, *self._up(folder)][-1]) if folder not in self.asked else folder
         return f"{folder}{os.sep}{name}" in self.asked or nearest != run
 
     def _up(self, folder: str) -> Iterator[str]:
         """The folder and those above it, up to one that was asked for."""
-        while folder not in self.asked and folder != (above := os.path.dirname(folder)):  # noqa: PTH120 (quick)
+        while folder not in self.asked and folder != (above := os.path.dirname(folder)):
             yield folder
             folder = above
 
-    @functools.cached_property
-    def _real(self) -> functools._lru_cache_wrapper[str]:
-        return functools.cache(os.path.realpath)
+    def _holds_results(self, folder: str) -> bool:
+        """Whether a run writes its pictures there."""
+        return os.path.basename(folder) in FOLDERS and self._is_run(os.path.dirname(folder))
 
-    @functools.cached_property
-    def _is_run(self) -> functools._lru_cache_wrapper[bool]:
-        return functools.cache(lambda folder: folder not in self.asked and is_run(Path(folder)))
+    def _is_sheet_of_benchmark(self, folder: str, name: str) -> bool:
+        return name.startswith("sheet-") and self._is_run(f"{folder}{os.sep}{name[len('sheet-') : -len('.png')]}")
 
-    @functools.cached_property
-    def _has_mark(self) -> functools._lru_cache_wrapper[bool]:
-        def has_mark(folder: str) -> bool:
-            try:
-                return Path(folder, _MARK).read_bytes() == _ABOUT.encode()
-            except OSError:
-                return False
+    def _is_mask(self, folder: str, name: str) -> bool:
+        """Whether `masks` wrote it: its preview is there."""
+        stem, suffix = os.path.splitext(name)
+        previews = f"{folder}{os.sep}{PREVIEWS}"
+        return suffix == ".png" and self._has_mark(previews) and is_file(f"{previews}{os.sep}{stem}.jpg")
 
-        return functools.cache(has_mark)
+
+def _has_mark(folder: str) -> bool:
+    """Whether `mark_previews` left word in the folder."""
+    try:
+        return Path(folder, _MARK).read_bytes() == _ABOUT.encode()
+    except OSError:
+        return False

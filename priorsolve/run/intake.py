@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from priorsolve.photos.names import Photo, find_photos
+from priorsolve.photos.real_places import RealPlaces
 from priorsolve.recipe.contents import files_in
 from priorsolve.recipe.recipe import OPERATORS, Recipe
 from priorsolve.recipe.templates import stem
@@ -60,10 +60,10 @@ def take_in(inputs: Sequence[Path], results: Iterable[Path], recipes: Sequence[R
     files = {file for recipe in recipes for key in OPERATORS for file in files_in(getattr(recipe, key)) if file}
     if not files:
         return Intake(found, 0, earlier, written)
-    real = functools.cache(os.path.realpath)
-    places = {f"{real(folder)}{os.sep}{name}": photo for photo in found for folder, name in [os.path.split(photo.path)]}
+    real = RealPlaces()
+    places = {real.of(photo.path): photo for photo in found}
     by_name = set(inputs)
-    asked = {*map(real, map(str, inputs)), *(place for place, photo in places.items() if photo.path in by_name)}
+    asked = {*map(os.path.realpath, inputs), *(place for place, photo in places.items() if photo.path in by_name)}
     masks = {place for file in files for place in _masks(file, places, asked)} - asked
     photos = [photo for place, photo in places.items() if place not in masks]
     if not photos:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import functools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from priorsolve.files import WriteError, is_leftover, is_temporary
+from priorsolve.files import WriteError, is_leftover, is_temporary, is_there
 from priorsolve.photos.names import Photo, output_name
+from priorsolve.photos.real_places import RealPlaces
 from priorsolve.run.claims import Shard, claimed
 from priorsolve.run.plan import forget_plans, read_plans
 from priorsolve.run.records import has_records
@@ -71,7 +71,7 @@ def is_result(place: str) -> bool:
 def check_writable(out: Path) -> None:
     """Raise ValueError when nothing can be written into `out`. Creates nothing."""
     place = Path(os.path.abspath(out))  # noqa: PTH100 (`..` must not follow links that are not there)
-    while not os.path.exists(place):  # noqa: PTH110 (Path's own raises below a file that it may not look into)
+    while not is_there(place):
         place = place.parent
     if not place.is_dir():
         raise unwritable(out, f"{place} is a file")
@@ -133,12 +133,12 @@ def refuse_foreign(out: Path, targets: Iterable[str], recipe: str) -> None:
 
 def refuse_overwriting(photos: Iterable[Photo], out: Path, targets: Iterable[str]) -> None:
     """Raise ValueError when a file to be written, by its path below `out`, is one of the photos."""
-    folder, real = os.path.realpath(out), functools.cache(os.path.realpath)
+    folder = os.path.realpath(out)
+    real = RealPlaces()
 
     def places(path: str) -> set[str]:
         """The file's own, and where it leads if it is a link."""
-        parent, name = os.path.split(path)
-        own = f"{real(parent)}{os.sep}{name}"
+        own = real.of(path)
         return {own, os.path.realpath(own)} if os.path.islink(own) else {own}  # noqa: PTH114 (as quick as can be)
 
     own = {place: photo.path for photo in photos for place in places(str(photo.path)) if is_within(place, folder)}
