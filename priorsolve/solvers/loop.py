@@ -20,7 +20,7 @@ from priorsolve.solvers.stopping import RUNNING, STOPS, Rules, Stop, Watch
 from priorsolve.solvers.target import Measured
 from priorsolve.solvers.task import At, Task
 from priorsolve.solvers.variables import Variables
-from priorsolve.types import Images
+from priorsolve.types import Images, Measurements, PerImage
 
 CHECK_EVERY = 10
 """Steps between two looks at the device: verdicts are read back, finished images leave, `on_step` is called."""
@@ -54,8 +54,8 @@ class Loop:
         self.gradients: Variables = {}
         self.shaken = self.was_shaken = False
         self.best = dict(self.variables)
-        # one tensor for all: others take its place, and none is written into
-        self.objective = self.misfit = self.residual = self.quality = measured.y.new_full((count * self.restarts,), torch.inf)
+        unknown = (measured.y.new_full((count * self.restarts,), torch.inf) for _ in range(4))
+        self.objective, self.misfit, self.residual, self.quality = unknown
         self.finite, self.moving = (torch.ones(count * self.restarts, dtype=torch.bool, device=device) for _ in range(2))
         self.seeds = row_seeds(seeds, self.restarts, device)
         # per active image
@@ -90,13 +90,24 @@ class Loop:
 
     def evaluate(self, step: int) -> None:
         """Draw, measure, compare; keep the best; judge. Leaves the gradients for `move`."""
-        last, at = step == self.settings.steps, self._at(step)
-        # what was judged by other pictures than its own is no measure for what comes
+        at = self._at(step)
         if self.shaken or 0 < step == self.settings.exact_from:
-            self.objective = torch.where(self.moving, torch.inf, self.objective)
-            self.final_objective[self.images] = torch.where(self.verdict == RUNNING, torch.inf, self.final_objective[self.images])
+            self._forget_best()
         self.shaken = self.task.shaken(at)
         self.was_shaken |= self.shaken
+        estimate, misfit, objective = self._compared(step, at)
+        self.finite = objective.isfinite()
+        self._keep_better(estimate, misfit, objective)
+        self._judge(step)
+
+    def _forget_best(self) -> None:
+        """What was judged by other pictures than its own is no measure for what comes."""
+        self.objective = torch.where(self.moving, torch.inf, self.objective)
+        self.final_objective[self.images] = torch.where(self.verdict == RUNNING, torch.inf, self.final_objective[self.images])
+
+    def _compared(self, step: int, at: At) -> tuple[Measurements, PerImage, PerImage]:
+        """The estimate, the misfit and the objective of each row, without a graph; before the last step the gradients, too."""
+        last = step == self.settings.steps
         with torch.set_grad_enabled(not last), exactly(step >= self.settings.exact_from):
             moved = [] if last else [name for name in self.variables if name not in self.task.held]
             leaves = {name: value.detach().requires_grad_(name in moved) for name, value in self.variables.items()}
@@ -110,23 +121,27 @@ class Loop:
                 # what a picture does not depend on, such as noise maps that act before its block only, has a gradient of 0
                 gradients = torch.autograd.grad(objective.sum(), [leaves[name] for name in moved], materialize_grads=True)
                 self.gradients = dict(zip(moved, gradients, strict=True))
-        misfit, objective = misfit.detach(), objective.detach()
-        self.finite = objective.isfinite()
+        return estimate.detach(), misfit.detach(), objective.detach()
+
+    def _keep_better(self, estimate: Measurements, misfit: PerImage, objective: PerImage) -> None:
+        """Note the rows that are the best of theirs so far."""
         better = (self.finite if self.settings.keeps_last else objective < self.objective) & self.moving
         self.best = {name: _improved(best, self.variables[name], better) for name, best in self.best.items()}
         self.objective = torch.where(better, objective, self.objective)
         self.misfit = torch.where(better, misfit, self.misfit)
         rules = self.settings.rules
         if rules.noise is not None:  # else nobody asks before the end
-            self.residual = torch.where(better, self.target.residual(estimate.detach()), self.residual)
+            self.residual = torch.where(better, self.target.residual(estimate), self.residual)
         if rules.judge is not None:
-            with torch.no_grad():
-                self.quality = torch.where(better, self.target.misfit(estimate, rules.judge), self.quality)
+            self.quality = torch.where(better, self.target.misfit(estimate, rules.judge), self.quality)
+
+    def _judge(self, step: int) -> None:
+        """Which images have come to an end."""
+        rules = Rules() if self.shaken else self.settings.rules  # no rule is for a shaken picture, which is not the answer's
         best, place = self._by_image(self.objective).min(1)
+        quality = best if rules.judge is None else self._pick(self.quality, place)
         alive = self._by_image(self.finite).any(1)
-        residual, quality = self._pick(self.residual, place), best if rules.judge is None else self._pick(self.quality, place)
-        # no rule is for a shaken picture, which is not the answer's
-        judged = self.watch.verdict(Rules() if self.shaken else rules, step, best, residual, quality, alive)
+        judged = self.watch.verdict(rules, step, best, self._pick(self.residual, place), quality, alive)
         running = self.verdict == RUNNING
         self.steps = torch.where(running, step, self.steps)
         self.verdict = torch.where(running, judged, self.verdict)
