@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import mmap
+import os
 import stat
 import struct
 from collections.abc import Callable, Mapping
@@ -11,12 +12,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, final
 
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor
 
 from priorsolve.files import is_file
-from priorsolve.priors.errors import FAILURES, CheckpointError, legible
+from priorsolve.priors.errors import FAILURES, CheckpointError, in_one_line
 from priorsolve.priors.legacy import MAGIC, packed, read_stream
+from priorsolve.priors.safetensors_file import read_safetensors
 from priorsolve.priors.torchzip import read_zip
 from priorsolve.priors.unpickle import nowhere, unpickle
 from priorsolve.priors.unwrap import Settings, generator_of
@@ -59,11 +61,27 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         CheckpointError: the file cannot be read, is something else, is damaged, or asks for code; one line with file and way out.
     """
     path = checked_path(path, "read_checkpoint: path")
+    about, head = _looked_at(path)
+    if stat.S_ISDIR(about.st_mode):
+        return _read_folder(path)
+    if not stat.S_ISREG(about.st_mode):
+        raise CheckpointError(f"{path}: cannot be read (it is a pipe or a device, no file); copy what it gives into a file")
     try:
-        about, head = path.stat(), b""
-        if stat.S_ISREG(about.st_mode):
-            with path.open("rb") as file:
-                head = file.read(512)
+        return _read_file(path, head, about.st_size)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {in_one_line(error)}") from None
+    except FAILURES as error:  # what a pickle may hold has no end; what is foreseen is told better
+        raise CheckpointError(f"{path}: is damaged ({_line(error)}); download or copy it again") from None
+
+
+def _looked_at(path: Path) -> tuple[os.stat_result, bytes]:
+    """What the system says of it, and the first bytes where it is a file: a pipe would be waited for without end."""
+    try:
+        about = path.stat()
+        if not stat.S_ISREG(about.st_mode):
+            return about, b""
+        with path.open("rb") as file:
+            return about, file.read(512)
     except FileNotFoundError as error:
         raise CheckpointError(
             f"{path}: cannot be read ({error.strerror}); check the path (docs/formats.md says where published files are), "
@@ -73,26 +91,20 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         raise CheckpointError(f"{_short(path)}: cannot be read ({error.strerror or error}); check the path") from None
     except ValueError as error:
         raise CheckpointError(f"{path!r}: cannot be read ({error}); check the path") from None
-    if stat.S_ISDIR(about.st_mode):
-        return _read_folder(path)
-    if not stat.S_ISREG(about.st_mode):
-        raise CheckpointError(f"{path}: cannot be read (it is a pipe or a device, no file); copy what it gives into a file")
-    size = about.st_size
-    try:
-        _refuse_pages(head, size)
 
-        def select(content: Any) -> Checkpoint:
-            return Checkpoint(*generator_of(content, size))
 
-        if head.startswith(b"PK"):
-            return read_zip(path, size, select)
-        if len(head) > 8 and head[8:9] == b"{" and struct.unpack("<Q", head[:8])[0] < size:
-            return _read_safetensors(path, size)
-        return _read_pickles(path, select)
-    except CheckpointError as error:
-        raise CheckpointError(f"{path}: {legible(error)}") from None
-    except FAILURES as error:  # what a pickle may hold has no end; what is foreseen is told better
-        raise CheckpointError(f"{path}: is damaged ({_line(error)}); download or copy it again") from None
+def _read_file(path: Path, head: bytes, size: int) -> Checkpoint:
+    """By what it begins with. Errors do not name the file."""
+    _refuse_pages(head, size)
+
+    def select(content: Any) -> Checkpoint:
+        return Checkpoint(*generator_of(content, size))
+
+    if head.startswith(b"PK"):
+        return read_zip(path, size, select)
+    if len(head) > 8 and head[8:9] == b"{" and struct.unpack("<Q", head[:8])[0] < size:
+        return _read_safetensors(path, size)
+    return _read_pickles(path, select)
 
 
 def _read_folder(path: Path) -> Checkpoint:
@@ -138,11 +150,9 @@ def _refuse_pages(head: bytes, size: int) -> None:
 
 def _read_safetensors(path: Path, size: int) -> Checkpoint:
     try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            names: Any = file.keys()
-            # copies: the file may change later, and sums over numbers that start elsewhere in a cache line round otherwise
-            tensors = {name: file.get_tensor(name).clone() for name in names}
-            metadata: Mapping[str, str] = file.metadata() or {}
+        stored, metadata = read_safetensors(path)
+        # copies: the file may change later, and sums over numbers that start elsewhere in a cache line round otherwise
+        tensors = {name: tensor.clone() for name, tensor in stored.items()}
         settings = json.loads(metadata.get(SETTINGS, "{}"))
     except (SafetensorError, RecursionError, *FAILURES) as error:
         raise CheckpointError(f"is a damaged safetensors file ({_line(error)}); download or copy it again") from None

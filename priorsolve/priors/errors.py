@@ -19,7 +19,7 @@ FAILURES = (
 _LONGEST = 1000
 
 
-def legible(words: object) -> str:
+def in_one_line(words: object) -> str:
     """An error's words in one line that a terminal may show, whatever names a file put into them.
 
     Their middle is cut where they are long: what is wrong and the way out stand at the ends.

@@ -5,12 +5,11 @@ from __future__ import annotations
 from importlib.resources import as_file, files
 from pathlib import Path
 
-from safetensors import safe_open
-from safetensors.torch import load_file
 from torch import Tensor
 
 from priorsolve.priors.mobilestylegan import MobileStyleGAN
 from priorsolve.priors.mobilestylegan_ir import read_mobilestylegan
+from priorsolve.priors.safetensors_file import read_safetensors
 
 _WHOLE = "ffhq1024"
 
@@ -32,6 +31,4 @@ def load_faces(name: str, folder: Path) -> MobileStyleGAN:
 def _shipped(name: str) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The tensors and the metadata of a file in `data/heads`."""
     with as_file(files("priorsolve.data") / "heads" / f"{name}.safetensors") as path:
-        with safe_open(path, framework="pt") as file:
-            metadata: dict[str, str] = file.metadata() or {}
-        return load_file(path), metadata
+        return read_safetensors(path)

@@ -29,7 +29,7 @@ from priorsolve.priors.base import Prior
 from priorsolve.priors.checkpoint import Checkpoint, read_checkpoint
 from priorsolve.priors.discriminators import refuse_discriminator
 from priorsolve.priors.download import fetch
-from priorsolve.priors.errors import CheckpointError, first_names, legible, told
+from priorsolve.priors.errors import CheckpointError, first_names, in_one_line, told
 from priorsolve.priors.faces import load_faces
 from priorsolve.priors.layout import PLAIN, SIDE_LIMIT
 from priorsolve.priors.saved import remember, restored
@@ -85,7 +85,7 @@ def load_file(path: Path, nonfinite: Nonfinite = "refuse") -> tuple[Prior, str]:
     try:
         return build(checkpoint, nonfinite), format_of(checkpoint).family
     except CheckpointError as error:
-        raise CheckpointError(f"{path}: {legible(error)}") from None
+        raise CheckpointError(f"{path}: {in_one_line(error)}") from None
 
 
 def build(checkpoint: Checkpoint, nonfinite: Nonfinite = "refuse") -> Prior:

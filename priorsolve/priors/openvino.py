@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 import torch
 from torch import Tensor
 
-from priorsolve.priors.errors import FAILURES, CheckpointError, legible
+from priorsolve.priors.errors import FAILURES, CheckpointError, in_one_line
 
 _XML_LIMIT = 16 << 20
 _LAYER_LIMIT = 20_000
@@ -100,7 +100,7 @@ def read_ir(path: str | Path) -> Graph:
         reason = error.strerror or str(error)
         raise CheckpointError(f"{error.filename}: cannot be read ({reason}); an IR is a .xml and a .bin side by side") from None
     except CheckpointError as error:
-        raise CheckpointError(f"{path}: {legible(error)}") from None
+        raise CheckpointError(f"{path}: {in_one_line(error)}") from None
     except (ElementTree.ParseError, *FAILURES) as error:
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise CheckpointError(f"{path}: is not a readable IR graph ({reason}); download it again") from None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save
 from torch import Tensor, nn
 
@@ -15,6 +16,7 @@ from priorsolve.files import write_atomically
 from priorsolve.priors.base import Prior
 from priorsolve.priors.errors import CheckpointError
 from priorsolve.priors.layout import refuse_nonfinite, refuse_other_types
+from priorsolve.priors.safetensors_file import read_safetensors
 from priorsolve.showing import checked_path, is_whole, shown
 from priorsolve.solvers.carried_adam import forgotten
 from priorsolve.solvers.checks import must_be_prior, must_be_solution
@@ -60,14 +62,7 @@ def load_delta(prior: Prior, path: str | Path) -> tuple[Prior, dict[str, Tensor]
     """
     must_be_prior(prior, "load_delta: prior")
     path = checked_path(path, "load_delta: path")
-    try:
-        if path.exists() and not path.is_file():  # a pipe would be waited for without end
-            raise OSError("it is no file")
-        with safe_open(path, "pt") as file:
-            about = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path}: cannot be read as tuned weights ({' '.join(str(error).split())})") from None
+    tensors, about = _read(path)
     if _KIND not in about:
         raise CheckpointError(f"{path}: holds no tuned weights of save_delta; load a whole generator with load_prior")
     if about[_KIND] != fingerprint(prior):
@@ -75,16 +70,9 @@ def load_delta(prior: Prior, path: str | Path) -> tuple[Prior, dict[str, Tensor]
     codes, weights = parted(tensors)
     tuned = copy.deepcopy(instance_normed(prior, {name: value[None] for name, value in weights.items()}))
     own = named(tuned)
-    for name, value in weights.items():
-        wanted = tuple(own[name].shape) if name in own else "none"
-        if tuple(value.shape) != wanted or (name.endswith(f".{NAME}") and (value.ndim != 2 or len(value) != 2)):
-            raise CheckpointError(f"{path}: {name} has shape {tuple(value.shape)}, expected {wanted}; save the tuned weights again")
-    for name, code in codes.items():
-        if name in prior.spaces and tuple(code.shape) != tuple(prior.spaces[name]):
-            raise CheckpointError(
-                f"{path}: the code in {name} has shape {tuple(code.shape)}, expected {tuple(prior.spaces[name])}; save it again"
-            )
     try:
+        _must_fit(weights, own)
+        _must_be_codes(codes, prior)
         refuse_other_types(tensors, tensors)
         refuse_nonfinite(tensors, tensors)
     except CheckpointError as error:
@@ -93,6 +81,31 @@ def load_delta(prior: Prior, path: str | Path) -> tuple[Prior, dict[str, Tensor]
         with torch.no_grad():
             own[name].copy_(value)
     return tuned, {name: code[None].to(next(prior.parameters())) for name, code in codes.items()}
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The file's tensors and metadata, whatever they are of."""
+    try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for without end
+            raise OSError("it is no file")
+        return read_safetensors(path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: cannot be read as tuned weights ({' '.join(str(error).split())})") from None
+
+
+def _must_fit(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
+    """Raise CheckpointError for a weight that is none of the prior's `own`, or of another shape."""
+    for name, value in weights.items():
+        wanted = tuple(own[name].shape) if name in own else "none"
+        if tuple(value.shape) != wanted or (name.endswith(f".{NAME}") and (value.ndim != 2 or len(value) != 2)):
+            raise CheckpointError(f"{name} has shape {tuple(value.shape)}, expected {wanted}; save the tuned weights again")
+
+
+def _must_be_codes(codes: Mapping[str, Tensor], prior: Prior) -> None:
+    """Raise CheckpointError for a code of another shape than its space."""
+    for name, code in codes.items():
+        if name in prior.spaces and tuple(code.shape) != tuple(prior.spaces[name]):
+            raise CheckpointError(f"the code in {name} has shape {tuple(code.shape)}, expected {tuple(prior.spaces[name])}; save it again")
 
 
 def fingerprint(prior: nn.Module) -> str:

@@ -7,12 +7,13 @@ from errno import EINVAL, ENOENT
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save
 from torch import Tensor
 
 from priorsolve.files import write_atomically
-from priorsolve.priors.errors import legible, told
+from priorsolve.priors.errors import in_one_line, told
+from priorsolve.priors.safetensors_file import read_safetensors
 from priorsolve.showing import checked_path
 from priorsolve.solvers.checks import must_be_solution
 from priorsolve.solvers.solution import Solution
@@ -62,13 +63,13 @@ def load_solution(path: str | Path) -> Solution:
     with path.open("rb"):  # a folder says so in its own words
         pass
     try:
-        with safe_open(path, framework="pt") as file:
-            # copies: the file may be written anew while what was read from it is in use
-            return _unpacked(file.metadata() or {}, {name: file.get_tensor(name).clone() for name in file.keys()})  # noqa: SIM118
+        tensors, metadata = read_safetensors(path)
+        # copies: the file may be written anew while what was read from it is in use
+        return _unpacked(metadata, {name: tensor.clone() for name, tensor in tensors.items()})
     except SafetensorError as error:
         raise ValueError(f"{path}: is no safetensors file, or is damaged ({error}); save the solution again") from None
     except ValueError as error:
-        raise ValueError(f"{path}: {legible(error)}") from None
+        raise ValueError(f"{path}: {in_one_line(error)}") from None
 
 
 def _unpacked(metadata: dict[str, str], tensors: dict[str, Tensor]) -> Solution:
