@@ -223,10 +223,9 @@ class Latent(CodeSolver):
             return self.prior.spaces["z"]
         return self.prior.noise_sizes if self.code_space == "noise" else ()
 
-    def _kept_start(self, prior: Prior, codes: Codes, seeds: Sequence[int]) -> Codes:
+    def _kept_start(self, prior: Prior, codes: Codes, seed: int) -> Codes:
         """Sampled codes of one image in the class asked for, where they must stay."""
-        codes = of_class(prior, codes, self.label)
-        return self.kept(codes, -1, row_seeds(seeds[:1], len(codes), codes.device))
+        return self.kept(of_class(prior, codes, self.label), -1, row_seeds([seed], len(codes), codes.device))
 
 
 @final

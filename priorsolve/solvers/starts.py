@@ -20,8 +20,8 @@ from priorsolve.types import Codes, PerImage
 CHUNK = 16
 """Sampled codes drawn at a time while the best are looked for, and pictures compared at a time, unless there are more images."""
 
-Kept = Callable[[Codes, Sequence[int]], Codes]
-"""Codes put where they must stay; with a seed for each."""
+Kept = Callable[[Codes, int], Codes]
+"""One image's sampled codes put where they must stay; with its seed."""
 
 
 def start_at(prior: Prior, codes: Codes, space: str | None = None) -> Solution:
@@ -99,4 +99,4 @@ def best_sampled(
 
 def _sample(prior: Prior, space: str, seed: int, count: int, kept: Kept | None) -> Codes:
     codes = prior.sample(count, generator_for(STARTS, seed), space)
-    return codes if kept is None else kept(codes, [seed] * count)
+    return codes if kept is None else kept(codes, seed)

@@ -219,7 +219,7 @@ class Tuned(CodeSolver):
         codes = best_sampled(folded, space, measured, seeds, judge, candidates=self.candidates, best=self.restarts, kept=self._narrowed)
         return {space: codes}, self.restarts
 
-    def _narrowed(self, codes: Codes, seeds: Sequence[int]) -> Codes:
+    def _narrowed(self, codes: Codes, seed: int) -> Codes:
         """Sampled codes with the class and the spread asked for."""
         codes = of_class(self.prior, codes, self.label)
         return codes if self.sample_std == 1 else codes * self._z(codes, inside=self.sample_std, outside=1.0)
