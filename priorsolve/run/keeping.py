@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
 from statistics import mean
+from typing import Any
 
 import torch
 
@@ -59,11 +60,14 @@ class Keeper:
         path = record_path(self.out, work.photo.name)
         older = read_record(path)
         with together(instead_of=path) as write:
-            record = self._write_all(work, answers, made, seconds, write)
+            written = self._write_files(work, answers, made, write)
+            record = self._record(work, answers, made, seconds, written)
+            write_record(self.out, record, write)
         self._remove(work.photo, set(_named(older)) - set(_named(record)))
         return record
 
-    def _write_all(self, work: Work, answers: Sequence[Answer], made: Pictures, seconds: float, write: Write) -> Record:
+    def _write_files(self, work: Work, answers: Sequence[Answer], made: Pictures, write: Write) -> dict[str, Any]:
+        """Write all but the record, and return what that says of it: where each file is, by the name of the record's field."""
         places = self.places(work.photo)
         measured = places.picture if measurement_suffix(tuple(made.measured.shape)) == ".png" else places.array
         if made.copied is not None and made.copied.suffix.lower() == PurePosixPath(places.restored).suffix.lower():
@@ -71,26 +75,27 @@ class Keeper:
         else:
             self._write_restored(work, made, self.out / places.restored, write)
         write_measurement(self.out / measured, made.measured, write)
+        written = {"image": places.restored, "measurement": measured}
         if made.clean is not None:
             write_tagged(self.out / places.clean, made.clean, write=write)
+            written["original"] = places.clean
         if made.spread is not None:
             write_tagged(self.out / places.spread, 4 * made.spread, write=write)
-        found = [answer.solution for answer in answers if answer.solution is not None]
-        if found:
+            written["spread"] = places.spread
+        if found := [answer.solution for answer in answers if answer.solution is not None]:
             write(self.out / places.codes, packed(join(found)))
-        worst = max(answers, key=lambda answer: answer.misfit, default=None)
-        record = Record(
+            written["codes"] = places.codes
+        return written
+
+    def _record(self, work: Work, answers: Sequence[Answer], made: Pictures, seconds: float, written: Mapping[str, Any]) -> Record:
+        return Record(
             name=work.photo.name,
             status="done",
             fingerprint=work.fingerprint,
             seed=work.seed,
-            misfit=None if worst is None else rounded(worst.misfit),
-            residual=None if worst is None else rounded(worst.residual),
-            history=() if worst is None else tuple(map(rounded, worst.history)),
             steps=max((answer.steps for answer in answers), default=0),
-            stopped="" if worst is None else worst.stopped,
             metrics=_judged(work.jobs, answers, self.recipe.metrics),
-            notes=(*work.notes, *_said(work, answers), *_renamed(work.photo, places.restored)),
+            notes=(*work.notes, *_said(work, answers), *_renamed(work.photo, written["image"])),
             diagnosis=tuple(_labelled(work, index, line) for index, answer in enumerate(answers[:FEW]) for line in answer.diagnosis),
             input_size=work.original,
             output_size=(int(made.restored.shape[-2]), int(made.restored.shape[-1])),
@@ -99,15 +104,10 @@ class Keeper:
             dtype=self.dtype,
             recipe=self.fingerprint.of_all,
             task=self.recipe.heading,
-            image=places.restored,
-            spread=places.spread if made.spread is not None else None,
-            measurement=measured,
-            original=places.clean if made.clean is not None else None,
-            codes=places.codes if found else None,
             file=work.file,
+            **_fit(answers),
+            **written,
         )
-        write_record(self.out, record, write)
-        return record
 
     def _write_restored(self, work: Work, made: Pictures, path: Path, write: Write) -> None:
         """The restored picture, with what the photo's file says and in its colours; grey photos stay grey unless they lost colours."""
@@ -168,6 +168,15 @@ def _named(record: Record | None) -> tuple[str, ...]:
     """The files that the record says are there."""
     places = () if record is None else (record.image, record.spread, record.measurement, record.original, record.codes)
     return tuple(place for place in places if place is not None)
+
+
+def _fit(answers: Sequence[Answer]) -> dict[str, Any]:
+    """How the answer fits that fits worst, by the names of the record's fields; nothing where there is no answer."""
+    if not answers:
+        return {}
+    worst = max(answers, key=lambda answer: answer.misfit)
+    history = tuple(map(rounded, worst.history))
+    return {"misfit": rounded(worst.misfit), "residual": rounded(worst.residual), "history": history, "stopped": worst.stopped}
 
 
 def _judged(jobs: Sequence[Job], answers: Sequence[Answer], metrics: Sequence[str]) -> dict[str, float]:
