@@ -16,7 +16,7 @@ import typer
 from priorsolve.command.arguments import AsJson, Batch, Device, Dtype, Out, Photos, Quiet, RecipeName, Seed, Sets, Version, What, path_of
 from priorsolve.command.engine import cluster_of, records_of, shard_of
 from priorsolve.command.interrupted import stopped
-from priorsolve.command.output import emit, to_output
+from priorsolve.command.output import emit
 
 app = typer.Typer(
     add_completion=False,
@@ -60,7 +60,7 @@ def restore(
     With no photos given, the sample photos are degraded and restored. Finished photos are skipped: run it again to go on.
     """
     from priorsolve.command import console
-    from priorsolve.command.others import told_of_metrics, told_of_strangers
+    from priorsolve.command.other_runs import told_of_metrics, told_of_strangers
     from priorsolve.command.stopping import Stopping
     from priorsolve.data import samples
     from priorsolve.memory import keep_freed_memory
@@ -86,7 +86,7 @@ def restore(
     run = Run(loaded, photos or samples(), out, options)
     for line in [*run.remarks, *([told_of_strangers(out, run.strangers)] if run.strangers else [])]:
         say(line)
-    start, restored, failed = time.perf_counter(), 0, 0
+    start = time.perf_counter()
     with contextlib.ExitStack() as held:
         records = records_of(run, cluster, held, silent)
         if run.todo and not photos:
@@ -95,12 +95,10 @@ def restore(
         stop = held.enter_context(Stopping(say))
         for record in records(display.step, stop):
             display.record(record)
-            failed += record.status == "failed"
-            restored += record.status == "done"
     if not silent:
         counts = {
-            "restored": restored,
-            "failed": failed,
+            "restored": display.counts["done"],
+            "failed": display.counts["failed"],
             "done before": run.before["done"],
             "failed before (--retry-failed tries again)": run.before["failed"],
         }
@@ -114,7 +112,7 @@ def restore(
         except OSError as error:
             again = f"make room and run `priorsolve report {out}`"
             raise OSError(f"every photo's result is kept; the report could not be written: {_refused(error)}; {again}") from None
-    raise typer.Exit(stop.exit_code or (1 if failed or run.before["failed"] else 0))
+    raise typer.Exit(stop.exit_code or (1 if display.counts["failed"] or run.before["failed"] else 0))
 
 
 @app.command()
@@ -186,14 +184,8 @@ def benchmark(
 
     Finished photos are skipped: run it again to go on. The table is printed and written, with a sheet for each problem.
     """
-    from rich.console import Console
-    from rich.progress import track
-    from rich.table import Table
-
-    from priorsolve.command import console
-    from priorsolve.command.stopping import Stopping
+    from priorsolve.command.comparing import run_benchmark
     from priorsolve.comparison.benchmark import Benchmark
-    from priorsolve.comparison.summary import cells, write_tables
     from priorsolve.comparison.variants import read_variants
     from priorsolve.data import samples
     from priorsolve.memory import keep_freed_memory
@@ -201,44 +193,9 @@ def benchmark(
 
     keep_freed_memory()
     options = Options(device=device, dtype=dtype, batch_size=batch_size, limit=limit)
-    variants = read_variants(recipes, [*(set_ or []), *([] if seed is None else [f"seed={seed}"])])
+    variants = read_variants(recipes, _changes(set_, seed))
     bench = Benchmark(variants, photos or samples(), out, options, baselines=baselines, metrics=metric)
-    say = console.say_unless(quiet)
-    for line in bench.remarks:
-        say(line)
-    for entry in bench.entries:
-        with console.downloading(entry.recipe.prior, quiet) as on_download, console.learning(entry.recipe.prior, quiet) as on_learning:
-            entry.run.prepare(on_download, on_learning)
-    work, told = bench.baseline_work(), set[str]()
-    with Stopping(say) as stop:
-        for entry in bench.entries:
-            if stop():
-                break
-            if entry.run.todo:
-                say(f"{entry.name}: {console.photos(len(entry.run.todo))}")
-            with console.RunDisplay(len(entry.run.todo), quiet, False, told) as display:
-                for record in entry.run.records(display.step, stop=stop):
-                    display.record(record)
-        silent = quiet or not work or stop()
-        for record in track(bench.baseline_records(work, stop), "baselines", total=len(work), console=console.err, disable=silent):
-            if record.status == "failed":
-                console.say_once(f"failed: {record.name}: {record.reason}", told)
-        silent, judged = quiet or stop(), bench.scores(stop, console.say)
-        scores = list(track(judged, "judging", total=bench.results(), console=console.err, disable=silent))
-    if stop.exit_code is not None:
-        raise typer.Exit(stop.exit_code)
-    lines = write_tables(out, scores)
-    bench.write_sheets()
-    missing = bench.expected() - len(scores)
-    if not quiet:
-        head, rows = cells(lines)
-        table = Table(*head)
-        for row in rows:
-            table.add_row(*row)
-        with to_output():
-            Console(width=None if sys.stdout.isatty() else 200).print(table)
-        console.say(f"{f'{missing} results are missing: they failed, or cannot be read; ' if missing else ''}see {out}")
-    raise typer.Exit(1 if missing else 0)
+    raise typer.Exit(run_benchmark(bench, quiet))
 
 
 @app.command()
@@ -367,7 +324,12 @@ def main(arguments: list[str] | None = None) -> int:
 def _recipe(source: str, sets: list[str] | None, seed: int | None) -> Any:
     from priorsolve.recipe.recipe import Recipe
 
-    return Recipe.load(source, [*(sets or []), *([] if seed is None else [f"seed={seed}"])])
+    return Recipe.load(source, _changes(sets, seed))
+
+
+def _changes(sets: list[str] | None, seed: int | None) -> list[str]:
+    """What `--set` and `--seed` change, written as for `--set`."""
+    return [*(sets or []), *([] if seed is None else [f"seed={seed}"])]
 
 
 def _expected(error: Exception) -> bool:

@@ -124,7 +124,8 @@ class RunDisplay:
 
     def __init__(self, total: int, quiet: bool, as_json: bool, told: set[str] | None = None) -> None:
         self._told = set() if told is None else told
-        self._as_json, self._done, self._shown = as_json, 0, 0.0
+        self._as_json, self._shown = as_json, 0.0
+        self.counts: Counter[str] = Counter()  # records by their status
         self._first: dict[str, str] = {}  # the photo of which a reason was told
         self._bar = Bar(
             TextColumn("restoring"),
@@ -156,8 +157,9 @@ class RunDisplay:
 
     def record(self, record: Record) -> None:
         """A photo is done, or failed."""
-        self._done += 1
-        self._show(self._done, photos=f"{self._done}/{self._total} photos")
+        self.counts[record.status] += 1
+        done = self.counts.total()
+        self._show(done, photos=f"{done}/{self._total} photos")
         if self._as_json:
             from priorsolve.run.records import data_of  # there already: the record is one of its
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -39,6 +40,8 @@ from priorsolve.types import Shape
 SHOWN = 8
 """Photos on a sheet."""
 USUAL = ("psnr", "ssim", "lpips")
+Todo: TypeAlias = tuple[Contest, Baseline, Photo]
+"""A photo that a baseline has still to do, and the problem that it poses there."""
 
 
 class Benchmark:
@@ -105,7 +108,7 @@ class Benchmark:
         """How many scores there are when nothing failed. Raises as `contests`."""
         return len(self.photos) * sum(len(contest.places) for contest in self.contests)
 
-    def baseline_work(self) -> list[tuple[Contest, Baseline, Photo]]:
+    def baseline_work(self) -> list[Todo]:
         """What the baselines have still to do."""
         work = []
         for contest in self.contests:
@@ -114,7 +117,7 @@ class Benchmark:
                 work += [(contest, baseline, photo) for photo in todo]
         return work
 
-    def baseline_records(self, work: Sequence[tuple[Contest, Baseline, Photo]], stop: ShouldStop = lambda: False) -> Iterator[Record]:
+    def baseline_records(self, work: Sequence[Todo], stop: ShouldStop = lambda: False) -> Iterator[Record]:
         """Do that, one photo at a time, on the CPU, until `stop` says so."""
         for contest, baseline, photo in work:
             if stop():
@@ -160,27 +163,10 @@ class Benchmark:
             for photo in self.photos:
                 if stop():
                     return
-                records = [(place, record) for place in contest.places if (record := place.record_of(photo)) is not None]
-                if len(records) < len(contest.places) and any(place.outlives(photo) for place in contest.places):
-                    leave_out(photo, "it is gone, or another one, since it was restored")
-                if not records:
-                    continue
-                try:
-                    clean, problem = contest.pose(photo)
-                except (PhotoError, RecipeError) as error:
-                    leave_out(photo, reason_of(error))
-                    continue
-                for place, record in records:
-                    try:
-                        picture = _picture(place, record, problem)
-                    except PhotoError as error:
-                        path = place.folder / str(record.image)
-                        say(f"missing: {path}: {error.reason}; delete it, and the same command makes it again")
-                    else:
-                        values = self._judged(place, record, picture[None], clean, problem)
-                        row = rows.index((place.recipe, place.method))
-                        found.append(Score(place.recipe, place.method, photo.name, values, row))
-                        yield found[-1]
+                for place, values in self._judgements(contest, photo, leave_out, say):
+                    row = rows.index((place.recipe, place.method))
+                    found.append(Score(place.recipe, place.method, photo.name, values, row))
+                    yield found[-1]
         for line in unpaired(found):
             say(line)
 
@@ -199,6 +185,29 @@ class Benchmark:
         flat = torch.full((1, *image_shape), 0.5)
         for name in self.metrics:
             METRICS[name](flat, flat)
+
+    def _judgements(
+        self, contest: Contest, photo: Photo, leave_out: Callable[[Photo, str], object], say: Callable[[str], object]
+    ) -> Iterator[tuple[Place, Mapping[str, float]]]:
+        """What is judged of one photo: each method's values."""
+        records = [(place, record) for place in contest.places if (record := place.record_of(photo)) is not None]
+        if len(records) < len(contest.places) and any(place.outlives(photo) for place in contest.places):
+            leave_out(photo, "it is gone, or another one, since it was restored")
+        if not records:
+            return
+        try:
+            clean, problem = contest.pose(photo)
+        except (PhotoError, RecipeError) as error:
+            leave_out(photo, reason_of(error))
+            return
+        for place, record in records:
+            try:
+                picture = _picture(place, record, problem)
+            except PhotoError as error:
+                path = place.folder / str(record.image)
+                say(f"missing: {path}: {error.reason}; delete it, and the same command makes it again")
+            else:
+                yield place, self._judged(place, record, picture[None], clean, problem)
 
     def _judged(self, place: Place, record: Record, image: Tensor, clean: Tensor, problem: Problem) -> Mapping[str, float]:
         values = {name: float(METRICS[name](image, clean[None])) for name in self.metrics}
