@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from inspect import signature
 from typing import Protocol, TypeAlias, runtime_checkable
@@ -29,6 +30,17 @@ class Prepares(Protocol):
 
     def against(self, measured: Measurements, where: Tensor) -> Distance:
         """The loss with its measurement settled."""
+
+
+class Preparing(ABC):
+    """A loss that `Prepares`, and is always what it is against a settled measurement."""
+
+    @abstractmethod
+    def against(self, measured: Measurements, where: Tensor) -> Distance:
+        """The loss with its measurement settled."""
+
+    def __call__(self, estimate: Measurements, measured: Measurements, where: Tensor) -> PerImage:
+        return self.against(measured, where)(estimate)
 
 
 @runtime_checkable

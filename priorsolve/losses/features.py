@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from priorsolve.apart import apart
 from priorsolve.losses.backbones import LAYERS, backbone
-from priorsolve.losses.base import Distance
+from priorsolve.losses.base import Distance, Preparing
 from priorsolve.losses.pictures import Resize, View, compared
 from priorsolve.losses.weights import weights_of
 from priorsolve.priors.biggan_discriminator import BigGANDiscriminator
@@ -25,7 +25,7 @@ _MEAN, _SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
-class VGGFeatures:
+class VGGFeatures(Preparing):
     """`Σₗ mean |φ_l(e) − φ_l(y)|^p` with the features φ of VGG16's layers l after their ReLU.
 
     Pictures as `LPIPS` wants them, normalised as ImageNet's. `layers: [relu3_3], size: 256, resize: nearest` is mGANprior's (Gu, Shen &
@@ -68,9 +68,6 @@ class VGGFeatures:
 
         return compared(self._view.through(where), features, measured, _differences(self.power))
 
-    def __call__(self, estimate: Measurements, measured: Measurements, where: Tensor) -> PerImage:
-        return self.against(measured, where)(estimate)
-
     def fetch(self) -> None:
         """Have the weights on this machine. Raises FetchError."""
         weights_of("vgg")
@@ -88,7 +85,7 @@ class Discriminator(Protocol):
 
 @final
 @dataclass(frozen=True, eq=False)
-class DiscriminatorFeatures:
+class DiscriminatorFeatures(Preparing):
     """`Σₗ mean |φ_l(e) − φ_l(y)|` over the last features φ of the prior's own discriminator (DGP, Pan et al. 2020).
 
     Pictures as `LPIPS` wants them; their smaller side is brought to `size`, the side the discriminator was trained at.
@@ -126,9 +123,6 @@ class DiscriminatorFeatures:
             return every[-self.last :]
 
         return compared(self._view.through(where), features, measured, _differences(1))
-
-    def __call__(self, estimate: Measurements, measured: Measurements, where: Tensor) -> PerImage:
-        return self.against(measured, where)(estimate)
 
     @property
     def _view(self) -> View:

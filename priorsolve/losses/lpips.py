@@ -11,7 +11,7 @@ from torch import Tensor
 
 from priorsolve.apart import apart
 from priorsolve.losses.backbones import Net, backbone
-from priorsolve.losses.base import Distance
+from priorsolve.losses.base import Distance, Preparing
 from priorsolve.losses.pictures import Resize, View, compared
 from priorsolve.losses.weights import heads_of, weights_of
 from priorsolve.showing import must_be_as_annotated
@@ -23,7 +23,7 @@ _SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 
 
 @dataclass(frozen=True)
-class LPIPS:
+class LPIPS(Preparing):
     """`Σₗ mean Σ_c w_lc (φ̂_lc(e) − φ̂_lc(y))²`: how different pictures look, by features φ̂ of unit length (Zhang et al. 2018, v0.1).
 
     For measurements that are pictures (1 or 3, h, w) of values in [0, 1]; grey ones are shown in three equal channels, pictures below
@@ -62,9 +62,6 @@ class LPIPS:
             return [(head * (a - b).square()).sum(1).flatten(1).mean(1) for head, a, b in zip(heads, found, known, strict=True)]
 
         return compared(lens, eye, measured, differences)
-
-    def __call__(self, estimate: Measurements, measured: Measurements, where: Tensor) -> PerImage:
-        return self.against(measured, where)(estimate)
 
     def fetch(self) -> None:
         """Have the weights on this machine. Raises FetchError."""

@@ -10,13 +10,13 @@ from numbers import Real
 import torch
 from torch import Tensor
 
-from priorsolve.losses.base import Distance, Loss, must_compare, prepared
+from priorsolve.losses.base import Distance, Loss, Preparing, must_compare, prepared
 from priorsolve.showing import shown
-from priorsolve.types import Measurements, PerImage
+from priorsolve.types import Measurements
 
 
 @dataclass(frozen=True)
-class Mixture:
+class Mixture(Preparing):
     """`Σ weight·loss`, image by image.
 
     Args:
@@ -48,6 +48,3 @@ class Mixture:
     def against(self, measured: Measurements, where: Tensor) -> Distance:
         distances = [(prepared(loss, measured, where), weight) for loss, weight in self.parts]
         return lambda estimate: torch.stack([weight * distance(estimate) for distance, weight in distances]).sum(0)
-
-    def __call__(self, estimate: Measurements, measured: Measurements, where: Tensor) -> PerImage:
-        return self.against(measured, where)(estimate)

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from priorsolve.losses.base import Distance, Loss, mean_where, must_be_pictures, must_compare, prepared
+from priorsolve.losses.base import Distance, Loss, Preparing, mean_where, must_be_pictures, must_compare, prepared
 from priorsolve.losses.pixel import l1
 from priorsolve.showing import must_be_as_annotated
 from priorsolve.types import Measurements, PerImage
 
 
 @dataclass(frozen=True)
-class MultiResolution:
+class MultiResolution(Preparing):
     """`Σₖ loss(↓ᵏe, ↓ᵏy)`: a loss at full size, at half, at a quarter and so on, where ↓ averages 2×2 pixels.
 
     Coarse levels pull far-off colours and shapes into place (Poirier-Ginter & Lalonde 2023).
@@ -52,9 +52,6 @@ class MultiResolution:
             return torch.stack([far(e) for far, e in zip(distances, _sizes(estimate, known)[counted], strict=True)]).sum(0)
 
         return distance
-
-    def __call__(self, estimate: Measurements, measured: Measurements, where: Tensor) -> PerImage:
-        return self.against(measured, where)(estimate)
 
     def _masks(self, where: Tensor) -> list[Tensor]:
         """What was measured at each size."""
