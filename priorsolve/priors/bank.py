@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from priorsolve.files import write_atomically
 from priorsolve.priors.base import Prior
 from priorsolve.priors.download import CacheError, cache_disk, cache_folder
-from priorsolve.priors.kept import made_of, run_form
+from priorsolve.priors.kept import kept_of, run_form
 from priorsolve.types import Codes, Images, Progress, Shape
 
 SIDE = 64
@@ -53,14 +53,14 @@ def bank_of(prior: Prior, count: int, on_progress: Progress | None = None) -> Ba
     A bank belongs to the weights, whatever file they came from. `on_progress` hears how many of all are drawn. Warns where the cache
     cannot be written: the next process draws anew.
     """
-    made = made_of(prior)
-    if (Bank, count) not in made:
-        with torch.no_grad():
-            codes = prior.sample(count, torch.Generator().manual_seed(_SEED))
-            pictures = _stored(prior, codes, on_progress).to(codes.device)
-        made[Bank, count] = Bank(codes, pictures, tuple(prior.image_shape))
-    bank: Bank = made[Bank, count]
-    return bank
+    return kept_of(prior, (Bank, count), lambda: _bank(prior, count, on_progress))
+
+
+@torch.no_grad()
+def _bank(prior: Prior, count: int, on_progress: Progress | None) -> Bank:
+    codes = prior.sample(count, torch.Generator().manual_seed(_SEED))
+    pictures = _stored(prior, codes, on_progress).to(codes.device)
+    return Bank(codes, pictures, tuple(prior.image_shape))
 
 
 def _stored(prior: Prior, codes: Codes, on_progress: Progress | None) -> Tensor:

@@ -29,13 +29,23 @@ def run_form(prior: Prior, *, crowded: bool = False) -> Prior:
     """
     crowded = crowded and type(prior).crowded is not Prior.crowded
     with _lock:
-        made = made_of(prior)
-        if crowded not in made:
-            folded = prior.crowded() if crowded else prior.folded()
-            made[crowded] = folded.computing(prior.computes)  # which copies what is the prior itself
-            vars(made[crowded])[FOUND] = {}
-        form: Prior = made[crowded]
-        return form
+        return kept_of(prior, crowded, lambda: _form(prior, crowded))
+
+
+def _form(prior: Prior, crowded: bool) -> Prior:
+    folded = prior.crowded() if crowded else prior.folded()
+    form = folded.computing(prior.computes)  # which copies what is the prior itself
+    vars(form)[FOUND] = {}
+    return form
+
+
+def kept_of(prior: Prior, name: Hashable, make: Callable[[], _Found]) -> _Found:
+    """What `make()` makes of the prior alone; made once, kept under that name, and made anew once the prior has changed."""
+    made = made_of(prior)
+    if name not in made:
+        made[name] = make()
+    found: _Found = made[name]
+    return found
 
 
 def made_of(prior: Prior) -> dict[object, Any]:

@@ -14,7 +14,7 @@ from priorsolve.losses import Loss, l2
 from priorsolve.operators.base import Identity, LinearOperator, Operator, factors
 from priorsolve.operators.mask import Masking
 from priorsolve.priors.base import Prior
-from priorsolve.priors.kept import made_of
+from priorsolve.priors.kept import kept_of
 from priorsolve.solvers.chain import Chain
 from priorsolve.solvers.checks import (
     checked_seeds,
@@ -167,12 +167,7 @@ class Layerwise:
     @property
     def _chain(self) -> Chain:
         """The prior's layers, copied once for its weights, and anew when those have changed."""
-        made = made_of(self.prior)
-        if Chain not in made:
-            with torch.autocast(next(self.prior.parameters()).device.type, enabled=False):
-                made[Chain] = Chain.of(self.prior, "layerwise")
-        chain: Chain = made[Chain]
-        return chain
+        return kept_of(self.prior, Chain, lambda: _layers_of(self.prior))
 
     def _undo(self, chain: Chain, k: int, outputs: Tensor, known: Tensor, alive: Tensor) -> tuple[Tensor, set[int]]:
         """What entered layer `k`, (B, inputs), each image by itself; zeros where one is not alive.
@@ -197,6 +192,11 @@ class Layerwise:
         if residual <= EXACT:
             return Stop.exact
         return Stop.noise if self.noise is not None and residual <= self.noise else Stop.budget
+
+
+def _layers_of(prior: Prior) -> Chain:
+    with torch.autocast(next(prior.parameters()).device.type, enabled=False):
+        return Chain.of(prior, "layerwise")
 
 
 def _mask(operator: object) -> LinearOperator:
