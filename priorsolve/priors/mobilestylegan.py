@@ -137,8 +137,7 @@ class MobileStyleGAN(Styled):
             styles.load_state_dict({key: torch.cat([getattr(self.styles, key)[:n], own[key]]) for key in own}, assign=True)
         except (KeyError, RuntimeError) as error:
             raise CheckpointError(f"not a head for {space} of {self}: {' '.join(str(error).split())[:200]}") from None
-        layers = [layer for layer in self.layers if isinstance(layer, Layer)][:kept]
-        return type(self)(self.mapping, styles, self.first, layers, drawn, self.whitening)
+        return type(self)(self.mapping, styles, self.first, self._layers[:kept], drawn, self.whitening)
 
     @apart()
     def folded(self) -> MobileStyleGAN:
@@ -146,7 +145,7 @@ class MobileStyleGAN(Styled):
             return self
         other = copy(self)
         other._modules = dict(self._modules)
-        other._frozen = Frozen(self.first, [layer for layer in self.layers if isinstance(layer, Layer)], self.head)
+        other._frozen = Frozen(self.first, self._layers, self.head)
         return other
 
     def _sample(self, n: int, rng: torch.Generator) -> Codes:
@@ -212,16 +211,18 @@ class MobileStyleGAN(Styled):
         return [finish.added(own, self.noise_seed) for finish, own in zip(self._finishes, self._split(noise), strict=True)]
 
     @property
+    def _layers(self) -> list[Layer]:
+        return [layer for layer in self.layers if isinstance(layer, Layer)]
+
+    @property
     def _filters(self) -> list[int]:
         """How many output filters every modulation has; 0 for an upsampling."""
-        layers = [layer for layer in self.layers if isinstance(layer, Layer)]
-        widths = [n for layer in layers for n in (0, len(layer.conv1.pointwise), len(layer.conv2.pointwise))]
+        widths = [n for layer in self._layers for n in (0, len(layer.conv1.pointwise), len(layer.conv2.pointwise))]
         return [len(self.first.weight), *widths, len(self.head.bias)]
 
     @property
     def _finishes(self) -> list[Finish]:
-        layers = [layer for layer in self.layers if isinstance(layer, Layer)]
-        return [self.first.finish, *(part.finish for layer in layers for part in (layer.conv1, layer.conv2))]
+        return [self.first.finish, *(part.finish for layer in self._layers for part in (layer.conv1, layer.conv2))]
 
 
 def recognises(state: Mapping[str, Tensor]) -> bool:
