@@ -60,9 +60,7 @@ class Tags:
 
     def ifd(self, size: tuple[int, int]) -> dict[int, Any]:
         """The tags of a TIFF with a picture of (height, width)."""
-        exif = Image.Exif()
-        if self.exif is not None:
-            exif.load(_resized(self.exif, size, None))
+        exif = Image.Exif() if self.exif is None else _loaded(_resized(self.exif, size, None))
         tags: dict[int, Any] = {tag: value for tag, value in exif.items() if tag in DESCRIBING}
         tags |= {tag: dict(exif.get_ifd(tag)) for tag in (EXIF, GPS) if tag in exif}
         if self.dpi is not None:
@@ -73,6 +71,20 @@ class Tags:
         if self.xmp is not None:
             tags[TiffImagePlugin.XMP] = self.xmp
         return tags
+
+
+class _Words(str):
+    """Words of EXIF. Pillow reads their bytes, mostly UTF-8, as latin-1, and would write a question mark for each that is not ASCII."""
+
+    __slots__ = ()
+
+    def encode(self, encoding: str = "latin-1", errors: str = "strict") -> bytes:
+        """The bytes as they were, though Pillow asks for ASCII."""
+        return super().encode("latin-1", errors)
+
+
+def _as_stored(value: Any) -> Any:
+    return _Words(value) if isinstance(value, str) else value
 
 
 def read_tags(path: Path) -> Tags:
@@ -101,19 +113,26 @@ def _exif(picture: Image.Image) -> bytes | None:
         given, kept = picture.getexif(), Image.Exif()
         for tag in DESCRIBING:
             if tag in given and not str(given[tag]).startswith(FILES_OWN):
-                kept[tag] = given[tag]
+                kept[tag] = _as_stored(given[tag])
         for place in (EXIF, GPS):
-            if inner := {tag: value for tag, value in given.get_ifd(place).items() if not isinstance(value, dict)}:
+            if inner := {tag: _as_stored(value) for tag, value in given.get_ifd(place).items() if not isinstance(value, dict)}:
                 kept.get_ifd(place).update(inner)
         return bytes(kept.tobytes()) if len(kept) or kept.get_ifd(EXIF) or kept.get_ifd(GPS) else None
     except BROKEN_EXIF:
         return None
 
 
-def _resized(exif: bytes, size: tuple[int, int], limit: int | None) -> bytes:
-    """With the picture's own size in it, and without the camera maker's note where all of it would be too long."""
+def _loaded(exif: bytes) -> Image.Exif:
     given = Image.Exif()
     given.load(exif)
+    for words in (given, *(given.get_ifd(place) for place in (EXIF, GPS) if place in given)):
+        words.update({tag: _as_stored(value) for tag, value in words.items()})
+    return given
+
+
+def _resized(exif: bytes, size: tuple[int, int], limit: int | None) -> bytes:
+    """With the picture's own size in it, and without the camera maker's note where all of it would be too long."""
+    given = _loaded(exif)
     inner = given.get_ifd(EXIF)
     if WIDTH in inner or HEIGHT in inner:
         inner[HEIGHT], inner[WIDTH] = size

@@ -1,0 +1,35 @@
+"""Words in EXIF that are not ASCII."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from priorsolve.photos.images import write_tagged
+from priorsolve.photos.metadata import EXIF, GPS, read_tags
+
+WORDS = "Jürgen Müller", "© Åse\0© Zoë", "Großes Auge", "Längengrad"
+"""The artist, whose photo and whose print it is, the lens, and what the place is counted from."""
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.tif", "a.webp"])
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_words_that_are_not_ascii_come_back_byte_for_byte(tmp_path: Path, name: str, encoding: str) -> None:
+    said = {mark * len(words): words for mark, words in zip("ACLG", (each.encode(encoding) for each in WORDS), strict=True)}
+    artist, rights, lens, place = said
+    given = Image.Exif()
+    given[315], given[33432] = artist, rights
+    given.get_ifd(EXIF)[42036], given.get_ifd(GPS)[18] = lens, place
+    data = given.tobytes()
+    for mark, stored in said.items():  # as other programs write them; Pillow does not
+        data = data.replace(mark.encode(), stored)
+    Image.new("RGB", (16, 16)).save(tmp_path / "given.jpg", exif=data)
+    write_tagged(tmp_path / name, torch.rand(3, 16, 16), read_tags(tmp_path / "given.jpg"))
+    write_tagged(tmp_path / f"out_{name}", torch.rand(3, 16, 16), read_tags(tmp_path / name))
+    with Image.open(tmp_path / f"out_{name}") as made:
+        found = made.getexif()
+        words = found[315], found[33432], found.get_ifd(EXIF)[42036], found.get_ifd(GPS)[18]
+    assert [each.encode("latin-1") for each in words] == list(said.values())
