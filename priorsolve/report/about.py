@@ -13,7 +13,7 @@ from priorsolve.priors import ZOO
 from priorsolve.recipe.overrides import operator_names
 from priorsolve.report.groups import by_recipe
 from priorsolve.report.recipe import fields_of
-from priorsolve.report.words import duration, value
+from priorsolve.report.words import duration, metric_names, value
 from priorsolve.run.records import Record
 
 
@@ -25,7 +25,7 @@ def heading(recipe: str) -> str:
 
 def medians(records: Sequence[Record]) -> dict[str, float]:
     """The median of each metric, over the photos that have it."""
-    return {name: statistics.median(_numbers(records, name) or [math.nan]) for name in _metrics(records)}
+    return {name: statistics.median(_numbers(records, name) or [math.nan]) for name in metric_names(records)}
 
 
 def licence(recipe: str) -> str:
@@ -70,7 +70,7 @@ def about(records: Sequence[Record], recipe: str) -> str:
         rows["time"] = f"{duration(sum(seconds))} for all photos, {statistics.median(seconds):.3g} s for the median one"
     groups = by_recipe(records)
     for own, group in groups.items():
-        for name in _metrics(group):
+        for name in metric_names(group):
             numbers = _numbers(group, name) or [math.nan]
             rows[name if len(groups) == 1 else f"{name}, {_named(own, group)}"] = " · ".join(
                 f"{word} {value(name, number)}"
@@ -96,11 +96,6 @@ def _prior(recipe: str) -> str:
 
 def _bound(prior: str) -> str:
     return f"licence: {ZOO[prior].licence}" if prior in ZOO else "a checkpoint of your own, under the licence that it came with"
-
-
-def _metrics(records: Sequence[Record]) -> list[str]:
-    """Their names, in the order met."""
-    return list(dict.fromkeys(name for record in records for name in record.metrics))
 
 
 def _numbers(records: Sequence[Record], name: str) -> list[float]:

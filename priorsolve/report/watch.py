@@ -14,7 +14,7 @@ from rich.text import Text
 
 from priorsolve.files import legible
 from priorsolve.report.progress import Onlooker, Progress
-from priorsolve.report.words import duration, value
+from priorsolve.report.words import duration, metric_names, value
 
 
 def watch(out: Path, console: Console, *, seconds: float = 1.0) -> Progress:
@@ -56,7 +56,7 @@ def table(progress: Progress) -> RenderableType:
 
 
 def _photos(progress: Progress) -> Table:
-    metrics = list(dict.fromkeys(name for record in progress.latest for name in record.metrics))
+    metrics = metric_names(progress.latest)
     photos = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     photos.add_column("photo", overflow="ellipsis", no_wrap=True, min_width=14, max_width=40)
     for name in ("misfit", *metrics):

@@ -1,8 +1,16 @@
-"""Numbers as the report says them."""
+"""Metrics and numbers as the report says them."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+
+from priorsolve.run.records import Record
+
+
+def metric_names(records: Iterable[Record]) -> list[str]:
+    """Of all their metrics, in the order met."""
+    return list(dict.fromkeys(name for record in records for name in record.metrics))
 
 
 def value(name: str, number: float) -> str:
