@@ -20,7 +20,6 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import statistics
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -28,6 +27,7 @@ from typing import Any, NamedTuple
 
 import torch
 from machine import describe
+from measuring import now
 from reference_loops import STAGES, Restored, csgm, dgp, ilo, mganprior, one_by_one, pulse, robust
 from torch import Tensor
 
@@ -180,7 +180,6 @@ def side(pipe: Connection, keep: bool, dtypes: Mapping[str, str], photos: Mappin
     if keep:
         keep_freed_memory()
     priors = {name: load_prior(name).computing(None if dtype == "float32" else getattr(torch, dtype)) for name, dtype in dtypes.items()}
-    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
     while told := pipe.recv():
         setting, label = CONTESTS[told[0]], told[1]
         prior = priors[setting.prior]
@@ -189,7 +188,7 @@ def side(pipe: Connection, keep: bool, dtypes: Mapping[str, str], photos: Mappin
         warm_up(prior, contest.batch)
         for solver in contest.ours.values():
             solver.prepare()  # what `regressed` predicts from is drawn once for a prior
-        start = clock()
+        start = now()
         if label == LOOP:
             images, passes = contest.loop(y).images, float(contest.passes)
         else:
@@ -197,7 +196,7 @@ def side(pipe: Connection, keep: bool, dtypes: Mapping[str, str], photos: Mappin
             found = [solver(part, contest.task, seeds=range(len(part))) for part in torch.split(y, contest.batch)]
             images = torch.cat([solution.images for solution in found])
             passes = float(torch.cat([solution.steps for solution in found]).double().mean()) * mean_restarts(solver)
-        pipe.send(Turn(len(y), clock() - start, passes, images.numpy()))
+        pipe.send(Turn(len(y), now() - start, passes, images.numpy()))
 
 
 def warm_up(prior: Prior, rows: int) -> None:

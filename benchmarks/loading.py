@@ -31,7 +31,8 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from machine import describe, must_be_repeats
+from machine import describe
+from measuring import must_be_repeats
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -90,7 +91,7 @@ class _Persistent:
 
 def write_nvidia(state: Mapping[str, Tensor], path: Path) -> None:
     """A snapshot as NVIDIA's programs pickle it, with G_ema alone."""
-    # pickle looks the name up where its owner says it is
+    # pickle looks the name up where its owner says it is; tests/nvidia_support.py pickles more of what such files hold
     module = ModuleType("torch_utils.persistence")
     vars(module)["_reconstruct_persistent_obj"] = _reconstruct_persistent_obj
     _reconstruct_persistent_obj.__module__ = module.__name__

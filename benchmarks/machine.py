@@ -8,12 +8,6 @@ from pathlib import Path
 import torch
 
 
-def must_be_repeats(repeats: int) -> None:
-    """End the program where there are too few pairs of turns."""
-    if repeats < 2:
-        raise SystemExit(f"REPEATS is {repeats}; it takes 2 pairs of turns or more to say how far they are apart")
-
-
 def describe() -> str:
     """The cores, torch and its threads, and Python."""
     return f"{_cpu()}, torch {torch.__version__}, {torch.get_num_threads()} threads, Python {platform.python_version()}"

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 from machine import describe
+from measuring import mean_and_error
 
 from priorsolve.memory import keep_freed_memory
 from priorsolve.photos.names import find_photos
@@ -38,12 +39,6 @@ def answer(task: str, way: str, photo: Path) -> tuple[float, ...]:
     return (*(record.metrics[name] for name in METRICS), time.process_time() - start)
 
 
-def told(values: list[float], digits: int) -> str:
-    """The mean and its standard error."""
-    error = statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else float("nan")
-    return f"{statistics.mean(values):+.{digits}f} ± {error:.{digits}f}"
-
-
 def main(photos: list[Path]) -> None:
     """Print a row for each task and each way, and for all tasks."""
     keep_freed_memory()  # as the command line does
@@ -63,7 +58,8 @@ def main(photos: list[Path]) -> None:
             pairs = list(zip(answers[way], base, strict=True))
             decibels, seen = ([one[k] - other[k] for one, other in pairs] for k in (0, 1))
             ratio = statistics.median(one[2] / other[2] for one, other in pairs)
-            print(f"| {task} | {way} | {len(pairs)} | {psnr:.2f} | {told(decibels, 2)} | {lpips:.4f} | {told(seen, 4)} | × {ratio:.2f} |")
+            cells = f"{psnr:.2f} | {mean_and_error(decibels, 2)} | {lpips:.4f} | {mean_and_error(seen, 4)}"
+            print(f"| {task} | {way} | {len(pairs)} | {cells} | × {ratio:.2f} |")
 
 
 if __name__ == "__main__":

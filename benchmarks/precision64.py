@@ -16,7 +16,8 @@ import time
 from pathlib import Path
 
 from machine import describe
-from precision import METRICS, told
+from measuring import mean_and_error
+from precision import METRICS
 from quality import SMALL, SOLVERS
 
 from priorsolve.memory import keep_freed_memory
@@ -55,7 +56,7 @@ def main(photos: list[Path]) -> None:
         cells = [f"{statistics.mean(one[0] for one in base):.2f}, {statistics.mean(one[1] for one in base):.4f}"]
         for way in list(WAYS)[1:]:
             pairs = list(zip(found[way][0], base, strict=True))
-            cells.append(", ".join(told([one[k] - other[k] for one, other in pairs], digits) for k, digits in ((0, 2), (1, 4))))
+            cells.append(", ".join(mean_and_error([one[k] - other[k] for one, other in pairs], digits) for k, digits in ((0, 2), (1, 4))))
         cells.append(", ".join(f"{seconds:.0f}" for _, seconds in found.values()))
         print(f"| {SMALL[task][0]} | `{solver}` | {' | '.join(cells)} |", flush=True)
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from machine import describe
-from precision import told
+from measuring import mean_and_error
 
 from priorsolve.metrics import psnr
 from priorsolve.operators.base import Operator
@@ -52,7 +52,7 @@ def main(count: int, dtypes: list[torch.dtype | None], settings: dict[str, Any])
             seconds = time.perf_counter() - start
             scores = psnr(found, truth)
             figures = f"{scores.median():.1f} dB | {scores.mean():.1f} dB | {scores.min():.1f} dB | {(scores >= GOOD).double().mean():.0%}"
-            more = told([a - b for a, b in zip(scores.tolist(), first, strict=True)], 2) + " dB" if first else "—"
+            more = mean_and_error([a - b for a, b in zip(scores.tolist(), first, strict=True)], 2) + " dB" if first else "—"
             first = first or scores.tolist()
             case = f"{name} | {dtype or torch.float32}"
             print(f"| {case} | {figures} | {more} | {solver.steps} | {solver.restarts} | {seconds:.0f} |", flush=True)

@@ -12,28 +12,20 @@ from __future__ import annotations
 import statistics
 import sys
 import time
+from functools import partial
 
 import torch
-from machine import describe, must_be_repeats
+from machine import describe
+from measuring import Stopwatch, must_be_repeats, pairs
 from torch import Tensor
 
 from priorsolve.memory import keep_freed_memory
 from priorsolve.operators.mask import Mask
 from priorsolve.priors import Prior, load_prior
 from priorsolve.solvers import Latent
-from priorsolve.solvers.base import Solution, Step
+from priorsolve.solvers.base import Solution
 
 STEPS = 10
-
-
-class Stopwatch:
-    """Notes when a solver reports, so that its start and its end are left out."""
-
-    def __init__(self) -> None:
-        self.times: dict[int, float] = {}
-
-    def __call__(self, step: Step) -> None:
-        self.times[step.index] = time.process_time()
 
 
 def bare(prior: Prior, codes: Tensor, ones: Tensor) -> float:
@@ -49,7 +41,7 @@ def step(solver: Latent, y: Tensor, operator: Mask, start: Solution) -> float:
     """Milliseconds of one of the solver's steps, from its report at step 0 to the one at STEPS."""
     watch = Stopwatch()
     solver(y, operator, start=start, on_step=watch)
-    return (watch.times[STEPS] - watch.times[0]) / STEPS * 1000
+    return watch.per_step(0, STEPS)
 
 
 def main(repeats: int, dtype: torch.dtype | None) -> None:
@@ -71,15 +63,9 @@ def main(repeats: int, dtype: torch.dtype | None) -> None:
         y = operator.A(prior.decode(prior.sample(rows, torch.Generator().manual_seed(1))))
         ones = torch.ones_like(y)
         start = Latent(prior, steps=0, restarts=1, candidates=1)(y, operator)
-        pairs = []
-        for repeat in range(repeats * more + 2):
-            if repeat % 2:
-                b, s = bare(folded, codes, ones), step(solver, y, operator, start)
-            else:
-                s, b = step(solver, y, operator, start), bare(folded, codes, ones)
-            pairs.append((b, s, s / b))
-        bares, steps, ratios = zip(*pairs[2:], strict=True)  # two to warm up
-        low, middle, high = statistics.quantiles(ratios, n=4)
+        turns = pairs(partial(bare, folded, codes, ones), partial(step, solver, y, operator, start), repeats * more, warm_up=2)
+        bares, steps = zip(*turns, strict=True)
+        low, middle, high = statistics.quantiles([s / b for b, s in turns], n=4)
         print(
             f"| {rows} | {statistics.median(bares):.2f} | {statistics.median(steps):.2f} | {middle:.3f} | {low:.3f}–{high:.3f} |",
             flush=True,

@@ -18,7 +18,6 @@ import argparse
 import contextlib
 import math
 import statistics
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +26,7 @@ from unittest import mock
 import quality
 import torch
 from machine import describe
+from measuring import now
 from torch import Tensor
 
 from priorsolve.memory import keep_freed_memory
@@ -94,9 +94,8 @@ class Watched(Operator):
         super().__init__()
         self.inner, self.clean, self.y = inner, clean, inner.A(clean)
         self.where = inner.support(torch.ones_like(clean)).expand_as(self.y)
-        self.clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
         self.points: list[Point] = []
-        self.drawn, self.uses, self.looking, self.begun = 0, 0, 0.0, self.clock()
+        self.drawn, self.uses, self.looking, self.begun = 0, 0, 0.0, now()
 
     def out_shape(self, in_shape: Shape) -> Shape:
         return self.inner.out_shape(in_shape)
@@ -115,13 +114,13 @@ class Watched(Operator):
     @torch.no_grad()
     def look(self, x: Images, estimate: Measurements) -> None:
         """Note where the photos are, each by its restart that fits best."""
-        begun, count = self.clock(), len(self.clean)
+        begun, count = now(), len(self.clean)
         apart = ((estimate.view(count, -1, *estimate.shape[1:]) - self.y[:, None]) * self.where[:, None]).square().flatten(2).sum(2)
         apart, best = (apart / self.where.flatten(1).sum(1, keepdim=True)).sqrt().min(1)
         pictures = x.view(count, -1, *x.shape[1:])[torch.arange(count), best].clamp(0, 1)
         seconds = begun - self.begun - self.looking
         self.points.append(Point(self.drawn / count, seconds, apart.tolist(), lpips(pictures, self.clean).tolist()))
-        self.looking += self.clock() - begun
+        self.looking += now() - begun
 
 
 @contextlib.contextmanager

@@ -13,41 +13,26 @@ from __future__ import annotations
 
 import statistics
 import sys
-import time
+from functools import partial
 
 import torch
-from machine import describe, must_be_repeats
+from machine import describe
+from measuring import Stopwatch, must_be_repeats, pairs
 
 from priorsolve.memory import keep_freed_memory
 from priorsolve.operators.mask import Mask
 from priorsolve.priors import Prior, load_prior
-from priorsolve.solvers.base import Step
 from priorsolve.solvers.tuned import Tuned
 
 STEPS, ROWS = 10, 8
 CASES = (("digiface64", "z", 1), ("digiface64", "z", 2), ("digiface64", "z", 5), ("ffhq128", "w", 1), ("ffhq128", "w", 3))
 
 
-class Stopwatch:
-    """Notes the time when a solver reports: the processor's where there is one thread, which others do not disturb, else the wall's."""
-
-    def __init__(self) -> None:
-        self.clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
-        self.times: dict[int, float] = {}
-
-    def __call__(self, step: Step) -> None:
-        self.times[step.index] = self.clock()
-
-    def per_photo(self, photos: int) -> float:
-        """Milliseconds of one step for one photo."""
-        return (self.times[2 * STEPS] - self.times[STEPS]) / STEPS / photos * 1000
-
-
 def timed(solver: Tuned, y: torch.Tensor, operator: Mask) -> float:
     """Milliseconds of a step for each photo of `y`."""
     watch = Stopwatch()
     solver(y, operator, on_step=watch)
-    return watch.per_photo(len(y))
+    return watch.per_step(STEPS, 2 * STEPS) / len(y)
 
 
 def row(prior: Prior, name: str, space: str, blocks: int, repeats: int) -> str:
@@ -59,18 +44,12 @@ def row(prior: Prior, name: str, space: str, blocks: int, repeats: int) -> str:
     with torch.no_grad():
         y = operator.A(prior.decode(prior.sample(ROWS, torch.Generator().manual_seed(1), space), space))
     solver = Tuned(prior, space=space, blocks=blocks, steps=2 * STEPS, candidates=1)
-    pairs = []
-    for repeat in range(repeats + 1):
-        if repeat % 2:
-            one, many = timed(solver, y[:1], operator), timed(solver, y, operator)
-        else:
-            many, one = timed(solver, y, operator), timed(solver, y[:1], operator)
-        pairs.append((one, many, one / many))
-    ones, manies, ratios = ([*column] for column in zip(*pairs[1:], strict=True))  # one to warm up
+    turns = pairs(partial(timed, solver, y[:1], operator), partial(timed, solver, y, operator), repeats, warm_up=1)
+    ones, manies = zip(*turns, strict=True)
     whole = Tuned(prior, space=space, blocks=blocks, steps=STEPS, candidates=4)
     batch, single = whole(y, operator), whole(y[:1], operator)
     difference = float((batch.images[:1] - single.images).abs().max())
-    low, _, high = statistics.quantiles(ratios, n=4)
+    low, _, high = statistics.quantiles([one / many for one, many in turns], n=4)
     numbers = sum(value[0].numel() for key, value in batch.codes.items() if key.startswith("weights:"))
     alone, eighth = statistics.median(ones), statistics.median(manies)
     return (
