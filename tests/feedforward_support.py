@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from prior_support import sampled
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -18,10 +19,6 @@ def reference(shared: Path, case: str) -> tuple[Path, dict[str, Tensor]]:
     return folder, load_file(folder / "expected.safetensors")
 
 
-def codes(prior: Prior, n: int = 2) -> Tensor:
-    return prior.sample(n, torch.Generator().manual_seed(5))
-
-
 def with_changes(state: Mapping[str, Tensor], changes: Mapping[str, Tensor | None]) -> dict[str, Tensor]:
     """`state` with tensors replaced, and removed where None."""
     return {key: value for key, value in {**state, **changes}.items() if value is not None}
@@ -30,7 +27,7 @@ def with_changes(state: Mapping[str, Tensor], changes: Mapping[str, Tensor | Non
 def check_chain(prior: Prior) -> None:
     """One picture from every space; gradients in each; frozen; no image depends on its neighbours; seeded; any dtype."""
     first = prior.first_space
-    start = codes(prior, 3)
+    start = sampled(prior, 3)
     whole = prior.decode(start)
     assert whole.shape == (3, *prior.image_shape)
     assert not prior.training
@@ -49,7 +46,7 @@ def check_chain(prior: Prior) -> None:
         assert float(gradient.abs().sum()) > 0
     torch.testing.assert_close(prior.map(x.detach(), source=space, target=space), x)
     torch.testing.assert_close(prior.decode(start[1:2]), whole[1:2], atol=2e-5, rtol=0)
-    torch.testing.assert_close(codes(prior, 3), start, atol=0, rtol=0)
+    torch.testing.assert_close(sampled(prior, 3), start, atol=0, rtol=0)
     torch.testing.assert_close(folded.decode(start), whole, atol=1e-5, rtol=0)
     torch.testing.assert_close(folded.folded().decode(start), folded.decode(start), atol=0, rtol=0)
     with torch.no_grad():

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from priorsolve.operators.base import Operator
 from priorsolve.operators.mask import Mask
-from priorsolve.priors import LinearPrior
+from priorsolve.priors import LinearPrior, Prior
 from priorsolve.solvers import Solution
 from priorsolve.types import Images, Measurements
 
@@ -25,6 +25,14 @@ def pictures(count: int, dtype: torch.dtype = torch.float64, seed: int = 0) -> I
     rng = torch.Generator().manual_seed(seed)
     drawn = linear(torch.float64).decode(torch.randn(count, 4, generator=rng, dtype=torch.float64))
     return (drawn + 0.05 * torch.randn(count, *SHAPE, generator=rng, dtype=torch.float64)).to(dtype)
+
+
+def measured(prior: Prior, count: int, seed: int = 3) -> Images:
+    """Pictures that the prior draws nearly, but not quite."""
+    rng = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        drawn = prior.decode(prior.sample(count, rng))
+    return drawn + 0.1 * torch.randn(drawn.shape, generator=rng).to(drawn)
 
 
 def random_mask(*shape: int, seed: int = 0) -> Mask:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from feedforward_support import check_chain, codes, reference, with_changes
+from feedforward_support import check_chain, reference, with_changes
+from prior_support import sampled
 from states_support import State, biggan_discriminator_state, biggan_state
 from torch import Tensor
 
@@ -75,7 +76,7 @@ def test_it_is_a_chain() -> None:
 
 def test_of_a_plane_for_a_condition_the_mean_counts() -> None:
     prior = BigGAN.from_state(biggan_state())
-    features = prior.map(codes(prior), source="z+c", target="features@1")
+    features = prior.map(sampled(prior), source="z+c", target="features@1")
     noise = torch.randn(features[:, 8:].shape, generator=torch.Generator().manual_seed(1))
     moved = torch.cat([features[:, :8], features[:, 8:] + noise - noise.mean((2, 3), keepdim=True)], 1)
     torch.testing.assert_close(prior.decode(moved, "features@1"), prior.decode(features, "features@1"), atol=1e-5, rtol=0)
@@ -89,12 +90,12 @@ def test_z_may_be_whole() -> None:
 
 def test_batch_norm_by_other_names() -> None:
     prior, other = BigGAN.from_state(biggan_state()), BigGAN.from_state(other_batch_norm(biggan_state()))
-    torch.testing.assert_close(other.decode(codes(prior)), prior.decode(codes(prior)), atol=0, rtol=0)
+    torch.testing.assert_close(other.decode(sampled(prior)), prior.decode(sampled(prior)), atol=0, rtol=0)
 
 
 def test_class_as_index_weights_and_code() -> None:
     prior = BigGAN.from_state(biggan_state())
-    start = codes(prior)
+    start = sampled(prior)
     z, y = prior.map(start, source="z+c", target="z"), torch.tensor([3, 0])
     torch.testing.assert_close(z, start[:, :9], atol=0, rtol=0)
     one_hot = torch.nn.functional.one_hot(y, 5).float()
@@ -118,7 +119,7 @@ def test_sampled_classes_are_all_classes() -> None:
 
 def test_refusals_name_the_way_out() -> None:
     prior = BigGAN.from_state(biggan_state())
-    start = codes(prior)
+    start = sampled(prior)
     with pytest.raises(ValueError, match=r"codes in 'z' need a label, .* or use 'z\+c'"):
         prior.decode(start[:, :9], "z")
     with pytest.raises(ValueError, match="carry their class"):

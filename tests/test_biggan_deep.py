@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from feedforward_support import check_chain, codes, reference, with_changes
+from feedforward_support import check_chain, reference, with_changes
+from prior_support import sampled
 from states_support import BIGGAN_DEEP_CONFIG, biggan_deep_state
 from torch import Tensor
 
@@ -62,11 +63,11 @@ def test_truncation_chooses_rows_as_the_original() -> None:
 
 def test_samples_are_truncated() -> None:
     prior = BigGANDeep.from_state(biggan_deep_state())
-    z = prior.map(codes(prior, 4000), source="z+c", target="z")
+    z = prior.map(sampled(prior, 4000), source="z+c", target="z")
     assert 1.9 < float(z.abs().max()) <= 2
     assert abs(float(z.std()) - 0.8796) < 0.02  # of a normal cut at ±2
     half = prior.with_truncation(0.5)
-    torch.testing.assert_close(half.map(codes(half, 4000), source="z+c", target="z"), z / 2)
+    torch.testing.assert_close(half.map(sampled(half, 4000), source="z+c", target="z"), z / 2)
 
 
 def test_refusals_name_the_way_out() -> None:

@@ -5,15 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from prior_support import sampled
 from safetensors.torch import load_file
 from states_support import dcgan_state
 from torch import Tensor
 
 from priorsolve.priors import DCGAN, CheckpointError, Prior, load_prior, read_state
-
-
-def codes(prior: Prior, n: int = 2) -> Tensor:
-    return prior.sample(n, torch.Generator().manual_seed(5))
 
 
 @pytest.mark.parametrize("case", ["07_dcgan_plain", "07_dcgan_module_prefix", "07_dcgan_netG_state_dict"])
@@ -41,7 +38,7 @@ def test_sizes_come_from_the_tensors() -> None:
     assert prior.image_shape == (1, 32, 32)
     assert dict(prior.spaces) == {"z": (7,), "features@1": (8, 4, 4), "features@2": (6, 8, 8), "features@3": (4, 16, 16)}
     assert len(prior.blocks) == 4
-    assert prior.decode(codes(prior)).shape == (2, 1, 32, 32)
+    assert prior.decode(sampled(prior)).shape == (2, 1, 32, 32)
     assert DCGAN.from_state(dcgan_state(widths=(5, 8, 8, 6, 4, 3, 3))).image_shape == (3, 128, 128)
 
 
@@ -52,12 +49,12 @@ def test_a_1x1_last_layer_is_understood(channels: int, padding: int | None, side
     state |= {"main.9.weight": torch.ones(4, 4, 4, 4), "main.12.weight": torch.ones(4, channels, 1, 1)}
     prior = DCGAN.from_state(state, last_padding=padding)
     assert prior.image_shape == (channels, side, side)
-    assert prior.decode(codes(prior)).shape == (2, channels, side, side)
+    assert prior.decode(sampled(prior)).shape == (2, channels, side, side)
 
 
 def test_every_space_draws_the_same_picture() -> None:
     prior = DCGAN.from_state(dcgan_state())
-    z = codes(prior)
+    z = sampled(prior)
     whole = prior.decode(z)
     for space in prior.spaces:
         torch.testing.assert_close(prior.decode(prior.map(z, source="z", target=space), space), whole, atol=1e-6, rtol=0)
@@ -75,9 +72,9 @@ def test_folded_equals_unfolded_and_has_no_norm() -> None:
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in folded.modules())
     assert folded.spaces == prior.spaces
     for space in prior.spaces:
-        x = prior.map(codes(prior), source="z", target=space)
+        x = prior.map(sampled(prior), source="z", target=space)
         torch.testing.assert_close(folded.decode(x, space), prior.decode(x, space), atol=1e-5, rtol=0)
-    torch.testing.assert_close(folded.folded().decode(codes(prior)), folded.decode(codes(prior)), atol=0, rtol=0)
+    torch.testing.assert_close(folded.folded().decode(sampled(prior)), folded.decode(sampled(prior)), atol=0, rtol=0)
     with torch.no_grad():
         next(folded.parameters()).zero_()
     assert float(next(prior.parameters()).abs().sum()) > 0
@@ -88,7 +85,7 @@ def test_weights_are_frozen_and_codes_have_gradients() -> None:
     assert not prior.training
     assert not any(parameter.requires_grad for parameter in prior.parameters())
     for space in prior.spaces:
-        x = prior.map(codes(prior), source="z", target=space).requires_grad_()
+        x = prior.map(sampled(prior), source="z", target=space).requires_grad_()
         prior.decode(x, space).square().sum().backward()  # type: ignore[no-untyped-call]
         assert x.grad is not None
         assert float(x.grad.abs().sum()) > 0
@@ -96,19 +93,19 @@ def test_weights_are_frozen_and_codes_have_gradients() -> None:
 
 def test_an_image_does_not_depend_on_its_neighbours() -> None:
     prior = DCGAN.from_state(dcgan_state())
-    z = codes(prior, 4)
+    z = sampled(prior, 4)
     torch.testing.assert_close(prior.decode(z)[2:3], prior.decode(z[2:3]), atol=1e-6, rtol=0)
 
 
 def test_state_and_copies_do_not_share_memory() -> None:
     state = dcgan_state()
     prior = DCGAN.from_state(state)
-    before = prior.decode(codes(prior))
+    before = prior.decode(sampled(prior))
     clone = copy.deepcopy(prior)
     for value in state.values():
         value.zero_()
-    torch.testing.assert_close(prior.decode(codes(prior)), before, atol=0, rtol=0)
-    torch.testing.assert_close(clone.double().decode(codes(prior).double()).float(), before, atol=1e-5, rtol=0)
+    torch.testing.assert_close(prior.decode(sampled(prior)), before, atol=0, rtol=0)
+    torch.testing.assert_close(clone.double().decode(sampled(prior).double()).float(), before, atol=1e-5, rtol=0)
 
 
 def test_half_precision_files_are_read_in_full() -> None:
@@ -119,7 +116,7 @@ def test_half_precision_files_are_read_in_full() -> None:
 def test_refusals_name_the_way_out() -> None:
     prior = DCGAN.from_state(dcgan_state())
     with pytest.raises(ValueError, match="has no classes"):
-        prior.decode(codes(prior), label=torch.tensor([0, 1]))
+        prior.decode(sampled(prior), label=torch.tensor([0, 1]))
     with pytest.raises(ValueError, match="no map from 'features@2' back to 'z'"):
         prior.map(torch.zeros(1, 6, 8, 8), source="features@2", target="z")
     with pytest.raises(ValueError, match=r"expected codes of shape \(B, 7\)"):

@@ -7,9 +7,9 @@ from functools import partial
 
 import pytest
 import torch
+from prior_support import drawn, sampled, traced
 from solvers_support import difference, rows
 from states_support import conditional_dcgan_state, dcgan_state
-from test_frozen import drawn, traced
 from torch import nn
 from torch.autograd import gradcheck
 
@@ -77,7 +77,7 @@ def test_folded_priors_draw_the_same_whatever_rows_are_beside(family: str, crowd
     for space in prior.spaces:
         if space == "z" and prior.n_classes:
             continue
-        codes = prior.sample(20, torch.Generator().manual_seed(5), space)
+        codes = sampled(prior, 20, space)
         picture, slope = traced(partial(folded.decode, space=space), codes)
         known, same = traced(partial(prior.decode, space=space), codes)
         torch.testing.assert_close(picture, known, atol=1e-5, rtol=0)

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 import pytest
 import torch
-from feedforward_support import check_chain, codes, with_changes
+from feedforward_support import check_chain, with_changes
+from prior_support import sampled
 from states_support import State, matrices, mlp_state, vae_state
 from torch import Tensor
 from torch.nn import functional as F
@@ -23,7 +24,7 @@ def test_the_vae_of_the_pytorch_examples() -> None:
     check_chain(prior)
     assert prior.image_shape == (1, 8, 8)
     assert dict(prior.spaces) == {"z": (4,), "features@1": (6,)}
-    z = codes(prior)
+    z = sampled(prior)
     hidden = F.linear(z, state["fc3.weight"], state["fc3.bias"]).relu()
     expected = F.linear(hidden, state["fc4.weight"], state["fc4.bias"]).sigmoid()
     torch.testing.assert_close(prior.decode(z).flatten(1), expected)
@@ -33,7 +34,7 @@ def test_the_mlp_of_a_gan() -> None:
     state = mlp_state()
     prior = Decoder.from_state(state)
     check_chain(prior)
-    x = z = codes(prior)
+    x = z = sampled(prior)
     for name, activation in (("0", torch.relu), ("2", torch.relu), ("4", torch.tanh)):
         x = activation(F.linear(x, state[f"{name}.weight"], state[f"{name}.bias"]))
     torch.testing.assert_close(2 * prior.decode(z).flatten(1) - 1, x)
@@ -43,7 +44,7 @@ def test_the_decoder_of_csgm() -> None:
     state = csgm()
     prior = Decoder.from_state(state, hidden="softplus")
     check_chain(prior)
-    x = z = codes(prior)
+    x = z = sampled(prior)
     for k, activation in ((0, F.softplus), (2, F.softplus), (4, torch.sigmoid)):
         x = activation(F.linear(x, state[f"decoder.{k}.weight"], state[f"decoder.{k}.bias"]))
     torch.testing.assert_close(prior.decode(z).flatten(1), x)

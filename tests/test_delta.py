@@ -10,8 +10,7 @@ import torch
 from prior_support import made
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from solvers_support import difference, random_mask, rows
-from test_tuned import measured
+from solvers_support import difference, measured, random_mask, rows
 
 from priorsolve.counter_rng import uniform_hash
 from priorsolve.losses import Mixture, l1, l2

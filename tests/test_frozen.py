@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 import pytest
 import torch
 from device_support import DEVICE, another_device
+from prior_support import drawn, sampled, traced
 from states_support import mobilestylegan_state
-from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 from torch.nn import functional as F
 
@@ -20,23 +19,11 @@ from priorsolve.priors.mobilestylegan_frozen import upsampled
 SPACES = ("z", "w", "w+", "w++", "s", "p_n", "noise", "features@1", "features@2", "features@3")
 
 
-def drawn(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
-def traced(decode: Callable[[Tensor], Tensor], codes: Tensor) -> tuple[Tensor, Tensor]:
-    """What `decode` makes of the codes, and the gradient of a weighted sum of it."""
-    leaf = codes.clone().requires_grad_()
-    made = decode(leaf)
-    (slope,) = torch.autograd.grad((made * drawn(*made.shape, seed=3)).sum(), leaf)
-    return made.detach(), slope
-
-
 @pytest.mark.parametrize("space", SPACES)
 @pytest.mark.parametrize("outputs", [3, 12])
 def test_a_folded_network_is_the_same(space: str, outputs: int) -> None:
     prior = MobileStyleGAN.from_state(mobilestylegan_state(outputs=outputs))
-    folded, codes = prior.folded(), prior.sample(2, torch.Generator().manual_seed(5), space)
+    folded, codes = prior.folded(), sampled(prior, 2, space)
     (image, slope), (again, same) = (traced(partial(each.decode, space=space), codes) for each in (prior, folded))
     torch.testing.assert_close(again, image, atol=2e-5, rtol=1e-5)
     torch.testing.assert_close(same, slope, atol=1e-4, rtol=1e-4)
@@ -44,7 +31,7 @@ def test_a_folded_network_is_the_same(space: str, outputs: int) -> None:
 
 def test_a_folded_network_maps_to_the_same_features() -> None:
     prior = MobileStyleGAN.from_state(mobilestylegan_state())
-    folded, w = prior.folded(), prior.sample(2, torch.Generator().manual_seed(5), "w")
+    folded, w = prior.folded(), sampled(prior, 2, "w")
     for k in (1, 2, 3):
         target = f"features@{k}"
         features = prior.map(w, source="w", target=target)
@@ -57,7 +44,7 @@ def test_a_folded_network_in_a_head_of_3x3() -> None:
     state["head.weight"] = drawn(3, 8, 3, 3)
     prior = MobileStyleGAN.from_state(state)
     for space in ("w", "w++"):
-        codes = prior.sample(2, torch.Generator().manual_seed(5), space)
+        codes = sampled(prior, 2, space)
         torch.testing.assert_close(prior.folded().decode(codes, space), prior.decode(codes, space), atol=1e-4, rtol=1e-4)
 
 

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from prior_support import made
-from solvers_support import difference, random_mask, rows
-from test_tuned import measured
+from solvers_support import difference, measured, random_mask, rows
 
 from priorsolve.operators.base import Identity
 from priorsolve.solvers import Staged, picture

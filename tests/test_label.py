@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from prior_support import CLASSES, made
-from test_tuned import measured
+from solvers_support import measured
 
 from priorsolve.counter_rng import STARTS, generator_for
 from priorsolve.operators.base import Identity

@@ -326,6 +326,20 @@ def test_alpha_of_16_bits_and_of_larger_pictures_survives(tmp_path: Path) -> Non
 
 
 @pytest.mark.usefixtures("digiface64")
+def test_grey_of_16_bits_with_alpha_stays_grey(tmp_path: Path) -> None:
+    values, folder = pixels(np.uint16, 2), tmp_path / "in"
+    values[36:44, 50:60, 1] = 65535
+    folder.mkdir()
+    (folder / "a.png").write_bytes(imagecodecs.png_encode(values))
+    filled(folder, tmp_path / "out")
+    again = imagecodecs.png_decode((tmp_path / "out/images/a.png").read_bytes())
+    assert (again.dtype, again.shape) == (np.uint16, values.shape)
+    assert (again[..., 1] == values[..., 1]).all()
+    assert (again == values)[elsewhere()].all()
+    assert (again != values)[~elsewhere()].any()
+
+
+@pytest.mark.usefixtures("digiface64")
 def test_transparent_holes_become_opaque_where_they_are_filled(tmp_path: Path) -> None:
     values = np.concatenate([np.asarray(run.picture(0, *SIZE)), np.full((*SIZE, 1), 255, np.uint8)], -1)
     values[36:44, 50:60] = (255, 0, 255, 0)

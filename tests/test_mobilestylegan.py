@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from prior_support import sampled
 from safetensors.torch import load_file
 from states_support import mobilestylegan_state
 from torch import Tensor
@@ -39,10 +40,6 @@ def real(name: str) -> MobileStyleGAN:
     return prior
 
 
-def codes(prior: MobileStyleGAN, n: int = 2, space: str = "z") -> Tensor:
-    return prior.sample(n, torch.Generator().manual_seed(5), space)
-
-
 def test_haar_inverts_the_haar_transform() -> None:
     x = torch.randn(2, 3, 6, 4, generator=torch.Generator().manual_seed(0))
     a, b, c, d = (x[..., i::2, j::2] for i in (0, 1) for j in (0, 1))
@@ -65,30 +62,30 @@ def test_sizes_come_from_the_tensors(small: MobileStyleGAN) -> None:
 
 def test_a_state_makes_the_same_network_again(small: MobileStyleGAN) -> None:
     again = MobileStyleGAN.from_state(small.state_dict())
-    assert torch.equal(again.decode(codes(small)), small.decode(codes(small)))
+    assert torch.equal(again.decode(sampled(small)), small.decode(sampled(small)))
 
 
 @pytest.mark.parametrize("space", ["z", "w", "w+", "w++", "s", "p_n", "p_n+"])
 def test_every_space_draws_the_same_picture(small: MobileStyleGAN, space: str) -> None:
-    z = codes(small)
+    z = sampled(small)
     torch.testing.assert_close(small.decode(small.map(z, source="z", target=space), space), small.decode(z), atol=1e-4, rtol=0)
 
 
 def test_a_repeated_w_is_that_w(small: MobileStyleGAN) -> None:
-    w = codes(small, space="w")
+    w = sampled(small, space="w")
     torch.testing.assert_close(small.decode(w[:, None].expand(-1, 8, -1), "w+"), small.decode(w, "w"), atol=1e-5, rtol=0)
 
 
 def test_whitened_codes_are_standard_normal_and_come_back(small: MobileStyleGAN) -> None:
-    p_n = codes(small, 20_000, "p_n")
+    p_n = sampled(small, 20_000, "p_n")
     torch.testing.assert_close(p_n.T.cov(), torch.eye(N), atol=0.05, rtol=0)
-    w = codes(small, 64, "w")
+    w = sampled(small, 64, "w")
     back = small.map(small.map(w, source="w", target="p_n"), source="p_n", target="w")
     torch.testing.assert_close(back, w, atol=1e-4, rtol=1e-4)
 
 
 def test_features_go_on_with_the_mean_or_the_given_styles(small: MobileStyleGAN) -> None:
-    w = codes(small, space="w")
+    w = sampled(small, space="w")
     wplus = small.map(w, source="w", target="w+")
     for k in (1, 2, 3):
         space = f"features@{k}"
@@ -107,11 +104,11 @@ def test_features_go_on_with_the_mean_or_the_given_styles(small: MobileStyleGAN)
 )
 def test_there_is_no_way_back(small: MobileStyleGAN, source: str, target: str) -> None:
     with pytest.raises(ValueError, match=f"no map from '{source.replace('+', '[+]')}' back to"):
-        small.map(codes(small, space=source), source=source, target=target)
+        small.map(sampled(small, space=source), source=source, target=target)
 
 
 def test_truncation_moves_toward_the_mean(small: MobileStyleGAN) -> None:
-    z = codes(small)
+    z = sampled(small)
     w, mean = small.map(z, source="z", target="w"), small.w_mean[0]
     torch.testing.assert_close(small.map(z, source="z", target="w", truncation=0.5), mean + 0.5 * (w - mean))
     torch.testing.assert_close(small.map(z, source="z", target="w+", truncation=0.0), small.w_mean.expand(2, -1, -1))
@@ -122,7 +119,7 @@ def test_truncation_moves_toward_the_mean(small: MobileStyleGAN) -> None:
 
 @pytest.mark.parametrize("noise", ["none", "random"])
 def test_noise_is_the_networks_own_or_none_or_drawn(small: MobileStyleGAN, noise: NoiseMode) -> None:
-    z = codes(small)
+    z = sampled(small)
     other = small.decode(z, noise=noise)
     assert not torch.allclose(other, small.decode(z), atol=1e-3)
     assert torch.equal(small.decode(z, noise=noise), other)
@@ -130,7 +127,7 @@ def test_noise_is_the_networks_own_or_none_or_drawn(small: MobileStyleGAN, noise
 
 def test_neighbours_do_not_matter(small: MobileStyleGAN) -> None:
     for space in small.spaces:
-        batch = codes(small, 4, space)
+        batch = sampled(small, 4, space)
         singles = torch.cat([small.decode(code[None], space) for code in batch])
         torch.testing.assert_close(small.decode(batch, space), singles, atol=1e-5, rtol=0)
 
@@ -138,7 +135,7 @@ def test_neighbours_do_not_matter(small: MobileStyleGAN) -> None:
 @pytest.mark.parametrize("space", ["z", "w", "w+", "w++", "s", "p_n", "p_n+", "features@1", "features@3"])
 def test_gradients(space: str) -> None:
     prior = MobileStyleGAN.from_state(mobilestylegan_state()).double()
-    code = codes(prior, 1, space).double().requires_grad_()
+    code = sampled(prior, 1, space).double().requires_grad_()
     loss = prior.decode(code, space).square().mean()
     (slope,) = torch.autograd.grad(loss, code)
     way = torch.randn(code.shape, generator=torch.Generator().manual_seed(1)).double() * 1e-6
@@ -154,7 +151,7 @@ def test_a_cut_network_draws_with_another_head(small: MobileStyleGAN) -> None:
     cut = small.cut("features@2", head)
     assert cut.image_shape == (3, 16, 16)
     assert cut.spaces["w+"] == (5, N)
-    z = codes(small)
+    z = sampled(small)
     features = small.map(z, source="z", target="features@2")
     expected = haar(F.conv2d(features, head["weight"], padding=1))
     torch.testing.assert_close(2 * cut.decode(z) - 1, expected, atol=1e-4, rtol=1e-4)
@@ -183,9 +180,9 @@ def test_wrong_tensors_are_named(change: dict[str, Tensor | None], words: str) -
 
 def test_labels_and_unknown_spaces_are_refused(small: MobileStyleGAN) -> None:
     with pytest.raises(ValueError, match="has no classes"):
-        small.decode(codes(small), label=torch.tensor([0, 1]))
+        small.decode(sampled(small), label=torch.tensor([0, 1]))
     with pytest.raises(ValueError, match="has no space 'features@0'"):
-        small.decode(codes(small), "features@0")
+        small.decode(sampled(small), "features@0")
 
 
 def test_parity_with_the_openvino_runtime(shared: Path, ffhq1024: MobileStyleGAN) -> None:
@@ -210,7 +207,7 @@ def test_the_real_spaces(ffhq1024: MobileStyleGAN) -> None:
     assert ffhq1024.image_shape == (3, 1024, 1024)
     assert ffhq1024.spaces["w+"] == (23, 512)
     assert ffhq1024.spaces["features@5"] == (512, 64, 64)
-    w = codes(ffhq1024, 8, "w")
+    w = sampled(ffhq1024, 8, "w")
     p_n = ffhq1024.map(w, source="w", target="p_n")
     assert 0.8 < float(p_n.square().mean()) < 1.25
     torch.testing.assert_close(ffhq1024.map(p_n, source="p_n", target="w"), w, atol=1e-4, rtol=1e-4)

@@ -6,17 +6,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from prior_support import CHAINS, NOISY, made
+from prior_support import CHAINS, NOISY, made, sampled
 from torch import Tensor
 
 from priorsolve.operators.base import Identity
 from priorsolve.priors import Prior
 from priorsolve.solvers import Projector, start_at
 from priorsolve.solvers.drawing import carried, picture
-
-
-def start(prior: Prior, n: int = 2) -> Tensor:
-    return prior.sample(n, torch.Generator().manual_seed(5))
 
 
 def drawn(prior: Prior, n: int, seed: int = 3) -> Tensor:
@@ -30,7 +26,7 @@ def test_the_checkpoints_own_maps_are_const(name: str) -> None:
     assert maps.shape == (1, prior.noise_size)
     assert tuple(prior.spaces["noise"]) == (prior.noise_size,)
     assert prior.noise_size == sum(height * width for height, width in prior.noise_shapes)
-    z = start(prior)
+    z = sampled(prior)
     torch.testing.assert_close(prior.decode(z, noise=maps), prior.decode(z), atol=1e-6, rtol=1e-6)
     torch.testing.assert_close(prior.decode(z, noise=torch.zeros_like(maps)), prior.decode(z, noise="none"), atol=1e-6, rtol=1e-6)
     torch.testing.assert_close(prior.centre("noise"), maps)
@@ -44,16 +40,16 @@ def test_maps_follow_the_order_of_the_layers(name: str) -> None:
     early = sum(height * width for height, width in prior.noise_shapes if height < side)
     maps = drawn(prior, 2)
     other = torch.cat([drawn(prior, 2, seed=4)[:, :early], maps[:, early:]], 1)
-    codes = prior.map(start(prior), source=prior.first_space, target=last)
+    codes = prior.map(sampled(prior), source=prior.first_space, target=last)
     # the earlier layers are behind the features
     assert torch.equal(prior.decode(codes, last, noise=maps), prior.decode(codes, last, noise=other))
-    assert not torch.allclose(prior.decode(start(prior), noise=maps), prior.decode(start(prior), noise=other), atol=1e-4)
+    assert not torch.allclose(prior.decode(sampled(prior), noise=maps), prior.decode(sampled(prior), noise=other), atol=1e-4)
 
 
 @pytest.mark.parametrize("name", NOISY)
 def test_every_picture_has_its_own_maps_and_no_neighbours(name: str) -> None:
     prior = made(name)
-    z, maps = start(prior, 3), drawn(prior, 3)
+    z, maps = sampled(prior, 3), drawn(prior, 3)
     batch = prior.decode(z, noise=maps)
     singles = [prior.decode(code[None], noise=row[None]) for code, row in zip(z, maps, strict=True)]
     torch.testing.assert_close(batch, torch.cat(singles), atol=2e-5, rtol=1e-5)
@@ -67,7 +63,7 @@ def test_features_are_made_with_the_maps_given(name: str) -> None:
     """By a prior as it is and folded, from styles and from features before, with a row for each code or one for all."""
     first = made(name).first_space
     for prior in (made(name), made(name).folded()):
-        z, maps = start(prior, 3), drawn(prior, 3)
+        z, maps = sampled(prior, 3), drawn(prior, 3)
         layers = [space for space in prior.spaces if space.startswith("features@")]
         resumed = prior.resumed(z, first)
         for noise in (maps, maps[:1], "random"):
@@ -84,7 +80,7 @@ def test_features_are_made_with_the_maps_given(name: str) -> None:
 @pytest.mark.parametrize("name", NOISY)
 def test_a_picture_stays_while_it_is_carried_deeper(name: str) -> None:
     prior = made(name)
-    wplus, maps = prior.sample(2, torch.Generator().manual_seed(5), "w+"), drawn(prior, 2)
+    wplus, maps = sampled(prior, 2, "w+"), drawn(prior, 2)
     codes, whole = {"w+": wplus, "noise": maps}, prior.decode(wplus, "w+", noise=maps)
     for deep in [space for space in prior.spaces if space.startswith("features@")]:
         codes = carried(prior, codes, deep)
@@ -93,7 +89,7 @@ def test_a_picture_stays_while_it_is_carried_deeper(name: str) -> None:
 
 def test_the_projector_goes_on_with_the_maps_of_its_start() -> None:
     prior = made("stylegan2-skip")
-    w, maps = prior.sample(1, torch.Generator().manual_seed(5), "w"), drawn(prior, 1)
+    w, maps = sampled(prior, 1, "w"), drawn(prior, 1)
     start = replace(start_at(prior, w, "w"), codes={"w": w, "noise": maps})
     found = Projector(prior, steps=0)(prior.decode(w, "w"), Identity(), start=start)
     assert torch.equal(found.codes["noise"], maps)
@@ -102,7 +98,7 @@ def test_the_projector_goes_on_with_the_maps_of_its_start() -> None:
 @pytest.mark.parametrize("name", NOISY)
 def test_gradients_reach_the_maps(name: str) -> None:
     prior = made(name).double()
-    z, maps = start(prior, 1), drawn(prior, 1).requires_grad_()
+    z, maps = sampled(prior, 1), drawn(prior, 1).requires_grad_()
     (slope,) = torch.autograd.grad(prior.decode(z, noise=maps).square().mean(), maps)
     way = drawn(prior, 1, seed=9) * 1e-6
     with torch.no_grad():
@@ -119,7 +115,7 @@ def test_the_space_of_maps(name: str) -> None:
     assert torch.equal(maps, drawn(prior, 3))
     middle = prior.centre("w+").expand(3, -1, -1)
     torch.testing.assert_close(prior.decode(maps, "noise"), prior.decode(middle, "w+", noise=maps), atol=2e-5, rtol=1e-5)
-    w = prior.sample(3, torch.Generator().manual_seed(5), "w")
+    w = sampled(prior, 3, "w")
     resumed = prior.resumed(w, "w")
     torch.testing.assert_close(resumed.decode(maps, "noise"), prior.decode(w, "w", noise=maps), atol=2e-5, rtol=1e-5)
     one = prior.resumed(w[:1], "w").decode(maps, "noise")
@@ -128,7 +124,7 @@ def test_the_space_of_maps(name: str) -> None:
 
 def test_what_does_not_fit_is_refused() -> None:
     prior = made("mobilestylegan")
-    z, maps = start(prior, 3), drawn(prior, 3)
+    z, maps = sampled(prior, 3), drawn(prior, 3)
     for wrong in (maps[:2], maps[:, 1:], maps[0], maps[:, None]):
         with pytest.raises(ValueError, match=r"expected noise of shape \(3, 656\) or \(1, 656\), got \("):
             prior.decode(z, noise=wrong)
@@ -157,7 +153,7 @@ def test_priors_without_noise_inputs(name: str) -> None:
     assert prior.noise_size == 0
     assert prior.noise_maps().shape == (1, 0)
     assert "noise" not in prior.spaces
-    z = start(prior)
+    z = sampled(prior)
     with pytest.raises(ValueError, match="has no noise inputs"):
         prior.decode(z, noise=torch.zeros(2, 16))
     with pytest.raises(ValueError, match="has no noise inputs"):

@@ -3,50 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
+from prior_support import Own
 from torch import Tensor, nn
 
 from priorsolve.operators.base import Identity
 from priorsolve.priors import Prior
 from priorsolve.solvers import Latent, Pivotal, Staged, Tuned
-from priorsolve.types import Codes, Images, Shape
 
 SHAPE = (3, 8, 8)
-
-
-class Own(Prior):
-    """A sigmoid behind a matrix, without blocks; `change` does something to the pictures."""
-
-    def __init__(self, change: Callable[[Tensor], Any] = lambda x: x, parameter: bool = True) -> None:
-        super().__init__()
-        self.change, weight = change, 0.2 * torch.randn(6, 192, generator=torch.Generator().manual_seed(0))
-        self.weight = nn.Parameter(weight, requires_grad=False) if parameter else weight
-
-    @property
-    def image_shape(self) -> Shape:
-        return SHAPE
-
-    @property
-    def spaces(self) -> Mapping[str, Shape]:
-        return {"z": (6,)}
-
-    @property
-    def blocks(self) -> Sequence[nn.Module]:
-        return []
-
-    def _sample(self, n: int, rng: torch.Generator) -> Codes:
-        return torch.randn(n, 6, generator=rng)
-
-    def _decode(self, codes: Codes, space: str, label: Tensor | None, noise: str | Tensor) -> Images:
-        drawn: Images = self.change(torch.sigmoid(codes @ self.weight).view(-1, *SHAPE))
-        return drawn
-
-    def _map(self, codes: Codes, source: str, target: str, label: Tensor | None, truncation: float, noise: str | Tensor) -> Codes:
-        raise ValueError("no map")
 
 
 def measured() -> Tensor:

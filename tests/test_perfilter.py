@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from prior_support import STYLED, made, mobile, stylegan3
+from prior_support import STYLED, made, mobile, sampled, stylegan3
 from states_support import mobilestylegan_state
 from style_support import W, style2_picture, style2_state
 from torch import Tensor
@@ -27,7 +27,7 @@ def scattered(prior: Prior, n: int = 2, seed: int = 1) -> Tensor:
 @pytest.mark.parametrize("name", STYLED)
 def test_repeated_styles_draw_what_one_style_draws(name: str) -> None:
     prior = made(name)
-    wplus = prior.sample(2, torch.Generator().manual_seed(5), "w+")
+    wplus = sampled(prior, 2, "w+")
     wplus = wplus + 0.1 * torch.randn(wplus.shape, generator=torch.Generator().manual_seed(6))
     codes = prior.map(wplus, source="w+", target="w++")
     assert codes.shape == (2, *prior.spaces["w++"])

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from feedforward_support import check_chain, codes, reference, with_changes
+from feedforward_support import check_chain, reference, with_changes
+from prior_support import sampled
 from states_support import State, pggan_state
 from torch import Tensor
 from torch.nn import functional as F
@@ -73,18 +74,18 @@ def test_every_dialect_draws_the_same(renamed: Callable[[State], State]) -> None
     state = pggan_state()
     prior, other = PGGAN.from_state(state), PGGAN.from_state(renamed(state))
     assert recognises(renamed(state))
-    expected = 2 * prior.decode(codes(prior)) - 1
+    expected = 2 * prior.decode(sampled(prior)) - 1
     if "ganseeing" in renamed.__name__:
         expected = expected.clamp(-1, 1)
-    torch.testing.assert_close(2 * other.decode(codes(prior)) - 1, expected, atol=2e-6, rtol=0)
+    torch.testing.assert_close(2 * other.decode(sampled(prior)) - 1, expected, atol=2e-6, rtol=0)
 
 
 def test_fused_upsampling_is_a_transposed_convolution() -> None:
     state = pggan_state(widths=(7, 6, 6))
     weight = state["layer2.weight"]  # as wide in as out: only the caller knows that it is (in, out, k, k)
     prior = PGGAN.from_state(state, fused=True)
-    assert not torch.allclose(PGGAN.from_state(state).decode(codes(prior)), prior.decode(codes(prior)))
-    x = prior.map(codes(prior), source="z", target="features@2")
+    assert not torch.allclose(PGGAN.from_state(state).decode(sampled(prior)), prior.decode(sampled(prior)))
+    x = prior.map(sampled(prior), source="z", target="features@2")
     normed = x / (x.square().mean(1, keepdim=True) + 1e-8).sqrt()
     padded = F.pad(weight, (1, 1, 1, 1))
     spread = padded[..., 1:, 1:] + padded[..., :-1, 1:] + padded[..., 1:, :-1] + padded[..., :-1, :-1]
@@ -95,7 +96,7 @@ def test_fused_upsampling_is_a_transposed_convolution() -> None:
 def test_refusals_name_the_way_out() -> None:
     prior = PGGAN.from_state(pggan_state())
     with pytest.raises(ValueError, match="has no classes"):
-        prior.decode(codes(prior), label=torch.tensor([0, 1]))
+        prior.decode(sampled(prior), label=torch.tensor([0, 1]))
     with pytest.raises(ValueError, match="no map from 'features@2' back to 'z'"):
         prior.map(torch.zeros(1, 8, 4, 4), source="features@2", target="z")
 

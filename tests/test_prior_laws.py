@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from prior_support import CHAINS, made
-from test_own_prior import Own
+from prior_support import CHAINS, Own, made
 
 from priorsolve.priors import LinearPrior, Prior, check_prior_laws
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 from prior_support import made
+from solvers_support import measured
 from states_support import dcgan_state
-from test_tuned import measured
 from torch import Tensor
 
 from benchmarks.reference_loops import Stage, dgp

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from prior_support import CHAINS, CLASSES, STYLED, made
-from torch import Tensor
+from prior_support import CHAINS, CLASSES, STYLED, made, sampled
 
 from priorsolve.priors import Prior
-
-
-def drawn(prior: Prior, space: str | None = None, n: int = 2, seed: int = 5) -> Tensor:
-    return prior.sample(n, torch.Generator().manual_seed(seed), space)
 
 
 def features(prior: Prior) -> list[str]:
@@ -22,7 +17,7 @@ def features(prior: Prior) -> list[str]:
 def test_features_go_on_with_the_styles_of_any_space(name: str) -> None:
     prior = made(name)
     first = prior.first_space
-    start = drawn(prior)
+    start = sampled(prior)
     whole = prior.decode(start)
     for space in ("w", "w+", *({"w++"} & prior.spaces.keys()), "s", first):
         codes = prior.map(start, source=first, target=space)
@@ -39,7 +34,7 @@ def test_features_go_on_with_the_styles_of_any_space(name: str) -> None:
 def test_gradients_reach_the_styles_that_features_go_on_with(name: str) -> None:
     prior = made(name).double()
     later = features(prior)[0]
-    there, wplus = drawn(prior, later, 1).requires_grad_(), drawn(prior, "w+", 1, seed=8).clone().requires_grad_()
+    there, wplus = sampled(prior, 1, later).requires_grad_(), sampled(prior, 1, "w+", seed=8).clone().requires_grad_()
     loss = prior.resumed(wplus, "w+").decode(there, later).square().mean()
     slopes = torch.autograd.grad(loss, [there, wplus])
     for code, slope in zip((there, wplus), slopes, strict=True):
@@ -61,7 +56,7 @@ def test_gradients_reach_the_styles_that_features_go_on_with(name: str) -> None:
 def test_every_row_goes_on_with_its_own_styles(name: str) -> None:
     prior = made(name)
     for later in features(prior):
-        there, w = drawn(prior, later, 3), drawn(prior, "w", 3, seed=8)
+        there, w = sampled(prior, 3, later), sampled(prior, 3, "w", seed=8)
         batch = prior.resumed(w, "w").decode(there, later)
         singles = [prior.resumed(w[i : i + 1], "w").decode(there[i : i + 1], later) for i in range(3)]
         torch.testing.assert_close(batch, torch.cat(singles), atol=2e-5, rtol=1e-5)
@@ -72,13 +67,13 @@ def test_every_row_goes_on_with_its_own_styles(name: str) -> None:
     for space in ("noise", later):
         if space in prior.spaces:
             with pytest.raises(ValueError, match="no styles to go on with"):
-                prior.resumed(drawn(prior, space), space)
+                prior.resumed(sampled(prior, space=space), space)
 
 
 @pytest.mark.parametrize("name", CHAINS)
 def test_the_features_of_a_chain_carry_everything(name: str) -> None:
     prior = made(name)
-    assert prior.resumed(drawn(prior), prior.first_space) is prior
+    assert prior.resumed(sampled(prior), prior.first_space) is prior
     with pytest.raises(ValueError, match="expected codes of shape"):
         prior.resumed(torch.zeros(2, 1), "z")
 
@@ -106,7 +101,7 @@ def test_the_centre_of_every_space_draws_one_picture(name: str) -> None:
 def test_the_centre_of_whitened_codes_is_zero_and_near_the_mean_style() -> None:
     prior = made("mobilestylegan")
     assert float(prior.centre("p_n").abs().max()) == float(made("stylegan3").centre("p_n+").abs().max()) == 0
-    torch.testing.assert_close(prior.centre("w")[0], drawn(prior, "w", 20_000).mean(0), atol=0.02, rtol=0)
+    torch.testing.assert_close(prior.centre("w")[0], sampled(prior, 20_000, "w").mean(0), atol=0.02, rtol=0)
 
 
 @pytest.mark.parametrize("name", [*STYLED, *CHAINS])
@@ -116,7 +111,7 @@ def test_the_spread_is_that_of_64_codes(name: str) -> None:
         if not (space == "z" and prior.n_classes and name.startswith("stylegan2")):
             # w++ is measured in w+, so one is taken off another number of numbers
             rtol = 1e-3 if space == "w++" else 1e-6
-            torch.testing.assert_close(prior.spread(space), drawn(prior, space, 64, seed=0).std(), rtol=rtol, atol=0)
+            torch.testing.assert_close(prior.spread(space), sampled(prior, 64, space, seed=0).std(), rtol=rtol, atol=0)
 
 
 @pytest.mark.parametrize("name", [*STYLED, *CHAINS])

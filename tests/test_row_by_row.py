@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from prior_support import made
+from prior_support import made, sampled
 
 from priorsolve.operators import JPEG, Downsample, Identity
 from priorsolve.priors.base import Noise, Prior, singly
@@ -42,7 +42,7 @@ def test_features_go_on_with_their_own_rows_styles(name: str) -> None:
 def test_a_solver_gives_a_photo_the_same_answer_in_any_batch() -> None:
     prior = made("mobilestylegan")
     operator = Downsample(2)
-    y = operator.A(prior.decode(prior.sample(3, torch.Generator().manual_seed(5))))
+    y = operator.A(prior.decode(sampled(prior, 3)))
     solver = Staged([Latent(prior, space="w", begin_at="centre", steps=20), Latent(prior, space="w+", steps=20)])
     together = solver(y, operator).images
     for i in range(3):

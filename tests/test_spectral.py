@@ -7,8 +7,8 @@ import copy
 import pytest
 import torch
 from prior_support import made
+from solvers_support import measured
 from states_support import biggan_discriminator_state, biggan_state
-from test_tuned import measured
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import spectral_norm

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from prior_support import sampled
 from safetensors.torch import load_file
 from style_support import WIDTHS, W, Z, style2_picture, style2_state
 from torch import Tensor
@@ -33,10 +34,6 @@ def case(shared: Path, name: str) -> tuple[StylePrior, dict[str, Tensor], float]
     prior = load_prior(folder / facts["checkpoint"])
     assert isinstance(prior, StyleGAN2)
     return prior, load_file(folder / "expected.safetensors"), facts["suggested_tolerance"]["atol"]
-
-
-def codes(prior: StylePrior, n: int = 2) -> Tensor:
-    return prior.sample(n, torch.Generator().manual_seed(5))
 
 
 @pytest.mark.parametrize("name", NVIDIA)
@@ -83,7 +80,7 @@ def test_every_architecture_draws_what_the_equations_say(architecture: str, clam
     state = style2_state(architecture)
     prior = StyleGAN2.from_state(state, {"conv_clamp": clamp})
     assert prior.settings["architecture"] == architecture
-    wplus = prior.map(codes(prior), source="z", target="w+") + 0.1 * torch.randn(2, 6, W, generator=torch.Generator().manual_seed(1))
+    wplus = prior.map(sampled(prior), source="z", target="w+") + 0.1 * torch.randn(2, 6, W, generator=torch.Generator().manual_seed(1))
     expected = torch.cat([style2_picture(state, row, architecture, clamp) for row in wplus])
     torch.testing.assert_close(2 * prior.decode(wplus, "w+") - 1, expected, atol=2e-5, rtol=1e-5)
 
@@ -116,7 +113,7 @@ def test_sizes_come_from_the_tensors() -> None:
 @pytest.mark.parametrize("architecture", ["skip", "resnet", "orig"])
 def test_every_space_draws_the_same_picture(architecture: str) -> None:
     prior = StyleGAN2.from_state(style2_state(architecture))
-    z = codes(prior)
+    z = sampled(prior)
     whole = prior.decode(z)
     resumed = prior.resumed(z, "z")
     for space in prior.spaces.keys() - {"noise"}:
@@ -131,7 +128,7 @@ def test_every_space_draws_the_same_picture(architecture: str) -> None:
 
 def test_truncation_moves_styles_to_their_mean() -> None:
     prior = StyleGAN2.from_state(style2_state())
-    z = codes(prior)
+    z = sampled(prior)
     w = prior.map(z, source="z", target="w")
     half = prior.map(z, source="z", target="w", truncation=0.5)
     torch.testing.assert_close(half, (w + prior.w_mean[0]) / 2)
@@ -147,7 +144,7 @@ def test_a_mean_for_each_layer() -> None:
     state = style2_state()
     means = torch.randn(6, W, generator=torch.Generator().manual_seed(3))
     prior = StyleGAN2.from_state({**state, "mapping.w_avg": means})
-    torch.testing.assert_close(prior.map(codes(prior, 1), source="z", target="w+", truncation=0)[0], means)
+    torch.testing.assert_close(prior.map(sampled(prior, 1), source="z", target="w+", truncation=0)[0], means)
     with pytest.raises(CheckpointError, match=r"mapping\.w_avg has shape \[4, 5\]"):
         StyleGAN2.from_state({**state, "mapping.w_avg": means[:4]})
 
@@ -219,7 +216,7 @@ def test_sampled_classes_are_all_classes() -> None:
 
 def test_noise_is_constant_none_or_seeded() -> None:
     prior = StyleGAN2.from_state(style2_state())
-    z = codes(prior, 3)
+    z = sampled(prior, 3)
     drawn = prior.decode(z, noise="random")
     assert torch.equal(prior.decode(z, noise="random"), drawn)
     assert not torch.allclose(drawn, prior.decode(z))
@@ -234,7 +231,7 @@ def test_noise_is_constant_none_or_seeded() -> None:
 def test_codes_have_gradients_and_no_neighbours() -> None:
     prior = StyleGAN2.from_state(style2_state())
     assert not any(parameter.requires_grad for parameter in prior.parameters())
-    z = codes(prior, 3)
+    z = sampled(prior, 3)
     torch.testing.assert_close(prior.decode(z)[1:2], prior.decode(z[1:2]), atol=1e-5, rtol=0)
     for space in prior.spaces.keys() - {"noise"}:
         x = prior.map(z, source="z", target=space).detach().requires_grad_()
@@ -246,7 +243,7 @@ def test_codes_have_gradients_and_no_neighbours() -> None:
 def test_state_goes_out_and_in_again() -> None:
     prior = StyleGAN2.from_state(style2_state("resnet", classes=2), {"conv_clamp": 2})
     again = StyleGAN2.from_state(prior.state_dict(), prior.settings)
-    z = codes(prior)
+    z = sampled(prior)
     assert torch.equal(again.decode(z), prior.decode(z))
 
 
@@ -254,7 +251,7 @@ def test_rosinality_files_of_early_versions_get_noise_once(shared: Path) -> None
     state = read_state(shared / "reference" / "02_rosinality_converted_32" / "model-converted.pt")
     early = {key: value for key, value in state.items() if not key.startswith("noises.")}
     first, second = StyleGAN2.from_state(renamed(early)), StyleGAN2.from_state(renamed(early))
-    z = codes(first)
+    z = sampled(first)
     assert torch.equal(first.decode(z), second.decode(z))
     assert not torch.allclose(first.decode(z), first.decode(z, noise="none"))
     with pytest.raises(CheckpointError, match=r"convs\.0\.conv\.more has no place"):

@@ -6,9 +6,8 @@ from functools import partial
 
 import pytest
 import torch
-from prior_support import NOISY, made
+from prior_support import NOISY, drawn, made, sampled, traced
 from style_support import style2_state
-from test_frozen import drawn, traced
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
@@ -37,7 +36,7 @@ def same(found: tuple[Tensor, Tensor], expected: tuple[Tensor, Tensor]) -> None:
 @pytest.mark.parametrize("clamp", [None, 1.5])
 def test_a_folded_network_is_the_same(architecture: str, clamp: float | None, space: str) -> None:
     prior = small(architecture, clamp)
-    folded, codes = prior.folded(), prior.sample(2, torch.Generator().manual_seed(5), "w" if space.startswith("features") else space)
+    folded, codes = prior.folded(), sampled(prior, 2, "w" if space.startswith("features") else space)
     if space.startswith("features"):
         codes = prior.map(codes, source="w", target=space)
     codes = codes + 0.1 * drawn(*codes.shape, seed=6)
@@ -48,7 +47,7 @@ def test_a_folded_network_is_the_same(architecture: str, clamp: float | None, sp
 @pytest.mark.parametrize("noise", ["const", "none", "random", "one", "each"])
 def test_noise_is_the_same(name: str, noise: str) -> None:
     prior = made(name)
-    codes = prior.sample(2, torch.Generator().manual_seed(5), "w+")
+    codes = sampled(prior, 2, "w+")
     maps: dict[str, Noise] = {"const": "const", "none": "none", "random": "random"}
     maps |= {"one": drawn(1, prior.noise_size, seed=1), "each": drawn(2, prior.noise_size, seed=1)}
     same(*(traced(partial(each.decode, space="w+", noise=maps[noise]), codes) for each in (prior.folded(), prior)))
@@ -57,7 +56,7 @@ def test_noise_is_the_same(name: str, noise: str) -> None:
 @pytest.mark.parametrize("architecture", ["skip", "resnet", "orig"])
 def test_features_and_what_goes_on_from_them_are_the_same(architecture: str) -> None:
     prior = small(architecture)
-    folded, w = prior.folded(), prior.sample(2, torch.Generator().manual_seed(5), "w")
+    folded, w = prior.folded(), sampled(prior, 2, "w")
     for target in ("s", "features@2", "features@3"):
         there = prior.map(w, source="w", target=target)
         torch.testing.assert_close(folded.map(w, source="w", target=target), there, atol=1e-5 * float(there.abs().max()), rtol=0)
@@ -69,7 +68,7 @@ def test_features_and_what_goes_on_from_them_are_the_same(architecture: str) -> 
 @pytest.mark.parametrize("space", CODES)
 def test_a_batch_draws_what_singles_draw(space: str) -> None:
     folded = small().folded()
-    codes = folded.map(folded.sample(3, torch.Generator().manual_seed(5)), source="z", target=space)
+    codes = folded.map(sampled(folded, 3), source="z", target=space)
     assert torch.equal(folded.decode(codes, space), torch.cat([folded.decode(code[None], space) for code in codes]))
 
 
@@ -77,7 +76,7 @@ def test_a_batch_draws_what_singles_draw(space: str) -> None:
 @pytest.mark.parametrize("space", ["w+", "features@2"])
 def test_blocks_take_several_rows_at_once(rows: int, space: str) -> None:
     prior = small()
-    folded, wplus = prior.folded(), prior.sample(rows, torch.Generator().manual_seed(5), "w+")
+    folded, wplus = prior.folded(), sampled(prior, rows, "w+")
     features = prior.map(wplus, source="w+", target="features@2") if space != "w+" else None
     start = 1 if features is None else 2
     found = folded._run(folded._styled(wplus), features, start, len(prior.blocks), "const")
@@ -99,7 +98,7 @@ def test_gradients_of_gradients(name: str, clamp: float | None) -> None:
 
 def test_curvature_is_the_same() -> None:
     prior = small()
-    codes = prior.sample(2, torch.Generator().manual_seed(5), "w")
+    codes = sampled(prior, 2, "w")
     found, expected = (curvatures(partial(each.decode, space="w"), codes, 4)[0] for each in (prior.folded(), prior))
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=0)
 
@@ -107,7 +106,7 @@ def test_curvature_is_the_same() -> None:
 @pytest.mark.parametrize("space", ["w+", "features@2", "features@3"])
 def test_in_bfloat16_it_is_nearly_the_same(space: str) -> None:
     prior = small()
-    codes = prior.map(prior.sample(1, torch.Generator().manual_seed(5), "w+"), source="w+", target=space)
+    codes = prior.map(sampled(prior, 1, "w+"), source="w+", target=space)
     (rough, slope), (exact, true) = (
         traced(partial(each.decode, space=space), codes) for each in (prior.folded().computing(torch.bfloat16), prior)
     )

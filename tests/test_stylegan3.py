@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from prior_support import stylegan3
+from prior_support import sampled, stylegan3
 from safetensors.torch import load_file
 from states_support import STYLEGAN3_LAYERS, stylegan3_settings, stylegan3_state
 from torch import Tensor
@@ -27,10 +27,6 @@ def case(shared: Path, name: str) -> tuple[StyleGAN3, dict[str, Tensor], float]:
     prior = load_prior(folder / facts["checkpoint"])
     assert isinstance(prior, StyleGAN3)
     return prior, load_file(folder / "expected.safetensors"), facts["suggested_tolerance"]["atol"]
-
-
-def codes(prior: StyleGAN3, n: int = 2) -> Tensor:
-    return prior.sample(n, torch.Generator().manual_seed(5))
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -111,7 +107,7 @@ def test_spaces_and_blocks() -> None:
     spaces = {"z": (6,), "w": (5,), "w+": (6, 5), "w++": (6, 5, 5), "s": (21,), "p_n": (5,), "p_n+": (6, 5)}
     assert dict(prior.spaces) == spaces | features | {"features@6": (3, 16, 16)}
     assert len(prior.blocks) == 7
-    z = codes(prior)
+    z = sampled(prior)
     whole, resumed = prior.decode(z), prior.resumed(z, "z")
     for space in prior.spaces:
         x = prior.map(z, source="z", target=space).detach().requires_grad_()
@@ -124,7 +120,7 @@ def test_spaces_and_blocks() -> None:
 
 def test_an_image_does_not_depend_on_its_neighbours() -> None:
     prior = stylegan3()
-    z = codes(prior, 3)
+    z = sampled(prior, 3)
     torch.testing.assert_close(prior.decode(z)[1:2], prior.decode(z[1:2]), atol=1e-6, rtol=0)
 
 

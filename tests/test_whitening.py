@@ -9,23 +9,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from prior_support import STYLED, made
+from prior_support import STYLED, made, sampled
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from priorsolve.operators.base import Identity
-from priorsolve.priors import CheckpointError, Prior, StyleGAN2, load_prior, save_prior
+from priorsolve.priors import CheckpointError, StyleGAN2, load_prior, save_prior
 from priorsolve.priors.kept import run_form
 from priorsolve.priors.styled import Styled
 from priorsolve.priors.whitening import Whitening
 from priorsolve.solvers import Staged, Tuned, load_delta, picture, save_delta
 
 ONES = ["stylegan2-skip", "stylegan2-classes", "stylegan3", "mobilestylegan"]
-
-
-def drawn(prior: Prior, space: str, n: int = 3) -> Tensor:
-    return prior.sample(n, torch.Generator().manual_seed(5), space)
 
 
 @pytest.fixture
@@ -45,7 +41,7 @@ def measurings(monkeypatch: pytest.MonkeyPatch) -> list[object]:
 @pytest.mark.parametrize("name", ONES)
 def test_new_samples_have_mean_0_and_covariance_1(name: str) -> None:
     n = 50_000
-    codes = drawn(made(name), "p_n", n).double()
+    codes = sampled(made(name), n, "p_n").double()
     products = codes[:, :, None] * codes[:, None]
     for values, expected in ((codes, torch.zeros(codes.shape[1])), (products, torch.eye(codes.shape[1]))):
         error = values.std(0) * (1 / n + 1 / 65_536) ** 0.5  # of these samples, and of those that were measured
@@ -61,11 +57,11 @@ def test_they_come_back_and_draw_the_picture_of_their_styles(name: str) -> None:
         torch.testing.assert_close(prior.map(styles, source=style, target=space), codes, atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(prior.decode(codes, space), prior.decode(styles, style), atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(prior.map(codes, source=space, target="s"), prior.map(styles, source=style, target="s"))
-    repeated = prior.map(drawn(prior, "p_n"), source="p_n", target="p_n+")
-    torch.testing.assert_close(repeated, drawn(prior, "p_n")[:, None].expand_as(repeated), atol=1e-4, rtol=1e-4)
+    repeated = prior.map(sampled(prior, 3, "p_n"), source="p_n", target="p_n+")
+    torch.testing.assert_close(repeated, sampled(prior, 3, "p_n")[:, None].expand_as(repeated), atol=1e-4, rtol=1e-4)
     for source, target in (("p_n+", "p_n"), ("s", "p_n"), ("p_n", "z"), ("features@2", "p_n+")):
         with pytest.raises(ValueError, match=f"no map from '{source.replace('+', '[+]')}' back to '{target.replace('+', '[+]')}'"):
-            prior.map(drawn(prior, source), source=source, target=target)
+            prior.map(sampled(prior, 3, source), source=source, target=target)
 
 
 @pytest.mark.parametrize("name", ["stylegan2-skip", "stylegan2-classes", "stylegan3"])
@@ -73,18 +69,18 @@ def test_it_is_measured_when_first_asked_for_and_once_for_all_copies(name: str, 
     prior = made(name)
     before, state = copy.deepcopy(prior), list(prior.state_dict())
     form = run_form(prior)
-    prior.decode(drawn(prior, "w"), "w")
+    prior.decode(sampled(prior, 3, "w"), "w")
     assert not measurings
-    codes = drawn(prior, "p_n")
+    codes = sampled(prior, 3, "p_n")
     for other in (prior, form, before, copy.deepcopy(prior), pickle.loads(pickle.dumps(prior)), prior.computing(torch.bfloat16)):
         with torch.no_grad():  # of computing, which is for gradients, the exact numbers
-            assert torch.equal(drawn(other, "p_n"), codes)
+            assert torch.equal(sampled(other, 3, "p_n"), codes)
     assert len(measurings) == 1
     assert list(prior.state_dict()) == state
     assert run_form(prior) is form
-    torch.testing.assert_close(drawn(copy.deepcopy(prior).double(), "p_n").float(), codes, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(sampled(copy.deepcopy(prior).double(), 3, "p_n").float(), codes, atol=1e-4, rtol=1e-4)
     assert len(measurings) == 1
-    assert torch.equal(drawn(made(name), "p_n"), codes)
+    assert torch.equal(sampled(made(name), 3, "p_n"), codes)
 
 
 @pytest.mark.parametrize("name", ["stylegan2-skip", "stylegan3"])
@@ -105,8 +101,8 @@ def test_directions_point_where_their_numbers_sum_to_more_than_0() -> None:
 def test_gradients_come_through_and_what_is_measured_in_inference_mode_is_of_use_outside(dtype: torch.dtype) -> None:
     prior = made("stylegan2-skip").to(dtype)
     with torch.inference_mode():
-        drawn(prior, "p_n")
-    codes = drawn(prior, "p_n").requires_grad_()
+        sampled(prior, 3, "p_n")
+    codes = sampled(prior, 3, "p_n").requires_grad_()
     (slope,) = torch.autograd.grad(prior.decode(codes, "p_n").square().sum(), codes)
     assert bool((slope.flatten(1).norm(dim=1) > 0).all())
 
@@ -116,7 +112,7 @@ def test_a_code_is_the_same_style_whatever_becomes_of_the_weights(by_row: bool, 
     """Also where it is first asked for while the mapping is exchanged, with rows by themselves or, as on a GPU, all at once."""
     monkeypatch.setattr(Styled, "row_by_row", by_row)
     prior = made("stylegan2-skip")
-    y = prior.decode(drawn(prior, "z", 2))
+    y = prior.decode(sampled(prior, 2, "z"))
     stages = [Tuned(prior, space=space, steps=2, candidates=2, weights_lr=1e-2) for space in ("z", "p_n")]
     solution = Staged(stages)(y, Identity())
     assert float((solution.codes["weights:mapping.fc0.weight"] - prior.get_parameter("mapping.fc0.weight")).abs().max()) > 1e-3
@@ -129,7 +125,7 @@ def test_a_saved_prior_keeps_it(tmp_path: Path) -> None:
     """Of a tuned prior, also where it was not yet asked for: loading would measure the tuned mapping."""
     prior = made("stylegan2-skip")
     tuned, asked = copy.deepcopy(prior), copy.deepcopy(made("stylegan2-skip"))
-    drawn(asked, "p_n")
+    sampled(asked, 3, "p_n")
     for other in (tuned, asked):
         with torch.no_grad():
             other.get_parameter("mapping.fc0.weight").mul_(1.5)
@@ -145,12 +141,12 @@ def test_a_file_has_it_only_where_it_must(tmp_path: Path, measurings: list[objec
     save_prior(prior, tmp_path / "plain")
     assert not measurings
     assert load_file(tmp_path / "plain").keys() == prior.state_dict().keys()
-    drawn(prior, "p_n")
+    sampled(prior, 3, "p_n")
     save_prior(prior, tmp_path / "whole")
     whole = load_file(tmp_path / "whole")
     with safe_open(tmp_path / "whole", "pt") as file:
         about = file.metadata()
-    drawn(load_prior(tmp_path / "whole"), "p_n")
+    sampled(load_prior(tmp_path / "whole"), 3, "p_n")
     assert len(measurings) == 1
     for changed in ({**whole, "whitening.p_mean": torch.zeros(3)}, {k: v for k, v in whole.items() if k != "whitening.p_mean"}):
         save_file(changed, tmp_path / "damaged", about)
