@@ -29,11 +29,12 @@ from priorsolve.solvers.drawing import carried, repeated
 from priorsolve.solvers.optimisers import Optimiser, OptimiserName, make_optimiser
 from priorsolve.solvers.regression import regressed
 from priorsolve.solvers.schedule import Decay, Schedule
+from priorsolve.solvers.shake import Shake
 from priorsolve.solvers.solution import Solution
 from priorsolve.solvers.starts import best_sampled, of_class
 from priorsolve.solvers.stopping import Rules
 from priorsolve.solvers.target import Measured
-from priorsolve.solvers.task import At, Task, faded, jittered
+from priorsolve.solvers.task import At, Task
 from priorsolve.solvers.variables import Variables
 from priorsolve.types import Codes, Images, PerImage
 
@@ -187,7 +188,7 @@ class Latent(CodeSolver):
             prior=prior,
             solver=self,
             space=space,
-            scale=scale,
+            shake=Shake(self.jitter, scale),
             unlikely=weighted(prior, space, self.penalties),
             encoder=LinearEncoder.learnt(self.prior, space, self.bank) if self.in_domain else None,
         )
@@ -235,7 +236,7 @@ class LatentSearch(Task):
 
     solver: Latent
     space: str
-    scale: Tensor
+    shake: Shake
     unlikely: Penalty
     """What a code costs for being so."""
     encoder: LinearEncoder | None = None
@@ -243,14 +244,12 @@ class LatentSearch(Task):
     """The pictures of this step, for the encoder, so that they need not be drawn again."""
 
     def draw(self, variables: Variables, at: At) -> Images:
-        if self.shaken(at):
-            variables = {**variables, self.space: jittered(variables[self.space], self.solver.jitter, self.scale, at)}
-        images = super().draw(variables, at)
+        images = super().draw({**variables, self.space: self.shake(variables[self.space], at)}, at)
         self.drawn = images if self.encoder else None
         return images
 
     def shaken(self, at: At) -> bool:
-        return self.solver.jitter > 0 and faded(at) > 0
+        return self.shake.on(at)
 
     def penalty(self, variables: Variables, at: At) -> PerImage:
         codes = variables[self.space]

@@ -18,10 +18,11 @@ from priorsolve.solvers.base import Keep, Solver
 from priorsolve.solvers.checks import must_be_at_least, must_be_positive, must_be_shares, must_be_space
 from priorsolve.solvers.drawing import carried, must_be_without_features, repeated
 from priorsolve.solvers.schedule import Schedule
+from priorsolve.solvers.shake import Shake
 from priorsolve.solvers.solution import Solution
 from priorsolve.solvers.stopping import Rules
 from priorsolve.solvers.target import Measured
-from priorsolve.solvers.task import At, Task, faded, jittered
+from priorsolve.solvers.task import At, Task
 from priorsolve.solvers.variables import Variables
 from priorsolve.types import Images, PerImage
 
@@ -99,8 +100,7 @@ class Projector(Solver):
             spread={self.space: one.new_ones(()), "noise": one.new_ones(())},
             prior=prior,
             space=self.space,
-            jitter=self.jitter,
-            sigma=sigma,
+            shake=Shake(self.jitter, sigma),
             whiteness=self.whiteness,
         )
 
@@ -111,17 +111,14 @@ class _Shaken(Task):
     """A code and `noise` (rows, N), all maps end to end."""
 
     space: str
-    jitter: float
-    sigma: Tensor
+    shake: Shake
     whiteness: float
 
     def draw(self, variables: Variables, at: At) -> Images:
-        if self.shaken(at):
-            variables = {**variables, self.space: jittered(variables[self.space], self.jitter, self.sigma, at)}
-        return super().draw(variables, at)
+        return super().draw({**variables, self.space: self.shake(variables[self.space], at)}, at)
 
     def shaken(self, at: At) -> bool:
-        return self.jitter > 0 and faded(at) > 0
+        return self.shake.on(at)
 
     def penalty(self, variables: Variables, at: At) -> PerImage:
         return self.whiteness * noise_autocorrelation(variables["noise"], self.prior.noise_shapes)

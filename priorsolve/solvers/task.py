@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from priorsolve.counter_rng import normal_like
 from priorsolve.priors.base import Prior
 from priorsolve.solvers.drawing import picture
 from priorsolve.solvers.variables import Variables
-from priorsolve.types import Codes, Images, PerImage
+from priorsolve.types import Images, PerImage
 
 
 @dataclass(frozen=True)
@@ -68,13 +67,3 @@ class Task:
     def codes(self, variables: Variables) -> Variables:
         """What of the final variables the solution keeps."""
         return variables
-
-
-def jittered(codes: Codes, jitter: float, spread: Tensor, at: At) -> Codes:
-    """Codes (rows, ...) as they are drawn where they are shaken: off by normal numbers of `jitter` spreads, which fade."""
-    return codes + jitter * faded(at) * spread * normal_like(codes, at.seeds, at.step)
-
-
-def faded(at: At) -> float:
-    """How much codes are still shaken while they are drawn: from 1 at first to 0 at three quarters (Karras et al. 2020, appendix D)."""
-    return max(0.0, 1 - at.step / at.steps / 0.75) ** 2 if at.step < at.steps else 0.0
