@@ -13,6 +13,7 @@ from priorsolve.operators.base import Operator
 from priorsolve.priors.base import Prior
 from priorsolve.showing import is_number, shown
 from priorsolve.solvers import Solution, Solves
+from priorsolve.solvers.base import must_be_solver
 from priorsolve.solvers.checks import checked_seeds, must_be_prior, must_be_solution
 from priorsolve.solvers.fit import solve_fitting
 from priorsolve.solvers.target import beside
@@ -70,8 +71,7 @@ def find_limits(solver: Solves, operator: Operator, seeds: Sequence[int] = (0,),
     Raises:
         ValueError: `solver` or `operator` is none, or a seed is no whole number.
     """
-    if isinstance(solver, type) or not isinstance(solver, Solves):
-        raise ValueError(f"find_limits: solver is {shown(solver)}; it must be a solver, such as Latent(prior)")
+    must_be_solver(solver, "find_limits: solver")
     if not isinstance(operator, Operator):
         raise ValueError(f"find_limits: operator is {shown(operator)}; it must be one of priorsolve's, such as Downsample(4)")
     if not isinstance(seeds, Sequence):

@@ -13,6 +13,7 @@ from priorsolve.operators.base import Operator
 from priorsolve.priors.bank import bank_of
 from priorsolve.priors.base import Prior, singly
 from priorsolve.priors.kept import run_form
+from priorsolve.showing import shown
 from priorsolve.solvers.checks import (
     checked_seeds,
     checked_start,
@@ -67,6 +68,12 @@ class Solves(Protocol):
         start: Solution | None = None,
         on_step: OnStep | None = None,
     ) -> Solution: ...
+
+
+def must_be_solver(value: object, name: str) -> None:
+    """Raises ValueError unless it solves."""
+    if isinstance(value, type) or not isinstance(value, Solves):  # a solver's class has all of these attributes, too
+        raise ValueError(f"{name} is {shown(value)}; it must be a solver, such as Latent(prior)")
 
 
 class Solver(ABC):

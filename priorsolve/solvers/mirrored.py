@@ -15,9 +15,9 @@ from priorsolve.operators.kernels import gaussian_kernel
 from priorsolve.operators.mirror import Mirror
 from priorsolve.priors.base import Prior
 from priorsolve.showing import is_number, shown
-from priorsolve.solvers.base import Solves
+from priorsolve.solvers.base import Solves, must_be_solver
 from priorsolve.solvers.checks import must_be_callback, must_be_operator, unwrapped
-from priorsolve.solvers.solution import OnStep, Solution, shifted
+from priorsolve.solvers.solution import OnStep, Solution, retold, shifted
 from priorsolve.solvers.target import with_images
 from priorsolve.types import AnyOperator, HasA, Images, Measurements, Progress
 
@@ -52,8 +52,7 @@ class Mirrored:
     samples = False  # a mean of two is none
 
     def __post_init__(self) -> None:
-        if isinstance(self.solver, type) or not isinstance(self.solver, Solves):
-            raise ValueError(f"solver is {shown(self.solver)}; it must be a solver, such as Latent(prior)")
+        must_be_solver(self.solver, "solver")
         if not is_number(self.own_detail) or not 0 <= self.own_detail <= 128:
             raise ValueError(f"own_detail is {shown(self.own_detail)}; give the σ of a blur in pixels, from 0 to 128")
 
@@ -121,10 +120,7 @@ class Mirrored:
 
 def _turned(on_step: OnStep | None) -> OnStep | None:
     """What is told of a search for mirror images, with its pictures the right way round."""
-    if on_step is None:
-        return None
-    told = on_step
-    return lambda step: told(replace(step, draw=lambda: step.images().flip(-1)))
+    return retold(on_step, lambda step: replace(step, draw=lambda: step.images().flip(-1)))
 
 
 def in_mirror(operator: AnyOperator) -> AnyOperator:

@@ -113,10 +113,12 @@ def tell(on_step: OnStep, step: Step, draw: Callable[[], Images]) -> None:
 
 def shifted(on_step: OnStep | None, before: int, steps: int) -> OnStep | None:
     """What tells `on_step` of one search among several: `before` steps were taken by those before it, and all take `steps`."""
-    if on_step is None:
-        return None
-    told = on_step
-    return lambda step: told(replace(step, index=step.index + before, steps=steps))
+    return retold(on_step, lambda step: replace(step, index=step.index + before, steps=steps))
+
+
+def retold(on_step: OnStep | None, change: Callable[[Step], Step]) -> OnStep | None:
+    """What tells `on_step` of the steps as `change` makes them."""
+    return None if on_step is None else lambda step: on_step(change(step))
 
 
 def _places(index: int | slice | Sequence[int] | Tensor, count: int) -> Tensor:

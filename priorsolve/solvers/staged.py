@@ -11,7 +11,7 @@ import torch
 from priorsolve.losses import Loss
 from priorsolve.priors.base import Prior, singly
 from priorsolve.showing import must_be_switch, shown
-from priorsolve.solvers.base import Solves
+from priorsolve.solvers.base import Solves, must_be_solver
 from priorsolve.solvers.checks import must_be_callback
 from priorsolve.solvers.solution import OnStep, Solution, shifted
 from priorsolve.solvers.target import with_images
@@ -43,8 +43,7 @@ class Staged:
         if not self.stages:
             raise ValueError("a staged solver needs at least one stage")
         for stage in self.stages:
-            if isinstance(stage, type) or not isinstance(stage, Solves):
-                raise ValueError(f"a stage is {shown(stage)}; it must be a solver, such as Latent(prior)")
+            must_be_solver(stage, "a stage")
             if not _draw_alike(self.prior, stage.prior):
                 raise ValueError(
                     f"the stages have two priors, {self.prior} and {stage.prior}; one goes on with the codes of the one before"
