@@ -58,11 +58,9 @@ def instance_normed(prior: P, tensors: Mapping[str, Tensor]) -> P:
     """
     norms = batch_norms(prior)
     found = {name: tensors[f"{name}.{NAME}"] for name in norms if f"{name}.{NAME}" in tensors}
-    return (
-        twin(prior, {name: InstanceNorm(norms[name], value.new_zeros(value.shape[1:])) for name, value in found.items()})
-        if found
-        else prior
-    )
+    if not found:
+        return prior
+    return twin(prior, {name: InstanceNorm(norms[name], value.new_zeros(value.shape[1:])) for name, value in found.items()})
 
 
 def twin(prior: P, replaced: Mapping[str, nn.Module]) -> P:
