@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
-from priorsolve.counter_rng import uniform_hash
 from priorsolve.losses import Distance, Loss, l2, prepared
 from priorsolve.operators.base import OF_EACH, Operator, smallest_batch, support_of
 from priorsolve.solvers.checks import must_be_measurements, must_be_operator, unwrapped
+from priorsolve.solvers.measured_range import must_be_in_range
 from priorsolve.solvers.solution import Solution
 from priorsolve.types import AnyOperator, HasA, Images, Measurements, PerImage, Shape
-
-_LARGE = 4.0
-"""How many times the largest value that an operator makes of a picture a measurement's middle one must be to be of another range."""
-_NEGATIVE, _SIGNED = 0.25, 0.1
-"""How far below 0 the values of dark places are, and those that an operator which makes negative ones makes of some picture."""
-_FEW, _WITHIN = 32, 1.5
-"""Neighbours of which most may be below 0 by chance; and how far values of pictures in [-1, 1] reach, with some noise."""
 
 
 @dataclass(frozen=True)
@@ -101,47 +93,7 @@ class Measured:
                 raise ValueError(f"{operator}: makes {len(where)} measurements of {smallest_batch(operator)} images; {OF_EACH}")
             self.where = where.expand_as(y)
             self.y = torch.where(self.where > 0, y, 0)  # whatever stands in a hole, NaN included, was not measured
-        self._check_values(image_shape)
-
-    def _check_values(self, image_shape: Shape) -> None:
-        """Raises ValueError for values that no picture in [0, 1] explains. The operator is asked only in doubt.
-
-        An image whose values are not finite is let in: it alone ends as diverged, and its neighbours are solved.
-        """
-        if not bool(((self.y > _LARGE) | (self.y < -_NEGATIVE)).any()):
-            return
-        known = (self.where > 0) & self.y.isfinite()
-        sizes = torch.where(known, self.y.abs(), torch.nan).flatten(1).nanmedian(1).values
-        dark = self._dark(known)
-        if bool((dark | (sizes > _LARGE)).any()):
-            seed = torch.zeros(1, dtype=torch.long, device=self.y.device)
-            noise = uniform_hash(seed, 0, math.prod(image_shape)).view(1, *image_shape).to(self.y)
-            with torch.no_grad():
-                made = self.whole().estimate(noise.repeat(self.count, 1, 1, 1)).flatten(1)
-            largest, lowest = made.abs().amax(1), made.amin(1)
-            for place in (sizes > _LARGE * largest.clamp_min(1)).nonzero().flatten().tolist()[:1]:
-                raise ValueError(
-                    f"measurement {place} has values of about {sizes[place]:.3g}, and the operator makes at most {largest[place]:.3g} of a "
-                    "picture; pictures are in [0, 1], so divide 8-bit values by 255"
-                )
-            for place in (dark & (lowest > -_SIGNED)).nonzero().flatten().tolist()[:1]:
-                low = self.y[place][known[place]].amin()
-                raise ValueError(
-                    f"measurement {place} has values down to {low:.3g}, and the operator makes none below {lowest[place]:.3g} of a "
-                    "picture; pictures are in [0, 1], so give (y + 1) / 2"
-                )
-
-    def _dark(self, known: Tensor) -> Tensor:
-        """(B,) whether an image has dark places, as pictures in [-1, 1] have: many values well below 0, whose neighbours are below 0 too.
-
-        Noise on a dark picture in [0, 1] may have as many values below 0, but its neighbours are so by chance.
-        """
-        low = (self.y < -_NEGATIVE) & known
-        many = low.flatten(1).sum(1) > 0.1 * known.flatten(1).sum(1)
-        pairs = low[..., :-1] & known[..., 1:]
-        agree = pairs & (self.y[..., 1:] < 0)
-        within = torch.where(known, self.y.abs(), 0).flatten(1).amax(1) <= _WITHIN  # else it is of another range than [-1, 1]
-        return many & within & (agree.flatten(1).sum(1) > 0.75 * pairs.flatten(1).sum(1).clamp_min(_FEW))
+        must_be_in_range(self.y, self.where, lambda pictures: self.whole().estimate(pictures), image_shape)
 
     @property
     def divisible(self) -> bool:
