@@ -83,7 +83,8 @@ class Reader:
 
     def read(self, photo: Photo) -> Work:
         """The photo's work. Raises PhotoError or RecipeError, such as for its mask that is missing."""
-        seed, is_array = photo_seed(self.recipe.seed, photo.name), photo.path.suffix.lower() == ".npy"
+        seed = photo_seed(self.recipe.seed, photo.name)
+        is_array = photo.path.suffix.lower() == ".npy"
         marked = None if self.degrade or is_array else photo.path
         parts = self.operators.of(stem(photo.name), seed, marked)
         solving = parts if self.solving is self.operators else self.solving.of(stem(photo.name), seed, marked)
@@ -98,7 +99,7 @@ class Reader:
         operator = self.operators.join([parts])
         if self.degrade:
             clean, framing = photograph(photo.path, self.operators.image_shape)
-            clean = clean.to(self.operators.device, self.operators.dtype)
+            clean = self._placed(clean)
             y = measure(clean[None], operator, self.noise, [seed])[0]
             notes = (*framing.sentences(), *self._hidden([parts]))
             return Work(photo, seed, (Job(seed, y, parts, solving, clean),), framing.original, notes)
@@ -111,12 +112,14 @@ class Reader:
         return Work(photo, seed, (Job(seed, y, parts, solving, None),), original, notes)
 
     def _measured(self, observed: Tensor, operator: Operator, *, is_picture: bool) -> Tensor:
-        y = masked(observed.to(self.operators.device, self.operators.dtype)[None], operator, is_picture=is_picture)
-        return (y * measured_where(operator, y.new_empty(1, *self.operators.image_shape)))[0]
+        """What was measured of what is seen, 0 in the holes."""
+        y = masked(self._placed(observed)[None], operator, is_picture=is_picture)
+        return y[0] * self._where(operator)
 
     def _read_frames(self, photo: Photo, seed: int, parts: list[Operator], solving: list[Operator]) -> Work:
         """A job for each frame in which there is something to do."""
-        damage, keeps = Damage(parts, self.operators.image_shape), self.recipe.output.consistency
+        damage = Damage(parts, self.operators.image_shape)
+        keeps = self.recipe.output.consistency
         source = Source(photo.path, self.operators.out_shape[0], damage, self.noise, seed, self.degrade)
         scene, shot, notes, labels = framed(source, self.recipe.frame, keeps=keeps)
         frames = [patch.frame for patch in scene.patches]
@@ -131,22 +134,28 @@ class Reader:
             if not self.degrade:
                 self._refuse_made_up(photo, parts, seen, operator)
             y = self._measured(seen, operator, is_picture=not self.degrade)
-            clean = None if shot.clean is None else cut(shot.clean, frame, scene.tile).to(self.operators.device, self.operators.dtype)
+            clean = None if shot.clean is None else self._placed(cut(shot.clean, frame, scene.tile))
             jobs.append(Job(seed_at(seed, index, FRAMES), y, own[index], solvers[index], clean))
             kept.append(index)
         scene = replace(scene, patches=tuple(scene.patches[index] for index in kept))
-        notes, original = (*notes, *self._hidden(own)), picture_size(photo.path)  # what is measured may be smaller
+        original = picture_size(photo.path)  # what is measured may be smaller
+        notes = (*notes, *self._hidden(own))
         return Work(photo, seed, tuple(jobs), original, notes, scene, tuple(labels[index] for index in kept))
 
     def _refuse_made_up(self, photo: Photo, parts: list[Operator], seen: Tensor, operator: Operator) -> None:
         """Raises PhotoError where holes to demonstrate with would hide what a photo shows: where they were used to degrade it is black."""
         if not any(isinstance(part, Holes | PhotoHoles | Lines) and part.made_up for part in parts):
             return
-        pictures = torch.empty(1, *self.operators.image_shape, device=self.operators.device, dtype=self.operators.dtype)
-        where = measured_where(operator, pictures)[0].expand(seen.shape).cpu()
-        hidden = seen[where == 0]
+        hidden = seen[self._where(operator).expand(seen.shape).cpu() == 0]
         if len(hidden) and float((hidden > DARK).float().mean()) > SHOWN:
             raise PhotoError(photo.path, MADE_UP)
+
+    def _placed(self, values: Tensor) -> Tensor:
+        return values.to(self.operators.device, self.operators.dtype)
+
+    def _where(self, operator: Operator) -> Tensor:
+        """1 where the operator of one picture measures something, 0 in the holes."""
+        return measured_where(operator, self._placed(torch.empty(1, *self.operators.image_shape)))[0]
 
     def _shrunk(self, given: Framing | None) -> tuple[str, ...]:
         """That a photo was made smaller than what it is enlarged to, which is no larger than it was."""

@@ -107,25 +107,17 @@ class Workbench:
             return Failed(photo, error, file)
 
     def solve(self, turns: Sequence[Turn], on_step: OnAdvance | None = None) -> list[Ended]:
-        """Solve together, and tell which photos are ended; where that fails, each by itself, so that the culprit is found and named;
-        where memory is short, in halves."""
+        """Solve together, and tell which photos are ended."""
         turns = [(opened, job) for opened, job in turns if not opened.failed]
         if not turns:
             return []
-        start, worths = time.perf_counter(), [opened.worth for opened, _ in turns]
+        start = time.perf_counter()
+        worths = [opened.worth for opened, _ in turns]
         told = None if on_step is None else self._odometer.during(worths, on_step)
         try:
             answers, self._fits = solve_jobs(self._tools, [job for _, job in turns], told, batch=self._fits)
         except Exception as error:  # noqa: BLE001 (as above)
-            if len(turns) > 1:
-                parts = [[turn] for turn in turns]
-                if is_out_of_memory(error):  # of what comes after the search, which makes do by itself
-                    self.size = len(turns) // 2  # of the batches to come, too
-                    parts = [turns[: self.size], turns[self.size :]]
-                return [ended for part in parts for ended in self.solve(part, on_step)]
-            turns[0][0].failed = True
-            self._odometer.add(1 - len(turns[0][0].answers) * worths[0])
-            return [Failed(turns[0][0].photo, error, turns[0][0].work.file)]
+            return self._solve_apart(turns, error, on_step)
         self._odometer.add(sum(worths))
         seconds = (time.perf_counter() - start) / len(turns)
         ended: list[Ended] = []
@@ -135,6 +127,19 @@ class Workbench:
             if len(opened.answers) == len(opened.work.jobs):
                 ended.append(opened)
         return ended
+
+    def _solve_apart(self, turns: list[Turn], error: Exception, on_step: OnAdvance | None) -> list[Ended]:
+        """What could not be solved together: each by itself, so that the culprit is found and named; where memory is short, in halves."""
+        if len(turns) > 1:
+            parts = [[turn] for turn in turns]
+            if is_out_of_memory(error):  # of what comes after the search, which makes do by itself
+                self.size = len(turns) // 2  # of the batches to come, too
+                parts = [turns[: self.size], turns[self.size :]]
+            return [ended for part in parts for ended in self.solve(part, on_step)]
+        ((opened, _),) = turns
+        opened.failed = True
+        self._odometer.add(1 - len(opened.answers) * opened.worth)
+        return [Failed(opened.photo, error, opened.work.file)]
 
     def keep(self, ended: Ended) -> Record:
         """Write it. Raises ValueError when the folder can no longer be written."""
