@@ -42,7 +42,8 @@ def _read(text: str, overrides: Sequence[str]) -> Variant:
     head, changed, changes = text.partition("?")
     name, named, source = head.partition("=")
     if not named:
-        name, source = Path(head).stem if head.endswith((".yaml", ".yml")) else head.replace("/", "-"), head
+        source = head
+        name = Path(head).stem if head.endswith((".yaml", ".yml")) else head.replace("/", "-")
         if changed:
             raise RecipeError(f"{text}: a recipe with changes needs a name of its own, such as mine={text}")
     own = [change for change in changes.split("&") if change]

@@ -30,7 +30,7 @@ def read_deep(path: Path) -> Floats:
 
     Raises PhotoError.
     """
-    turn, multiplied = opened(path, orientation), False
+    turn = opened(path, orientation)
     try:
         data = path.read_bytes()
         values, multiplied = _tiff(path) if data[:2] in (b"II", b"MM") else (np.asarray(imagecodecs.png_decode(data)), False)
@@ -55,7 +55,8 @@ def _tiff(path: Path) -> tuple[Any, bool]:
     with TiffFile(path) as file:
         page = file.pages.first
         values = page.asarray()
-    values, colours = np.moveaxis(values, 0, -1) if page.planarconfig == 2 else values, 3 if page.photometric == _RGB else 1
+    values = np.moveaxis(values, 0, -1) if page.planarconfig == 2 else values
+    colours = 3 if page.photometric == _RGB else 1
     alpha = [(colours + i, kind) for i, kind in enumerate(page.extrasamples) if kind in (_MULTIPLIED, _NOT_MULTIPLIED)][:1]
     return values[..., [*range(colours), *(place for place, _ in alpha)]], [kind for _, kind in alpha] == [_MULTIPLIED]
 

@@ -43,11 +43,13 @@ def in_own_colours(made: Tensor, tags: Tags, path: Path, *, same_size: bool, alp
     moved = []
     for top in range(0, image.shape[1], ROWS):
         rows = slice(top, top + ROWS)
-        strip, opacity = _pixels(image[:, rows].clamp(0, 1)), None if alpha is None else _pixels(alpha[:, rows])
+        strip = _pixels(image[:, rows].clamp(0, 1))
+        opacity = None if alpha is None else _pixels(alpha[:, rows])
         if stored is None or shown is None or shown.shape != image.shape:
             own = _own(strip, opacity, profile)
         else:
-            before, there = _pixels(shown[:, rows]), None if opacity is None else stored[rows, :, -1:]
+            before = _pixels(shown[:, rows])
+            there = None if opacity is None else stored[rows, :, -1:]
             off = np.abs(strip - before).max(-1, keepdims=True)
             colours = stored[rows] if opacity is None else stored[rows, :, :-1]  # one where a grey photo was given colours
             lost = colours[..., :count] - _own(before, there, profile)

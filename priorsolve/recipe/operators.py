@@ -47,7 +47,8 @@ class Operators:
         self._framed = recipe.frame.kind != "center"
         self._shapes: list[Shape] = []
         self._fixed: list[Operator | None] = []
-        shape, suits = image_shape, Holes.suits if clean else Holes.has_size
+        shape = image_shape
+        suits = Holes.suits if clean else Holes.has_size
         for index, spec in enumerate(self._specs):
             (name,) = spec
             masks = is_mask(name)

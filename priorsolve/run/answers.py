@@ -90,13 +90,14 @@ def solve_jobs(tools: Tools, jobs: Sequence[Job], on_step: OnStep | None, *, bat
         batch_size=batch,
         mean="samples" in tools.recipe.output.mean,
     )
-    images, notes, true = finish(solution, y), [""] * len(jobs), operator
+    images = finish(solution, y)
+    damage, notes = operator, [""] * len(jobs)
     if tools.solving is not tools.operators:
-        true = tools.operators.join([job.parts for job in jobs])
-        notes = surrogate_notes(images, true, operator)
+        damage = tools.operators.join([job.parts for job in jobs])
+        notes = surrogate_notes(images, damage, operator)
     calibration = _calibration(samples, jobs)
     # what a clean photo is made into has the recipe's noise alone
-    bare = tools.noise is None and not draws_noise(true) and all(job.clean is not None for job in jobs)
+    bare = tools.noise is None and not draws_noise(damage) and all(job.clean is not None for job in jobs)
     noise = known_noise(tools.recipe, Chain([]) if bare else tools.noise, y, where)
     limits = [None] * len(jobs) if tools.limits is None else tools.limits.of(operator, seeds, batch)
     answers = [

@@ -64,7 +64,8 @@ def framed(source: Source, how: Framings, *, keeps: bool) -> Framed:
         )
     _, *sides = source.damage.image_shape
     tile = sides[0], sides[1]
-    notes, fills = list(shot.notes), isinstance(how.settings, Faces) and how.settings.beside == "fill"
+    notes = list(shot.notes)
+    fills = isinstance(how.settings, Faces) and how.settings.beside == "fill"
     if isinstance(how.settings, Faces):
         patches = _faces(source, shot, how.settings, size)
         labels = [f"face {i} of {len(patches)}, {patch.frame.scaled(1 / factor).sentence()}" for i, patch in enumerate(patches, 1)]
