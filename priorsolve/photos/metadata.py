@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
-from priorsolve.photos.pictures import BROKEN_EXIF, is_deep_colour, opened, orientation
+from priorsolve.photos.pictures import BROKEN_EXIF, is_deep_colour, is_grey, opened, orientation
 from priorsolve.photos.profiles import space_of, srgb
 
 EXIF, GPS, MAKER_NOTE = 0x8769, 0x8825, 37500
@@ -94,7 +94,7 @@ def read_tags(path: Path) -> Tags:
 
 def _tags(picture: Image.Image) -> Tags:
     info = dict(picture.info)
-    mode, deep = picture.mode, is_deep_colour(picture)  # told before anything is decoded
+    mode, deep, grey = picture.mode, is_deep_colour(picture), is_grey(picture)  # told before anything is decoded
     exif, sideways = _exif(picture), orientation(picture) >= 5
     xmp = picture.info.get("xmp", info.get("xmp"))
     return Tags(
@@ -103,7 +103,7 @@ def _tags(picture: Image.Image) -> Tags:
         xmp=_upright(xmp if isinstance(xmp, bytes) else xmp.encode()) if xmp else None,
         dpi=_dpi(info.get("dpi"), sideways),
         bits=16 if deep or mode.startswith(("I", "F")) else 8,
-        grey=mode in ("1", "L", "LA") or mode.startswith(("I", "F")),
+        grey=grey,
     )
 
 

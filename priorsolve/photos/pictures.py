@@ -180,8 +180,19 @@ def is_deep_colour(picture: Image.Image) -> bool:
         return False
     if isinstance(picture, TiffImagePlugin.TiffImageFile):
         return 16 in picture.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, ())
+    return any(";16" in stored for stored in _stored_modes(picture))
+
+
+def is_grey(picture: Image.Image) -> bool:
+    """Whether a file just opened holds no colours."""
+    with_alpha = any(stored.startswith("LA;16") for stored in _stored_modes(picture))  # which Pillow reads as colours
+    return with_alpha or picture.mode in ("1", "L", "LA") or picture.mode.startswith(("I", "F"))
+
+
+def _stored_modes(picture: Image.Image) -> list[str]:
+    """How Pillow says that the parts of a file just opened are stored."""
     tiles: list[tuple[object, ...]] = getattr(picture, "tile", [])
-    return any(";16" in str(tile[3]) for tile in tiles)
+    return [str(tile[3]) for tile in tiles]
 
 
 def _plain(path: Path, picture: Image.Image, *, negative: bool) -> Image.Image:
