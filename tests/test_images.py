@@ -326,11 +326,12 @@ def test_written_images_come_back(tmp_path: Path, suffix: str, channels: Any) ->
     assert [each.name for each in path.parent.iterdir()] == [path.name]
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".jpeg"])
+@pytest.mark.parametrize("suffix", [".jpg", ".jpeg", ".jfif", ".jpe", ".JFIF"])
 def test_a_jpeg_is_written_fine_and_with_all_of_its_colours(tmp_path: Path, suffix: str) -> None:
     image = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0))
     write_image(tmp_path / f"a{suffix}", image)
     with Image.open(tmp_path / f"a{suffix}") as made:
+        assert made.format == "JPEG"
         assert JpegImagePlugin.get_sampling(made) == 0
     assert (read_image(tmp_path / f"a{suffix}", (64, 64)) - image).abs().mean() < 0.018
 

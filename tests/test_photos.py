@@ -85,6 +85,8 @@ def test_a_folder_that_may_not_be_looked_into_is_named(tmp_path: Path, monkeypat
     ("name", "same", "png"),
     [
         ("sub/a.jpg", "sub/a.jpg", "sub/a.jpg.png"),
+        ("a.jfif", "a.jfif", "a.jfif.png"),
+        ("a.JPE", "a.JPE", "a.JPE.png"),
         ("a.png", "a.png", "a.png"),
         ("a.gif", "a.gif.png", "a.gif.png"),
         ("a.gif.png", "a.gif.png.png", "a.gif.png.png"),

@@ -24,8 +24,7 @@ from priorsolve.types import Floats, Shape
 
 WRITTEN: dict[str, tuple[str, dict[str, Any]]] = {
     ".png": ("PNG", {}),
-    ".jpg": ("JPEG", {"quality": 95, "subsampling": 0}),
-    ".jpeg": ("JPEG", {"quality": 95, "subsampling": 0}),
+    **dict.fromkeys((".jpg", ".jpeg", ".jfif", ".jpe"), ("JPEG", {"quality": 95, "subsampling": 0})),
     ".webp": ("WEBP", {"lossless": True, "exact": True}),
     ".tif": ("TIFF", {}),
     ".tiff": ("TIFF", {}),
