@@ -10,11 +10,12 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from PIL import Image
 
+from priorsolve.recipe.components import RecipeError
 from priorsolve.recipe.recipe import Recipe
 
 QUICK = """\
@@ -68,6 +69,17 @@ def records(out: Path) -> dict[str, dict[str, Any]]:
     """Every record without its time, by the photo's name."""
     read = [json.loads(path.read_text()) for path in (out / "records").rglob("*.json")]
     return {each["name"]: {key: value for key, value in each.items() if key != "seconds"} for each in read}
+
+
+def pixels(path: Path) -> Any:
+    """The numbers of a picture, which may be subtracted."""
+    with Image.open(path) as image:
+        return np.asarray(image).astype(int)
+
+
+def broken(*_: object, **__: object) -> NoReturn:
+    """What stands in a run's place that fails."""
+    raise RecipeError("no finite picture was found")
 
 
 def command(*arguments: str) -> subprocess.Popen[str]:

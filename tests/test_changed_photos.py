@@ -18,7 +18,6 @@ from priorsolve.photos import identity
 from priorsolve.photos.identity import Identity, identify
 from priorsolve.photos.names import Photo
 from priorsolve.photos.pictures import PhotoError
-from priorsolve.recipe.components import RecipeError
 from priorsolve.run import workbench
 from priorsolve.run.keeping import Keeper
 from priorsolve.run.records import Record, read_record, record_path, write_record
@@ -101,11 +100,8 @@ def test_another_photo_that_fails_leaves_nothing_of_the_first(
     exchanged(photo, 5)
     assert photo.stat().st_size == size
 
-    def broken(*_: object, **__: object) -> None:
-        raise RecipeError("no finite picture was found")
-
     with monkeypatch.context() as patched:
-        patched.setattr(place, what, broken)
+        patched.setattr(place, what, run.broken)
         (record,) = restore(run.quick(), photo, out)
     assert (record.status, record.reason) == ("failed", "no finite picture was found")
     assert kept(out, "a.bmp").file == identify(photo)

@@ -6,8 +6,6 @@ import importlib.metadata
 import io
 import json
 import math
-import os
-import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -23,24 +21,6 @@ from priorsolve.priors import load_prior
 from priorsolve.run.records import Record
 
 HERE = Path(__file__).resolve().parent.parent
-
-
-def command(*arguments: str, cwd: Path = HERE) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PYTHONPATH": str(HERE)}
-    return subprocess.Popen(
-        [sys.executable, "-m", "priorsolve", *arguments],
-        cwd=cwd,
-        env=environment,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        preexec_fn=heard,
-    )
-
-
-def heard() -> None:
-    """A shell starts its background jobs deaf to Ctrl-C, and they pass it on; a person's shell does not."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def restore(tmp_path: Path, *more: str) -> list[str]:
@@ -197,7 +177,7 @@ def test_a_run_loads_what_it_needs() -> None:
 
 
 def test_a_reader_that_has_seen_enough() -> None:
-    process = command("list", "operators")
+    process = run.command("list", "operators")
     assert process.stdout is not None
     process.stdout.close()
     assert process.stderr is not None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -29,11 +28,6 @@ def kept(out: Path, record: Record) -> Solution:
     return load_solution(out / record.codes)
 
 
-def pixels(path: Path) -> Any:
-    with Image.open(path) as image:
-        return np.asarray(image).astype(int)
-
-
 def test_codes_draw_the_picture_again_as_it_was_before_what_was_measured_was_put_back(tmp_path: Path) -> None:
     prior, photos = ps.load_prior("digiface64"), run.photos(tmp_path / "in", 3)
     plain = list(restore(run.quick(output=CODES), photos, tmp_path / "plain"))
@@ -48,7 +42,7 @@ def test_codes_draw_the_picture_again_as_it_was_before_what_was_measured_was_put
         assert float(solution.residual) == pytest.approx(drawn.residual, rel=1e-3)
         assert drawn.image is not None
         made = (again[0].detach().clamp(0, 1) * 255).round().permute(1, 2, 0).numpy().astype(int)
-        assert np.abs(made - pixels(tmp_path / "plain" / drawn.image)).max() == 0
+        assert np.abs(made - run.pixels(tmp_path / "plain" / drawn.image)).max() == 0
         torch.testing.assert_close(kept(tmp_path / "put", laid).images, solution.images, atol=1e-5, rtol=0)
 
 

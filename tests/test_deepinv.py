@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from solvers_support import difference, random_mask, rows
+from solvers_support import difference, random_mask
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -85,7 +85,7 @@ def test_their_physics_are_solved_in_batches_as_one_by_one(name: str) -> None:
     assert float((whole.images - x).square().mean().sqrt()) < 0.01, "the pictures are the prior's own, and there is enough of each"
     for i in range(COUNT):
         alone = solver(y[i : i + 1], PHYSICS[name](slice(i, i + 1)))
-        assert difference(alone, rows(whole, [i])) < 1e-4
+        assert difference(alone, whole[i]) < 1e-4
 
 
 def test_a_physics_is_measured_without_its_noise() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from prior_support import made
-from solvers_support import difference, random_mask, rows
+from solvers_support import difference, random_mask
 from states_support import mlp_state
 from torch import Tensor
 
@@ -106,7 +106,7 @@ def test_it_runs_and_every_image_is_by_itself(family: str, name: str, tmp_path: 
     assert all(len(codes) == 3 for codes in whole.codes.values())
     part = [2, 0]
     alone = solver(y[part], operator.select(torch.tensor(part)), seeds=[5, 3])
-    assert difference(alone, rows(whole, part)) < 1e-4
+    assert difference(alone, whole[part]) < 1e-4
     # the codes are all there is to know
     torch.testing.assert_close(picture(prior, whole.codes), whole.images, atol=1e-5, rtol=0)
     save_solution(whole, tmp_path / "solution.safetensors")
@@ -214,7 +214,7 @@ def test_an_image_that_is_done_leaves_and_the_others_do_not_notice(name: str) ->
     assert whole.steps.tolist() == [13, 0, 13]
     part = [2, 0]
     alone = solver(operator.A(y)[part], operator.select(torch.tensor(part)), seeds=[5, 3])
-    assert difference(alone, rows(whole, part)) < 1e-4
+    assert difference(alone, whole[part]) < 1e-4
 
 
 # -- one after another -----------------------------------------------------------------------------------------------------------------
@@ -380,4 +380,4 @@ def test_pulse_may_keep_one_code_for_all_layers(family: str) -> None:
     torch.testing.assert_close(again, styles, rtol=1e-4, atol=1e-4)
     for i in range(3):
         alone = solver(y[[i]], operator.select(torch.tensor([i])), seeds=[3 + i])
-        assert difference(alone, rows(whole, [i])) < 1e-4
+        assert difference(alone, whole[i]) < 1e-4

@@ -15,7 +15,6 @@ import run_support as run
 from priorsolve.cli import main
 from priorsolve.files import WriteError, together, write_atomically
 from priorsolve.photos.pictures import PhotoError
-from priorsolve.recipe.components import RecipeError
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.run import workbench
 from priorsolve.run.jobs import Reader
@@ -141,11 +140,8 @@ def test_doing_a_finished_photo_again_and_failing_leaves_it_finished(tmp_path: P
     list(restore(run.quick(), photos, out))
     before = all_files(out)
 
-    def broken(*_: object, **__: object) -> None:
-        raise RecipeError("no finite picture was found")
-
     place: tuple[object, str] = (Reader, "read") if where == "read" else (workbench, "solve_jobs")
-    monkeypatch.setattr(*place, broken)
+    monkeypatch.setattr(*place, run.broken)
     (record,) = restore(run.quick(), photos, out, Options(overwrite=True))
     assert (record.status, record.image) == ("failed", None)
     assert record.reason == "no finite picture was found; what was made of it before stays"

@@ -12,9 +12,7 @@ import numpy as np
 import pytest
 import run_support as run
 import torch
-from PIL import Image
 
-from priorsolve.recipe.components import RecipeError
 from priorsolve.run import scenes, workbench
 from priorsolve.run.answers import Answer
 from priorsolve.run.jobs import Job
@@ -56,11 +54,6 @@ def kept(
     return record
 
 
-def pixels(path: Path) -> Any:
-    with Image.open(path) as picture:
-        return np.asarray(picture).astype(int)
-
-
 @pytest.mark.parametrize("batch", [1, 2])
 def test_several_answers_are_told_together_and_each_of_its_own_tile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
     first = {"misfit": 0.7, "residual": 0.2, "history": (0.9, 0.7), "steps": 20, "stopped": "the first", "diagnosis": ("of the first",)}
@@ -85,15 +78,12 @@ def test_several_answers_are_told_together_and_each_of_its_own_tile(tmp_path: Pa
     assert record.metrics["psnr"] == pytest.approx(sum(psnrs) / 2, abs=0.02)
     assert record.seconds >= 0.1
     assert record.spread is not None
-    assert (pixels(tmp_path / "out" / record.spread) == np.full((64, 128), 102)).all()  # white is 0.25
+    assert (run.pixels(tmp_path / "out" / record.spread) == np.full((64, 128), 102)).all()  # white is 0.25
 
 
 @pytest.mark.parametrize("batch", [1, 2])
 def test_a_photo_whose_tiles_all_fail_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
-    def broken(index: int, job: Job) -> Answer:
-        raise RecipeError("no finite picture was found")
-
-    answering(monkeypatch, broken)
+    answering(monkeypatch, run.broken)
     record = kept(tmp_path, Options(batch_size=batch), status="failed", operator="gray", frame=TILES)
     assert record.reason == "no finite picture was found"
 
@@ -103,7 +93,7 @@ def test_a_tile_that_is_left_out_leaves_the_others_their_names(tmp_path: Path, m
     record = kept(tmp_path, operator=IN_THE_SECOND, frame=TILES)
     assert len(jobs) == 1
     assert [note for note in record.notes if "misfit" in note] == ["tile 2 of 2: misfit 0.1"]
-    same = (pixels(tmp_path / "out/images/a.png") == pixels(tmp_path / "in/a.png")).all(-1)
+    same = (run.pixels(tmp_path / "out/images/a.png") == run.pixels(tmp_path / "in/a.png")).all(-1)
     hole = np.zeros((64, 128), bool)
     hole[20:30, 100:110] = True
     assert same[~hole].all()
@@ -119,9 +109,9 @@ def test_a_tile_in_which_nothing_is_missing_is_drawn_where_nothing_is_kept(tmp_p
 def test_a_clean_photo_without_a_face_is_shown_as_it_was_degraded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scenes, "find_faces", lambda photo: [])
     kept(tmp_path, Options(degrade=True), operator="gray", frame={"faces": {"missing": "copy"}})
-    made = pixels(tmp_path / "out/images/a.png")
-    assert np.abs(made - pixels(tmp_path / "out/measurements/a.png")[..., None]).max() <= 1
-    assert np.ptp(pixels(tmp_path / "in/a.png"), axis=-1).max() > 50
+    made = run.pixels(tmp_path / "out/images/a.png")
+    assert np.abs(made - run.pixels(tmp_path / "out/measurements/a.png")[..., None]).max() <= 1
+    assert np.ptp(run.pixels(tmp_path / "in/a.png"), axis=-1).max() > 50
 
 
 def test_where_all_is_known_no_map_is_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from solvers_support import least_squares, linear, pictures, random_mask, rows
+from solvers_support import least_squares, linear, pictures, random_mask
 from states_support import matrices, mlp_state
 from style_support import style2_state
 from torch import Tensor, nn
@@ -206,7 +206,7 @@ def test_a_batch_is_its_singles_and_nothing_given_is_changed() -> None:
     for i in range(3):
         single = Layerwise(prior)(y[i : i + 1], operator.select(torch.tensor([i])))
         for name in ("images", "misfit", "residual", "history"):
-            torch.testing.assert_close(getattr(single, name), getattr(rows(together, [i]), name), atol=1e-9, rtol=0)
+            torch.testing.assert_close(getattr(single, name), getattr(together[i], name), atol=1e-9, rtol=0)
 
 
 def test_progress_is_a_layer_at_a_time() -> None:

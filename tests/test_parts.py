@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from solvers_support import Heavy, difference, linear, pictures, random_mask, rows
+from solvers_support import Heavy, difference, linear, pictures, random_mask
 from torch import Tensor
 
 import priorsolve as ps
@@ -18,6 +18,19 @@ from priorsolve.solvers import Latent, Solution, solve_fitting, start_at
 
 def solved(count: int = 3) -> Solution:
     return Latent(linear(), steps=3, restarts=1)(pictures(count), Identity(), seeds=list(range(count)))
+
+
+def rows(solution: Solution, index: list[int]) -> Solution:
+    """The solution of these images alone."""
+    return Solution(
+        solution.images[index],
+        {name: codes[index] for name, codes in solution.codes.items()},
+        solution.misfit[index],
+        solution.residual[index],
+        solution.steps[index],
+        tuple(solution.stopped[i] for i in index),
+        solution.history[:, index],
+    )
 
 
 def same(one: Solution, other: Solution) -> None:

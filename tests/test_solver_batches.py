@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from laws_support import few
-from solvers_support import difference, linear, pictures, random_mask, rows
+from solvers_support import difference, linear, pictures, random_mask
 
 from priorsolve.counter_rng import normal_hash, row_seeds, uniform_hash
 from priorsolve.latents import stochastic_clip, to_sphere
@@ -45,7 +45,7 @@ def test_any_order_and_any_parts_give_the_same_answers(
     for start, end in pairwise(bounds):
         part = order[start:end]
         solution = solver(y[part], operator.select(torch.tensor(part)), seeds=[seeds[i] for i in part])
-        assert difference(solution, rows(whole, part)) < 1e-4
+        assert difference(solution, whole[part]) < 1e-4
 
 
 def test_a_real_prior_with_restarts_halving_and_its_own_mask_for_each(digiface64: Prior) -> None:
@@ -55,7 +55,7 @@ def test_a_real_prior_with_restarts_halving_and_its_own_mask_for_each(digiface64
     whole = solver(y, operator, seeds=[1, 1, 2])
     for part in ([2, 0], [1]):
         solution = solver(y[part], operator.select(torch.tensor(part)), seeds=[[1, 1, 2][i] for i in part])
-        assert difference(solution, rows(whole, part)) < 1e-4
+        assert difference(solution, whole[part]) < 1e-4
     assert float((whole.images[0] - whole.images[1]).abs().max()) > 0.01
 
 
