@@ -1,0 +1,109 @@
+"""Each way of breaking a law is told by the law's name."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from priorsolve.operators.base import LinearOperator, Operator
+from priorsolve.operators.gray import Gray
+from priorsolve.operators.laws import check_laws
+from priorsolve.operators.pillow import PillowJPEG
+from priorsolve.priors import LinearPrior
+from priorsolve.solvers import Latent
+from priorsolve.types import Images, Measurements, Shape
+
+
+class WrongAdjoint(Gray):
+    def _A_adjoint(self, y: Measurements) -> Images:
+        return super()._A_adjoint(y).flip(1)
+
+
+class WrongDagger(Gray):
+    def _A_dagger(self, y: Measurements) -> Images:
+        return self._A_adjoint(y)
+
+
+class WithoutGradient(Gray):
+    def _A_dagger(self, y: Measurements) -> Images:
+        return super()._A_dagger(y.detach())
+
+
+class NotLinear(Gray):
+    def _A(self, x: Images) -> Measurements:
+        return super()._A(x) + 1
+
+
+class Leaky(Gray):
+    def _A(self, x: Images) -> Measurements:
+        return super()._A(x - x.mean(0))
+
+
+class WrongHoles(Gray):
+    def support(self, inside: Images) -> Measurements:
+        return super().support(inside).index_fill(-1, torch.tensor([0]), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("operator", "law"),
+    [
+        (WrongAdjoint(), "dot test"),
+        (WrongDagger(), "A A† A = A"),
+        (WithoutGradient(), "gradient of A†"),
+        (NotLinear(), "dot test"),
+        (Leaky(), "independence"),
+        (WrongHoles(), "support"),
+    ],
+)
+def test_a_broken_law_is_named(operator: LinearOperator, law: str) -> None:
+    with pytest.raises(AssertionError, match=rf"^{type(operator).__name__}\(.*\): {law} is off by .* allowed 1e-04$"):
+        check_laws(operator, (3, 8, 8))
+
+
+def test_an_operator_without_a_gradient_breaks_the_law_of_it() -> None:
+    """It was an error of torch's."""
+    with pytest.raises(AssertionError, match=r"PillowJPEG\(quality=50\): vjp is off by 1.00e\+00"):
+        check_laws(PillowJPEG(50), (3, 16, 16))
+
+
+class Masks(Operator):
+    """A mask for each image, of which nothing is said."""
+
+    def __init__(self, known: torch.Tensor) -> None:
+        super().__init__()
+        self.register_buffer("known", known)
+
+    def out_shape(self, in_shape: Shape) -> Shape:
+        return in_shape
+
+    def _A(self, x: Images) -> Measurements:
+        return x * self.get_buffer("known")
+
+
+class Counted(Masks):
+    """One that says how many, and gives none of them."""
+
+    @property
+    def batch(self) -> int | None:
+        return len(self.get_buffer("known"))
+
+
+class Changing(Masks):
+    def _A(self, x: Images) -> Measurements:
+        numbers = x.detach().numpy()  # through which torch does not see what is written
+        numbers *= 0.5
+        return x.clone()
+
+
+@pytest.mark.parametrize(("kind", "count"), [(Masks, 2), (Masks, 3), (Counted, 3)])
+def test_parameters_for_each_image_that_are_not_told_of_are_one_line(kind: type[Masks], count: int) -> None:
+    operator = kind(torch.linspace(0.1, 1, count).view(-1, 1, 1, 1))
+    with pytest.raises(AssertionError, match="; an operator with parameters for each image says for how many by `batch`, and takes some"):
+        check_laws(operator, (3, 8, 8))
+    with pytest.raises(ValueError, match="parameters for"):
+        Latent(LinearPrior.random(4, (3, 8, 8)), steps=2)(torch.rand(count, 3, 8, 8), operator)
+
+
+def test_an_operator_that_changes_what_it_is_given_is_told() -> None:
+    with pytest.raises(AssertionError, match=r"^Changing\(\): unchanged is off by"):
+        check_laws(Changing(torch.ones(1, 1, 1, 1)), (3, 8, 8))
