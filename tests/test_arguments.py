@@ -1,32 +1,44 @@
-"""What callers get wrong is one line that names the thing, the value and the way out. Numbers out of range: test_solvers.py."""
+"""What callers get wrong is one line that names the thing, the value and the way out. Settings have theirs in test_settings.py."""
 
 from __future__ import annotations
 
+import copy
 import math
+import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy
 import pytest
 import torch
-from prior_support import made
 from solvers_support import linear, pictures
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from priorsolve.losses import Mixture, MultiResolution, l2
-from priorsolve.operators.base import Identity, LinearOperator
-from priorsolve.operators.blur import gaussian_blur
-from priorsolve.operators.laws import check_laws
-from priorsolve.operators.pillow import PillowJPEG
+import priorsolve as ps
+from priorsolve.operators.base import Identity
+from priorsolve.operators.jpeg import JPEG
+from priorsolve.operators.laws import dot_test, linearity
 from priorsolve.priors import LinearPrior
-from priorsolve.solvers import Langevin, Latent, Multicode, Pivotal, Projector, Pulse, Staged, Stop, Tuned
-from priorsolve.solvers.fit import solve_fitting
+from priorsolve.report import write_report
+from priorsolve.solvers import (
+    Langevin,
+    Latent,
+    Multicode,
+    Pivotal,
+    Projector,
+    Pulse,
+    Staged,
+    Stop,
+    Tuned,
+    save_delta,
+    solve_fitting,
+    start_at,
+)
 from priorsolve.solvers.layerwise import Layerwise
-from priorsolve.types import Shape
-
-# -- settings --------------------------------------------------------------------------------------------------------------------------
 
 SOLVERS: list[Callable[..., Any]] = [Latent, Langevin, Multicode, Pivotal, Projector, Pulse, Tuned, Layerwise]
 
@@ -47,59 +59,16 @@ def test_a_prior_that_is_none_is_told_at_once(solver: Callable[..., Any], prior:
         solver(prior, **more)
 
 
-def windowed(one: Tensor, other: Tensor, window: int) -> Tensor:
-    return (one - other).flatten(1).mean(1) / window
+def test_a_prior_says_which_codes_it_takes() -> None:
+    prior = linear(torch.float32)
+    codes: Any = prior.sample(2, torch.Generator().manual_seed(0))
+    with pytest.raises(ValueError, match=r"codes are torch.float64 on cpu, and the prior is torch.float32 on cpu; bring them there"):
+        prior.decode(codes.double())
+    with pytest.raises(ValueError, match=r"expected codes in 'z' as a tensor, got a ndarray$"):
+        prior.decode(torch.cat([codes] * 9).numpy())  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    "loss",
-    ["l1", None, {"huber": {}}, ["l1"], nn.MSELoss(), nn.MSELoss, F.l1_loss, F.huber_loss, windowed, lambda estimate, measured: estimate],
-)
-def test_a_loss_that_is_none_is_told_at_once(loss: Any) -> None:
-    message = "is .*; it must be a function of estimate, measurement and mask that gives one number per image, .*names are for recipes$"
-    with pytest.raises(ValueError, match=f"^loss {message}"):
-        Latent(linear(), loss=loss)
-    with pytest.raises(ValueError, match=f"^locality_loss {message}"):
-        Pivotal(linear(), locality_loss=loss)
-    if loss is not None:
-        with pytest.raises(ValueError, match=f"^stop_loss {message}"):
-            Pivotal(linear(), stop_at=0.1, stop_loss=loss)
-
-
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        ({"steps": 10.0}, "^steps is 10.0; it must be a whole number$"),
-        ({"steps": "10"}, "^steps is '10'; it must be a whole number$"),
-        ({"steps": 10**23}, f"^steps is {10**23}; it must be at most 10000000, which would take days$"),
-        ({"candidates": 10**12}, "^candidates is 1000000000000; it must be at most 10000000"),
-        ({"restarts": None}, "^restarts is None; it must be a whole number$"),
-        ({"plateau": 2.5}, "^plateau is 2.5; it must be a whole number$"),
-        ({"seed": 0.5}, "^seed is 0.5; it must be a whole number$"),
-        ({"lr": "0.1"}, "^lr is '0.1'; it must be a number$"),
-        ({"noise": [0.1]}, r"^noise is \[0.1\]; it must be a number$"),
-        ({"lr": torch.ones(200)}, "^lr is a Tensor; it must be a number$"),
-        ({"penalties": ["gaussian"]}, r"^penalties is \['gaussian'\]; give each its weight by name, such as \{'gaussian': 0.01\}$"),
-    ],
-)
-def test_a_setting_of_another_kind_is_told_at_once(wrong: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        Latent(linear(), **wrong)
-
-
-def test_numbers_of_numpy_and_losses_that_prepare_are_settings() -> None:
-    class Prepares:
-        def against(self, measured: torch.Tensor, where: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
-            return lambda estimate: ((estimate - measured) * where).square().flatten(1).mean(1)
-
-    loss: Any = Prepares()
-    solver = Latent(linear(), steps=numpy.int64(3), lr=numpy.float32(0.1), plateau=None, loss=loss)  # type: ignore[arg-type]
-    plain = Latent(linear(), steps=3, lr=float(numpy.float32(0.1)))
-    y = torch.rand(2, 3, 8, 8, dtype=torch.float64)
-    torch.testing.assert_close(solver(y, lambda x: x).images, plain(y, lambda x: x).images)
-
-
-# -- measurements, operators, seeds ------------------------------------------------------------------------------------------------------
+# -- measurements and operators ------------------------------------------------------------------------------------------------------------
 
 
 def holding(value: float, count: int = 2) -> torch.Tensor:
@@ -127,6 +96,24 @@ def test_measurements_that_are_none_are_told(y: Any, message: str, operator: Any
         Latent(linear(), steps=2)(y, operator)
 
 
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (pictures(1).to_sparse(), r"^expected measurements as a dense tensor, got a sparse_coo one; give y.to_dense\(\)$"),
+        (pictures(1).to("meta"), "^expected measurements with values, got a tensor on the device meta"),
+    ],
+)
+def test_measurements_without_values_are_told(y: Tensor, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Latent(linear(), steps=2)(y, Identity())
+
+
+@pytest.mark.parametrize("operator", [Identity(), lambda x: x], ids=["ours", "theirs"])
+def test_a_measurement_without_its_batch_axis_is_told(operator: Any) -> None:
+    with pytest.raises(ValueError, match=r"got \(8, 8\); for a single measurement give y\[None\], a batch of one$"):
+        Latent(linear(), steps=2)(pictures(1)[0], operator)
+
+
 @pytest.mark.parametrize("value", [math.nan, -math.inf])
 @pytest.mark.parametrize("operator", [Identity(), lambda x: x], ids=["ours", "theirs"])
 def test_an_image_that_is_not_finite_ends_by_itself(value: float, operator: Any) -> None:
@@ -140,11 +127,6 @@ def test_an_image_that_is_not_finite_ends_by_itself(value: float, operator: Any)
         assert everywhere.stopped == (Stop.diverged, Stop.diverged)
 
 
-def test_an_operator_without_a_gradient_is_told_with_both_ways_out() -> None:
-    with pytest.raises(ValueError, match=r"^the operator lets no gradient .*, such as JPEG for PillowJPEG \(in a recipe: `surrogate`\)$"):
-        Latent(linear(), steps=2)(pictures(1), lambda x: x.detach())
-
-
 def test_measurements_may_be_as_large_as_the_operator_makes_them() -> None:
     """Also far larger in a few places, and of an operator that sees only differences."""
     prior, y = linear(), pictures(2)
@@ -156,12 +138,36 @@ def test_measurements_may_be_as_large_as_the_operator_makes_them() -> None:
     assert bool(edges.misfit.isfinite().all())
 
 
+def smooth(count: int) -> Tensor:
+    """Dark on the left, bright on the right, in [0, 1]."""
+    return torch.linspace(0, 1, 8).expand(count, 3, 8, 8).double()
+
+
+@pytest.mark.parametrize("operator", [Identity(), lambda x: x], ids=["ours", "theirs"])
+def test_pictures_around_0_are_told(operator: Any) -> None:
+    y = torch.cat([smooth(1), 2 * smooth(1) - 1])
+    y[0, 0, 0, 0] = math.nan
+    with pytest.raises(ValueError, match=r"^measurement 1 has values down to -1, and the operator .* give \(y \+ 1\) / 2$"):
+        Latent(linear(), steps=2)(y, operator)
+
+
+@pytest.mark.parametrize("sigma", [0.25, 0.5, 1.0])
+def test_noise_on_dark_pictures_is_none_of_their_range(sigma: float) -> None:
+    y = 0.1 * smooth(4) + sigma * torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(1)).double()
+    solution = Latent(linear(), steps=1)(y, Identity())
+    torch.testing.assert_close(solution.misfit, (solution.images - y).square().mean((1, 2, 3)))
+    around = Latent(linear(), steps=1)(2 * smooth(2) - 1, lambda x: 2 * x - 1)  # nor are values that the operator makes
+    torch.testing.assert_close(around.misfit, 4 * (around.images - smooth(2)).square().mean((1, 2, 3)))
+
+
 @pytest.mark.parametrize(
     ("operator", "message"),
     [
         (Identity, "got the class Identity; make one of it$"),
         (torch.ones(8, 8), "got a Tensor$"),
         (None, "got None$"),
+        (linear(), r"got the prior LinearPrior\(3×8×8\); that goes into the solver, and what was measured of its pictures here$"),
+        (SimpleNamespace(A=torch.ones(8, 8)), "got one whose A is a Tensor; give a function, such as lambda x: x \\* mask$"),
     ],
 )
 def test_an_operator_that_is_none_is_told(operator: Any, message: str) -> None:
@@ -169,13 +175,7 @@ def test_an_operator_that_is_none_is_told(operator: Any, message: str) -> None:
         Latent(linear(), steps=2)(pictures(2), operator)
 
 
-def test_an_operator_that_does_not_make_what_it_says_is_told() -> None:
-    class Lying(Identity):
-        def out_shape(self, in_shape: Shape) -> Shape:
-            return (1, *in_shape[1:])
-
-    with pytest.raises(ValueError, match=r"^Lying\(\): makes measurements of shape \(3, 8, 8\), and its out_shape says \(1, 8, 8\)$"):
-        Latent(linear(), steps=2)(pictures(2)[:, :1], Lying())
+# -- seeds and who is told of steps --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -204,6 +204,19 @@ def test_seeds_may_be_of_any_sequence() -> None:
         assert torch.equal(solver(y, Identity(), seeds=seeds).images, expected)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("seed", [-1, 2**64])
+def test_a_seed_beyond_64_bits_is_told_at_once(seed: int) -> None:
+    for solver in (Latent, Layerwise):
+        with pytest.raises(ValueError, match=f"^a seed is {seed}; it must be at least 0 and below 2"):
+            solver(linear(), seed=seed)
+
+
+@pytest.mark.parametrize("solver", [Latent(linear(), steps=2), Staged([Latent(linear(), steps=2)]), Layerwise(linear())])
+def test_who_is_told_of_steps_is_a_function(solver: Any) -> None:
+    with pytest.raises(ValueError, match=r"^on_step is 3; give a function of a Step, or None$"):
+        solver(pictures(1), Identity(), on_step=3)
+
+
 # -- starts and stages ---------------------------------------------------------------------------------------------------------------------
 
 
@@ -218,6 +231,14 @@ def test_seeds_may_be_of_any_sequence() -> None:
 def test_a_start_that_is_no_solution_is_told(start: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Latent(linear(), steps=1)(pictures(2), Identity(), start=start)
+
+
+@pytest.mark.parametrize("solve", [Latent(linear(), steps=1), partial(solve_fitting, Latent(linear(), steps=1))], ids=["solver", "fitting"])
+def test_a_start_has_a_code_for_each_measurement(solve: Callable[..., Any]) -> None:
+    start = Latent(linear(), steps=1)(pictures(2), Identity())
+    for code in (start.codes["z"][:1], start.codes["z"].repeat(2, 1), torch.tensor(1.0)):
+        with pytest.raises(ValueError, match=r"^the start's codes 'z' are of shape \(.*\), got 2 measurements; give a code for each$"):
+            solve(pictures(2), Identity(), start=replace(start, codes={"z": code}))
 
 
 def test_stages_are_those_that_were_given() -> None:
@@ -258,142 +279,70 @@ def test_a_stage_answers_all_that_a_solver_is_asked(missing: str | None) -> None
         Staged([stage])
 
 
-# -- what operators and losses give ----------------------------------------------------------------------------------------------------
+def test_stages_share_a_prior_or_its_numbers() -> None:
+    one, other = linear(), linear()
+    for same in (other, copy.deepcopy(one), copy.deepcopy(one).float(), one.computing(torch.bfloat16)):
+        assert Staged([Latent(one), Latent(same)]).prior is one
+        assert Staged([Latent(same), Latent(one)]).prior is same
+    assert pickle.loads(pickle.dumps(Staged([Latent(one), Latent(one)]))).varied().prior is not one
+    with torch.no_grad():
+        next(other.parameters()).neg_()
+    with pytest.raises(ValueError, match=r"^the stages have two priors, "):
+        Staged([Latent(one), Latent(other)])
+
+
+# -- functions -----------------------------------------------------------------------------------------------------------------------------
+
+
+CODES: Any = torch.zeros(1, 4).numpy()
+PICTURES: Any = pictures(1).numpy()
+
+
+def test_pictures_are_read_and_written_by_name_as_text(tmp_path: Path) -> None:
+    image = torch.rand(3, 8, 8)
+    ps.write_image(str(tmp_path / "one.png"), image)
+    assert torch.equal(ps.read_image(str(tmp_path / "one.png"), (8, 8)), ps.read_image(tmp_path / "one.png", (8, 8)))
 
 
 @pytest.mark.parametrize(
-    ("loss", "message"),
+    ("call", "message"),
     [
-        (lambda e, y, where: (e - y).square().mean(), r"^the loss gives a tensor of shape \(\) for \d+ images; .* one number per image"),
-        (lambda e, y, where: (e - y).square(), r"^the loss gives a tensor of shape \(\d+, 3, 8, 8\)"),
-        (lambda e, y, where: (e - y).flatten(1).mean(1, keepdim=True), r"^the loss gives a tensor of shape \(\d+, 1\)"),
-        (lambda e, y, where: 0.5, r"^the loss gives a float"),
-        (lambda e, y, where: y.sub_(e).square().flatten(1).mean(1), r"^the loss changes the measurement, .*; write e - m, not e\.sub_"),
-        (lambda e, y, where: (e - y.nan_to_num_()).square().flatten(1).mean(1), r"^the loss changes the measurement"),
-        (lambda e, y, where: e.sub_(y).square().flatten(1).mean(1), r"^the loss changes the estimate"),
-        (lambda e, y, where: ((e - y) * where.div_(2)).square().flatten(1).mean(1), r"^the loss changes the mask"),
-        (Mixture([(lambda e, y, where: e.sub_(y).square().flatten(1).mean(1), 1.0)]), r"^the loss changes the estimate"),
-        (lambda e, y, where: (e - y).detach().flatten(1).mean(1), r"^the loss lets no gradient through"),
-        (Mixture([(lambda e, y, where: (e - y).square().mean(), 1.0)]), r"^the loss gives a tensor of shape \(\)"),
-    ],
-)
-@pytest.mark.parametrize("restarts", [1, 2])
-def test_a_loss_gives_one_number_for_each_image(loss: Any, message: str, restarts: int) -> None:
-    for count in (1, 2):
-        with pytest.raises(ValueError, match=message):
-            Latent(linear(), steps=2, restarts=restarts, loss=loss)(pictures(count), Identity())
-
-
-def test_so_does_the_loss_of_the_pivots_neighbourhood() -> None:
-    prior = made("mobilestylegan")
-    y = torch.rand(2, *prior.image_shape, generator=torch.Generator().manual_seed(0))
-    start = Latent(prior, space="w", steps=0, candidates=1)(y, Identity())
-    solver = Pivotal(prior, steps=2, locality=0.1, locality_loss=lambda e, y, where: (e - y).square().mean())
-    with pytest.raises(ValueError, match=r"^the loss gives a tensor of shape \(\) for 2 images"):
-        solver(y, Identity(), start=start)
-
-
-@pytest.mark.parametrize("restarts", [1, 2])
-@pytest.mark.parametrize(
-    ("operator", "message"),
-    [
-        (lambda x: x[0], r"of shape \(3, 8, 8\) from images of shape \(\d+, 3, 8, 8\); it must make one for each image"),
-        (lambda x: x.mean(0, keepdim=True), r"of shape \(1, 3, 8, 8\) from images of shape \(\d+, 3, 8, 8\)"),
-        (lambda x: x.mean(), r"of shape \(\) from images"),
-        (lambda x: x.detach().numpy(), "^the operator makes a ndarray of images; it must make a real tensor"),
-        (lambda x: (x, x), "^the operator makes a tuple of images"),
-        (lambda x: None, "^the operator makes a NoneType of images"),
-        (lambda x: torch.fft.fft2(x), "^the operator makes complex numbers of images; .*, such as torch.view_as_real gives$"),
-    ],
-)
-def test_an_operator_gives_one_measurement_for_each_image(operator: Any, message: str, restarts: int) -> None:
-    with pytest.raises(ValueError, match=message):
-        Latent(linear(), steps=2, restarts=restarts)(pictures(2), operator)
-
-
-@pytest.mark.parametrize("operator", [Identity(), lambda x: x], ids=["ours", "theirs"])
-def test_a_measurement_without_its_batch_axis_is_told(operator: Any) -> None:
-    with pytest.raises(ValueError, match=r"got \(8, 8\); for a single measurement give y\[None\], a batch of one$"):
-        Latent(linear(), steps=2)(pictures(1)[0], operator)
-
-
-def test_operators_and_losses_may_compute_in_another_precision() -> None:
-    prior, y = linear(torch.float32), pictures(2, torch.float32)
-    plain = Latent(prior, steps=12, restarts=2)(y, Identity())
-    for loss, operator in [(lambda e, y, where: l2(e.double(), y.double(), where), Identity()), (l2, lambda x: x.double())]:
-        found = Latent(prior, steps=12, restarts=2, loss=loss)(y, operator)  # type: ignore[arg-type]
-        assert found.misfit.dtype == found.images.dtype == torch.float32
-        torch.testing.assert_close(found.images, plain.images, atol=1e-3, rtol=0)
-
-
-# -- operators by themselves -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("method", ["A", "A_adjoint", "A_dagger"])
-@pytest.mark.parametrize("operator", [Identity(), gaussian_blur(1.0), Identity() @ gaussian_blur(1.0)], ids=repr)
-def test_operators_measure_floats(operator: LinearOperator, method: str) -> None:
-    """A blur of bytes was bytes, rounded at every step."""
-    x = torch.rand(2, 3, 8, 8)
-    what = "images" if method == "A" else "measurements"
-    with pytest.raises(ValueError, match=f"expected float {what}, got torch.uint8; pictures are in .*, so divide 8-bit values by 255$"):
-        getattr(operator, method)((x * 255).to(torch.uint8))
-    with pytest.raises(ValueError, match=rf"expected float {what}, got torch.bool; convert it with .float\(\)$"):
-        getattr(operator, method)(x > 0.5)
-    with pytest.raises(ValueError, match=f"expected {what} as a float tensor, got an object of type ndarray$"):
-        getattr(operator, method)(x.numpy())
-
-
-@pytest.mark.parametrize(
-    ("inner", "message"),
-    [
+        (lambda: ps.write_image(torch.rand(3, 8, 8), "one.png"), "^write_image: path is a Tensor; give the path of a file"),  # type: ignore[arg-type]
+        (lambda: ps.write_image("one.png", [0.5]), r"^write_image: the image is \[0.5\]; give a float tensor \(1 or 3, H, W\)$"),  # type: ignore[arg-type]
+        (lambda: ps.read_image("one.png", 128), r"^read_image: size is 128; give \(height, width\), such as \(128, 128\)$"),  # type: ignore[arg-type]
+        (lambda: ps.read_image((128, 128), "one.png"), r"^read_image: path is \(128, 128\); give"),  # type: ignore[arg-type]
+        (lambda: ps.read_image("one.png", (0, 8)), r"^read_image: size is \(0, 8\); give"),
+        (lambda: ps.read_image("one.png", (8, 8), 4), "^read_image: channels is 4; give 1 or 3$"),  # type: ignore[arg-type]
+        (lambda: write_report(3), "^write_report: out is 3; give"),  # type: ignore[arg-type]
+        (lambda: start_at(linear(), CODES), r"^start_at: expected codes as a tensor.*; give torch.from_numpy\(codes\)$"),
+        (lambda: ps.put_back(PICTURES, pictures(1), Identity()), r"^put_back: expected pictures .*; give torch.from_numpy\(x\)$"),
+        (lambda: dot_test(JPEG(50), (3, 16, 16)), r"^dot_test: JPEG\(.*\) is not linear, so it has no adjoint"),  # type: ignore[arg-type]
+        (lambda: linearity(JPEG(50), (3, 16, 16)), r"^linearity: JPEG\(.*\) is not linear"),  # type: ignore[arg-type]
+        (lambda: ps.operators.check_laws(lambda x: x, (3, 8, 8)), "^check_laws: expected an Operator, got .*; subclass priorsolve"),  # type: ignore[arg-type]
         (
-            lambda x: x,
-            "^an object of type function is not one of priorsolve's operators and cannot be composed .*; give the solver a function",
+            lambda: ps.operators.check_laws(Identity(), (3, 8, 8), dtype=torch.float16),
+            "^check_laws: dtype is torch.float16; laws are kept in torch.float32 and torch.float64$",
         ),
-        (nn.Identity(), "^an object of type Identity is not one"),
-        (Identity, "^the class Identity is not one"),
-        ("gray", "^an object of type str is not one"),
-        (3, "^an object of type int is not one"),
     ],
 )
-def test_what_is_no_operator_is_not_composed(inner: Any, message: str) -> None:
-    """A module, which every deepinv physics is, was left out without a word."""
+def test_what_a_function_cannot_take_is_one_line(call: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Identity() @ inner
+        call()
 
 
-# -- losses and priors by themselves ---------------------------------------------------------------------------------------------------
+def test_a_report_may_be_asked_for_by_name_as_text(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"^no records in "):
+        write_report(str(tmp_path))
 
 
-@pytest.mark.parametrize(
-    ("make", "given", "message"),
-    [
-        (Mixture, [("l1", 1.0)], "^a mixture's loss is 'l1'; it must be a function of estimate, measurement and mask"),
-        (Mixture, iter([l2]), r"^a part of a mixture is L2\(\); give pairs of a loss and its weight, such as \(l1, 0.5\)$"),
-        (Mixture, [(l2, "half")], r"^a part of a mixture is \(L2\(\), 'half'\); give pairs"),
-        (MultiResolution, "l1", "^loss is 'l1'; it must be a function"),
-        (MultiResolution, nn.MSELoss(), r"^loss is MSELoss\(\); it must be a function"),
-    ],
-)
-def test_losses_of_losses_say_what_they_take(make: Callable[[Any], object], given: object, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        make(given)
+def test_one_image_of_a_solution_has_a_whole_number(tmp_path: Path) -> None:
+    solution = Tuned(linear(), steps=1, candidates=1)(pictures(1), Identity())
+    for index in (0.5, False):
+        with pytest.raises(ValueError, match=rf"^index is {index}; give the whole number of one image$"):
+            save_delta(linear(), solution, index, tmp_path / "one.safetensors")  # type: ignore[arg-type]
 
 
-def test_a_prior_says_which_codes_it_takes() -> None:
-    prior = linear(torch.float32)
-    codes: Any = prior.sample(2, torch.Generator().manual_seed(0))
-    with pytest.raises(ValueError, match=r"codes are torch.float64 on cpu, and the prior is torch.float32 on cpu; bring them there"):
-        prior.decode(codes.double())
-    with pytest.raises(ValueError, match=r"expected codes in 'z' as a tensor, got a ndarray$"):
-        prior.decode(torch.cat([codes] * 9).numpy())  # type: ignore[arg-type]
-
-
-def test_an_operator_without_a_gradient_breaks_the_law_of_it() -> None:
-    """It was an error of torch's."""
-    with pytest.raises(AssertionError, match=r"PillowJPEG\(quality=50\): vjp is off by 1.00e\+00"):
-        check_laws(PillowJPEG(50), (3, 16, 16))
-
-
-def test_a_mixture_takes_its_parts_from_anything_that_can_be_gone_through() -> None:
-    assert Mixture(pair for pair in [(l2, 1.0)]) == Mixture([(l2, 1.0)])  # type: ignore[arg-type]
+def test_a_noise_that_is_none_is_told() -> None:
+    number: Any = 0.1
+    with pytest.raises(ValueError, match=r"^solve_several needs a noise of priorsolve.noise, such as Gaussian\(0.02\), got 0.1$"):
+        ps.solve_several(Latent(linear(), steps=2), pictures(2), Identity(), 2, noise=number)

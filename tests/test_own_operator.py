@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from device_support import DEVICE, another_device
 from solvers_support import linear, pictures
 from torch import Tensor, nn
 
-from priorsolve.operators.base import LinearOperator, Operator
+from priorsolve.losses import l2
+from priorsolve.operators.base import Identity, LinearOperator, Operator
 from priorsolve.operators.laws import check_laws
-from priorsolve.solvers import Latent
+from priorsolve.solvers import (
+    Langevin,
+    Latent,
+)
 from priorsolve.types import Images, Measurements, Shape
 
 
@@ -85,3 +92,93 @@ def test_an_operator_is_tried_where_its_numbers_lie_and_in_their_type(trained: b
         check_laws(operator.to(DEVICE), (3, 4, 4))
         assert operator.follows((3, 4, 4))
     assert Matrix(trained=trained).double().follows((3, 4, 4))
+
+
+@pytest.mark.parametrize("restarts", [1, 2])
+@pytest.mark.parametrize(
+    ("operator", "message"),
+    [
+        (lambda x: x[0], r"of shape \(3, 8, 8\) from images of shape \(\d+, 3, 8, 8\); it must make one for each image"),
+        (lambda x: x.mean(0, keepdim=True), r"of shape \(1, 3, 8, 8\) from images of shape \(\d+, 3, 8, 8\)"),
+        (lambda x: x.mean(), r"of shape \(\) from images"),
+        (lambda x: x.detach().numpy(), "^the operator makes a ndarray of images; it must make a real tensor"),
+        (lambda x: (x, x), "^the operator makes a tuple of images"),
+        (lambda x: None, "^the operator makes a NoneType of images"),
+        (lambda x: torch.fft.fft2(x), "^the operator makes complex numbers of images; .*, such as torch.view_as_real gives$"),
+    ],
+)
+def test_an_operator_gives_one_measurement_for_each_image(operator: Any, message: str, restarts: int) -> None:
+    with pytest.raises(ValueError, match=message):
+        Latent(linear(), steps=2, restarts=restarts)(pictures(2), operator)
+
+
+def test_an_operator_that_does_not_make_what_it_says_is_told() -> None:
+    class Lying(Identity):
+        def out_shape(self, in_shape: Shape) -> Shape:
+            return (1, *in_shape[1:])
+
+    with pytest.raises(ValueError, match=r"^Lying\(\): makes measurements of shape \(3, 8, 8\), and its out_shape says \(1, 8, 8\)$"):
+        Latent(linear(), steps=2)(pictures(2)[:, :1], Lying())
+
+
+def test_an_operator_without_a_gradient_is_told_with_both_ways_out() -> None:
+    with pytest.raises(ValueError, match=r"^the operator lets no gradient .*, such as JPEG for PillowJPEG \(in a recipe: `surrogate`\)$"):
+        Latent(linear(), steps=2)(pictures(1), lambda x: x.detach())
+
+
+class Once(torch.autograd.Function):
+    """Twice its input, with a gradient that has none."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return 2 * x
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return 2 * gradients[0]
+
+
+def test_langevin_tells_of_an_operator_without_second_derivatives() -> None:
+    twice: Callable[[Tensor], Tensor] = Once.apply
+    with pytest.raises(ValueError, match=r"^langevin: finds its step by gradients of gradients, and the operator .* has none"):
+        Langevin(linear(), noise=0.1, steps=2)(pictures(2), twice)
+    assert len(Latent(linear(), steps=2)(pictures(2), twice)) == 2
+
+
+class Holder:
+    """An operator that keeps its network, and measures with it."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        self.A = network
+
+
+@pytest.mark.parametrize("layer", [torch.nn.BatchNorm2d(3), torch.nn.Dropout(0.5)])
+@pytest.mark.parametrize("given", [lambda net: net, Holder, lambda net: net.forward, lambda net: Holder(net.forward)])
+def test_a_network_in_training_is_no_operator(layer: torch.nn.Module, given: Callable[[torch.nn.Module], Any]) -> None:
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 3, 1), layer).train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    with pytest.raises(ValueError, match=r"^the operator, .*, is in training mode, where .* neighbours or on chance; call its eval\(\)$"):
+        Latent(linear(torch.float32), steps=2)(pictures(2, torch.float32), given(network))
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    Latent(linear(torch.float32), steps=2)(pictures(2, torch.float32), given(network.eval()))
+
+
+@pytest.mark.parametrize("restarts", [1, 3])
+def test_a_function_may_change_the_pictures_it_is_given(restarts: int) -> None:
+    def halved(x: Tensor) -> Tensor:
+        return x.mul_(0.5)
+
+    solver, y = Latent(linear(), steps=5, restarts=restarts), pictures(2) / 2
+    found, expected = solver(y, halved), solver(y, lambda x: 0.5 * x)
+    assert torch.equal(found.images, expected.images)
+    assert torch.equal(found.misfit, expected.misfit)
+
+
+def test_operators_and_losses_may_compute_in_another_precision() -> None:
+    prior, y = linear(torch.float32), pictures(2, torch.float32)
+    plain = Latent(prior, steps=12, restarts=2)(y, Identity())
+    for loss, operator in [(lambda e, y, where: l2(e.double(), y.double(), where), Identity()), (l2, lambda x: x.double())]:
+        found = Latent(prior, steps=12, restarts=2, loss=loss)(y, operator)  # type: ignore[arg-type]
+        assert found.misfit.dtype == found.images.dtype == torch.float32
+        torch.testing.assert_close(found.images, plain.images, atol=1e-3, rtol=0)

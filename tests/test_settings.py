@@ -79,6 +79,17 @@ def test_a_block_may_be_a_number_of_numpys() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
+        ({"steps": 10.0}, "^steps is 10.0; it must be a whole number$"),
+        ({"steps": "10"}, "^steps is '10'; it must be a whole number$"),
+        ({"steps": 10**23}, f"^steps is {10**23}; it must be at most 10000000, which would take days$"),
+        ({"candidates": 10**12}, "^candidates is 1000000000000; it must be at most 10000000"),
+        ({"restarts": None}, "^restarts is None; it must be a whole number$"),
+        ({"plateau": 2.5}, "^plateau is 2.5; it must be a whole number$"),
+        ({"seed": 0.5}, "^seed is 0.5; it must be a whole number$"),
+        ({"lr": "0.1"}, "^lr is '0.1'; it must be a number$"),
+        ({"noise": [0.1]}, r"^noise is \[0.1\]; it must be a number$"),
+        ({"lr": torch.ones(200)}, "^lr is a Tensor; it must be a number$"),
+        ({"penalties": ["gaussian"]}, r"^penalties is \['gaussian'\]; give each its weight by name, such as \{'gaussian': 0.01\}$"),
         ({"halving": "false"}, "^halving is 'false'; it must be True or False$"),
         ({"sphere": "yes"}, "^sphere is 'yes'; it must be True or False$"),
         ({"sphere": 1}, "^sphere is 1; it must be True or False$"),
@@ -90,11 +101,35 @@ def test_a_block_may_be_a_number_of_numpys() -> None:
         ({"penalties": {"gaussian": "a"}}, "^penalties.gaussian is 'a'; it must be a number$"),
         ({"penalties": {"gaussian": None}}, "^penalties.gaussian is None; it must be a number$"),
         ({"penalties": {"gaussian": math.inf}}, "^penalties.gaussian is inf; it must be a finite number$"),
+        ({"lr": 10**400}, "^lr is beyond all floats; it must be a finite number$"),
+        ({"space": "q"}, "^space .* is not one of the prior's: z; "),
+        ({"space": []}, "^space .* is not one of the prior's: z; "),
+        ({"space": [1]}, "^space .* is not one of the prior's: z; "),
+        ({"steps": -1}, "steps is -1"),
+        ({"restarts": 0}, "restarts is 0"),
+        ({"candidates": 0}, "candidates is 0"),
+        ({"penalties": {"gaussian": -1.0}}, "penalties.gaussian"),
+        ({"clip": 0.0}, "clip"),
+        ({"noise": -0.1}, "noise"),
+        ({"plateau": 0}, "plateau"),
+        ({"warmup": 1.5}, "warmup"),
     ],
 )
-def test_switches_are_switches_and_numbers_finite(wrong: dict[str, Any], message: str) -> None:
+def test_a_wrong_setting_is_told_at_once(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Latent(linear(), **wrong)
+
+
+def test_numbers_of_numpy_and_losses_that_prepare_are_settings() -> None:
+    class Prepares:
+        def against(self, measured: torch.Tensor, where: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+            return lambda estimate: ((estimate - measured) * where).square().flatten(1).mean(1)
+
+    loss: Any = Prepares()
+    solver = Latent(linear(), steps=numpy.int64(3), lr=numpy.float32(0.1), plateau=None, loss=loss)  # type: ignore[arg-type]
+    plain = Latent(linear(), steps=3, lr=float(numpy.float32(0.1)))
+    y = torch.rand(2, 3, 8, 8, dtype=torch.float64)
+    torch.testing.assert_close(solver(y, lambda x: x).images, plain(y, lambda x: x).images)
 
 
 def test_a_setting_that_is_no_choice_is_told() -> None:

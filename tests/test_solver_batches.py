@@ -134,3 +134,15 @@ def test_weights_of_its_own_round_the_same_in_a_batch_where_rounding_jumps(last:
     solver = Staged([Latent(prior, steps=2, restarts=1, candidates=2), last(prior)])
     together = solver(y, jpeg).images
     assert all(torch.equal(together[i], solver(y[i : i + 1], jpeg).images[0]) for i in range(3))
+
+
+def test_masks_by_themselves_are_solved_as_ever() -> None:
+    solver, y, mask = Latent(linear(), steps=5), pictures(2), random_mask(2, 1, 8, 8)
+    both = solver(mask.A(y), mask)
+    for i in range(2):
+        own = mask.select(torch.tensor([i]))
+        alone = solver(own.A(y[i : i + 1]), own)
+        torch.testing.assert_close(both.images[i : i + 1], alone.images)
+        torch.testing.assert_close(both.residual[i : i + 1], alone.residual)
+    crossed = solver(mask.A(y), mask.select(torch.tensor([1, 0])))
+    assert (crossed.images - both.images).abs().amax((1, 2, 3)).min() > 1e-3
