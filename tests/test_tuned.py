@@ -8,18 +8,19 @@ from typing import Any
 import pytest
 import torch
 from prior_support import CHAINS, CLASSES, STYLED, made
-from solvers_support import SHAPE, difference, linear, pictures, random_mask, rows
+from solvers_support import SHAPE, difference, linear, measured, pictures, random_mask, rows
 
 from priorsolve.counter_rng import STARTS, generator_for
 from priorsolve.operators.base import Identity
 from priorsolve.operators.mask import Mask
 from priorsolve.priors import Prior
 from priorsolve.solvers import Latent, Pivotal, Staged
+from priorsolve.solvers.lean_adam import LeanAdam
 from priorsolve.solvers.loop import _improved
 from priorsolve.solvers.optimisers import Adam
 from priorsolve.solvers.stopping import Stop
 from priorsolve.solvers.tuned import Tuned
-from priorsolve.solvers.weights import LeanAdam, tunable, tuned_picture
+from priorsolve.solvers.weights import tunable, tuned_picture
 
 N = SHAPE[0] * SHAPE[1] * SHAPE[2]
 
@@ -27,14 +28,6 @@ N = SHAPE[0] * SHAPE[1] * SHAPE[2]
 def settled(**settings: float) -> Tuned:
     """Gradient descent on the weights of the linear prior alone, from one sampled code."""
     return Tuned(linear(), steps=200, lr=0, weights_lr=8, optimiser="sgd", candidates=1, **settings)  # type: ignore[arg-type]
-
-
-def measured(prior: Prior, count: int, seed: int = 3) -> torch.Tensor:
-    """Pictures that the prior draws nearly, but not quite."""
-    rng = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        drawn = prior.decode(prior.sample(count, rng))
-    return drawn + 0.1 * torch.randn(drawn.shape, generator=rng).to(drawn)
 
 
 # -- closed forms ----------------------------------------------------------------------------------------------------------------------

@@ -42,17 +42,14 @@ class Adam(Optimiser):
         self.second: Variables = {}
 
     def keep(self, rows: Tensor) -> None:
-        self.first, self.second = _rows(self.first, rows), _rows(self.second, rows)
+        self.first, self.second = rows_of(self.first, rows), rows_of(self.second, rows)
 
     def move(self, variables: Variables, gradients: Variables, step: int, lr: float, scale: Variables) -> Variables:
         correct1, correct2 = 1 - self.beta1 ** (step + 1), 1 - BETA2 ** (step + 1)
         moved = dict(variables)
         for name, gradient in gradients.items():
-            for moments in (self.first, self.second):
-                if name not in moments:
-                    moments[name] = torch.zeros_like(gradient)
-            m = self.first[name].lerp_(gradient, 1 - self.beta1)
-            v = self.second[name].mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
+            m = memory_of(self.first, name, gradient).lerp_(gradient, 1 - self.beta1)
+            v = memory_of(self.second, name, gradient).mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
             moved[name] = variables[name] - ((lr / correct1) * scale[name] * m).div_((v / correct2).sqrt_().add_(self.epsilon))
         return moved
 
@@ -66,14 +63,14 @@ class Descent(Optimiser):
         self.velocity: Variables = {}
 
     def keep(self, rows: Tensor) -> None:
-        self.velocity = _rows(self.velocity, rows)
+        self.velocity = rows_of(self.velocity, rows)
 
     def move(self, variables: Variables, gradients: Variables, step: int, lr: float, scale: Variables) -> Variables:
         moved = dict(variables)
         for name, gradient in gradients.items():
             velocity = gradient
             if self.momentum:
-                velocity = self.velocity.setdefault(name, torch.zeros_like(gradient)).mul_(self.momentum).add_(gradient)
+                velocity = memory_of(self.velocity, name, gradient).mul_(self.momentum).add_(gradient)
             moved[name] = variables[name] - lr * scale[name] * velocity
         return moved
 
@@ -87,12 +84,12 @@ class RMSProp(Optimiser):
         self.second: Variables = {}
 
     def keep(self, rows: Tensor) -> None:
-        self.second = _rows(self.second, rows)
+        self.second = rows_of(self.second, rows)
 
     def move(self, variables: Variables, gradients: Variables, step: int, lr: float, scale: Variables) -> Variables:
         moved = dict(variables)
         for name, gradient in gradients.items():
-            v = self.second.setdefault(name, torch.zeros_like(gradient)).mul_(self.alpha).addcmul_(gradient, gradient, value=1 - self.alpha)
+            v = memory_of(self.second, name, gradient).mul_(self.alpha).addcmul_(gradient, gradient, value=1 - self.alpha)
             moved[name] = variables[name] - lr * scale[name] * gradient / (v.sqrt() + self.epsilon)
         return moved
 
@@ -202,5 +199,13 @@ def _total(rows: Tensor) -> Tensor:
     return in_pairs(lambda rows: rows.sum(1, keepdim=True), rows)
 
 
-def _rows(state: Variables, rows: Tensor) -> Variables:
+def memory_of(state: Variables, name: str, gradient: Tensor) -> Tensor:
+    """What the state holds by this name; zeros like the gradient at first."""
+    if name not in state:
+        state[name] = torch.zeros_like(gradient)
+    return state[name]
+
+
+def rows_of(state: Variables, rows: Tensor) -> Variables:
+    """The state of these rows alone."""
     return {name: value[rows] for name, value in state.items()}

@@ -18,6 +18,7 @@ from priorsolve.solvers.base import Keep, Solver
 from priorsolve.solvers.checks import must_be_at_least, must_be_decay_rate, must_be_positive
 from priorsolve.solvers.drawing import style_of
 from priorsolve.solvers.instance_norm import instance_normed, twin
+from priorsolve.solvers.lean_adam import LeanAdam
 from priorsolve.solvers.optimisers import Optimiser
 from priorsolve.solvers.schedule import Schedule
 from priorsolve.solvers.solution import Solution
@@ -26,7 +27,7 @@ from priorsolve.solvers.target import Measured
 from priorsolve.solvers.task import At, Task
 from priorsolve.solvers.tuned import TunedSearch
 from priorsolve.solvers.variables import WEIGHTS, Variables, is_weight
-from priorsolve.solvers.weights import LeanAdam, carried_weights, copies, parted, tunable, tuned_picture
+from priorsolve.solvers.weights import carried_weights, copies, parted, tunable, tuned_picture
 from priorsolve.types import Codes, PerImage
 
 _POOL = 256

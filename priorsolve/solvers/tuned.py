@@ -23,6 +23,7 @@ from priorsolve.solvers.checks import (
     must_be_space,
 )
 from priorsolve.solvers.instance_norm import batch_norms, instance_normed, twin
+from priorsolve.solvers.lean_adam import LeanAdam
 from priorsolve.solvers.optimisers import Optimiser, make_optimiser
 from priorsolve.solvers.schedule import Decay, Schedule
 from priorsolve.solvers.solution import Solution
@@ -32,7 +33,6 @@ from priorsolve.solvers.target import Measured
 from priorsolve.solvers.task import At, Task
 from priorsolve.solvers.variables import WEIGHTS, Variables
 from priorsolve.solvers.weights import (
-    LeanAdam,
     answered_picture,
     beginning_norms,
     carried_weights,
@@ -188,12 +188,12 @@ class Tuned(CodeSolver):
         if self.instance_norm:
             earlier |= beginning_norms(prior, codes | earlier, self.unsigned_gain)
         drawing = instance_normed(prior, parted(earlier)[1])
-        moved = tunable(drawing, codes, self.blocks, self.block_ratio) if self.weights_lr else {}
+        shares = tunable(drawing, codes, self.blocks, self.block_ratio) if self.weights_lr else {}
         if self.carry_moments and self.blocks is not None:
-            moved = dict.fromkeys(tunable(drawing, codes, len(prior.blocks)), 0.0) | moved
-        weights = copies(prior, moved, len(codes[self.code_space])) | earlier
+            shares = dict.fromkeys(tunable(drawing, codes, len(prior.blocks)), 0.0) | shares
+        weights = copies(prior, shares, len(codes[self.code_space])) | earlier
         like = codes[self.code_space]
-        units = {WEIGHTS + name: like.new_full((), self.weights_lr * share) for name, share in moved.items()}
+        units = {WEIGHTS + name: like.new_full((), self.weights_lr * share) for name, share in shares.items()}
         variables = codes | weights
         moving = set(units) | ({self.code_space} if self.lr or self.tune_embedding else set())
         if self.carry_moments:

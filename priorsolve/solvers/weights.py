@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TypeAlias, final
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
-from torch.optim.adam import adam
 
 from priorsolve.priors.base import Prior
 from priorsolve.priors.shares import even_parts, threads_of
 from priorsolve.solvers.drawing import carried, picture
 from priorsolve.solvers.instance_norm import NAME, Beginning, instance_normed
-from priorsolve.solvers.optimisers import BETA2, Adam, Optimiser
 from priorsolve.solvers.products import Products
 from priorsolve.solvers.variables import WEIGHTS, Variables, is_weight
 from priorsolve.types import Images
@@ -170,49 +168,6 @@ def parted(variables: Mapping[str, Tensor]) -> tuple[Variables, Variables]:
     codes = {name: value for name, value in variables.items() if not is_weight(name)}
     weights = {name.removeprefix(WEIGHTS): value for name, value in variables.items() if is_weight(name)}
     return codes, weights
-
-
-@final
-class LeanAdam(Optimiser):
-    """Adam with torch's fused kernel for weights: one pass over memory instead of ten, which is most of a step where weights are many.
-
-    The codes, whose rates may differ from number to number, move by the plain one.
-    """
-
-    def __init__(self, beta1: float) -> None:
-        self.plain = Adam(beta1, epsilon=1e-8)  # as published; what is only rounding must not move by the whole rate
-        self.first: Variables = {}
-        self.second: Variables = {}
-
-    def keep(self, rows: Tensor) -> None:
-        self.plain.keep(rows)
-        self.first = {name: value[rows] for name, value in self.first.items()}
-        self.second = {name: value[rows] for name, value in self.second.items()}
-
-    def move(self, variables: Variables, gradients: Variables, step: int, lr: float, scale: Variables) -> Variables:
-        codes = {name: gradient for name, gradient in gradients.items() if not is_weight(name)}
-        moved = self.plain.move(variables, codes, step, lr, scale)
-        for name in gradients.keys() - codes.keys():
-            # the kernel goes through memory and looks at no strides, and a matrix's gradient may lie transposed
-            gradient, value = gradients[name].contiguous(), variables[name].clone(memory_format=torch.contiguous_format)
-            for moments in (self.first, self.second) if self.plain.beta1 else (self.second,):
-                if name not in moments:
-                    moments[name] = torch.zeros_like(gradient)
-            # without momentum the first moment is the gradient itself
-            adam(
-                *([value], [gradient], [self.first.get(name, gradient)], [self.second[name]], []),
-                [torch.full((), float(step), device=value.device)],
-                fused=True,
-                amsgrad=False,
-                beta1=self.plain.beta1,
-                beta2=BETA2,
-                lr=lr * scale[name],
-                weight_decay=0.0,
-                eps=self.plain.epsilon,
-                maximize=False,
-            )
-            moved[name] = value
-        return moved
 
 
 _IMAGES = "images"
