@@ -35,7 +35,7 @@ from priorsolve.solvers.starts import best_sampled, of_class
 from priorsolve.solvers.stopping import Rules
 from priorsolve.solvers.target import Measured
 from priorsolve.solvers.task import At, Task
-from priorsolve.solvers.variables import Variables
+from priorsolve.solvers.variables import Variables, copied
 from priorsolve.types import Codes, Images, PerImage
 
 Unit = Literal["spread", "raw"]
@@ -202,7 +202,7 @@ class Latent(CodeSolver):
             codes = best_sampled(prior, space, measured, seeds, self.loss, candidates=self.candidates, best=self.restarts, kept=kept)
             return {space: codes}, self.restarts
         if start is not None:
-            beside = {name: code.to(like, copy=True) for name, code in carried(prior, start.codes, space).items()}
+            beside = copied(carried(prior, start.codes, space), like)
             codes = beside[space]
         elif self.begin_at == "centre":
             codes = repeated(of_class(prior, prior.centre(space), self.label), measured.count)

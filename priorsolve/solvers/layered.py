@@ -120,7 +120,9 @@ class Layered(Solver):
         codes[deep] = _with_last(codes[deep], torch.zeros_like(codes[deep]), dropped)
         variables: Variables = {deep: codes[deep].to(unit, copy=True), "from": codes[deep].to(unit, copy=True)}
         one = unit.new_ones(())
-        held, spreads, proxy = {"from", "lengths", "rest"}, {deep: unit if self.unit == "spread" else one, "maps": one}, None
+        held = {"from", "lengths", "rest"}
+        spreads = {deep: unit if self.unit == "spread" else one, "maps": one}
+        proxy = None
         if needs_style(prior):
             wplus = prior.centre("w+").expand(measured.count, -1, -1) if start is None else codes["w+"]
             proxy = Proxy.of(prior)

@@ -24,7 +24,7 @@ from priorsolve.solvers.starts import best_sampled
 from priorsolve.solvers.stopping import Rules
 from priorsolve.solvers.target import Measured
 from priorsolve.solvers.task import At, Task
-from priorsolve.solvers.variables import Variables
+from priorsolve.solvers.variables import Variables, copied
 from priorsolve.types import Codes, PerImage
 
 _NAMES = ("codes", "mix", "share")
@@ -121,15 +121,18 @@ class Multicode(CodeSolver):
         return make_optimiser(self.optimiser)
 
     def begin(self, prior: Prior, measured: Measured, seeds: Sequence[int], start: Solution | None) -> Task:
-        n, space, deep, maps = self.codes, self.code_space, self._deep, {} if start is None else maps_of(start.codes)
+        n = self.codes
+        space = self.code_space
+        deep = self._deep
         unit = spread_of(prior, space)
+        maps = {} if start is None else copied(maps_of(start.codes), unit)
         drawn = best_sampled(prior, space, measured, seeds, self.loss, candidates=self.candidates, best=n)
         drawn = drawn.view(measured.count, n, *prior.spaces[space])
         mix = unit.new_full((measured.count, n, prior.spaces[deep][0]), 1 / n)
         share = unit.new_full((measured.count, n), 1 / n)
         rates = {"codes": self.lr, "mix": self.mix_lr}
         search = _Mixture(
-            variables={"codes": drawn, "mix": mix, "share": share, **{name: value.to(unit, copy=True) for name, value in maps.items()}},
+            variables={"codes": drawn, "mix": mix, "share": share, **maps},
             spread={"codes": self.lr * unit, "mix": unit.new_full((), self.mix_lr / n)},
             held=frozenset({"share", *maps} | {name for name, rate in rates.items() if not rate}),
             prior=prior,
@@ -139,7 +142,7 @@ class Multicode(CodeSolver):
             divisor=n if self.divide_again else 1,
         )
         if start is not None and search.made(start.codes):  # another round of the same
-            search.variables |= {name: start.codes[name].to(unit, copy=True) for name in _NAMES}
+            search.variables |= copied({name: start.codes[name] for name in _NAMES}, unit)
         elif start is not None:  # its code first, the others ready to help
             drawn[:, 0] = self._first(prior, start)
             mix[:, 0], mix[:, 1:] = n if self.divide_again else 1, 0

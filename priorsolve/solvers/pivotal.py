@@ -26,7 +26,7 @@ from priorsolve.solvers.stopping import Rules
 from priorsolve.solvers.target import Measured
 from priorsolve.solvers.task import At, Task
 from priorsolve.solvers.tuned import TunedSearch
-from priorsolve.solvers.variables import WEIGHTS, Variables, is_weight
+from priorsolve.solvers.variables import WEIGHTS, Variables, copied, is_weight
 from priorsolve.solvers.weights import carried_weights, copies, parted, tunable, tuned_picture
 from priorsolve.types import Codes, PerImage
 
@@ -108,7 +108,7 @@ class Pivotal(Solver):
         if start is None:
             raise ValueError("pivotal: needs a code to stay at; make it a later stage, after latent, or pass start")
         like = next(prior.parameters())
-        codes = {name: code.to(like, copy=True) for name, code in start.codes.items() if name in prior.spaces}
+        codes = copied({name: code for name, code in start.codes.items() if name in prior.spaces}, like)
         space = style_of(prior, codes)
         if space is None:
             raise ValueError(

@@ -23,7 +23,7 @@ from priorsolve.solvers.solution import Solution
 from priorsolve.solvers.stopping import Rules
 from priorsolve.solvers.target import Measured
 from priorsolve.solvers.task import At, Task
-from priorsolve.solvers.variables import Variables
+from priorsolve.solvers.variables import Variables, copied
 from priorsolve.types import Images, PerImage
 
 _STYLES = ("w", "w+", "w++")
@@ -91,7 +91,7 @@ class Projector(Solver):
             codes = {self.space: repeated(prior.centre(self.space), measured.count)}
         else:
             must_be_without_features(start.codes, self.space, "projector")
-            codes = {name: code.to(one, copy=True) for name, code in carried(prior, start.codes, self.space).items()}
+            codes = copied(carried(prior, start.codes, self.space), one)
         samples = prior.sample(4096, torch.Generator().manual_seed(0), "w")
         sigma = (samples - samples.mean(0)).square().sum(1).mean().sqrt()
         drawn = normal_hash(row_seeds(seeds, 1, one.device), 0, prior.noise_size).to(one)

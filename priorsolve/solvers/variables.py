@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TypeAlias
 
 from torch import Tensor
@@ -24,3 +25,8 @@ def is_weight(name: str) -> bool:
 def is_remembered(name: str) -> bool:
     """Whether the variable of this name is what Adam remembers."""
     return name.startswith(REMEMBERED)
+
+
+def copied(codes: Mapping[str, Tensor], like: Tensor) -> Variables:
+    """The codes as a search's own, of `like`'s type and on its device: the caller's may be inference tensors, which autograd refuses."""
+    return {name: code.to(like, copy=True) for name, code in codes.items()}
