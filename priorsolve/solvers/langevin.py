@@ -24,7 +24,7 @@ from priorsolve.solvers.solution import Solution
 from priorsolve.solvers.starts import best_sampled
 from priorsolve.solvers.target import Measured
 from priorsolve.solvers.task import At, Task
-from priorsolve.solvers.variables import Variables
+from priorsolve.solvers.variables import Variables, copied
 from priorsolve.types import Codes, PerImage
 
 _NORMAL = ("z", "p_n", "p_n+")
@@ -97,28 +97,28 @@ class Langevin(CodeSolver):
 
     def begin(self, prior: Prior, measured: Measured, seeds: Sequence[int], start: Solution | None) -> Task:
         space = self.code_space
-        if start is not None:
-            must_be_without_features(start.codes, space, "langevin")
-            begun = carried(prior, start.codes, space)
-            codes, maps = begun[space].to(measured.y, copy=True), {name: value.to(measured.y) for name, value in maps_of(begun).items()}
-        else:
-            maps = {}
+        if start is None:
             codes = best_sampled(prior, space, measured, seeds, self.loss, candidates=self.candidates)
-        search = _LangevinSearch(
-            variables={space: torch.zeros_like(codes), _BEGUN: codes, **maps},
+            maps: Variables = {}
+        else:
+            must_be_without_features(start.codes, space, "langevin")
+            begun = copied(carried(prior, start.codes, space), measured.y)
+            codes, maps = begun[space], maps_of(begun)
+        steps: Variables = {}
+        if self.steps:  # without any, no gradient is asked of the operator
+            everyone = measured.whole()
+            steps = self._steps(lambda z: everyone.estimate(picture(prior, {space: z, **maps})) * everyone.where, codes)
+        held = {_BEGUN: codes, **maps, _COUNT: measured.where.flatten(1).sum(1), **steps}
+        return _LangevinSearch(
+            variables={space: torch.zeros_like(codes), **held},
             spread={space: codes.new_ones(())},
-            held=frozenset({_BEGUN, _WHERE, _ALONG, _ACROSS, _COUNT, *maps}),
+            held=frozenset(held),
             prior=prior,
             space=space,
             variance=self.noise**2,
             temperature=self.temperature,
             lr=self.lr,
         )
-        search.variables |= {_COUNT: measured.where.flatten(1).sum(1)}
-        if self.steps:  # without any, no gradient is asked of the operator
-            everyone = measured.whole()
-            search.variables |= self._steps(lambda z: everyone.estimate(picture(prior, {space: z, **maps})) * everyone.where, codes)
-        return search
 
     def _steps(self, function: Callable[[Tensor], Tensor], codes: Codes) -> Variables:
         """P^½ by its eigenvectors, and its eigenvalues along them and across."""

@@ -85,20 +85,20 @@ class Pulse(Solver):
         return Rules(noise=self.noise, plateau=self.plateau)
 
     def begin(self, prior: Prior, measured: Measured, seeds: Sequence[int], start: Solution | None) -> Task:
-        layers, width = prior.spaces["w+"]
         own = row_seeds(seeds, 1, measured.y.device)
-        drawn = normal_hash(own, 0, layers * width).view(-1, layers, width).to(measured.y)
-        if self.same_code:
-            drawn = drawn[:, :1]
         proxy = Proxy.of(prior)
-        maps = normal_hash(own, 1, prior.noise_size).to(drawn)
-        if start is not None:
+        if start is None:
+            layers, width = prior.spaces["w+"]
+            drawn = normal_hash(own, 0, layers * width).view(-1, layers, width).to(measured.y)
+            drawn = drawn[:, :1] if self.same_code else drawn
+            maps = normal_hash(own, 1, prior.noise_size).to(drawn)
+        else:
             must_be_without_features(start.codes, "w+", "pulse")
             must_lead_to_wplus(prior, start.codes, "pulse")
             codes = carried(prior, start.codes, "w+")
-            found = proxy.whitened(codes["w+"].to(drawn))
-            drawn = found.mean(1, keepdim=True) if self.same_code else found
-            maps = codes.get("noise", prior.noise_maps().expand_as(maps)).to(drawn)
+            drawn = proxy.whitened(codes["w+"].to(measured.y))
+            drawn = drawn.mean(1, keepdim=True) if self.same_code else drawn
+            maps = codes.get("noise", prior.noise_maps().expand(measured.count, -1)).to(drawn)
         one = drawn.new_ones(())
         sizes = prior.noise_sizes[: self.moving_maps]
         variables = {"z+": drawn, **split_maps(maps, sum(sizes))}
