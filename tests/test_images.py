@@ -121,19 +121,22 @@ def test_float_tiff_and_its_range(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "settings", "told"),
+    ("kind", "settings", "told", "way"),
     [
-        (np.float32, {"photometric": "rgb"}, "32-bit floats"),
-        (np.float32, {"photometric": "rgb", "bigtiff": True}, "32-bit floats"),
-        (np.float64, {"photometric": "rgb", "byteorder": ">"}, "64-bit floats"),
-        (np.uint32, {"photometric": "rgb"}, "32-bit whole numbers"),
-        (np.float16, {"photometric": "minisblack", "planarconfig": "contig"}, "16-bit floats"),
+        (np.float32, {"photometric": "rgb"}, "32-bit floats, 3", "with 16 bits per channel"),
+        (np.float32, {"photometric": "rgb", "bigtiff": True}, "32-bit floats, 3", "with 16 bits per channel"),
+        (np.float64, {"photometric": "rgb", "byteorder": ">"}, "64-bit floats, 3", "with 16 bits per channel"),
+        (np.uint32, {"photometric": "rgb"}, "32-bit whole numbers, 3", "with 16 bits per channel"),
+        (np.float16, {"photometric": "minisblack"}, "16-bit floats, 3", "as a PNG"),
+        (np.uint16, {"photometric": "minisblack", "extrasamples": [2]}, "16-bit whole numbers, 2", "as a PNG, or without alpha"),
     ],
 )
-def test_a_tiff_of_other_numbers_is_named_with_the_way_out(tmp_path: Path, kind: Any, settings: dict[str, Any], told: str) -> None:
+def test_a_tiff_of_other_numbers_is_named_with_the_way_out(
+    tmp_path: Path, kind: Any, settings: dict[str, Any], told: str, way: str
+) -> None:
     path = tmp_path / "a.tif"
-    tifffile.imwrite(path, pixels(16, 16).astype(kind), **settings)
-    with pytest.raises(PhotoError, match=f"^a.tif: a TIFF of {told}, 3 in each pixel, .*: save it with 16 bits per channel$"):
+    tifffile.imwrite(path, pixels(channels=int(told[-1])).astype(kind), planarconfig="contig", **settings)
+    with pytest.raises(PhotoError, match=f"^a.tif: a TIFF of {told} in each pixel, which is not read: save it {way}$"):
         read_image(path, (16, 16))
 
 

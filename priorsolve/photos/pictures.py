@@ -7,7 +7,7 @@ import stat
 import struct
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
@@ -135,10 +135,17 @@ def _unidentified(path: Path) -> str:
             tags.load(file)
         bits, (kind, *_) = tags[TiffImagePlugin.BITSPERSAMPLE], tags.get(TiffImagePlugin.SAMPLEFORMAT, (1,))
         numbers = {1: "whole numbers", 2: "signed whole numbers", 3: "floats"}.get(kind, "numbers")
-        told = f"a TIFF of {bits[0]}-bit {numbers}, {len(bits)} in each pixel, which is not read: save it with 16 bits per channel"
+        told = f"a TIFF of {bits[0]}-bit {numbers}, {len(bits)} in each pixel, which is not read: {_way_out(bits)}"
         return told if bits[0] in (16, 32, 64) else unknown
     except Exception:  # noqa: BLE001 (no TIFF, or one whose broken tags make Pillow's reader raise nearly anything)
         return unknown
+
+
+def _way_out(bits: Sequence[int]) -> str:
+    """What to do with a TIFF of so many bits in each channel, two of which are grey with alpha."""
+    if bits[0] != 16:
+        return "save it with 16 bits per channel"
+    return "save it as a PNG, or without alpha" if len(bits) == 2 else "save it as a PNG"
 
 
 def _decode(path: Path, picture: Image.Image, hint: Hint | None, smallest: int) -> tuple[Image.Image, tuple[int, int], list[str]]:
