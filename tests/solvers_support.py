@@ -64,19 +64,6 @@ def difference(a: Solution, b: Solution) -> float:
     return float((a.images - b.images).abs().max())
 
 
-def rows(solution: Solution, index: list[int]) -> Solution:
-    """The solution of these images alone."""
-    return Solution(
-        solution.images[index],
-        {name: codes[index] for name, codes in solution.codes.items()},
-        solution.misfit[index],
-        solution.residual[index],
-        solution.steps[index],
-        tuple(solution.stopped[i] for i in index),
-        solution.history[:, index],
-    )
-
-
 class Heavy(Mask):
     """A mask for each image that runs out of memory above `limit` rows."""
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from prior_support import CHAINS, CLASSES, STYLED, made
-from solvers_support import SHAPE, difference, linear, measured, pictures, random_mask, rows
+from solvers_support import SHAPE, difference, linear, measured, pictures, random_mask
 
 from priorsolve.counter_rng import STARTS, generator_for
 from priorsolve.operators.base import Identity
@@ -101,7 +101,7 @@ def test_batches_equal_singles_the_fit_gets_better_and_the_prior_stays(name: str
     assert bool((whole.misfit < begin.misfit).all())
     for part in ([2, 0], [1]):
         single = solver(y[part], operator.select(torch.tensor(part)), seeds=[seeds[i] for i in part])
-        assert difference(single, rows(whole, part)) < 1e-4
+        assert difference(single, whole[part]) < 1e-4
     assert before.keys() == prior.state_dict().keys()
     assert all(torch.equal(before[key], value) for key, value in prior.state_dict().items())
     assert not any(parameter.requires_grad for parameter in prior.parameters())
@@ -137,7 +137,7 @@ def test_a_real_prior_with_weights_of_its_own_for_each_photo(digiface64: Prior) 
     operator = random_mask(3, 1, 64, 64)
     y, solver = operator.A(measured(digiface64, 3)), Tuned(digiface64, steps=8, blocks=2, candidates=4)
     whole = solver(y, operator)
-    assert difference(solver(y[[1]], operator.select(torch.tensor([1]))), rows(whole, [1])) < 1e-4
+    assert difference(solver(y[[1]], operator.select(torch.tensor([1]))), whole[1]) < 1e-4
 
 
 def test_each_row_draws_with_its_own_weights() -> None:
