@@ -31,6 +31,9 @@ RUNAWAY = 1e3
 rounding: where convolutions are rounded so coarsely (a GPU's TF32) that Aᵀ is not quite A's transpose, steps lead away once the answer
 is found. Undamped nothing bounds it, and in float32 it was seen to come back from 5e6."""
 
+GROWN = 4.0
+"""How often its first squared misfit an item may reach before it is lost: few known pixels under a blur were followed to 1e118."""
+
 
 def least_squares(A: Map, A_adjoint: Map, y: Tensor, *, steps: int = 1000) -> Tensor:
     """The shortest `x` that minimises `‖A x − y‖²`, for each item of the batch by itself.
@@ -38,7 +41,8 @@ def least_squares(A: Map, A_adjoint: Map, y: Tensor, *, steps: int = 1000) -> Te
     Conjugate gradients (CGLS, Björck 1996, §7.4) from zero, so that every iterate stays in the range of `Aᵀ` and the limit is the
     pseudo-inverse solution. Where an item's rows are of very different length (masks and what follows them), the balanced system
     `W A x = W y`, W = 1/row length, is solved first, and once more for what that leaves (iterative refinement): it has the same shortest
-    solution where y can be explained. A last pass without W makes up for where it cannot.
+    solution where y can be explained. A last pass without W makes up for where it cannot. What of either would leave more than was left
+    before is not taken: where what is left is but rounding, directions that `A` hardly sees lead away (few known pixels, then a blur).
 
     Differentiable in `y`: `(A†)ᵀ g = (Aᵀ)† g`, found in the same way.
     """
@@ -105,8 +109,11 @@ def _shortest(A: Map, A_adjoint: Map, y: Tensor, *, steps: int) -> Tensor:
         # where y cannot be explained the gradient of what is left is rounding, and is not to be followed
         floor = torch.maximum(_size(balanced_adjoint(start)), _size(start)) * (8 * precision) ** 2
         change, left = _cgls(balanced, balanced_adjoint, start, left, torch.where(uneven, floor, plainly))
-        x, left = x + change, left * uneven  # the others, whose weights are 1, are done: as plainly as alone
-    return x + _cgls(A, A_adjoint, y - A(x), each * uneven, goal * precision**1.5)[0]
+        x = _where(_size(weights * (y - A(x + change))) > _size(start), x, x + change)
+        left = left * uneven  # the others, whose weights are 1, are done: as plainly as alone
+    start = y - A(x)
+    change, _ = _cgls(A, A_adjoint, start, each * uneven, goal * precision**1.5)
+    return _where(_size(y - A(x + change)) > _size(start), x, x + change)
 
 
 def _damped(A: Map, A_adjoint: Map, y: Tensor, *, damping: float, steps: int) -> Tensor:
@@ -130,15 +137,18 @@ def _cgls(A: Map, A_adjoint: Map, y: Tensor, left: Tensor, floor: Tensor, *, run
     """CGLS, and how many steps of each item are left then of the `left` it may take.
 
     An item stops moving when `‖Aᵀ(y − A x)‖²` has fallen to its `floor`, whatever the others do. Beyond `runaway` times its least so
-    far it stops too, and the answer is where that was.
+    far it stops too, and where `‖y − A x‖²`, which but for rounding never grows, is `GROWN` times what it began with; the answer is
+    where the least was.
     """
     residual = y.clone()
     gradient = A_adjoint(residual)
     size = _size(gradient)
+    most = GROWN * _size(y)
     x, direction = _times(0 * size, torch.ones_like(gradient)), gradient  # all NaN where anything of y is: no step would say so
     best, least = x, size
     for step in itertools.count():
-        moving = (size > floor) & (left > 0) & (size <= runaway * least)
+        sane = (size <= runaway * least) & (_size(residual) <= most)  # of NaN neither is true
+        moving = (size > floor) & (left > 0) & sane
         if step % 10 == 0 and not bool(moving.any()):
             break
         left = left - moving.to(left)
@@ -151,7 +161,7 @@ def _cgls(A: Map, A_adjoint: Map, y: Tensor, left: Tensor, floor: Tensor, *, run
         better = size < least
         best, least = _where(better, x, best), torch.where(better, size, least)
         direction = gradient + _times(_safe_divide(size, previous), direction)
-    return _where(size <= runaway * least, x, best), left  # of NaN neither is true
+    return _where(sane, x, best), left
 
 
 def _balance(A: Map, A_adjoint: Map, y: Tensor) -> tuple[Tensor, Tensor]:

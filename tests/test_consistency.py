@@ -10,7 +10,19 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from priorsolve.consistency import put_back
-from priorsolve.operators import JPEG, Downsample, FastSensing, Gray, Holes, Identity, LinearOperator, Operator, gaussian_blur, motion_blur
+from priorsolve.operators import (
+    JPEG,
+    Downsample,
+    FastSensing,
+    Gray,
+    Holes,
+    Identity,
+    LinearOperator,
+    Mask,
+    Operator,
+    gaussian_blur,
+    motion_blur,
+)
 from priorsolve.operators.base import compose, factors
 
 OPERATORS: list[Operator] = [
@@ -91,6 +103,19 @@ def test_scratches_on_a_soft_photo_leave_it_alone() -> None:
     assert isinstance(A, LinearOperator)
     guess = truth + 0.05 * torch.randn(truth.shape, generator=torch.Generator().manual_seed(1))
     assert float((put_back(guess, A.A(truth), A) - truth).norm()) < float((guess - truth).norm())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_few_known_pixels_under_a_blur_do_not_lead_away(dtype: torch.dtype) -> None:
+    """What rounding left was followed into directions that the blur hardly sees: to 1e9, in float64 to 1e119."""
+    x, guess, chance = pictures(0)[:1].to(dtype), pictures(1)[:1].to(dtype), torch.Generator().manual_seed(0)
+    known = (torch.rand(1, 1, 16, 16, generator=chance) < 0.05).to(dtype)
+    A = gaussian_blur(1.5) @ Mask(known)
+    assert isinstance(A, LinearOperator)
+    A = A.to(dtype)
+    result = put_back(guess, A.A(x), A)
+    assert float(result.abs().max()) < 2
+    torch.testing.assert_close(A.A(result), A.A(x), atol=1e-6, rtol=0)
 
 
 def test_colours_keep_their_chroma() -> None:
