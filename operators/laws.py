@@ -11,6 +11,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from priorsolve.apart import exactly_graded
 from priorsolve.operators.base import OF_EACH, LinearOperator, Operator, place_of
 from priorsolve.showing import is_whole, shown
 from priorsolve.types import Shape
@@ -159,7 +160,8 @@ def check_laws(operator: Operator, in_shape: Shape, *, batch: int | None = None,
     batch = batch or operator.batch or 2
     for name, law in laws(operator).items():
         try:
-            error = law(operator, in_shape, batch=batch, dtype=dtype, seed=seed)
+            with exactly_graded((place_of(operator)[0] or torch.device("cpu")).type):
+                error = law(operator, in_shape, batch=batch, dtype=dtype, seed=seed)
         except RuntimeError as wrong:
             first = str(wrong).partition("\n")[0]
             if "size" not in first and "shape" not in first:

@@ -1,4 +1,4 @@
-"""Tensors that all callers share, made as if the caller had set nothing for its own."""
+"""Working as if the caller had set nothing for its own: tensors that all callers share, and laws."""
 
 from __future__ import annotations
 
@@ -15,4 +15,11 @@ def apart() -> Iterator[None]:
     Tensors made under the first let no gradient through for as long as they live, and what is read from files lies on the CPU.
     """
     with torch.inference_mode(False), torch.device("cpu"):
+        yield
+
+
+@contextmanager
+def exactly_graded(device: str) -> Iterator[None]:
+    """Within it gradients are taken and nothing is cast on such a device, as `"cpu"`."""
+    with torch.inference_mode(False), torch.enable_grad(), torch.autocast(device, enabled=False):
         yield

@@ -79,9 +79,11 @@ def find_limits(solver: Solves, operator: Operator, seeds: Sequence[int] = (0,),
     if not seeds:
         return []
     seeds = checked_seeds(seeds, len(seeds))
-    codes = [solver.prior.sample(1, generator_for(LIMITS, seed)) for seed in seeds]
-    operator = beside(codes[0], operator)
-    with torch.no_grad():  # one by one, since all may not fit
+    kind = next(solver.prior.parameters()).device.type
+    with torch.inference_mode(False), torch.no_grad(), torch.autocast(kind, enabled=False):  # as solvers do
+        codes = [solver.prior.sample(1, generator_for(LIMITS, seed)) for seed in seeds]
+        operator = beside(codes[0], operator)
+        # one by one, since all may not fit
         y = torch.cat([operator.select(torch.tensor([i])).A(solver.prior.decode(code)) for i, code in enumerate(codes)])
     solution, _ = solve_fitting(solver, y, operator, seeds=seeds, batch_size=batch_size)
     found: list[float] = solution.residual.tolist()

@@ -274,6 +274,8 @@ def test_python_has_the_sentences_of_a_record() -> None:
     solution = solver(y, Identity())
     limits = ps.find_limits(solver, Identity(), [1, 2])
     assert limits == Limits(solver, 0, shared=False).of(Identity(), [1, 2])
+    with torch.inference_mode(), torch.autocast("cpu"):
+        assert limits == ps.find_limits(solver, Identity(), [1, 2]), "pictures are drawn and measured as solvers do it"
     for level in (0.05, [0.05, 0.05], Gaussian(0.05).rms(y.float())):
         found = ps.diagnose(solution, prior, noise=level, limit=limits)
         assert found == [sentences(solution, i, Typicality(prior), noise=0.05, limit=limits[i]) for i in (0, 1)]

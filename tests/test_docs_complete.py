@@ -31,10 +31,15 @@ def fixed(node: ast.expr) -> Iterator[str]:
             yield from fixed(part)
 
 
+def checks(node: ast.AST) -> bool:
+    """Whether it is a call such as `must_be_solver(solver, "find_limits: solver")`, whose text begins an error."""
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id.startswith("must_be_")
+
+
 def texts(node: ast.AST) -> Iterator[tuple[str, ...]]:
     """Every sentence in the code below `node` but docstrings and errors; a text without a space is a name."""
     for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.Raise) or (isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant)):
+        if isinstance(child, ast.Raise) or (isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant)) or checks(child):
             continue
         if isinstance(child, ast.JoinedStr | ast.Constant):
             parts = tuple(fixed(child))

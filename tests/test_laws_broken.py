@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
+from prior_support import Own
 
+from priorsolve.operators import gaussian_blur
 from priorsolve.operators.base import LinearOperator, Operator
 from priorsolve.operators.gray import Gray
 from priorsolve.operators.laws import check_laws
 from priorsolve.operators.pillow import PillowJPEG
-from priorsolve.priors import LinearPrior
+from priorsolve.priors import LinearPrior, check_prior_laws
 from priorsolve.solvers import Latent
 from priorsolve.types import Images, Measurements, Shape
 
@@ -58,6 +60,16 @@ class WrongHoles(Gray):
 def test_a_broken_law_is_named(operator: LinearOperator, law: str) -> None:
     with pytest.raises(AssertionError, match=rf"^{type(operator).__name__}\(.*\): {law} is off by .* allowed 1e-04$"):
         check_laws(operator, (3, 8, 8))
+
+
+def test_laws_are_judged_whatever_modes_the_caller_has_set() -> None:
+    """The library's own operators were told to have no gradient, or another type's shapes."""
+    prior = Own()
+    for mode in (torch.no_grad(), torch.inference_mode(), torch.autocast("cpu")):
+        with mode:
+            check_laws(Gray(), (3, 8, 8))
+            check_laws(gaussian_blur(1.0, "circular"), (3, 8, 8))
+            check_prior_laws(prior)
 
 
 def test_an_operator_without_a_gradient_breaks_the_law_of_it() -> None:

@@ -11,6 +11,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from priorsolve.apart import exactly_graded
 from priorsolve.operators.laws import TOLERANCE
 from priorsolve.priors.base import Prior, exactly
 from priorsolve.priors.layers import mixes
@@ -136,6 +137,11 @@ def check_prior_laws(prior: Prior, *, batch: int = 2, seed: int = 0) -> None:
         raise ValueError(f"{type(prior).__name__}: image_shape is {shown(shape)}; give (C, H, W), such as (3, 64, 64)")
     if mixes(prior):
         raise ValueError(f"{prior}: is in training mode, where a picture depends on its neighbours or on chance; call prior.eval()")
+    with exactly_graded(next(prior.parameters()).device.type):
+        _check(prior, batch, seed)
+
+
+def _check(prior: Prior, batch: int, seed: int) -> None:
     codes = prior.sample(batch, torch.Generator().manual_seed(seed))
     exact = TOLERANCE.get(codes.dtype)
     if exact is None:
