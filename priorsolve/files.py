@@ -97,6 +97,11 @@ def is_file(path: str | Path) -> bool:
     return os.path.isfile(path)  # noqa: PTH113
 
 
+def is_filled(path: str | Path) -> bool:
+    """Whether a file is there and not empty; as `is_file`."""
+    return is_file(path) and os.path.getsize(path) > 0  # noqa: PTH202
+
+
 def is_folder(path: str | Path) -> bool:
     """Whether a folder is there; as `is_file`."""
     return os.path.isdir(path)  # noqa: PTH112

@@ -242,6 +242,7 @@ def test_the_default_loss_is_written_out_and_prints_as_before() -> None:
         ([["l1"]], "solver[0].latent.loss[0]: should be a loss, such as `l2`"),
         ({"l1": {}, "l2": {}}, "solver[0].latent.loss: should be a loss, such as `l2`"),
         ([], "solver[0].latent.loss: the list is empty; name at least one loss, such as l2"),
+        (None, "solver[0].latent.loss: should be a loss, such as `l2`"),
         (3, "solver[0].latent.loss: should be a loss, such as `l2`"),
     ],
 )

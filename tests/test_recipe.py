@@ -37,6 +37,8 @@ GOOD = {"operator": "gray", "prior": "digiface64", "solver": "latent"}
         ("sovler: 1", "recipe.yaml:8: sovler: unknown key; did you mean 'solver'?"),
         ("seed: one", "recipe.yaml:8: seed: should be a valid integer, got 'one'"),
         ("samples: 1000000", "recipe.yaml:8: samples: should be less than or equal to 10000, got 1000000"),
+        ("seed: -1", "recipe.yaml:8: seed: should be greater than or equal to 0, got -1"),
+        ("seed: 18446744073709551616", "recipe.yaml:8: seed: should be less than 18446744073709551616"),
         ("seed: 1.5", "recipe.yaml:8: seed: should be a valid integer, got 1.5"),
         ("task: [a]", "recipe.yaml:8: task: should be a valid string, got ['a']"),
         ("metrics: [pnsr]", "recipe.yaml:8: metrics: no metric is called 'pnsr'; did you mean 'psnr'?"),

@@ -109,7 +109,8 @@ def test_resume_limit_overwrite_and_another_recipe(tmp_path: Path) -> None:
     assert done(run.quick(), photos, out) == []
     assert len(done(run.quick(), photos, out, Options(overwrite=True, limit=2))) == 2
     (out / "images" / "01.png").unlink()
-    assert [record.name for record in done(run.quick(), photos, out)] == ["01.png"]
+    (out / "images" / "02.png").write_bytes(b"")
+    assert [record.name for record in done(run.quick(), photos, out)] == ["01.png", "02.png"]
     assert len(done(run.quick(seed=1), photos, out)) == 3
 
 

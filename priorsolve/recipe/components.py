@@ -188,7 +188,7 @@ def _hints(kind: Kind, name: str) -> dict[str, Any]:
 def _losses(kind: Kind, name: str, given: dict[str, Any]) -> list[str]:
     """The arguments that are losses; an optional loss that was left out is skipped."""
     hints = _hints(kind, name)
-    return [k for k, v in given.items() if v is not None and (hints.get(k) == Loss or Loss in typing.get_args(hints.get(k)))]
+    return [k for k, v in given.items() if hints.get(k) == Loss or (v is not None and Loss in typing.get_args(hints.get(k)))]
 
 
 def _plain(default: Any) -> Any:

@@ -99,7 +99,7 @@ class Recipe(BaseModel):
     solver: Specs
     metrics: Annotated[list[str], BeforeValidator(_as_list)] = ["psnr", "ssim"]
     output: Output = Output()
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**64)] = 0
     samples: Annotated[int, Field(ge=1, le=10_000)] = 1
     """How many solutions of each photo to compare, for the map of what is uncertain; the first is the answer, or by `output.mean` all."""
     elsewhere: Elsewhere | None = None

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Strict, TypeAdapter
 
-from priorsolve.files import Write, is_file, write_atomically
+from priorsolve.files import Write, is_filled, write_atomically
 from priorsolve.photos.identity import Identity, Whole
 from priorsolve.photos.names import Photo
 
@@ -190,7 +190,7 @@ def _standing(out: Path, photo: Photo, fingerprint: str) -> Status | None:
     if record is None or record.fingerprint != fingerprint or (record.file is not None and not record.file.is_of(photo.path)):
         return None
     needed = (record.image, *([] if record.codes is None else [record.codes]))
-    there = all(place is not None and is_file(f"{out}/{place}") for place in needed)
+    there = all(place is not None and is_filled(f"{out}/{place}") for place in needed)
     return record.status if there or record.status == "failed" else None
 
 
