@@ -113,6 +113,10 @@ class Operator(nn.Module, ABC):
         """`(A @ B)(x) = A(B(x))`."""
         return compose([inner, self])
 
+    def __rmatmul__(self, outer: Operator) -> Operator:
+        """Of what is no operator, such as a function: raises ValueError, as the other way round."""
+        return compose([self, outer])
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.extra_repr()})"
 

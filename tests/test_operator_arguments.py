@@ -95,3 +95,5 @@ def test_what_is_no_operator_is_not_composed(inner: Any, message: str) -> None:
     """A module, which every deepinv physics is, was left out without a word."""
     with pytest.raises(ValueError, match=message):
         Identity() @ inner
+    with pytest.raises(ValueError, match=message):
+        inner @ Identity()

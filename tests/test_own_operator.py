@@ -102,6 +102,7 @@ def test_an_operator_is_tried_where_its_numbers_lie_and_in_their_type(trained: b
         (lambda x: x.mean(0, keepdim=True), r"of shape \(1, 3, 8, 8\) from images of shape \(\d+, 3, 8, 8\)"),
         (lambda x: x.mean(), r"of shape \(\) from images"),
         (lambda x: x.detach().numpy(), "^the operator makes a ndarray of images; it must make a real tensor"),
+        (lambda x: torch.from_numpy(x.numpy()), "^the operator makes numpy arrays of pictures, which let no gradient through; write it"),
         (lambda x: (x, x), "^the operator makes a tuple of images"),
         (lambda x: None, "^the operator makes a NoneType of images"),
         (lambda x: torch.fft.fft2(x), "^the operator makes complex numbers of images; .*, such as torch.view_as_real gives$"),

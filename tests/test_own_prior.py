@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from priorsolve.operators.base import Identity
 from priorsolve.priors import Prior
 from priorsolve.solvers import Latent, Pivotal, Staged, Tuned
+from priorsolve.types import Codes, Shape
 
 SHAPE = (3, 8, 8)
 
@@ -53,6 +54,25 @@ def test_what_no_solver_can_search_is_told_at_once() -> None:
     shaken.dropout.train()  # as a module that holds the network beside the prior does on .train()
     with pytest.raises(ValueError, match=r"is in training mode, .*; call prior.eval\(\)$"):
         solver(measured(), Identity())
+
+
+class Styled(Own):
+    """With a w, and no w for each layer."""
+
+    @property
+    def spaces(self) -> Mapping[str, Shape]:
+        return {"z": (6,), "w": (6,)}
+
+    def _map(self, codes: Codes, source: str, target: str, label: Tensor | None, truncation: float, noise: str | Tensor) -> Codes:
+        return codes
+
+
+def test_a_w_without_a_w_for_each_layer_is_one_length() -> None:
+    """It ended in a KeyError: 'w+'."""
+    prior = Styled()
+    found = Latent(prior, space="w", steps=2, candidates=4)(measured(), Identity())
+    tuned = Pivotal(prior, steps=3, lr=1e-2, locality=0.5, distance=1.0)(measured(), Identity(), start=found)
+    assert bool((tuned.misfit < found.misfit).all())
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,8 @@ class Nearby:
         pivot = variables[self.space]
         place = (uniform_hash(at.seeds, at.step, 1)[:, 0] * len(self.sampled)).long()
         away = self.sampled[place] - pivot
-        layers = self.prior.spaces["w+"][0] if self.space == "w" else 1  # one style is every layer's: published of all of them
+        # one style is every layer's: published of all of them
+        layers = self.prior.spaces["w+"][0] if self.space == "w" and "w+" in self.prior.spaces else 1
         length = layers**0.5 * away.flatten(1).norm(dim=1).clamp_min(1e-12).view(-1, *[1] * (pivot.ndim - 1))
         there = pivot + self.solver.distance * away / length
         codes = {self.space: there}

@@ -170,6 +170,10 @@ def _made(A: Callable[[Images], Measurements], x: Images) -> Measurements:
                 "the operator measures complex pictures, and a prior draws real ones; give one that makes them so, such as "
                 "lambda x: A(x + 0j)"
             ) from error
+        if "numpy() on Tensor" in str(error):
+            raise ValueError(
+                "the operator makes numpy arrays of pictures, which let no gradient through; write it in torch, or as an Operator of yours"
+            ) from error
         raise
     if not isinstance(made, Tensor) or made.is_complex():
         given = "complex numbers" if isinstance(made, Tensor) else f"a {type(made).__name__}"
