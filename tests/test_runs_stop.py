@@ -101,6 +101,7 @@ def test_twice_stops_at_once(tmp_path: Path) -> None:
     arguments = restore(tmp_path, 2, "--batch-size", "1", "--set", "solver.steps=1000000", "--quiet")
     process = run.command(*arguments)
     run.wait_for(lambda: any((tmp_path / "out").glob(".run-*")))
+    time.sleep(2)  # the batch is to be at work: asked before, the run ends by itself, and meets the second signal on its way out
     process.send_signal(signal.SIGTERM)
     time.sleep(0.3)
     assert process.poll() is None  # the batch would take hours
