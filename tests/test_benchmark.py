@@ -168,7 +168,7 @@ def test_results_that_cannot_be_read_are_missing_until_they_are_deleted(tmp_path
     assert main(arguments) == 0
     table = rows(out)
     broken = [out / "longer" / "images" / "00.png", out / "hole" / "baselines" / "tv" / "images" / "01.png"]
-    broken[0].write_bytes(b"")
+    broken[0].write_bytes(b"no picture")
     broken[1].write_bytes(broken[1].read_bytes()[:100])
     capfd.readouterr()
     assert main(arguments) == 1
