@@ -9,10 +9,22 @@ import torch
 from PIL import Image
 
 from priorsolve.photos.images import write_tagged
-from priorsolve.photos.metadata import EXIF, GPS, read_tags
+from priorsolve.photos.metadata import EXIF, GPS, INTEROP, read_tags
 
 WORDS = "Jürgen Müller", "© Åse\0© Zoë", "Großes Auge", "Längengrad"
 """The artist, whose photo and whose print it is, the lens, and what the place is counted from."""
+
+
+def test_no_place_in_the_photo_s_own_file_is_kept(tmp_path: Path) -> None:
+    """A camera's table of "R98" was pointed to where nothing was, and readers called the EXIF corrupt."""
+    given = Image.Exif()
+    given[315] = "Jo"
+    given.get_ifd(EXIF)[INTEROP] = {1: "R98", 2: b"0100"}
+    Image.new("RGB", (16, 16)).save(tmp_path / "given.jpg", exif=given)
+    write_tagged(tmp_path / "made.jpg", torch.rand(3, 16, 16), read_tags(tmp_path / "given.jpg"))
+    for name, kept in (("given", {1: "R98", 2: b"0100"}), ("made", {})):
+        with Image.open(tmp_path / f"{name}.jpg") as picture:
+            assert dict(picture.getexif().get_ifd(INTEROP)) == kept
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.tif", "a.webp"])

@@ -15,6 +15,8 @@ from priorsolve.photos.profiles import space_of, srgb
 
 EXIF, GPS, MAKER_NOTE = 0x8769, 0x8825, 37500
 WIDTH, HEIGHT = 40962, 40963
+INTEROP = 0xA005
+"""Where in the photo's own file a table of EXIF's lies that says nothing of the photo."""
 INCH = 2
 """TIFF's unit of resolutions."""
 DESCRIBING = (270, 271, 272, 305, 306, 315, 316, 33432, 40091, 40092, 40093, 40094, 40095)
@@ -115,7 +117,7 @@ def _exif(picture: Image.Image) -> bytes | None:
             if tag in given and not str(given[tag]).startswith(FILES_OWN):
                 kept[tag] = _as_stored(given[tag])
         for place in (EXIF, GPS):
-            if inner := {tag: _as_stored(value) for tag, value in given.get_ifd(place).items() if not isinstance(value, dict)}:
+            if inner := {tag: _as_stored(value) for tag, value in given.get_ifd(place).items() if tag != INTEROP}:
                 kept.get_ifd(place).update(inner)
         return bytes(kept.tobytes()) if len(kept) or kept.get_ifd(EXIF) or kept.get_ifd(GPS) else None
     except BROKEN_EXIF:
