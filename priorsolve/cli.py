@@ -236,9 +236,11 @@ def list_(what: What, as_json: AsJson = False) -> None:
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of recipes, for editors."""
+    from priorsolve.command.console import say_once
     from priorsolve.recipe.schema import recipe_schema
 
-    emit(json.dumps(recipe_schema(), indent=2))
+    told = set[str]()
+    emit(json.dumps(recipe_schema(lambda line: say_once(line, told)), indent=2))
 
 
 @app.command()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 import run_support as run
 
+from priorsolve.cli import main
 from priorsolve.command.catalogue import catalogue
 from priorsolve.photos.images import read_photo
-from priorsolve.recipe.components import arguments
+from priorsolve.recipe.components import RecipeError, arguments
 from priorsolve.run.masks import write_masks
 
 
@@ -39,6 +41,31 @@ def test_one_that_does_not_load_hides_no_other(tmp_path: Path, monkeypatch: pyte
     found = catalogue("operators")
     assert "does not load (nowhere_to_be_found:X)" in found["ghost"]
     assert found["gray"].startswith("(weights")
+
+
+def test_one_whose_arguments_no_recipe_can_write_hides_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """`list`, `schema` and `restore` ended in pydantic's or Python's traceback, for all operators and losses."""
+    module = "from __future__ import annotations\nfrom typing import TYPE_CHECKING\nimport torch\n"
+    module += "if TYPE_CHECKING:\n    from collections.abc import Callable\n\n"
+    module += "def lit(light: torch.Tensor): ...\ndef asks(how: Callable): ...\ndef makes(a: int = 1) -> Callable: ...\n"
+    points = "[priorsolve.operators]\nlit = odd_plugin:lit\nasks = odd_plugin:asks\nmakes = odd_plugin:makes\n"
+    installed(tmp_path, "odd_plugin", points, module)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    told = "the operator 'lit' takes light as <class 'torch.Tensor'>, which no recipe can write; take numbers, words or lists of them"
+    found = catalogue("operators")
+    assert (found["lit"], found["makes"]) == (told, "(a=1)")
+    assert found["asks"].startswith(
+        "the operator 'asks' comes from a plugin that annotates an argument by what it does not import: name 'Ca"
+    )
+    with pytest.raises(RecipeError, match=f"^recipe: operator\\[0\\]: {told}$"):
+        run.quick(operator="lit")
+    assert main(["schema"]) == 0
+    made, said = capfd.readouterr()
+    assert {"const": "makes"} in json.loads(made)["$defs"]["operator"]["anyOf"]
+    assert said.splitlines()[0] == f"left out: {told}"
+    assert len(said.splitlines()) == 2
 
 
 def test_a_loss_where_its_maker_should_be_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

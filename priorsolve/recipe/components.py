@@ -9,15 +9,17 @@ from collections.abc import Mapping
 from dataclasses import fields as fields_of
 from dataclasses import is_dataclass
 from functools import cache
+from types import SimpleNamespace
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, create_model
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, WithJsonSchema, create_model
+from pydantic.errors import PydanticSchemaGenerationError
 from pydantic.fields import FieldInfo
 
 from priorsolve.losses import Loss, Mixture
 from priorsolve.losses.base import Fetches
 from priorsolve.recipe.hints import find_nonfinite, in_braces, settings_of, spelled
-from priorsolve.recipe.registry import BUILTIN, Kind, component, did_you_mean
+from priorsolve.recipe.registry import BUILTIN, SINGULAR, Kind, component, did_you_mean
 
 SUPPLIED: dict[Kind, frozenset[str]] = {
     "operators": frozenset({"shape"}),
@@ -39,7 +41,8 @@ class RecipeError(ValueError):
 def arguments(kind: Kind, name: str) -> type[BaseModel]:
     """What the component takes from a recipe, as a model that refuses anything else.
 
-    Raises ValueError for an unknown name, and for a plugin's loss that takes an estimate in place of settings.
+    Raises ValueError for an unknown name, for a plugin's loss that takes an estimate in place of settings, and for an argument of a type
+    that recipes cannot write or that is not known when the plugin runs.
     """
     factory = component(kind, name)
     hints = _hints(kind, name)
@@ -53,7 +56,21 @@ def arguments(kind: Kind, name: str) -> type[BaseModel]:
             fields[key] = (_recipe_type(hints.get(key, Any)), default)
     if kind == "losses":
         fields["weight"] = (Annotated[float, Field(ge=0, allow_inf_nan=False)], 1.0)
-    return create_model(name, __config__=ConfigDict(extra="forbid", strict=True), **fields)
+    try:
+        return create_model(name, __config__=ConfigDict(extra="forbid", strict=True), **fields)
+    except PydanticSchemaGenerationError:
+        key, hint = next((key, hint) for key, (hint, _) in fields.items() if not _is_written(hint))
+        raise ValueError(
+            f"the {SINGULAR[kind]} {name!r} takes {key} as {hint}, which no recipe can write; take numbers, words or lists of them"
+        ) from None
+
+
+def _is_written(hint: Any) -> bool:
+    try:
+        TypeAdapter(hint)
+    except PydanticSchemaGenerationError:
+        return False
+    return True
 
 
 def known_arguments(kind: Kind, name: str) -> Mapping[str, FieldInfo]:
@@ -182,7 +199,14 @@ def _recipe_type(hint: Any) -> Any:
 @cache
 def _hints(kind: Kind, name: str) -> dict[str, Any]:
     factory = component(kind, name)
-    return typing.get_type_hints(getattr(factory, "__init__") if inspect.isclass(factory) else factory)  # noqa: B009 (mypy: an instance's)
+    made_by = getattr(factory, "__init__") if inspect.isclass(factory) else factory  # noqa: B009 (mypy: an instance's)
+    taken = {key: hint for key, hint in getattr(made_by, "__annotations__", {}).items() if key != "return"}
+    try:
+        return typing.get_type_hints(SimpleNamespace(__annotations__=taken), getattr(inspect.unwrap(made_by), "__globals__", {}))
+    except NameError as error:
+        raise ValueError(
+            f"the {SINGULAR[kind]} {name!r} comes from a plugin that annotates an argument by what it does not import: {error}"
+        ) from None
 
 
 def _losses(kind: Kind, name: str, given: dict[str, Any]) -> list[str]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from pydantic import PydanticUserError
 
 from priorsolve.recipe.components import arguments
 from priorsolve.recipe.framings import Framings
@@ -10,17 +13,21 @@ from priorsolve.recipe.overrides import KIND_OF
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.recipe.registry import Kind, names
 
+Tell: TypeAlias = Callable[[str], object]
 MAY_BE_EMPTY = ("noise", "surrogate")
 
 
-def recipe_schema() -> dict[str, Any]:
-    """The schema (draft 2020-12), with the arguments of every operator, noise, solver and loss that is installed."""
+def recipe_schema(tell: Tell = lambda _: None) -> dict[str, Any]:
+    """The schema (draft 2020-12), with the arguments of every operator, noise, solver and loss that is installed.
+
+    `tell` is called with a line for each plugin that is left out, since it cannot be read.
+    """
     schema = Recipe.model_json_schema()
     definitions = schema.setdefault("$defs", {})
-    one_loss: dict[str, Any] = {"anyOf": _options("losses", definitions)}
+    one_loss: dict[str, Any] = {"anyOf": _options("losses", definitions, tell)}
     definitions["loss"] = {"anyOf": [*one_loss["anyOf"], {"type": "array", "items": one_loss, "minItems": 1}]}
     for key, kind in KIND_OF.items():
-        definitions[key] = {"anyOf": _options(kind, definitions)}
+        definitions[key] = {"anyOf": _options(kind, definitions, tell)}
         one = {"$ref": f"#/$defs/{key}"}
         described = schema["properties"][key]
         choices = [one, {"type": "array", "items": one, **({} if key in MAY_BE_EMPTY else {"minItems": 1})}]
@@ -36,11 +43,15 @@ def recipe_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
-def _options(kind: Kind, definitions: dict[str, Any]) -> list[dict[str, Any]]:
+def _options(kind: Kind, definitions: dict[str, Any], tell: Tell) -> list[dict[str, Any]]:
     """One rule for each component of the kind, and one for its bare name; what they share goes to `definitions`."""
     options: list[dict[str, Any]] = []
     for name in names(kind):
-        model = arguments(kind, name).model_json_schema()
+        try:
+            model = arguments(kind, name).model_json_schema()
+        except (ValueError, PydanticUserError) as error:  # a plugin that does not load hides no other
+            tell(f"left out: {' '.join(str(error).split())}")
+            continue
         definitions |= model.pop("$defs", {})
         optional = not model.get("required")
         of_photo = {field: _or_placeholder(_referring(rule)) for field, rule in model.get("properties", {}).items()}
