@@ -91,7 +91,7 @@ class Several(NamedTuple):
     answer: Solution
     """The first solution, which is what k = 1 gives; with `mean` its pictures are the mean of all."""
     samples: Samples | None
-    """All k pictures; None for k = 1."""
+    """All k pictures, which scatter around the answer; None for k = 1."""
     batch_size: int
     """How many images fitted in memory at once."""
 
@@ -167,7 +167,7 @@ def solve_several(
         drawn += solution.images
         pictures.append(finish(solution, measured))
     answer = with_images(first, drawn / k, y, operator, solver.loss) if mean else first
-    return Several(answer, Samples(torch.stack(pictures, 1), around_first=not solver.samples), batch_size)
+    return Several(answer, Samples(torch.stack(pictures, 1), around_first=not (solver.samples or mean)), batch_size)
 
 
 def _measured(solver: Solves, y: Measurements, operator: AnyOperator) -> Tensor:

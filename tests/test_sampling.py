@@ -105,6 +105,18 @@ def test_the_mean_of_the_posteriors_samples_is_the_best_estimate() -> None:
     assert alone > 0.5
 
 
+@pytest.mark.parametrize("mean", [False, True])
+def test_the_spread_is_judged_around_the_answer(mean: bool) -> None:
+    """Of the mean as the answer it was judged around the first, whose error is larger."""
+    clean = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    solver = Latent(toy(), steps=3, restarts=1, candidates=1)
+    answer, samples, _ = solve_several(solver, clean, Identity(), 4, noise=Gaussian(0.1), mean=mean)
+    assert samples is not None
+    allowed = (4 / 5) ** 0.5 if mean else 1.0  # the mean of 4 errs by √(1 + ¼) deviations
+    off = (answer.images - clean).square().flatten(1).mean(1).sqrt() * allowed
+    torch.testing.assert_close(samples.calibration(clean)["guessed_error"], off)
+
+
 def test_noise_is_not_drawn_again_for_samples_of_the_posterior() -> None:
     """They hold it: where all is measured the codes' covariance is `(I + WᵀW/σ²)⁻¹`, and not nearly twice as much."""
     prior, sigma = toy(), 0.5
@@ -296,13 +308,13 @@ def test_a_run_s_answer_may_be_the_mean_of_its_samples(tmp_path: Path) -> None:
     assert mean.image is not None
     assert mean.spread is not None
     one, both = (np.array(Image.open(tmp_path / name)).astype(float) for name in (f"first/{first.image}", f"mean/{mean.image}"))
-    off = np.array(Image.open(tmp_path / "mean" / mean.spread)).astype(float) / 4  # of the second from the first, twice of the mean
+    off = np.array(Image.open(tmp_path / "mean" / mean.spread)).astype(float) / 4  # of the two from their mean: √2 times each one's distance
     measured = np.ones((64, 64), dtype=bool)
     measured[16:48, 16:48] = False
     assert np.abs(one - both)[measured].max() <= 1
     apart = np.sqrt(np.square(one - both).mean(-1))[~measured]
     assert apart.mean() > 1
-    assert np.abs(apart - off[~measured] / 2)[off[~measured] < 63].max() <= 1.5
+    assert np.abs(apart - off[~measured] / np.sqrt(2))[off[~measured] < 63].max() <= 1.5
     assert first.fingerprint != mean.fingerprint
 
 
