@@ -308,7 +308,7 @@ def test_a_run_s_answer_may_be_the_mean_of_its_samples(tmp_path: Path) -> None:
     assert mean.image is not None
     assert mean.spread is not None
     one, both = (np.array(Image.open(tmp_path / name)).astype(float) for name in (f"first/{first.image}", f"mean/{mean.image}"))
-    off = np.array(Image.open(tmp_path / "mean" / mean.spread)).astype(float) / 4  # of the two from their mean: √2 times each one's distance
+    off = np.array(Image.open(tmp_path / "mean" / mean.spread)).astype(float) / 4  # of the two: √2 times either's distance
     measured = np.ones((64, 64), dtype=bool)
     measured[16:48, 16:48] = False
     assert np.abs(one - both)[measured].max() <= 1
