@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 import run_support as run
 import torch
@@ -21,6 +22,7 @@ from priorsolve.files import write_atomically
 from priorsolve.operators.gray import Gray
 from priorsolve.photos.images import read_photo
 from priorsolve.recipe.components import RecipeError
+from priorsolve.report import write_report
 from priorsolve.run import album, journal
 from priorsolve.run.album import FILE, Chroma, chroma_of, grey_of, recoloured, share_colours, unshared
 from priorsolve.run.journal import add_line
@@ -197,6 +199,73 @@ def test_an_album_is_finished_whenever_it_was_killed_and_no_picture_is_brought_t
         assert list(restore_on(Cluster(), recipe, [photos], out) if killed == 1 else again.records()) == []
         assert run.files(out) == whole
         assert not unshared(out, next(iter(run.records(out).values()))["recipe"])
+
+
+def recorded(out: Path) -> dict[str, float]:
+    return {name: record["metrics"]["psnr"] for name, record in run.records(out).items()}
+
+
+def written(out: Path) -> dict[str, float]:
+    """The PSNR of the 8 bits in the files."""
+    off = {name: run.pixels(out / each["image"]) - run.pixels(out / each["original"]) for name, each in run.records(out).items()}
+    return {name: float(-10 * np.log10(np.mean(np.square(each / 255)))) for name, each in off.items()}
+
+
+def test_records_have_the_figures_of_the_pictures_that_the_album_brought(
+    tmp_path: Path, digiface64: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos, options = run.photos(tmp_path / "in", 3), Options(degrade=True)
+    recipe = run.quick(operator="gray", output=ALBUM)
+    before = {record.name: record.metrics["psnr"] for record in restore(recipe, photos, tmp_path / "whole", options)}
+    whole = recorded(tmp_path / "whole")
+    assert whole == pytest.approx(written(tmp_path / "whole"), abs=0.006)
+    assert all(abs(whole[name] - before[name]) > 0.02 for name in whole), "as it was before, the figures would be these"
+    for killed in range(3):  # before a record is written
+        left, out = [killed], tmp_path / str(killed)
+
+        def write(out: Path, record: Record, left: list[int] = left) -> Path:
+            if not left[0]:
+                raise KeyboardInterrupt
+            left[0] -= 1
+            return write_record(out, record)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(album, "write_record", write)
+            with pytest.raises(KeyboardInterrupt):
+                list(restore(recipe, photos, out, options))
+        assert recorded(out) != whole
+        assert list(restore(recipe, photos, out, options)) == []
+        assert recorded(out) == whole
+        assert run.files(out) == run.files(tmp_path / "whole")
+    write_report(tmp_path / "whole")
+    table = pyarrow.parquet.read_table(tmp_path / "whole/results.parquet").to_pylist()
+    assert [row["psnr"] for row in table] == [whole[name] for name in sorted(whole)]
+
+
+@pytest.mark.parametrize("original", ["gone", "another size"])
+def test_figures_are_left_out_where_a_picture_cannot_be_compared_again(tmp_path: Path, original: str) -> None:
+    finished(tmp_path, "a.png", (200, 120, 80))
+    finished(tmp_path, "b.png", (120, 160, 200))
+    (tmp_path / "originals").mkdir()
+    if original != "gone":
+        Image.new("RGB", (20, 16)).save(tmp_path / "originals/a.png")
+    figures = {"psnr": 20.0, "coverage90": 0.9}
+    write_record(tmp_path, Record("a.png", "done", "f", recipe="r", image="images/a.png", original="originals/a.png", metrics=figures))
+    assert brought(tmp_path, "r") == 2
+    record = run.records(tmp_path)["a.png"]
+    assert record["metrics"] == {"coverage90": 0.9}
+    assert record["notes"] == [album.NO_FIGURES]
+    assert run.records(tmp_path)["b.png"]["notes"] == []
+
+
+def test_figures_of_frames_stay_and_say_what_they_are_of(tmp_path: Path) -> None:
+    finished(tmp_path, "a.png", (200, 120, 80))
+    finished(tmp_path, "b.png", (120, 160, 200))
+    write_record(tmp_path, Record("a.png", "done", "f", recipe="r", image="images/a.png", metrics={"psnr": 20.0}))
+    share_colours(tmp_path, Gray(), "r", framed=True)
+    kept = run.records(tmp_path)
+    assert (kept["a.png"]["metrics"], kept["a.png"]["notes"]) == ({"psnr": 20.0}, [album.OF_FRAMES])
+    assert kept["b.png"]["notes"] == []
 
 
 def test_each_recipe_has_an_album_of_its_own_in_a_folder(tmp_path: Path) -> None:

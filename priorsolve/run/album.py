@@ -5,22 +5,25 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from priorsolve.files import digest_of, write_atomically
+from priorsolve.metrics import METRICS
 from priorsolve.operators.gray import Gray
 from priorsolve.photos.images import read_photo, read_transparent, write_tagged
 from priorsolve.photos.lab import from_lab, to_lab
 from priorsolve.photos.metadata import read_tags
 from priorsolve.photos.own_colours import ROWS, in_own_colours
+from priorsolve.priors.download import FetchError
 from priorsolve.recipe.components import RecipeError, build
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.run.journal import read_lines, write_told
-from priorsolve.run.records import read_records, record_path
+from priorsolve.run.keeping import rounded
+from priorsolve.run.records import Record, read_records, record_path, write_record
 
 COLOURED = 4.0
 """Chroma, of CIELAB, from which on a pixel has a colour at all."""
@@ -31,6 +34,8 @@ SHIFT = 8.0
 FILE = "album.json"
 JOURNAL = ".album.jsonl"
 """What was done since `FILE` was written, a line for each picture: to write all of that anew for each would take ever longer."""
+OF_FRAMES = "the figures are of the frames as they were before output.album shifted the colours"
+NO_FIGURES = "no figures: output.album shifted the colours, and the picture could not be compared with the original again"
 
 
 @dataclass(frozen=True)
@@ -51,12 +56,13 @@ def grey_of(recipe: Recipe) -> Gray:
     raise RecipeError("output.album: is for recipes that give colours, with gray among the operators; leave it out")
 
 
-def share_colours(out: Path, grey: Gray, recipe: str) -> None:
+def share_colours(out: Path, grey: Gray, recipe: str, *, framed: bool = False) -> None:
     """Bring the finished pictures of `recipe`, as records name it, to the medians of their chroma.
 
-    Lightness stays, and what `grey` measures of each picture; grey pixels stay grey. The first time decides on the chroma of the recipe's
-    album, kept in `album.json`; later it is for pictures that were made since. Killed at any moment and begun again, it brings each
-    picture once.
+    Lightness stays, and what `grey` measures of each picture; grey pixels stay grey. Records whose pictures were compared with the
+    originals get the new pictures' figures; where the recipe is `framed` those are of the frames alone, and the records say so. The first
+    time decides on the chroma of the recipe's album, kept in `album.json`; later it is for pictures that were made since. Killed at any
+    moment and begun again, it brings each picture once.
     """
     albums, shared = _read(out, recipe)
     album = albums.get(recipe)
@@ -71,7 +77,7 @@ def share_colours(out: Path, grey: Gray, recipe: str) -> None:
     def journalled(path: Path, data: bytes) -> None:
         """A picture that is there and not told of would be brought a second time."""
         name = path.relative_to(out).as_posix()
-        shared[name] = write_told(out / JOURNAL, path, data, lambda digest: {"image": name, "sha256": digest})
+        shared[name] = write_told(out / JOURNAL, path, data, lambda digest: {"image": name, "sha256": digest, "framed": framed})
 
     if found:
         _write(out, albums, shared)
@@ -84,8 +90,42 @@ def share_colours(out: Path, grey: Gray, recipe: str) -> None:
         alpha = None if stored is None else torch.from_numpy(stored[..., -1].copy())[None]
         write_tagged(path, in_own_colours(made, tags, path, same_size=True, alpha=alpha), tags, journalled)
     if (out / JOURNAL).exists():
+        _measure_again(out)
         _write(out, albums, shared)
         (out / JOURNAL).unlink()
+
+
+def _measure_again(out: Path) -> None:
+    """Give the records of the pictures in the journal their new figures.
+
+    The journal goes only after that: killed before, all of them are measured once more, which changes nothing where it was done.
+    """
+    told = {str(line.get("image")): line for line in read_lines(out / JOURNAL)}
+    for record in read_records(out):
+        line = told.get(record.image or "")
+        if line is None or not (out / str(record.image)).is_file() or digest_of(out / str(record.image)) != line.get("sha256"):
+            continue  # restored or retouched since: the figures are not the album's to change
+        new = measured_again(out, record, framed=line.get("framed") is True)
+        if new != record:
+            write_record(out, new)
+
+
+def measured_again(out: Path, record: Record, *, framed: bool) -> Record:
+    """The record with the figures of its picture as that is now; without them, and with a note, where it cannot be compared again.
+
+    Figures of a `framed` photo are means over the prior's own pictures, which are not kept: they stay, and a note says what they are of.
+    """
+    if not record.metrics.keys() & METRICS.keys():
+        return record
+    if framed:
+        return record if OF_FRAMES in record.notes else replace(record, notes=(*record.notes, OF_FRAMES))
+    try:
+        image, original = (read_photo(out / (place or ""))[0][None] for place in (record.image, record.original))
+        new = {key: rounded(float(METRICS[key](image, original))) for key in record.metrics if key in METRICS}
+    except (OSError, ValueError, FetchError):  # the original is gone, or another picture, or a metric's weights are gone
+        left = {key: value for key, value in record.metrics.items() if key not in METRICS}
+        return replace(record, metrics=left, notes=(*record.notes, NO_FIGURES))
+    return replace(record, metrics={**record.metrics, **new})
 
 
 def is_unfinished(out: Path, recipe: str) -> bool:

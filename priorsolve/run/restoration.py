@@ -106,7 +106,8 @@ def restore(
     """Restore files or folders into `out`, yielding each photo's record as it is done. Photos done before are skipped.
 
     Writes `images/`, `measurements/`, `records/`, `recipe.yaml` and `run.json`, where it applies `originals/`, `spread/`, `codes/` and
-    `album.json`; `priorsolve.report.write_report(out)` makes the report, the contact sheet and the table of them.
+    `album.json`; `priorsolve.report.write_report(out)` makes the report, the contact sheet and the table of them. With `output.album`
+    pictures and their metrics change once all are done: the records on the disk tell of that, those yielded do not.
 
     Raises:
         RecipeError, ValueError: the recipe, the photos, the options or the output folder cannot be used; nothing was done.
@@ -194,8 +195,9 @@ class Run:
             yield
 
     def _finish_album(self) -> None:
+        framed = self.recipe.frame.kind != "center"
         try:
-            share_colours(self.out, grey_of(self.recipe), self.fingerprint.of_all)
+            share_colours(self.out, grey_of(self.recipe), self.fingerprint.of_all, framed=framed)
         except WriteError as error:
             raise unwritable(self.out, error.strerror) from None
 
