@@ -22,8 +22,7 @@ from priorsolve.priors.download import FetchError
 from priorsolve.recipe.components import RecipeError, build
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.run.journal import read_lines, write_told
-from priorsolve.run.keeping import rounded
-from priorsolve.run.records import Record, read_records, record_path, write_record
+from priorsolve.run.records import Record, read_records, record_path, rounded, write_record
 
 COLOURED = 4.0
 """Chroma, of CIELAB, from which on a pixel has a colour at all."""

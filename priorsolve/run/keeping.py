@@ -28,7 +28,7 @@ from priorsolve.run.composing import Pictures, pictures_of
 from priorsolve.run.fingerprint import Fingerprint
 from priorsolve.run.jobs import Job, Work
 from priorsolve.run.outfolder import Places, is_result, photos_of, places_of, refuse_unwritable
-from priorsolve.run.records import Record, read_record, record_path, write_record
+from priorsolve.run.records import Record, read_record, record_path, rounded, write_record
 from priorsolve.solvers.fit import join
 from priorsolve.solvers.stored import packed
 
@@ -211,11 +211,6 @@ def _renamed(photo: Photo, restored: str) -> list[str]:
     if suffix not in KNOWN or suffix in WRITTEN or suffix == ".npy":
         return []
     return [f"the result is a {PurePosixPath(restored).suffix[1:].upper()}: {suffix[1:].upper()} is not written"]
-
-
-def rounded(value: float) -> float:
-    """To four digits: more would depend on which photos were solved side by side."""
-    return float(f"{value:.4g}")
 
 
 def _reason(error: Exception) -> str:

@@ -194,6 +194,11 @@ def _standing(out: Path, photo: Photo, fingerprint: str) -> Status | None:
     return record.status if there or record.status == "failed" else None
 
 
+def rounded(value: float) -> float:
+    """To four digits: more would depend on which photos were solved side by side."""
+    return float(f"{value:.4g}")
+
+
 def thinned(history: Sequence[float]) -> tuple[float, ...]:
     """At most `HISTORY` of the values, at even distances, the first and the last among them."""
     if len(history) <= HISTORY:
