@@ -32,7 +32,7 @@ rounding: where convolutions are rounded so coarsely (a GPU's TF32) that Aᵀ is
 is found. Undamped nothing bounds it, and in float32 it was seen to come back from 5e6."""
 
 GROWN = 4.0
-"""How often its first squared misfit an item may reach before it is lost: few known pixels under a blur were followed to 1e118."""
+"""How many times its first squared misfit an item may come to before it is lost: few known pixels under a blur were followed to 1e118."""
 
 
 def least_squares(A: Map, A_adjoint: Map, y: Tensor, *, steps: int = 1000) -> Tensor:

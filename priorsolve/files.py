@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import re
+import stat
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -98,8 +99,12 @@ def is_file(path: str | Path) -> bool:
 
 
 def is_filled(path: str | Path) -> bool:
-    """Whether a file is there and not empty; as `is_file`."""
-    return is_file(path) and os.path.getsize(path) > 0  # noqa: PTH202
+    """Whether a file is there and not empty; as `is_file`. It is looked at once: meanwhile it may go."""
+    try:
+        about = os.stat(path)  # noqa: PTH116
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISREG(about.st_mode) and about.st_size > 0
 
 
 def is_folder(path: str | Path) -> bool:
