@@ -22,9 +22,9 @@ def test_no_place_in_the_photo_s_own_file_is_kept(tmp_path: Path) -> None:
     given.get_ifd(EXIF)[INTEROP] = {1: "R98", 2: b"0100"}
     Image.new("RGB", (16, 16)).save(tmp_path / "given.jpg", exif=given)
     write_tagged(tmp_path / "made.jpg", torch.rand(3, 16, 16), read_tags(tmp_path / "given.jpg"))
-    for name, kept in (("given", {1: "R98", 2: b"0100"}), ("made", {})):
+    for name, kept in (("given", True), ("made", False)):
         with Image.open(tmp_path / f"{name}.jpg") as picture:
-            assert dict(picture.getexif().get_ifd(INTEROP)) == kept
+            assert (INTEROP in picture.getexif().get_ifd(EXIF)) is kept
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.tif", "a.webp"])
