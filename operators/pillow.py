@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from priorsolve.operators.base import Operator
+from priorsolve.operators.downsample import Downsample
 from priorsolve.showing import is_number, shown
 from priorsolve.types import Images, Measurements, Shape
 
@@ -50,7 +51,8 @@ class PillowResize(Operator):
         return channels, height // self.factor, width // self.factor
 
     def support(self, inside: Images) -> Measurements:
-        return torch.nn.functional.avg_pool2d(inside, self.factor)
+        """As of the stand-in: what the filter reaches, beyond the block of its own."""
+        return Downsample(self.factor, "area" if self.filter == "box" else self.filter).support(inside)
 
     def _A(self, x: Images) -> Measurements:
         size = x.shape[3] // self.factor, x.shape[2] // self.factor

@@ -15,7 +15,8 @@ import yaml
 from PIL import Image
 
 from priorsolve.command.checks import check_recipe
-from priorsolve.operators import JPEG, Downsample, Operator, PillowJPEG, PillowResize
+from priorsolve.operators import JPEG, Downsample, Mask, Operator, PillowJPEG, PillowResize, laws
+from priorsolve.operators.pillow import Filter
 from priorsolve.recipe.components import RecipeError, build, check
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.run.restoration import Options, restore
@@ -60,12 +61,21 @@ def test_what_is_no_number_is_not_black(operator: Operator) -> None:
     assert y[1].isnan().all()
 
 
-def test_a_wide_picture_with_a_hole_stays_so() -> None:
+def test_a_wide_picture_stays_so() -> None:
     x = pictures()[1][:, :, :32]
     torch.testing.assert_close(PillowResize(4).A(x), Downsample(4).A(x), atol=1.01 / 255, rtol=0)
-    known = torch.ones(1, 32, 64)
-    known[..., :16] = 0
-    assert torch.equal(PillowResize(4).support(known[None].expand(2, 3, -1, -1))[1, 2], known[0, ::4, ::4])
+
+
+@pytest.mark.parametrize(("name", "first"), [("box", 4), ("bilinear", 3), ("bicubic", 2), ("lanczos", 1)])
+def test_what_a_filter_reaches_from_a_hole_is_measured(name: Filter, first: int) -> None:
+    """Output i looks at 4i + 2 ± 2, 4, 8 or 12 pixels, of which those from 16 on are known."""
+    known = torch.ones(32, 64)
+    known[:, :16] = 0
+    operator = PillowResize(4, name) @ Mask(known)
+    expected = torch.ones(2, 3, 8, 16)
+    expected[..., :first] = 0
+    assert torch.equal(operator.support(torch.ones(2, 3, 32, 64)), expected)
+    assert laws.support(operator, (3, 32, 64)) == 0
 
 
 def test_grey_pictures() -> None:
