@@ -82,8 +82,9 @@ class Output(BaseModel):
 class Recipe(BaseModel):
     """One restoration task. Lists are applied in order; a single component needs no list.
 
-    `operator` is the damage, first damage first; `noise` is added to measurements that are made (`degrade`), never while solving;
-    several solvers run one after another, each from the solution of the last. `prior` is a zoo name or a checkpoint's path.
+    `operator` is the damage, first damage first; `noise` is added to measurements that are made (`degrade`), drawn anew for each of
+    `samples`, and what the diagnosis takes photos to have. Several solvers run one after another, each from the solution of the last.
+    `prior` is a zoo name or a checkpoint's path.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
