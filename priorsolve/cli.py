@@ -49,7 +49,9 @@ def restore(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Do finished photos again.")] = False,
     engine: Annotated[str, typer.Option(help="local: this process; ray: workers of their own, here or on a cluster.")] = "local",
     workers: Annotated[int | None, typer.Option(help="With ray: how many; left out, one for each GPU, or for each core.")] = None,
-    ray_address: Annotated[str | None, typer.Option(help="With ray: a cluster that runs; left out, this machine alone.")] = None,
+    ray_address: Annotated[
+        str | None, typer.Option(help="With ray: a cluster that runs; left out, $RAY_ADDRESS, or else this machine alone.")
+    ] = None,
     gpus_per_worker: Annotated[float | None, typer.Option(help="With ray: 0.5 puts two workers on a GPU.")] = None,
     threads: Annotated[int | None, typer.Option(help="With ray: of each worker; left out, the cores shared out.")] = None,
     quiet: Quiet = False,

@@ -23,7 +23,8 @@ class Cluster:
 
     Args:
         workers: how many; left out, one for each GPU share, or without GPUs one for each core.
-        address: of a Ray cluster that runs, such as `auto` or `ray://head:10001`; left out, Ray is started on this machine alone.
+        address: of a Ray cluster that runs, such as `auto` or `ray://head:10001`; left out, $RAY_ADDRESS, or else Ray is started on
+            this machine alone.
         gpus_per_worker: 0.5 puts two workers on a GPU; left out, 1 where the cluster has GPUs and the device is not cpu, else 0.
         threads: of each worker; left out, the cores shared out among the workers.
     """
