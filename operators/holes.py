@@ -30,8 +30,9 @@ Drawing: TypeAlias = Callable[[int, int], Tensor]
 
 @final
 class Holes(Masking):
-    """Inpainting: holes from a file, boxes, brush strokes, lost pixels or a lost half, drawn for whatever size it meets; or marks in the
-    photo itself, which `in_photo` finds.
+    """Inpainting: holes from a file, boxes, brush strokes, lost pixels or a lost half; or marks in the photo itself.
+
+    They are drawn for whatever size it meets; `in_photo` finds the marks.
 
     y = m·x          Aᵀ y = m·y          A† y = y / m where m > 0, else 0
 
