@@ -206,7 +206,7 @@ def check(
     set_: Sets = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check a recipe (and its operator, by the dot test) or a checkpoint, and say what it is."""
+    """Check a recipe (and its operator, by the laws that it must keep) or a checkpoint, and say what it is."""
     from priorsolve.command.checks import check_prior, check_recipe, is_checkpoint
 
     path = path_of(target)
