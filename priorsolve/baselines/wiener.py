@@ -20,7 +20,7 @@ DETAIL = 0.115
 FAINTEST = 1e-2
 """The least balance: what lies past the border is not known, and counts as noise even where there is none."""
 UNTOLD = 0.05
-"""The noise to expect where its strength cannot be said (salt and pepper)."""
+"""The noise to expect where its strength cannot be said, as of `photons`."""
 
 
 def filtered(y: Tensor, blur: Blur, noise: float | None) -> Tensor:
