@@ -39,9 +39,10 @@ class MobileStyleGAN(Styled):
     - `noise` (M,): all noise maps, in units of each layer's strength, beside the styles of w̄ or of the codes given to `resumed`.
     - `features@k` (C, H, W): what enters block k ≥ 1. The later blocks' styles are those of w̄, or of the codes given to `resumed`.
 
-    Maps lead z → w → w+ → s → features, p_n ↔ w, and from features to later ones. `truncation` moves every w on the way, w+ included,
-    toward w̄. `noise="random"` draws the maps of `noise_seed`, as strong as the network's own and the same for every picture of a batch,
-    so that none depends on its neighbours. The tensors have the network's constants inside; `folded` sorts them for the CPU.
+    Maps lead z → w → w+ → s → features, w+ → w++ → features, p_n ↔ w, p_n+ ↔ w+, p_n → p_n+, and from features to later ones.
+    `truncation` moves every w on the way, w+ included, toward w̄. `noise="random"` draws the maps of `noise_seed`, as strong as the
+    network's own and the same for every picture of a batch, so that none depends on its neighbours. The tensors have the network's
+    constants inside; `folded` sorts them for the CPU.
     """
 
     noise_seed: int = 0
