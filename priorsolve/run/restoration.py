@@ -58,7 +58,7 @@ DRAWN_AT_ONCE = 16 * 128**2
 
 @dataclass(frozen=True)
 class Options:
-    """How a run is done; none of it changes a photo's answer but `degrade` and `dtype`.
+    """How a run is done; none of it changes a photo's answer but `degrade` and `dtype`, and by its rounding `device`.
 
     Args:
         degrade: the photos are clean: degrade them first, and measure the result against them. Otherwise they are the measurements.
