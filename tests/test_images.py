@@ -1,7 +1,6 @@
 """Every kind of picture file, the framing, what is refused, and what is written."""
 
 import io
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -305,13 +304,6 @@ def test_missing_folder_small_and_huge_are_refused(tmp_path: Path) -> None:
     (tmp_path / "bomb.bmp").write_bytes(huge)
     with pytest.raises(PhotoError, match="178 million pixels"):
         read_image(tmp_path / "bomb.bmp", (16, 16))
-
-
-def test_pillow_never_warns_and_filters_come_back(tmp_path: Path) -> None:
-    path = saved(tmp_path / "a.png", Image.new("1", (9600, 9600)))  # above Pillow's warning, below its limit
-    before = list(warnings.filters)
-    assert read_image(path, (8, 8)).max() == 0
-    assert warnings.filters == before
 
 
 def test_broken_exif_does_not_cost_the_photo(tmp_path: Path) -> None:

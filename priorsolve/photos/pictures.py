@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import stat
 import struct
-import threading
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias, TypeVar
@@ -15,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageCms, TiffImagePlugin, UnidentifiedImageError
 
 from priorsolve.photos.profiles import is_srgb
+from priorsolve.photos.silence import silence
 
 FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "AVIF", "HEIF")
 """Pillow's names of what is read. Nothing else is tried: a reader such as EPS would start another program."""
@@ -44,8 +43,6 @@ BROKEN_EXIF = (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError
 """What Pillow raises where a block of EXIF is broken. The picture itself may be fine."""
 _BIG = 43
 """What tells a BigTIFF, whose head is longer."""
-# Pillow warns through `warnings`, whose filters are shared by all threads: one thread at a time may silence them.
-_silence = threading.Lock()
 
 
 class PhotoError(ValueError):
@@ -89,8 +86,7 @@ def opened(path: Path, look: Callable[[Image.Image], Looked]) -> Looked:
     """What `look` makes of the file's first picture, which it gets before it is decoded. Raises PhotoError, whatever is wrong."""
     if size_of(path) == 0:
         raise PhotoError(path, "an empty file (0 bytes)")
-    with _silence, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with silence():
         return _looked(path, look)
 
 

@@ -1,0 +1,46 @@
+"""Pillow's warnings while a photo is read are not heard, and everybody else's are."""
+
+from __future__ import annotations
+
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Event
+
+import pytest
+from PIL import Image
+
+from priorsolve.photos.images import read_image
+from priorsolve.photos.pictures import opened
+
+
+def test_pillow_never_warns_and_others_are_heard(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.new("1", (9600, 9600)).save(path)  # above Pillow's warning, below its limit
+    for _ in range(2):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # put before all others
+            assert read_image(path, (8, 8)).max() == 0
+            with pytest.raises(Image.DecompressionBombWarning), Image.open(path):
+                pass
+
+
+def test_a_thread_that_reads_leaves_the_callers_warnings_alone(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.new("RGB", (16, 16)).save(path)
+    begun, go_on = Event(), Event()
+
+    def look(picture: Image.Image) -> bool:
+        begun.set()
+        return go_on.wait(60)
+
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(opened, path, look)
+        assert begun.wait(60)
+        with pytest.raises(UserWarning, match="while it reads"):
+            warnings.warn("while it reads", stacklevel=1)
+        with warnings.catch_warnings():  # the caller's own, entered later and left later
+            go_on.set()
+            assert reading.result(60)
+    with pytest.raises(UserWarning, match="afterwards"):
+        warnings.warn("afterwards", stacklevel=1)
