@@ -16,7 +16,7 @@ from priorsolve.recipe.templates import photo_seed
 from priorsolve.run import answers, workbench
 from priorsolve.run.advance import Advance, Odometer
 from priorsolve.run.records import Record
-from priorsolve.run.restoration import Options, Run
+from priorsolve.run.restoration import Options, Run, restore
 from priorsolve.solvers import Step
 
 
@@ -70,6 +70,25 @@ def test_a_photo_that_fails_counts_as_one(tmp_path: Path, monkeypatch: pytest.Mo
     seen: list[float] = []
     list(work.records(lambda advance: seen.append(advance.photos)))
     assert seen[-1] == pytest.approx(3)
+
+
+@pytest.mark.usefixtures("digiface64")
+@pytest.mark.parametrize("size", [1, 2])
+def test_what_a_callback_raises_ends_the_run_and_is_no_photos_failure(tmp_path: Path, size: int) -> None:
+    class CancelledError(Exception):
+        pass
+
+    def cancel(advance: Advance) -> None:
+        seen.append(advance.photos)
+        if advance.photos > 2:
+            raise CancelledError
+
+    photos, out, seen = run.photos(tmp_path / "in", 4), tmp_path / "out", list[float]()
+    with pytest.raises(CancelledError):
+        list(restore(run.quick(), photos, out, Options(batch_size=size), on_step=cancel))
+    assert len([done for done in seen if done > 2]) == 1, "nothing is solved again"
+    assert {name: record["status"] for name, record in run.records(out).items()} == {"00.png": "done", "01.png": "done"}
+    assert [record.name for record in restore(run.quick(), photos, out)] == ["02.png", "03.png"]
 
 
 def test_parts_of_a_batch_that_does_not_fit_add_up() -> None:

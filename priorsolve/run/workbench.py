@@ -12,7 +12,7 @@ from typing import ClassVar, TypeAlias
 
 from priorsolve.photos.identity import Identity, identify
 from priorsolve.photos.names import Photo
-from priorsolve.run.advance import Odometer, OnAdvance
+from priorsolve.run.advance import Advance, Odometer, OnAdvance
 from priorsolve.run.answers import Answer, Tools, solve_jobs
 from priorsolve.run.jobs import Job, Reader, Work
 from priorsolve.run.keeping import Keeper
@@ -71,11 +71,12 @@ class Workbench:
     def __init__(self, tools: Tools, reader: Reader, keeper: Keeper, size: int, searched: int) -> None:
         self._tools, self._reader, self._keeper = tools, reader, keeper
         self.size, self._fits, self._odometer = size, min(size, searched), Odometer()
+        self._raised: Exception | None = None
 
     def records(
         self, photos: Iterable[Photo], on_step: OnAdvance | None = None, stop: ShouldStop = lambda: False
     ) -> Generator[Record, None, None]:
-        """Do the photos, in order. What is solved is written, whatever ends it."""
+        """Do the photos, in order. What is solved is written, whatever ends it: what `on_step` raises does, and is no photo's failure."""
         reading, writing = ThreadPoolExecutor(1, "reading"), ThreadPoolExecutor(1, "writing")
         written: deque[Future[Record]] = deque()
         self._odometer = Odometer()
@@ -113,10 +114,12 @@ class Workbench:
             return []
         start = time.perf_counter()
         worths = [opened.worth for opened, _ in turns]
-        told = None if on_step is None else self._odometer.during(worths, on_step)
+        told = None if on_step is None else self._odometer.during(worths, self._heard(on_step))
         try:
             answers, self._fits = solve_jobs(self._tools, [job for _, job in turns], told, batch=self._fits)
-        except Exception as error:  # noqa: BLE001 (as above)
+        except Exception as error:
+            if error is self._raised:
+                raise
             return self._solve_apart(turns, error, on_step)
         self._odometer.add(sum(worths))
         seconds = (time.perf_counter() - start) / len(turns)
@@ -127,6 +130,18 @@ class Workbench:
             if len(opened.answers) == len(opened.work.jobs):
                 ended.append(opened)
         return ended
+
+    def _heard(self, on_step: OnAdvance) -> OnAdvance:
+        """`on_step`, and what it raises is known to be its own."""
+
+        def tell(advance: Advance) -> None:
+            try:
+                on_step(advance)
+            except Exception as error:
+                self._raised = None if is_out_of_memory(error) else error  # for fewer photos `step.images()` may have enough
+                raise
+
+        return tell
 
     def _solve_apart(self, turns: list[Turn], error: Exception, on_step: OnAdvance | None) -> list[Ended]:
         """What could not be solved together: each by itself, so that the culprit is found and named; where memory is short, in halves."""
