@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from priorsolve.counter_rng import STARTS, generator_for
 from priorsolve.operators.base import Identity
 from priorsolve.priors import LinearPrior
-from priorsolve.solvers import Latent, Projector, Pulse, Solver, Stop
+from priorsolve.solvers import Langevin, Latent, Projector, Pulse, Solver, Staged, Stop
 from priorsolve.solvers.stopping import RUNNING, Rules, Watch
 from priorsolve.types import Images, Measurements
 
@@ -200,6 +200,17 @@ def test_a_diverged_image_leaves_its_neighbours_alone() -> None:
     measured[1, 0, 0, 0] = torch.nan
     assert solver(measured, Identity()).stopped == solution.stopped
     torch.testing.assert_close(solver(measured, Identity()).images[[0, 2]], clean.images[[0, 2]])
+
+
+def test_a_chain_that_begins_at_no_number_leaves_its_neighbours_alone() -> None:
+    """The steps of all are found at once: an eigenvalue problem that is not finite was refused for every row."""
+    prior, y = linear(), pictures(3).square()
+    chain = Staged([Latent(prior, steps=4, begin_at="regressed", bank=16), Langevin(prior, noise=0.1, steps=5)])
+    clean = chain(y, lambda x: x.square())  # of which the derivative hangs on the code
+    y[1, 0, 0, 0] = torch.nan
+    solution = chain(y, lambda x: x.square())
+    assert [stop.name for stop in solution.stopped] == ["budget", "diverged", "budget"]
+    assert torch.equal(solution.images[[0, 2]], clean.images[[0, 2]])
 
 
 def test_a_diverged_image_keeps_its_best() -> None:

@@ -44,7 +44,9 @@ def curvatures(function: Callable[[Tensor], Tensor], codes: Tensor, count: int) 
         vector = product(directions[:, :, i])
         products[:, :, i] = vector
     small = by_row(directions.mT, products)
-    values, mixtures = torch.linalg.eigh((small + small.mT) / 2)
+    small = (small + small.mT) / 2
+    # eigh refuses all rows for one that is not finite; that row's search ends, since `products` tell of it in what is returned
+    values, mixtures = torch.linalg.eigh(small.where(small.isfinite(), 0))
     where = by_row(directions, mixtures)
     return values.clamp_min(0), where, (by_row(products, mixtures) - where * values[:, None]).norm(dim=1)
 
