@@ -294,6 +294,15 @@ def test_the_schema_takes_what_recipes_take() -> None:
         assert not validator.is_valid(bad), bad
 
 
+def test_the_schema_says_what_every_key_means() -> None:
+    """An editor shows it beside the key."""
+    schema = recipe_schema()
+    models = {"Recipe": schema} | {name: schema["$defs"][name] for name in ("Output", "Faces", "Tiles", "Scratches", "Elsewhere")}
+    bare = [f"{name}.{key}" for name in models for key, rule in models[name]["properties"].items() if not rule.get("description")]
+    assert bare == []
+    assert schema["$defs"]["Output"]["properties"]["sheet"]["description"] == "Write the contact sheet."
+
+
 def test_a_file_that_is_really_called_so_is_taken(tmp_path: Path) -> None:
     (tmp_path / "{name}.png").write_bytes(b"x")
     text = run.QUICK.replace("boxes: [[0.25, 0.25, 0.75, 0.75]]", "file: '{name}.png'")

@@ -28,7 +28,7 @@ TEXTURE = 5.0
 class Scratches(BaseModel):
     """What counts as a scratch. Lengths are fractions of the photo's shorter side."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
 
     kind: Literal["light", "dark", "both"] = "light"
     """Lighter than what is around them, as on prints, darker, or both."""

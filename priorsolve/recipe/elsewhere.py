@@ -15,7 +15,7 @@ from priorsolve.recipe.overrides import override, put
 class Elsewhere(BaseModel):
     """Settings for every prior but the recipe's own, such as a loss that does not need its discriminator."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
 
     own: str
     """The own prior: the name of its file without its folder, or its name in the zoo."""

@@ -12,7 +12,7 @@ FrameKind: TypeAlias = Literal["center", "aligned", "faces", "tiles"]
 
 
 class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
 
 
 class Plain(_Settings):

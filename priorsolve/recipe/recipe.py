@@ -50,7 +50,7 @@ OPERATORS = ("operator", "surrogate")
 class Output(BaseModel):
     """What is written."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
 
     format: Literal["same", "png"] = "same"
     """`same` as the photo's where that can be written, else PNG."""
@@ -80,27 +80,30 @@ class Output(BaseModel):
 
 
 class Recipe(BaseModel):
-    """One restoration task. Lists are applied in order; a single component needs no list.
+    """One restoration task. Lists are applied in order; a single component needs no list."""
 
-    `operator` is the damage, first damage first; `noise` is added to measurements that are made (`degrade`), drawn anew for each of
-    `samples`, and what the diagnosis takes photos to have. Several solvers run one after another, each from the solution of the last.
-    `prior` is a zoo name or a checkpoint's path.
-    """
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
 
     task: str = ""
+    """What it is for, in free words."""
     operator: Specs
+    """The damage, first damage first."""
     surrogate: Specs = []
     """What solvers use in the operator's place: a differentiable stand-in for one without a gradient, such as a real JPEG file."""
     noise: Specs = []
+    """Added to measurements that are made (`degrade`), drawn anew for each of `samples`, and what the diagnosis takes photos to have."""
     prior: str
+    """A zoo name or a checkpoint's path."""
     frame: Framings = Framings(center=Plain())
     """Which part of a photo the prior draws: its centre, all of it (`aligned`), every face in it, or tiles over it."""
     solver: Specs
+    """One after another, each from the solution of the last."""
     metrics: Annotated[list[str], BeforeValidator(_as_list)] = ["psnr", "ssim"]
+    """Figures of each result where its original is known (`degrade`)."""
     output: Output = Output()
+    """What is written, and whether what was measured is put back."""
     seed: Annotated[int, Field(ge=0, lt=2**64)] = 0
+    """Of it and the photo's name each photo's own is made."""
     samples: Annotated[int, Field(ge=1, le=10_000)] = 1
     """How many solutions of each photo to compare, for the map of what is uncertain; the first is the answer, or by `output.mean` all."""
     elsewhere: Elsewhere | None = None

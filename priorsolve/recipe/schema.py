@@ -29,18 +29,23 @@ def recipe_schema(tell: Tell = lambda _: None) -> dict[str, Any]:
     for key, kind in KIND_OF.items():
         definitions[key] = {"anyOf": _options(kind, definitions, tell)}
         one = {"$ref": f"#/$defs/{key}"}
-        described = schema["properties"][key]
         choices = [one, {"type": "array", "items": one, **({} if key in MAY_BE_EMPTY else {"minItems": 1})}]
         none = [{"type": "null"}] if key in MAY_BE_EMPTY else []
-        schema["properties"][key] = {"title": described.get("title", key), "anyOf": choices + none}
+        schema["properties"][key] = {**_told(schema["properties"][key]), "anyOf": choices + none}
     for properties, key in ((schema["properties"], "metrics"), (definitions["Output"]["properties"], "mean")):
         several = properties[key]
         told = {name: several.pop(name) for name in ("title", "default", "description") if name in several}
         properties[key] = {**told, "anyOf": [several["items"], several, {"type": "null"}]}
     definitions["Framings"] |= {"minProperties": 1, "maxProperties": 1}
     named = {"enum": list(Framings.model_fields)}
-    schema["properties"]["frame"] = {"title": "Frame", "default": "center", "anyOf": [named, {"$ref": "#/$defs/Framings"}]}
+    framing = {"title": "Frame", **_told(schema["properties"]["frame"]), "default": "center"}
+    schema["properties"]["frame"] = {**framing, "anyOf": [named, {"$ref": "#/$defs/Framings"}]}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _told(rule: dict[str, Any]) -> dict[str, Any]:
+    """What the rule says to people."""
+    return {name: rule[name] for name in ("title", "description") if name in rule}
 
 
 def _options(kind: Kind, definitions: dict[str, Any], tell: Tell) -> list[dict[str, Any]]:
