@@ -158,6 +158,12 @@ def test_lists_and_schema(capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr().err.endswith("; see priorsolve --help\n")
 
 
+@pytest.mark.parametrize("what", ["operators", "noises", "solvers", "losses"])
+def test_a_list_says_whole_sentences(what: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", what]) == 0
+    assert [line for line in capfd.readouterr().out.splitlines() if not line.endswith((".", ":", ")"))] == []
+
+
 def test_help_is_quick_and_needs_no_torch() -> None:
     code = "import sys, time; t = time.perf_counter(); from priorsolve.cli import main; main(['--help'])\n"
     code += "print(time.process_time(), 'torch' in sys.modules, file=sys.stderr)"
