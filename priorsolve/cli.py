@@ -16,7 +16,7 @@ import typer
 from priorsolve.command.arguments import AsJson, Batch, Device, Dtype, Out, Photos, Quiet, RecipeName, Seed, Sets, Version, What, path_of
 from priorsolve.command.engine import cluster_of, records_of, shard_of
 from priorsolve.command.interrupted import stopped
-from priorsolve.command.output import emit
+from priorsolve.command.output import emit, losing_lines
 
 app = typer.Typer(
     add_completion=False,
@@ -50,7 +50,7 @@ def restore(
     engine: Annotated[str, typer.Option(help="local: this process; ray: workers of their own, here or on a cluster.")] = "local",
     workers: Annotated[int | None, typer.Option(help="With ray: how many; left out, one for each GPU, or for each core.")] = None,
     ray_address: Annotated[
-        str | None, typer.Option(help="With ray: a cluster that runs; left out, $RAY_ADDRESS, or else this machine alone.")
+        str | None, typer.Option(help="With ray: a cluster that runs; left out, this machine alone.")
     ] = None,
     gpus_per_worker: Annotated[float | None, typer.Option(help="With ray: 0.5 puts two workers on a GPU.")] = None,
     threads: Annotated[int | None, typer.Option(help="With ray: of each worker; left out, the cores shared out.")] = None,
@@ -206,7 +206,7 @@ def check(
     set_: Sets = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check a recipe (and its operator, by the laws that it must keep) or a checkpoint, and say what it is."""
+    """Check a recipe (and its operator, by the dot test) or a checkpoint, and say what it is."""
     from priorsolve.command.checks import check_prior, check_recipe, is_checkpoint
 
     path = path_of(target)
@@ -308,18 +308,24 @@ def main(arguments: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):  # in a terminal that knows fewer letters a table comes out all the same
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    with losing_lines():
+        try:
+            return _exit_code(sys.argv[1:] if arguments is None else arguments)
+        except (BrokenPipeError, SystemExit):  # whoever read the output, such as head, has seen enough; typer leaves for nothing else
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 141
+
+
+def _exit_code(given: list[str]) -> int:
+    """Run the command that the arguments name. Raises BrokenPipeError or SystemExit where nobody reads any more."""
     command: Any = typer.main.get_command(app)
-    given = sys.argv[1:] if arguments is None else arguments
     try:
         code = int(command.main(args=given, prog_name="priorsolve", standalone_mode=False) or 0)
         return stopped(code, given) if code in (130, 143) else code  # 130 is also how newer typers tell of Ctrl-C
-    except (BrokenPipeError, SystemExit):  # whoever read the output, such as head, has seen enough; typer leaves for nothing else
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
     except (typer.Abort, KeyboardInterrupt):
         return stopped(130, given)
     except Exception as error:
-        if not _expected(error):
+        if isinstance(error, BrokenPipeError) or not _expected(error):
             raise
         _fail(error)
         return 2

@@ -6,6 +6,7 @@ import importlib.metadata
 import io
 import json
 import math
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -210,6 +211,30 @@ def test_an_output_that_takes_nothing_is_named_and_what_is_done_is_kept(
     assert main(restore(tmp_path, "--json")) == 0
     told = [json.loads(line)["name"] for line in capfd.readouterr().out.splitlines()]
     assert [*kept, *told] == ["00.png", "01.png"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.usefixtures("digiface64")
+def test_a_log_that_takes_nothing_costs_no_photo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (run.photos(tmp_path / "in", 3) / "00.png").write_text("no picture")
+    with io.TextIOWrapper(io.FileIO("/dev/full", "w"), write_through=True) as full:
+        monkeypatch.setattr(sys, "stderr", full)
+        assert main(restore(tmp_path, "--batch-size", "1")) == 1
+        assert sys.stderr is full
+    records = run.records(tmp_path / "out")
+    assert {name: record["status"] for name, record in records.items()} == {"00.png": "failed", "01.png": "done", "02.png": "done"}
+    assert (tmp_path / "out" / "report.html").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_where_nobody_can_be_told_why_the_exit_code_tells_the_same() -> None:
+    mistaken = [sys.executable, "-m", "priorsolve", "restore", "nowhere"]
+    with Path("/dev/full").open("wb") as full:
+        assert subprocess.run(mistaken, cwd=HERE, stderr=full, check=False).returncode == 2
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as gone:
+        assert subprocess.run(mistaken, cwd=HERE, stderr=gone, check=False).returncode == 141
 
 
 def test_convert_writes_a_file_that_draws_the_same(tmp_path: Path, capfd: pytest.CaptureFixture[str], shared: Path) -> None:

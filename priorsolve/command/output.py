@@ -1,9 +1,12 @@
-"""What commands write to standard output, which may be a file on a disk that is full."""
+"""What commands write to standard output and standard error, which may be files on a disk that is full."""
 
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 from collections.abc import Iterator
+from typing import Any, TextIO
 
 import typer
 
@@ -22,3 +25,51 @@ def emit(text: str) -> None:
     """A line on standard output, at once. Raises OSError, which names it, where it takes none."""
     with to_output():
         typer.echo(text)
+
+
+@contextlib.contextmanager
+def losing_lines() -> Iterator[None]:
+    """Within it a line that standard error does not take is lost, and costs no photo. Raises BrokenPipeError where its reader has gone."""
+    stream = sys.stderr
+    if stream is None:  # closed by whoever began the command
+        yield
+        return
+    lossy: Any = _Lossy(stream)
+    sys.stderr = lossy
+    try:
+        yield
+    finally:
+        sys.stderr = stream
+        try:
+            stream.flush()
+        except OSError:  # Python would try again at its end, and make an exit code of its own of it
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+class _Lossy:
+    """The stream, without what it does not take."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with _lost():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with _lost():
+            self._stream.flush()
+
+
+@contextlib.contextmanager
+def _lost() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError:
+        pass
