@@ -50,10 +50,13 @@ def test_the_ridge_is_its_formula_and_its_shrinkage_the_best_at_leaving_one_out(
     errors = []
     for shrinkage in SHRINKAGES:
         error = 0.0
-        for out in range(30):  # means are those of all examples, as in the closed form
+        for out in range(30):
             others = [i for i in range(30) if i != out]
-            matrix = gram[others][:, others] + shrinkage * unit * torch.eye(29, dtype=torch.float64)
-            error += float((gram[out, others] @ torch.linalg.solve(matrix, spread[others]) - spread[out]).square().sum())
+            mean, middle = measurements[others].mean(0), codes[others].mean(0)
+            rest = measurements[others] - mean
+            matrix = rest @ rest.T + shrinkage * unit * torch.eye(29, dtype=torch.float64)
+            predicted = middle + (measurements[out] - mean) @ rest.T @ torch.linalg.solve(matrix, codes[others] - middle)
+            error += float((predicted - codes[out]).square().sum())
         errors.append(error)
     best = SHRINKAGES[min(range(len(errors)), key=lambda i: errors[i])]
     weights = torch.linalg.solve(gram + best * unit * torch.eye(30, dtype=torch.float64), spread)
@@ -63,6 +66,13 @@ def test_the_ridge_is_its_formula_and_its_shrinkage_the_best_at_leaving_one_out(
     torch.testing.assert_close(ridge(given), expected)
     torch.testing.assert_close(float(ridge.errors.square().sum()), min(errors))
     assert SHRINKAGES[0] < best < SHRINKAGES[-1], "the case is too easy to tell the shrinkages apart"
+
+
+def test_examples_as_few_as_their_numbers_tell_no_code_that_is_chance() -> None:
+    """Codes that hang on nothing: with the mean of all examples, which gives away the one left out, the smallest shrinkage won."""
+    rng = torch.Generator().manual_seed(0)
+    measurements, codes = torch.randn(16, 200, generator=rng), torch.randn(16, 5, generator=rng)
+    assert float(Ridge.fit(measurements, codes).errors.square().mean()) > 0.9 * float(codes.var(0).mean())
 
 
 def test_a_batch_starts_as_its_singles_and_a_plain_function_as_an_operator() -> None:

@@ -29,7 +29,7 @@ class Ridge:
     """Linear regression from measurements to codes that shrinks towards the mean: `ĉ = c̄ + (y − ȳ) Ycᵀ (Yc Ycᵀ + λI)⁻¹ Cc`.
 
     With N examples of m ≫ N numbers the N×N matrix is the small one. λ is the one of `SHRINKAGES` that predicts each example best from
-    all others, which for ridge regression has a closed form (Allen's PRESS, 1974).
+    all others and their mean, which for ridge regression has a closed form (Allen's PRESS, 1974).
     """
 
     measurements: Tensor
@@ -46,12 +46,13 @@ class Ridge:
         centred, spread = measurements - mean, (codes - middle).cpu().double()  # not every device has float64, or is quick in it
         values, vectors = torch.linalg.eigh((centred @ centred.T).cpu().double())
         values, turned = values.clamp_min(0), vectors.T @ spread
+        # without the direction of the mean, which leaves with the one left out: a centred row is minus the sum of the others
+        moving = (vectors - vectors.mean(0)).square()
         found: list[tuple[float, Tensor, Tensor]] = []
         for shrinkage in SHRINKAGES:
             inverse = 1 / (values + shrinkage * values.mean()).clamp_min(1e-30)
             weights = vectors @ (inverse[:, None] * turned)
-            own = vectors.square() @ inverse
-            errors = weights / own[:, None]
+            errors = weights / (moving @ inverse)[:, None]
             found.append((float(errors.square().mean()), weights, errors))
         _, weights, errors = min(found, key=lambda one: one[0])
         return Ridge(centred, mean, weights.to(measurements), middle, errors.to(measurements))
