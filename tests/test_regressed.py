@@ -265,3 +265,17 @@ def test_drawing_ahead_tells_how_far_it_is(own_cache: Path) -> None:
     assert told == [(16, 20), (20, 20)]
     solver.prepare(lambda done, total: told.append((done, total)))
     assert told == [(16, 20), (20, 20)]  # nothing is drawn twice
+
+
+def test_a_callers_modes_change_no_pictures_that_are_drawn_ahead() -> None:
+    """Within autocast drawing ended in a traceback; what inference mode had made, no search could go through."""
+    prior = linear(torch.float32)
+    solver = Latent(prior, begin_at="regressed", in_domain=0.1, bank=37, steps=3)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        solver.prepare()
+    found = bank.bank_of(prior, 37)
+    made_of(prior).clear()
+    other = bank.bank_of(linear(torch.float32), 37)
+    assert not found.codes.is_inference()
+    assert torch.equal(found.pictures, other.pictures)
+    assert bool(solver(pictures(2, torch.float32), Identity()).misfit.isfinite().all())

@@ -56,10 +56,12 @@ def bank_of(prior: Prior, count: int, on_progress: Progress | None = None) -> Ba
     return kept_of(prior, (Bank, count), lambda: _bank(prior, count, on_progress))
 
 
+@torch.inference_mode(False)
 @torch.no_grad()
 def _bank(prior: Prior, count: int, on_progress: Progress | None) -> Bank:
-    codes = prior.sample(count, torch.Generator().manual_seed(_SEED))
-    pictures = _stored(prior, codes, on_progress).to(codes.device)
+    with torch.autocast(next(prior.parameters()).device.type, enabled=False):  # a caller's, which is not meant for what others read
+        codes = prior.sample(count, torch.Generator().manual_seed(_SEED))
+        pictures = _stored(prior, codes, on_progress).to(codes.device)
     return Bank(codes, pictures, tuple(prior.image_shape))
 
 
