@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
+import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -18,7 +20,7 @@ from kornia.color import lab_to_rgb, rgb_to_lab
 from PIL import Image
 
 from priorsolve.cluster import Cluster, restore_on
-from priorsolve.files import write_atomically
+from priorsolve.files import digest_of, write_atomically
 from priorsolve.operators.gray import Gray
 from priorsolve.photos.images import read_photo
 from priorsolve.recipe.components import RecipeError
@@ -26,7 +28,7 @@ from priorsolve.report import write_report
 from priorsolve.run import album, journal
 from priorsolve.run.album import FILE, Chroma, chroma_of, grey_of, recoloured, share_colours, unshared
 from priorsolve.run.journal import add_line
-from priorsolve.run.records import Record, write_record
+from priorsolve.run.records import Record, read_records, write_record
 from priorsolve.run.restoration import Options, Run, restore
 
 ALBUM = {"consistency": True, "album": True}
@@ -75,13 +77,14 @@ def test_a_tall_picture_is_recoloured_as_its_parts_are_and_as_far_as_may_be() ->
     torch.testing.assert_close(made[:, 280:], recoloured(image[:, 280:], own, Chroma(album.SHIFT, -album.SHIFT, 10), Gray()))
 
 
-def finished(out: Path, name: str, colour: tuple[int, int, int]) -> None:
-    """A picture that the recipe `r` made, with its record."""
+def finished(out: Path, name: str, colour: tuple[int, int, int], *, told: bool = False) -> None:
+    """A picture that the recipe `r` made, with its record, which is older than digests of pictures unless one is `told`."""
     values = np.full((16, 16, 3), colour, np.uint8)
     values[:8] //= 2
     (out / "images").mkdir(exist_ok=True)
     Image.fromarray(values).save(out / "images" / name)
-    write_record(out, Record(name, "done", "f", recipe="r", image=f"images/{name}"))
+    digest = digest_of(out / "images" / name)
+    write_record(out, Record(name, "done", "f", recipe="r", image=f"images/{name}", image_sha256=digest if told else ""))
 
 
 def brought(out: Path, recipe: str) -> int:
@@ -112,6 +115,36 @@ def test_a_finished_picture_that_somebody_retouched_stays_as_it_is(tmp_path: Pat
         image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).rotate(180).save(tmp_path / "images/a.png")
     assert unshared(tmp_path, "r") == []
     assert brought(tmp_path, "r") == 0
+
+
+def test_a_retouched_picture_stays_before_and_after_the_album_whatever_its_time(tmp_path: Path, digiface64: object) -> None:
+    def retouched(record: Record) -> bytes:
+        path = tmp_path / "out" / str(record.image)
+        assert record.image_sha256 == digest_of(path) or record.name in shared
+        with Image.open(path) as image:
+            image.rotate(180).save(path)
+        os.utime(path, (0, 0))  # as a copy of the folder may leave it
+        return path.read_bytes()
+
+    recipe, photos, shared = run.quick(operator="gray", output=ALBUM), run.photos(tmp_path / "in", 3), list[str]()
+    before = [retouched(record) for record in restore(recipe, photos, tmp_path / "out", Options(limit=1))]
+    shared = [record.name for record in restore(recipe, photos, tmp_path / "out")]
+    assert shared == ["01.png", "02.png"]
+    after = [retouched(record) for record in read_records(tmp_path / "out") if record.name in shared]
+    assert list(restore(recipe, photos, tmp_path / "out")) == []
+    assert [path.read_bytes() for path in sorted((tmp_path / "out/images").iterdir())] == before + after
+
+
+def test_a_damaged_album_is_decided_on_anew_by_all_its_pictures_and_none_is_brought_twice(tmp_path: Path) -> None:
+    finished(tmp_path, "a.png", (200, 120, 80), told=True)
+    finished(tmp_path, "b.png", (120, 160, 200), told=True)
+    assert brought(tmp_path, "r") == 2
+    (tmp_path / FILE).write_text("{")
+    finished(tmp_path, "c.png", (210, 90, 90), told=True)
+    chroma = [chroma_of(read_photo(path)[0]) for path in (tmp_path / "images").iterdir()]
+    assert brought(tmp_path, "r") == 1
+    expected = {key: statistics.median(getattr(each, key) for each in chroma) for key in ("a", "b", "spread")}
+    assert json.loads((tmp_path / FILE).read_text())["chroma"] == {"r": expected}
 
 
 def test_the_first_time_decides_on_the_albums_chroma(tmp_path: Path) -> None:

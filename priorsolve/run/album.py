@@ -67,9 +67,11 @@ def share_colours(out: Path, grey: Gray, recipe: str, *, framed: bool = False) -
     album = albums.get(recipe)
     new = {name: out / name for name in unshared(out, recipe)}
     found = {name: chroma_of(read_photo(path)[0]) for name, path in new.items()}
-    brought = [chroma for chroma in found.values() if chroma is not None]
-    if album is None and brought:
-        album = albums[recipe] = Chroma(*(statistics.median(getattr(chroma, key) for chroma in brought) for key in ("a", "b", "spread")))
+    if album is None:
+        others = (chroma_of(read_photo(out / name)[0]) for _, name in _pictures(out, recipe) if name not in {*new, *shared})
+        if deciding := [chroma for chroma in (*found.values(), *others) if chroma is not None]:
+            medians = (statistics.median(getattr(chroma, key) for chroma in deciding) for key in ("a", "b", "spread"))
+            album = albums[recipe] = Chroma(*medians)
 
     shared |= {name: digest_of(new[name]) for name, chroma in found.items() if chroma is None}  # the grey ones stay as they are
 
@@ -135,16 +137,27 @@ def is_unfinished(out: Path, recipe: str) -> bool:
 def unshared(out: Path, recipe: str) -> list[str]:
     """The finished pictures of `recipe` that have not the album's chroma yet, as paths below `out`.
 
-    One that had it and was changed since stays as it is: a run writes a picture before its record, so somebody retouched it.
+    One that somebody retouched stays as it is.
     """
     _, shared = _read(out, recipe)
-    done = (record for record in read_records(out) if record.status == "done" and (record.recipe or record.fingerprint) == recipe)
-    pictures = ((record, record.image) for record in done if record.image is not None and (out / record.image).is_file())
-    return [
-        name
-        for record, name in pictures
-        if name not in shared or (shared[name] != digest_of(out / name) and not _is_newer(out / name, record_path(out, record.name)))
-    ]
+    return [name for record, name in _pictures(out, recipe) if _is_unshared(out, record, name, shared.get(name))]
+
+
+def _pictures(out: Path, recipe: str) -> Iterator[tuple[Record, str]]:
+    """The finished ones of `recipe`: their records, and their paths below `out`."""
+    for record in read_records(out):
+        own = record.status == "done" and (record.recipe or record.fingerprint) == recipe
+        if own and record.image is not None and (out / record.image).is_file():
+            yield record, record.image
+
+
+def _is_unshared(out: Path, record: Record, name: str, shared: str | None) -> bool:
+    """Whether the picture is as the run wrote it and has yet to be shared; `shared` is the digest of the one that was."""
+    picture = out / name
+    if record.image_sha256:
+        return shared != record.image_sha256 == digest_of(picture)
+    # an older record: a run writes a picture before its record, so one that is newer was retouched
+    return shared is None or (shared != digest_of(picture) and not _is_newer(picture, record_path(out, record.name)))
 
 
 def _is_newer(path: Path, other: Path) -> bool:

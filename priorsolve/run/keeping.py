@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import platform
 from collections.abc import Iterable, Mapping, Sequence
@@ -70,12 +71,18 @@ class Keeper:
         """Write all but the record, and return what that says of it: where each file is, by the name of the record's field."""
         places = self.places(work.photo)
         measured = places.picture if measurement_suffix(tuple(made.measured.shape)) == ".png" else places.array
+        digest = hashlib.sha256()
+
+        def write_image(path: Path, data: bytes) -> None:
+            digest.update(data)
+            write(path, data)
+
         if made.copied is not None and made.copied.suffix.lower() == PurePosixPath(places.restored).suffix.lower():
-            write(self.out / places.restored, made.copied.read_bytes())
+            write_image(self.out / places.restored, made.copied.read_bytes())
         else:
-            self._write_restored(work, made, self.out / places.restored, write)
+            self._write_restored(work, made, self.out / places.restored, write_image)
         write_measurement(self.out / measured, made.measured, write)
-        written = {"image": places.restored, "measurement": measured}
+        written = {"image": places.restored, "image_sha256": digest.hexdigest(), "measurement": measured}
         if made.clean is not None:
             write_tagged(self.out / places.clean, made.clean, write=write)
             written["original"] = places.clean

@@ -70,6 +70,8 @@ class Record:
     """What the recipe is for, in words."""
     file: Identity | None = None
     """The photo's file as it was read; None where it could not be, and in older records."""
+    image_sha256: str = ""
+    """Of the restored picture's file as the run wrote it, in hex digits: one that was retouched has another. Empty in older records."""
 
 
 def record_path(out: Path, name: str) -> Path:
