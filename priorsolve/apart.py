@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
+from torch import Tensor
 
 
 @contextmanager
 def apart() -> Iterator[None]:
-    """Within it neither `torch.inference_mode` nor `torch.set_default_device` is in force. Also a decorator: `@apart()`.
+    """Within it neither `torch.inference_mode` nor `torch.set_default_device` nor a trace is in force. Also a decorator: `@apart()`.
 
-    Tensors made under the first let no gradient through for as long as they live, and what is read from files lies on the CPU.
+    Tensors made under the first let no gradient through for as long as they live, those made in a trace (`torch.export`,
+    `FakeTensorMode`) hold no numbers, and what is read from files lies on the CPU.
     """
-    with torch.inference_mode(False), torch.device("cpu"):
+    with torch.inference_mode(False), torch.device("cpu"), _untraced():
         yield
+
+
+def _untraced() -> AbstractContextManager[None]:
+    if type(torch.empty(0)) is Tensor:
+        return nullcontext()
+    from torch.utils._python_dispatch import _disable_current_modes  # torch has no public way
+
+    return _disable_current_modes()
 
 
 @contextmanager

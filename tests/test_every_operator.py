@@ -18,7 +18,9 @@ from priorsolve.operators.gray import Gray
 from priorsolve.operators.holes import Holes
 from priorsolve.operators.jpeg import JPEG
 from priorsolve.operators.laws import check_laws
+from priorsolve.operators.lines import Lines
 from priorsolve.operators.mask import Mask
+from priorsolve.operators.photons import FixedPhotons
 from priorsolve.operators.pillow import PillowJPEG
 from priorsolve.operators.quantize import Quantize
 from priorsolve.operators.sensing import FastSensing, GaussianSensing
@@ -63,6 +65,16 @@ class Absorbed(Film):
 class Dark(Film):
     def _A(self, x: Images) -> Measurements:
         return 1e-7 * (x < 0.5).to(x)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # torch 2.5 warns of what it does with constants
+@pytest.mark.parametrize("operator", [Downsample(3), Holes(half="left"), Lines(2), FixedPhotons(50, dead=0.1)], ids=repr)
+def test_what_is_made_in_a_trace_serves_outside_of_it(operator: Operator) -> None:
+    x = torch.rand(1, 3, 21, 27, generator=torch.Generator().manual_seed(0))  # a size that no other test takes
+    traced = torch.export.export(operator, (x,), strict=False).module()(x)
+    measured = operator.A(x)
+    assert type(measured) is Tensor
+    torch.testing.assert_close(traced, measured)
 
 
 def test_what_an_operator_makes_of_white_does_not_tell_what_it_measures() -> None:
