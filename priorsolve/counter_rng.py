@@ -46,8 +46,11 @@ def row_seeds(seeds: Sequence[int], repeats: int, device: torch.device) -> Tenso
     return (own[:, None] + torch.arange(repeats, device=device) * _STRIDE).flatten()
 
 
-def uniform_hash(seeds: Tensor, step: int, count: int) -> Tensor:
-    """`count` numbers in [0, 1) for each seed: a counter-based generator (SplitMix64), so that no state is shared or synchronised."""
+def uniform_hash(seeds: Tensor, step: int | Tensor, count: int) -> Tensor:
+    """`count` numbers in [0, 1) for each seed: a counter-based generator (SplitMix64), so that no state is shared or synchronised.
+
+    `step` is that of all, or (rows, 1) whole numbers, one of each seed.
+    """
     place = torch.arange(count, device=seeds.device)
     x = (seeds.long()[:, None] * _GOLDEN + step * count + place + 1) * _GOLDEN
     for shift, factor in ((30, _MIX_1), (27, _MIX_2)):
@@ -56,7 +59,7 @@ def uniform_hash(seeds: Tensor, step: int, count: int) -> Tensor:
     return ((x >> 40) & 0xFFFFFF).float() / 2**24
 
 
-def normal_hash(seeds: Tensor, step: int, count: int) -> Tensor:
+def normal_hash(seeds: Tensor, step: int | Tensor, count: int) -> Tensor:
     """`count` standard normal numbers for each seed, as `uniform_hash` (Box & Muller 1958)."""
     pairs = (count + 1) // 2
     drawn = uniform_hash(seeds, step, 2 * pairs)
@@ -65,7 +68,7 @@ def normal_hash(seeds: Tensor, step: int, count: int) -> Tensor:
     return torch.cat([radius * angle.cos(), radius * angle.sin()], dim=1)[:, :count]
 
 
-def normal_like(codes: Tensor, seeds: Tensor, step: int) -> Tensor:
+def normal_like(codes: Tensor, seeds: Tensor, step: int | Tensor) -> Tensor:
     """Standard normal numbers of the shape, type and device of `codes`, each row's by its own of `seeds` (rows,)."""
     return normal_hash(seeds, step, codes.shape[1:].numel()).view_as(codes).to(codes)
 

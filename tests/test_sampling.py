@@ -19,7 +19,7 @@ from priorsolve.priors.linear import LinearPrior
 from priorsolve.recipe.components import RecipeError
 from priorsolve.run.restoration import Options, restore
 from priorsolve.sampling import Samples, solve_several
-from priorsolve.solvers import Langevin, Latent, Solution, Solves, Staged, Step
+from priorsolve.solvers import Langevin, Latent, Solution, Solves, Staged, Step, load_solution, save_solution
 from priorsolve.types import Images, Measurements
 
 
@@ -148,6 +148,24 @@ def test_langevin_has_the_posteriors_covariance() -> None:
     deviation = covariance.diagonal().sqrt()
     assert ((codes.mean(0) - mean) / deviation).abs().max() < 0.2
     assert (codes.std(0) / deviation - 1).abs().max() < 0.15
+
+
+def test_a_chain_in_stages_is_the_chain_at_once(tmp_path: Path) -> None:
+    """Curvature is the same all over a linear prior, and noise goes on where it was: each stage drew that of the first once more."""
+    prior, y = toy(), toy().decode(torch.randn(2, 6, generator=torch.Generator().manual_seed(5), dtype=torch.float64))
+    first, seeds = Latent(prior, steps=2, restarts=1), [1, 2]
+
+    def chain(steps: int) -> Langevin:
+        return Langevin(prior, noise=0.5, steps=steps, lr=0.1)
+
+    whole = Staged([first, chain(9)])(y, Identity(), seeds=seeds)
+    parts = Staged([first, *[chain(3)] * 3])
+    torch.testing.assert_close(parts(y, Identity(), seeds=seeds).codes, whole.codes)
+    assert torch.equal(parts(y[1:], Identity(), seeds=seeds[1:]).images, parts(y, Identity(), seeds=seeds).images[1:])
+    save_solution(Staged([first, chain(4)])(y, Identity(), seeds=seeds), tmp_path / "half")
+    later = chain(5)(y, Identity(), seeds=seeds, start=load_solution(tmp_path / "half"))
+    torch.testing.assert_close(later.codes, whole.codes)
+    assert "codes: z (6,);" in repr(later)
 
 
 def test_langevin_reaches_what_the_measurement_hardly_tells_of() -> None:

@@ -29,6 +29,8 @@ from priorsolve.types import Codes, PerImage
 
 _NORMAL = ("z", "p_n", "p_n+")
 _BEGUN, _WHERE, _ALONG, _ACROSS, _COUNT = "begun", "directions", "along", "across", "count"
+_MOVES = "langevin:moves"
+"""(rows,) how many moves a chain has taken, which its noise is drawn by: in solutions, so that one that goes on draws other noise."""
 _ONCE = (
     "langevin: finds its step by gradients of gradients, and the operator (or the prior) has none ({}); "
     "write it with torch functions that can be differentiated twice, or use the solver latent"
@@ -43,7 +45,8 @@ class Langevin(CodeSolver):
     The last state is the sample; another seed gives another one. It starts at a solution, which saves the way to the posterior's bulk, or
     at the best of sampled codes. P is the inverse of U's curvature there, `I + JᵀJ/σ²`, to which a share of its largest is added: by one
     step for all directions, which the steepest allows, those that the measurement hardly tells of would hardly move. Too large a step
-    diverges.
+    diverges. From a solution of its own kind a chain goes on with new noise: `solution.codes` has the number of its moves,
+    `langevin:moves`.
 
     Args:
         prior: the generator.
@@ -108,7 +111,9 @@ class Langevin(CodeSolver):
         if self.steps:  # without any, no gradient is asked of the operator
             everyone = measured.whole()
             steps = self._steps(lambda z: everyone.estimate(picture(prior, {space: z, **maps})) * everyone.where, codes)
-        held = {_BEGUN: codes, **maps, _COUNT: measured.where.flatten(1).sum(1), **steps}
+        # of 32 bits, since fewer do not count far
+        moves = torch.zeros(len(codes), device=codes.device) if start is None or _MOVES not in start.codes else start.codes[_MOVES].float()
+        held = {_BEGUN: codes, **maps, _COUNT: measured.where.flatten(1).sum(1), _MOVES: moves, **steps}
         return _LangevinSearch(
             variables={space: torch.zeros_like(codes), **held},
             spread={space: codes.new_ones(())},
@@ -139,7 +144,7 @@ class Langevin(CodeSolver):
 class _LangevinSearch(Task):
     """The way `u` from where a code began, in the units of P^½: plain Langevin moves of u are the code's with P.
 
-    Beside it noise maps that an earlier solver moved, and each row's P^½ and count of measured numbers.
+    Beside it noise maps that an earlier solver moved, and each row's P^½, count of measured numbers and count of moves.
     """
 
     space: str
@@ -153,11 +158,12 @@ class _LangevinSearch(Task):
         return self.lr * energy
 
     def project(self, variables: Variables, at: At) -> Variables:
-        moved = variables[self.space]
-        return {**variables, self.space: moved + (2 * self.lr * self.temperature) ** 0.5 * normal_like(moved, at.seeds, at.step)}
+        moved, moves = variables[self.space], variables[_MOVES]
+        noise = normal_like(moved, at.seeds, moves.long()[:, None])
+        return {**variables, self.space: moved + (2 * self.lr * self.temperature) ** 0.5 * noise, _MOVES: moves + 1}
 
     def codes(self, variables: Variables) -> Variables:
-        return {self.space: self._code(variables), **maps_of(variables)}
+        return {self.space: self._code(variables), **maps_of(variables), _MOVES: variables[_MOVES]}
 
     def _code(self, variables: Variables) -> Codes:
         """`z = z₀ + P^½ u`."""

@@ -92,7 +92,7 @@ class Solution:
     def __repr__(self) -> str:
         count, *shape = self.images.shape
         tuned = sum(is_weight(name) for name in self.codes)
-        codes = [f"{name} {tuple(code.shape[1:])}" for name, code in self.codes.items() if not is_weight(name) and not is_remembered(name)]
+        codes = [f"{name} {tuple(code.shape[1:])}" for name, code in self.codes.items() if ":" not in name]
         codes += [f"{tuned} tuned weights"] if tuned else []
         codes += ["Adam's moments"] if any(map(is_remembered, self.codes)) else []
         stops = ", ".join(f"{self.stopped.count(stop)} {stop.name}" for stop in dict.fromkeys(self.stopped))
