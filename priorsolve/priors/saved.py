@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, final
 
 import torch
-from safetensors.torch import save
 from torch import Tensor
 
 from priorsolve.files import write_atomically
@@ -20,6 +19,7 @@ from priorsolve.priors.biggan_deep import BigGANDeep
 from priorsolve.priors.checkpoint import FAMILY, SETTINGS, Checkpoint
 from priorsolve.priors.errors import FAILURES, CheckpointError, told
 from priorsolve.priors.layout import PLAIN, refuse_negative, refuse_nonfinite
+from priorsolve.priors.safetensors_file import to_safetensors
 from priorsolve.priors.style import StylePrior
 from priorsolve.showing import checked_path, is_number
 
@@ -78,7 +78,7 @@ def save_prior(prior: Prior, path: str | Path) -> None:
     state = prior.saved_state() if isinstance(prior, StylePrior) else prior.state_dict()
     tensors = {key: value.detach().cpu().clone(memory_format=torch.contiguous_format) for key, value in state.items()}
     metadata = {"format": "pt", FAMILY: family, SETTINGS: json.dumps(settings, sort_keys=True)}
-    write_atomically(path, save(tensors, metadata))
+    write_atomically(path, to_safetensors(tensors, metadata))
 
 
 def restored(checkpoint: Checkpoint, build: Callable[[Checkpoint], Prior]) -> Prior:

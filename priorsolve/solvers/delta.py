@@ -9,14 +9,13 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from priorsolve.files import write_atomically
 from priorsolve.priors.base import Prior
 from priorsolve.priors.errors import CheckpointError
 from priorsolve.priors.layout import refuse_nonfinite, refuse_other_types
-from priorsolve.priors.safetensors_file import read_safetensors
+from priorsolve.priors.safetensors_file import read_safetensors, to_safetensors
 from priorsolve.showing import checked_path, is_whole, shown
 from priorsolve.solvers.carried_adam import forgotten
 from priorsolve.solvers.checks import must_be_prior, must_be_solution
@@ -49,7 +48,7 @@ def save_delta(prior: Prior, solution: Solution, index: int, path: str | Path) -
     if not parted(solution.codes)[1]:
         raise ValueError("the solution has no tuned weights; its codes are all there is, so save those")
     tensors = {name: value[index].detach().cpu().contiguous() for name, value in forgotten(solution.codes).items()}
-    write_atomically(path, save(tensors, {"format": "pt", _KIND: fingerprint(prior), _FAMILY: str(prior)}))
+    write_atomically(path, to_safetensors(tensors, {"format": "pt", _KIND: fingerprint(prior), _FAMILY: str(prior)}))
 
 
 def load_delta(prior: Prior, path: str | Path) -> tuple[Prior, dict[str, Tensor]]:

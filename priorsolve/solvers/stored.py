@@ -8,12 +8,11 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import save
 from torch import Tensor
 
 from priorsolve.files import write_atomically
 from priorsolve.priors.errors import in_one_line, told
-from priorsolve.priors.safetensors_file import read_safetensors
+from priorsolve.priors.safetensors_file import read_safetensors, to_safetensors
 from priorsolve.showing import checked_path
 from priorsolve.solvers.checks import must_be_solution
 from priorsolve.solvers.solution import Solution
@@ -45,7 +44,7 @@ def packed(solution: Solution) -> bytes:
     # copies: a file holds no two tensors that share memory, as parts of one solution may
     plain = {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
     metadata = {KIND: VERSION, "stopped": json.dumps([stop.name for stop in solution.stopped])}
-    return save(plain, metadata)
+    return to_safetensors(plain, metadata)
 
 
 def load_solution(path: str | Path) -> Solution:
