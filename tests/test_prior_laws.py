@@ -105,6 +105,10 @@ def test_what_no_solver_can_use_is_told(shape: Any, monkeypatch: pytest.MonkeyPa
     with pytest.raises(ValueError, match=r"^Own.*: is in training mode, .*; call prior.eval\(\)$"):
         check_prior_laws(training)
     check_prior_laws(training.eval())
+    with torch.inference_mode():
+        made = Own()
+    with pytest.raises(ValueError, match=r"^Own.*: was made under torch\.inference_mode, .*; make it outside"):
+        check_prior_laws(made)
     monkeypatch.setattr(Own, "image_shape", shape)
     with pytest.raises(ValueError, match=r"^Own: image_shape is .*; give \(C, H, W\), such as \(3, 64, 64\)$"):
         check_prior_laws(Own())

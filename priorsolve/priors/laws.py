@@ -14,7 +14,7 @@ from torch import Tensor
 from priorsolve.apart import exactly_graded
 from priorsolve.operators.laws import TOLERANCE
 from priorsolve.priors.base import Prior, exactly
-from priorsolve.priors.layers import mixes
+from priorsolve.priors.layers import must_be_differentiable
 from priorsolve.showing import is_whole, shown
 
 Law: TypeAlias = Callable[[Prior, str, int, int], float]
@@ -125,8 +125,9 @@ def check_prior_laws(prior: Prior, *, batch: int = 2, seed: int = 0) -> None:
         AssertionError: names the prior, the law, the space, the error, the tolerance (relative: 1e-4 in float32, 1e-9 in float64; of maps
             1e-4, of gradients 3e-2) and the way out; or the range of the pictures, where more than a tenth of their values are below
             −0.25 or above 2.
-        ValueError: that is no prior, is in training mode, or its image_shape is not (C, H, W); `batch` is no whole number above 1; laws
-            are for other types; or as `sample` and `decode` raise it, such as for pictures of another shape than image_shape.
+        ValueError: that is no prior, is in training mode, has no parameter, was made in inference mode, or its image_shape is not
+            (C, H, W); `batch` is no whole number above 1; laws are for other types; or as `sample` and `decode` raise it, such as for
+            pictures of another shape than image_shape.
     """
     if not isinstance(prior, Prior):
         raise ValueError(f"check_prior_laws: expected a Prior, got {shown(prior)}; subclass priorsolve.priors.Prior")
@@ -135,8 +136,7 @@ def check_prior_laws(prior: Prior, *, batch: int = 2, seed: int = 0) -> None:
     shape = prior.image_shape
     if not isinstance(shape, Sequence) or len(shape) != 3 or not all(map(is_whole, shape)):
         raise ValueError(f"{type(prior).__name__}: image_shape is {shown(shape)}; give (C, H, W), such as (3, 64, 64)")
-    if mixes(prior):
-        raise ValueError(f"{prior}: is in training mode, where a picture depends on its neighbours or on chance; call prior.eval()")
+    must_be_differentiable(prior)
     with exactly_graded(next(prior.parameters()).device.type):
         _check(prior, batch, seed)
 

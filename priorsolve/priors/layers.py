@@ -104,3 +104,17 @@ def fused(module: M) -> M:
 def mixes(module: nn.Module) -> bool:
     """Whether it is in training with layers that look at neighbours, note what they see or throw dice."""
     return any(isinstance(part, _BatchNorm | _DropoutNd) and part.training for part in module.modules())
+
+
+def must_be_differentiable(prior: nn.Module) -> None:
+    """Raises ValueError for a prior without parameters, made where gradients are off, or whose pictures are not their codes' alone."""
+    like = next(prior.parameters(), None)
+    if like is None:
+        raise ValueError(f"{prior}: has no parameter, whose device and type codes have; register one, such as a frozen nn.Parameter")
+    if like.is_inference():
+        raise ValueError(
+            f"{prior}: was made under torch.inference_mode, whose tensors let no gradient through; make it outside, "
+            "or under torch.inference_mode(False)"
+        )
+    if mixes(prior):
+        raise ValueError(f"{prior}: is in training mode, where a picture depends on its neighbours or on chance; call prior.eval()")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from priorsolve.losses.base import Loss, must_compare
 from priorsolve.priors.base import Prior
-from priorsolve.priors.layers import mixes
+from priorsolve.priors.layers import mixes, must_be_differentiable
 from priorsolve.showing import annotated, is_whole, made_float, must_be_of, shown
 from priorsolve.solvers.solution import Solution
 from priorsolve.types import AnyOperator, HasA
@@ -52,19 +52,11 @@ def must_be_solution(value: Any, who: str) -> None:
 
 def must_be_searchable(prior: Prior) -> None:
     """Raises ValueError for a prior that cannot be searched: a picture must be its code's alone, and small steps must be told apart."""
-    like = next(prior.parameters(), None)
-    if like is None:
-        raise ValueError(f"{prior}: has no parameter, whose device and type codes have; register one, such as a frozen nn.Parameter")
-    if like.dtype in (torch.float16, torch.bfloat16):
-        kind = str(like.dtype).removeprefix("torch.")
+    must_be_differentiable(prior)
+    dtype = next(prior.parameters()).dtype
+    if dtype in (torch.float16, torch.bfloat16):
+        kind = str(dtype).removeprefix("torch.")
         raise ValueError(f"{prior}: is {kind}, too coarse to search in; keep its weights in float32, and let prior.computing(...) be quick")
-    if like.is_inference():
-        raise ValueError(
-            f"{prior}: was made under torch.inference_mode, whose tensors let no gradient through; make it outside, "
-            "or under torch.inference_mode(False)"
-        )
-    if mixes(prior):
-        raise ValueError(f"{prior}: is in training mode, where a picture depends on its neighbours or on chance; call prior.eval()")
 
 
 def must_be_measurements(y: Any) -> None:
