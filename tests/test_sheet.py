@@ -16,8 +16,10 @@ from report_support import done, draw, folder
 from priorsolve import report
 from priorsolve.photos.images import write_image, write_measurement
 from priorsolve.report import outdated, write_report
+from priorsolve.report.pages import page
 from priorsolve.report.pictures import embedded, size_for
 from priorsolve.report.words import duration
+from priorsolve.run.claims import at_work, claimed
 from priorsolve.run.records import Record, write_record
 from priorsolve.sheet import BOX, CAPTION, GAP, GUTTER, HEAD, MARGIN, Row, write_sheet
 
@@ -180,6 +182,50 @@ def test_a_report_is_outdated_by_a_record_that_it_does_not_know(tmp_path: Path) 
     write_report(tmp_path)
     assert not outdated(tmp_path)
     os.utime(tmp_path / "report.html", (1, 1))
+    assert outdated(tmp_path)
+
+
+def long_ago(out: Path) -> None:
+    """Make the records old: a disk's clock may not tell what follows at once from what was before."""
+    for path in (out / "records", *(out / "records").rglob("*")):
+        os.utime(path, (1, 1))
+
+
+def names(out: Path) -> list[str]:
+    return [str(name) for name in parquet.read_table(out / "results.parquet")["name"].to_pylist()]
+
+
+def test_what_comes_while_a_report_is_made_is_in_it_or_makes_it_outdated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(tmp_path)
+    long_ago(tmp_path)
+    coming = ["late.png"]
+
+    def slow(out: Path, records: list[Record]) -> bytes:
+        made = page(out, records)
+        if coming:
+            write_record(out, Record(coming.pop(), "failed", "f", reason="because"))
+            if not at_work(out):  # its run ended with this, and made a whole report
+                write_report(out)
+        return made
+
+    monkeypatch.setattr(report, "page", slow)
+    with claimed(tmp_path, None):
+        write_report(tmp_path)
+    assert "late.png" not in names(tmp_path)
+    assert outdated(tmp_path)
+    long_ago(tmp_path)
+    coming.append("last.png")
+    write_report(tmp_path)
+    assert {"late.png", "last.png"} < {*names(tmp_path)}
+    assert b'"last.png"' in (tmp_path / "report.html").read_bytes()
+    assert not outdated(tmp_path)
+
+
+def test_a_record_of_a_time_to_come_hides_none_that_comes_after_it(tmp_path: Path) -> None:
+    run(tmp_path)
+    os.utime(tmp_path / "records" / "broken.png.json", (2**32, 2**32))
+    write_report(tmp_path)
+    write_record(tmp_path, Record("late.png", "failed", "f", reason="because"))
     assert outdated(tmp_path)
 
 

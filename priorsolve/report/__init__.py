@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import os
 from pathlib import Path
 
 from priorsolve.files import write_atomically
@@ -12,6 +14,7 @@ from priorsolve.report.recipe import wants_sheet
 from priorsolve.report.table import results
 from priorsolve.report.words import value
 from priorsolve.run.album import FILE as ALBUM
+from priorsolve.run.claims import at_work
 from priorsolve.run.records import Record, read_records, record_files
 from priorsolve.sheet import Row, is_sheet, write_sheet
 from priorsolve.showing import checked_path
@@ -23,17 +26,38 @@ SHOWN = 40
 def write_report(out: str | Path) -> None:
     """Write `report.html`, `results.parquet` (one row per record) and, where any photo is done, `sheet.png` into `out`.
 
-    Where its `recipe.yaml` has no sheet, one that was written before is removed. Equal records and images give equal files. Raises
-    ValueError when `out` holds no records.
+    Where its `recipe.yaml` has no sheet, one that was written before is removed. Equal records and images give equal files. A run that is
+    at work there meanwhile leaves the report outdated. Raises ValueError when `out` holds no records.
     """
     out = checked_path(out, "write_report: out")
-    records = list(read_records(out))
+    _write(out)
+    if outdated(out) and not at_work(out):  # a run ended meanwhile, and this may have replaced its own report
+        _write(out)
+
+
+def outdated(out: Path) -> bool:
+    """Whether `out` holds a record that its `report.html` does not know yet, or its album has brought pictures to new colours since."""
+    page = out / "report.html"
+    return _changed(out) > (page.stat().st_mtime_ns if page.is_file() else -1)
+
+
+def _changed(out: Path) -> int:
+    """When a record or an album was last written, in nanoseconds; -1 where there are none."""
+    newest = -1
+    for path in itertools.chain(record_files(out), out.glob(ALBUM)):
+        with contextlib.suppress(FileNotFoundError):  # a run at work there has just removed it
+            newest = max(newest, path.stat().st_mtime_ns)
+    return newest
+
+
+def _write(out: Path) -> None:
+    changed, records = _changed(out), list(read_records(out))
     if not records:
         within = sorted(path.parent.name for path in out.glob("*/records"))[:3]  # a benchmark's folder
         way_out = f"; give a run in it, such as {' or '.join(str(out / name) for name in within)}" if within else ""
         raise ValueError(f"no records in {out}: it is not the output folder of a run, or nothing was restored yet{way_out}")
+    html = page(out, records)
     write_atomically(out / "results.parquet", results(records))
-    write_atomically(out / "report.html", page(out, records))
     done = [record for record in records if record.status == "done"]
     failed = len(records) - len(done)
     rows = [row for record in itertools.islice(done, SHOWN) if (row := _row(out, record)).pictures]
@@ -41,13 +65,10 @@ def write_report(out: str | Path) -> None:
         write_sheet(out / "sheet.png", rows, more=max(0, len(done) - SHOWN), remark=f"{failed} failed" if failed else "")
     elif is_sheet(out / "sheet.png"):  # of an earlier run
         (out / "sheet.png").unlink(missing_ok=True)
-
-
-def outdated(out: Path) -> bool:
-    """Whether `out` holds a record that its `report.html` does not know yet, or its album has brought pictures to new colours since."""
-    page = out / "report.html"
-    written = page.stat().st_mtime_ns if page.is_file() else -1
-    return any(path.stat().st_mtime_ns > written for path in itertools.chain(record_files(out), out.glob(ALBUM)))
+    write_atomically(out / "report.html", html)  # the last: by it all three are judged
+    known = min(changed, (out / "report.html").stat().st_mtime_ns)  # a record's time may be one to come
+    with contextlib.suppress(OSError):  # a disk that keeps times of its own
+        os.utime(out / "report.html", ns=(known, known))  # so that whatever came while it was made is newer
 
 
 def _row(out: Path, record: Record) -> Row:
