@@ -229,6 +229,21 @@ def test_a_record_of_a_time_to_come_hides_none_that_comes_after_it(tmp_path: Pat
     assert outdated(tmp_path)
 
 
+def test_a_report_is_outdated_by_a_record_that_is_gone(tmp_path: Path) -> None:
+    run(tmp_path)
+    long_ago(tmp_path)
+    write_report(tmp_path)
+    for place in ("records/sub/1.png.json", "images/sub/1.png"):
+        (tmp_path / place).unlink()
+    assert outdated(tmp_path)
+    write_report(tmp_path)
+    assert names(tmp_path) == ["broken.png", "sub/0.png", "sub/2.png"]
+    assert not outdated(tmp_path)
+    for path in (tmp_path / "records").rglob("*.json"):
+        path.unlink()
+    assert not outdated(tmp_path)  # of no records none can be made
+
+
 def test_a_report_is_outdated_by_an_album_that_was_finished_since(tmp_path: Path) -> None:
     run(tmp_path)
     write_report(tmp_path)

@@ -36,15 +36,16 @@ def write_report(out: str | Path) -> None:
 
 
 def outdated(out: Path) -> bool:
-    """Whether `out` holds a record that its `report.html` does not know yet, or its album has brought pictures to new colours since."""
+    """Whether `report.html` does not know a record of `out` yet, or knows one that is gone, or an album has new colours since."""
     page = out / "report.html"
     return _changed(out) > (page.stat().st_mtime_ns if page.is_file() else -1)
 
 
 def _changed(out: Path) -> int:
-    """When a record or an album was last written, in nanoseconds; -1 where there are none."""
-    newest = -1
-    for path in itertools.chain(record_files(out), out.glob(ALBUM)):
+    """When a record came or went, or an album was written, at last, in nanoseconds; -1 where there are no records."""
+    newest, records = -1, list(record_files(out))
+    folders = [Path(place) for place, _, _ in os.walk(out / "records")] if records else []  # their times tell of what is gone
+    for path in itertools.chain(records, folders, out.glob(ALBUM)):
         with contextlib.suppress(FileNotFoundError):  # a run at work there has just removed it
             newest = max(newest, path.stat().st_mtime_ns)
     return newest
