@@ -107,11 +107,18 @@ def write_claim(path: Path, claim: Claim) -> None:
 
 def _refuse(out: Path, claim: Claim, others: list[tuple[Claim, Path]]) -> None:
     for other, path in others:
-        if claim.meets(other):
-            raise FolderBusyError(
-                f"output folder {out} is in use: {other} does the same photos; wait for it, choose another output folder (--out), give "
-                f"each `restore` a shard of its own (--shard), or remove its claim {path.name} from the folder if you know that run is dead"
+        if not claim.meets(other):
+            continue
+        if (other.machine, other.pid) == (claim.machine, claim.pid):
+            who = "a run that this process itself began earlier does the same photos, and has not ended"
+            way_out = "take the rest of its records, or call their close(), or choose another output folder"
+        else:
+            who = f"{other} does the same photos"
+            way_out = (
+                "wait for it, choose another output folder (--out), give each `restore` a shard of its own (--shard), or remove its claim "
+                f"{path.name} from the folder if you know that run is dead"
             )
+        raise FolderBusyError(f"output folder {out} is in use: {who}; {way_out}")
 
 
 def _claims(out: Path) -> list[tuple[Claim, Path]]:
