@@ -123,11 +123,15 @@ class SaltPepper(Noise):
         u = torch.rand(y.shape, generator=rng, device="cpu", dtype=torch.float32).to(y.device)
         return torch.where(u < self.amount / 2, 0, torch.where(u < self.amount, 1, y))
 
-    def rms(self, y: Measurements, where: Tensor | None = None) -> PerImage | None:
+    def rms(
+        self, y: Measurements, where: Tensor | None = None, before: Tensor | float = 0.0, after: Tensor | float = 0.0
+    ) -> PerImage | None:
+        """As of any noise; `before` and `after` are the mean squares of other noise in `y`, added before values were lost and after."""
         if self.amount == 1:
             return None
-        off = _mean(y.square() + (1 - y).square(), where) / 2  # mean square of what 0 or 1 differs from a value: of a lost one it is ½
-        return (self.amount * ((off - self.amount / 2) / (1 - self.amount)).clamp_min(0.25)).sqrt()  # and of none less than ¼
+        # mean square of what 0 or 1 differs from a value: of a lost one it is ½, and of none less than ¼
+        off = _mean(y.square() + (1 - y).square(), where) / 2 - after
+        return (self.amount * ((off - self.amount / 2) / (1 - self.amount) - before).clamp_min(0.25)).sqrt()
 
 
 @final
@@ -174,8 +178,13 @@ class Chain(Noise):
 
     def rms(self, y: Measurements, where: Tensor | None = None) -> PerImage | None:
         total = y.new_zeros(len(y))
-        for noise in self.noises:
-            part = noise.rms(y, where)
+        for place, noise in enumerate(self.noises, 1):
+            if isinstance(noise, SaltPepper):
+                after = Chain([other for other in self.noises[place:] if not isinstance(other, SaltPepper)]).rms(y, where)
+                part = None if after is None else noise.rms(y, where, total, after**2)
+                total = total * (1 - noise.amount)  # what is lost has lost its noise, too
+            else:
+                part = noise.rms(y, where)
             if part is None:
                 return None
             total = total + part**2
