@@ -187,7 +187,7 @@ def test_only_codes_are_judged_and_each_by_itself() -> None:
         ({}, None),
         ({"noise": {"gaussian": {"sigma": 0.02}}}, 0.02),
         ({"noise": [{"gaussian": {"sigma": 0.03}}, {"gaussian": {"sigma": 0.04}}]}, 0.05),
-        ({"noise": [{"gaussian": {"sigma": 0.03}}, {"salt_pepper": {"amount": 0.1}}]}, 0.0259**0.5),
+        ({"noise": [{"gaussian": {"sigma": 0.03}}, {"salt_pepper": {"amount": 0.1}}]}, 0.02581**0.5),
         ({"noise": [{"gaussian": {"sigma": 0.03}}, {"photons": {"peak": 50}}]}, None),
         ({"noise": {"gaussian": {"sigma": 0.0}}}, 0.0),
         ({"noise": {"poisson": {"peak": 50}}}, 0.1),
