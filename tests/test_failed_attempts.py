@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,44 @@ def test_doing_a_finished_photo_again_and_failing_leaves_it_finished(tmp_path: P
     (record,) = restore(run.quick(seed=1), photos, out)
     assert record.reason == "no finite picture was found"
     assert not (out / "images/00.png").exists()
+
+
+@contextmanager
+def killed_after(steps: int, out: Path) -> Iterator[None]:
+    """So many files of results and records are moved or removed below `out`, and then none."""
+    left, real = [steps], {name: getattr(Path, name) for name in ("replace", "unlink")}
+
+    def alive(name: str) -> Callable[..., Any]:
+        def step(self: Path, *given: Any, **more: Any) -> Any:
+            if self.is_relative_to(out) and self.parent != out:
+                if not left[0]:
+                    raise KeyboardInterrupt
+                left[0] -= 1
+            return real[name](self, *given, **more)
+
+        return step
+
+    with pytest.MonkeyPatch.context() as patched:
+        for name in real:
+            patched.setattr(Path, name, alive(name))
+        yield
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_killed_while_it_replaces_results_a_run_leaves_none_of_the_old_ones(tmp_path: Path) -> None:
+    old, new = run.quick(samples=2, noise={"gaussian": {"sigma": 0.05}}, output={"codes": True}), run.quick()
+    photos, first, whole = run.photos(tmp_path / "in", 1), tmp_path / "first", tmp_path / "whole"
+    list(restore(old, photos, first, Options(degrade=True)))
+    shutil.copytree(first, whole)
+    list(restore(new, photos, whole))
+    assert len(all_files(first)[0]) - len(all_files(whole)[0]) == 3, "original, spread and codes"
+    for steps in range(7):  # the old record, two files, three that go, the new record
+        out = tmp_path / str(steps)
+        shutil.copytree(first, out)
+        with pytest.raises(KeyboardInterrupt), killed_after(steps, out):
+            list(restore(new, photos, out))
+        assert len(list(restore(new, photos, out))) == 1
+        assert all_files(out) == all_files(whole)
 
 
 def test_what_is_written_together_appears_together(tmp_path: Path) -> None:

@@ -54,17 +54,18 @@ class Keeper:
     def keep(self, work: Work, answers: Sequence[Answer], seconds: float) -> Record:
         """Write everything, the record last: it is the promise that the rest is there.
 
-        An older promise goes first, but not before all that comes in its place is written and only to be moved there. What it named and
-        the new one does not goes last.
+        An older promise goes first, but not before all that comes in its place is written and only to be moved there. Old results that
+        have no new ones go after it, and before the new promise: killed in between, the photo is done again, and they go then.
         """
         made = pictures_of(work, [answer.checked() for answer in answers])
         path = record_path(self.out, work.photo.name)
         older = read_record(path)
-        with together(instead_of=path) as write:
-            written = self._write_files(work, answers, made, write)
-            record = self._record(work, answers, made, seconds, written)
-            write_record(self.out, record, write)
-        self._remove(work.photo, set(_named(older)) - set(_named(record)))
+        with together() as write_last:
+            with together(instead_of=path) as write:
+                written = self._write_files(work, answers, made, write)
+                record = self._record(work, answers, made, seconds, written)
+                write_record(self.out, record, write_last)
+            self._remove(work.photo, {*_named(older), *self.places(work.photo)} - {*_named(record)})
         return record
 
     def _write_files(self, work: Work, answers: Sequence[Answer], made: Pictures, write: Write) -> dict[str, Any]:
