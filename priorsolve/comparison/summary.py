@@ -20,7 +20,7 @@ CAPTION = (
     "lpips (AlexNet): lower is better. misfit (root mean square of A(result) − y where measured): with noise, best near its level; "
     "without, lower is better. coverage and spread_to_error (of all photos together, no mean of ratios): where anything was guessed. "
     "seconds: per photo. passes: pictures that the generator draws for a photo, of multicode's several codes one. "
-    "All of the written 8-bit images."
+    "psnr, ssim, lpips and misfit are of the written 8-bit images."
 )
 """What the table's columns are."""
 
