@@ -18,6 +18,7 @@ from solvers_support import SHAPE, difference, least_squares, linear, pictures, 
 from priorsolve.operators import Gray, Identity, Mask, Mirror, check_laws
 from priorsolve.operators.noise import Gaussian
 from priorsolve.recipe.components import RecipeError
+from priorsolve.recipe.recipe import Recipe
 from priorsolve.run.restoration import Options, restore
 from priorsolve.sampling import solve_several
 from priorsolve.solvers import Langevin, Latent, Mirrored, Staged, Step
@@ -64,8 +65,12 @@ def test_fine_detail_may_be_left_as_the_photo_s_own_answer_has_it() -> None:
     for wrong in (-1.0, 129.0, float("nan"), "1"):
         with pytest.raises(ValueError, match=r"^own_detail is .*; give the σ of a blur in pixels, from 0 to 128$"):
             Mirrored(exact(0), own_detail=wrong)  # type: ignore[arg-type]
-    with pytest.raises(RecipeError, match=r"^recipe: output.own_detail: 2 is for the mean with a mirror image; set output.mean to mirror"):
+    told = "output.own_detail: 2 is for the mean with a mirror image; set output.mean to mirror, or own_detail to 0$"
+    with pytest.raises(RecipeError, match=f"^recipe: {told}"):
         run.quick(output={"own_detail": 2.0})
+    with pytest.raises(RecipeError, match=told):
+        Recipe.load("upscale", ["output.mean=[]"])
+    assert not Recipe.load("upscale", ["output.mean=[]", "output.own_detail=0"]).output.own_detail
     assert run.quick(output={"mean": "mirror", "own_detail": 2.0}).fingerprint() != run.quick(output={"mean": "mirror"}).fingerprint()
 
 

@@ -230,7 +230,7 @@ class Recipe(BaseModel):
             alone = f"output.mean: samples is {self.samples}, which has no mean; set samples to 4 or so, or leave mean out"
             raise Misplaced(alone, ("output", "mean"))
         if (detail := self.output.own_detail) and "mirror" not in self.output.mean:
-            own = f"output.own_detail: {detail:g} is for the mean with a mirror image; set output.mean to mirror, or leave it out"
+            own = f"output.own_detail: {detail:g} is for the mean with a mirror image; set output.mean to mirror, or own_detail to 0"
             raise Misplaced(own, ("output", "own_detail"))
         if "mirror" in self.output.mean and any("layerwise" in spec for spec in self.solver):
             seen = "output.mean: layerwise sees the photo as it is and not in a mirror; leave mirror out, or use the solver latent"
