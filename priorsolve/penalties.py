@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
@@ -13,9 +14,11 @@ from priorsolve.priors.base import Prior
 from priorsolve.priors.kept import once
 from priorsolve.showing import must_be_number
 from priorsolve.types import Codes, Images, PerImage
-from priorsolve.typicality import typical_spread
 
 Penalty = Callable[[Codes], PerImage]
+
+_NUMBERS = 8_000_000
+"""Of samples that tell what is typical: 32 MB of float32."""
 
 
 def gaussian_penalty(codes: Codes) -> PerImage:
@@ -104,7 +107,15 @@ def euclidean(prior: Prior, space: str) -> Penalty:
 def _typical(prior: Prior, space: str) -> tuple[Tensor, Tensor]:
     """The mean and the spread of each number of the prior's codes; layers of w+ and filters of w++ are codes of w."""
     space = "w" if space in ("w+", "w++") else space
-    return once(prior, ("typical", space), lambda: typical_spread(prior, space, 1024)[:2])
+    return once(prior, ("typical", space), lambda: _measured(prior, space))
+
+
+def _measured(prior: Prior, space: str) -> tuple[Tensor, Tensor]:
+    """As `_typical`, of the space itself: (1, *spaces[space]) each."""
+    count = min(max(_NUMBERS // math.prod(prior.spaces[space]), 16), 1024)
+    samples = prior.sample(count, torch.Generator().manual_seed(0), space)
+    spread = samples.std(0, keepdim=True)
+    return samples.mean(0, keepdim=True), spread.clamp_min(1e-2 * float(samples.std()))  # a number that never changes has no spread
 
 
 def weighted(prior: Prior, space: str, weights: Mapping[str, float] | None) -> Penalty:

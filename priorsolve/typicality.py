@@ -5,32 +5,24 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import scipy
 import torch
 from torch import Tensor
 
 from priorsolve.priors.base import Prior
+from priorsolve.priors.kept import kept_of
 from priorsolve.priors.styled import Styled
 
-_NUMBERS, _FEWEST, _MOST = 8_000_000, 16, 512
-
-
-def typical_spread(prior: Prior, space: str, most: int, axes: Any = 0) -> tuple[Tensor, Tensor, Tensor]:
-    """The mean and the spread of each number of the prior's codes, (1, *spaces[space]) or 1 along `axes`, and the samples that say so.
-
-    The samples are of a fixed seed, `most` or as many as fit in 32 MB of float32.
-    """
-    count = min(max(_NUMBERS // math.prod(prior.spaces[space]), _FEWEST), most)
-    samples = prior.sample(count, torch.Generator().manual_seed(0), space)
-    middle, spread = samples.mean(axes, keepdim=True), samples.std(axes, keepdim=True)
-    return middle, spread.clamp_min(1e-2 * float(samples.std())), samples  # a number that never changes has no spread
+_SAMPLES, _OF_MAPS, _OF_LARGE, _LARGE = 499, 199, 99, 1_000_000
+"""How many samples measure a space: of features fewer, as the network draws each, and of more than a million numbers fewest."""
+_CHUNK = 8
+"""Samples at a time: those of features may be gigabytes together."""
 
 
 @dataclass(frozen=True)
 class Distance:
-    """A code's distance from the prior's middle in units of its samples' spread; 99 % of them are within `typical`, none beyond `far`."""
+    """A code's distance from the prior's middle in units of its samples' spread: 99 % of them are within `typical`, few beyond `far`."""
 
     value: float
     typical: float
@@ -72,21 +64,38 @@ class Typicality:
             return Distance(float(code.norm()) / math.sqrt(n), *quantiles)
         if space == "w++" and isinstance(self._prior, Styled):
             code, space = self._prior.taken(code), "w"
-        middle, spread, typical = self._cloud(space)
+        if space not in self._clouds:
+            self._clouds[space] = kept_of(self._prior, (Typicality, space), lambda: _cloud(self._prior, space))
+        middle, spread, typical = self._clouds[space]
         own = ((code.to(middle) - middle) / spread).square().mean().sqrt()
         return Distance(float(own), typical, 1.5 * typical)
-
-    def _cloud(self, space: str) -> tuple[Tensor, Tensor, float]:
-        """The middle, the spread of each number, and the distance within which 99 of 100 samples are."""
-        if space not in self._clouds:
-            of_maps = len(self._prior.spaces[space]) == 3
-            middle, spread, samples = typical_spread(self._prior, space, _MOST, (0, 2, 3) if of_maps else 0)
-            theirs = ((samples - middle) / spread).flatten(1).square().mean(1).sqrt()
-            self._clouds[space] = middle, spread, float(theirs.cpu().quantile(0.99))
-        return self._clouds[space]
 
     @cached_property
     def _only_direction_counts(self) -> bool:
         """Whether the network normalises z, as StyleGANs and PGGANs do."""
         z = self._prior.sample(1, torch.Generator().manual_seed(0))
         return torch.allclose(self._prior.decode(z), self._prior.decode(2 * z), atol=1e-3, rtol=0)
+
+
+def _cloud(prior: Prior, space: str) -> tuple[Tensor, Tensor, float]:
+    """The middle, the spread of each number (of features, of each channel), and the distance within which 99 of 100 samples are.
+
+    That is the k-th nearest of n: k of n + 1 fresh samples are nearer on average, however their distances are distributed.
+    """
+    of_maps, large = len(prior.spaces[space]) == 3, math.prod(prior.spaces[space]) > _LARGE
+    count = _SAMPLES if not of_maps else _OF_LARGE if large else _OF_MAPS
+    first = prior.sample(count, torch.Generator().manual_seed(0))
+    variances, means = [], []
+    for part in torch.split(first, _CHUNK):
+        codes = prior.map(part, source=prior.first_space, target=space)
+        within, mean = torch.var_mean(codes, (2, 3), correction=0, keepdim=True) if of_maps else (torch.zeros_like(codes), codes)
+        variances.append(within)
+        means.append(mean)
+    within, mean = torch.cat(variances), torch.cat(means)
+    middle = mean.mean(0, keepdim=True)
+    square = within + (mean - middle).square()
+    variance = square.mean(0, keepdim=True)
+    whole = variance.mean() + middle.var(correction=0)
+    spread = variance.clamp_min(1e-4 * float(whole)).sqrt()  # a number that never changes has no spread
+    distances = (square / spread.square()).flatten(1).mean(1).sqrt()
+    return middle, spread, float(distances.cpu().kthvalue(math.ceil(0.99 * (count + 1))).values)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 import run_support as run
 import torch
+from prior_support import Own
 from solvers_support import Heavy, linear, pictures, random_mask
 from style_support import style2_state
-from torch import nn
+from torch import Tensor, nn
 
 import priorsolve as ps
 from priorsolve import diagnosis
@@ -148,11 +149,32 @@ def test_other_codes_are_compared_with_samples(space: str) -> None:
 
 def test_features_are_judged_in_units_of_their_channels_spread() -> None:
     prior, space = StyleGAN2.from_state(style2_state()), "features@3"
-    samples = prior.sample(512, torch.Generator().manual_seed(0), space)
+    samples = prior.sample(199, torch.Generator().manual_seed(0), space)
     middle, spread = samples.mean((0, 2, 3), keepdim=True), samples.std((0, 2, 3), keepdim=True)
     code = torch.randn(1, *prior.spaces[space], generator=torch.Generator().manual_seed(3))
     expected = ((code - middle) / spread).square().mean().sqrt()
     assert Typicality(prior).distance(code, space).value == pytest.approx(float(expected), rel=1e-4)
+
+
+class Faded(Own):
+    """Draws from features of 2 channels and a million numbers that all are its first number, half of them with the other sign."""
+
+    @property
+    def spaces(self) -> Mapping[str, tuple[int, ...]]:
+        return {"z": (6,), "features@1": (2, 256, 1024)}
+
+    def _map(self, codes: Tensor, source: str, target: str, label: Tensor | None, truncation: float, noise: str | Tensor) -> Tensor:
+        return torch.stack([codes[:, 0], -codes[:, 0]], 1)[:, :, None, None].expand(-1, -1, 256, 1024)
+
+
+def test_99_of_100_features_are_within_their_limit_however_large_they_are() -> None:
+    """It was measured on 16 samples, and up to a seventh of the prior's own was called unusual."""
+    first = Faded().sample(199, torch.Generator().manual_seed(0))[:, 0]
+    distances = ((first - first.mean()) / first.std(correction=0)).abs()
+    found = Typicality(Faded()).distance(Faded().centre("features@1"), "features@1")
+    assert found.typical == pytest.approx(float(distances.sort().values[-2]), rel=1e-5), "two of 200 are farther on average"
+    fresh = (torch.randn(20_000, generator=torch.Generator().manual_seed(1)) - first.mean()) / first.std(correction=0)
+    assert float((fresh.abs() <= found.typical).double().mean()) == pytest.approx(0.99, abs=0.01)
 
 
 def test_a_channel_that_is_always_the_same_does_no_harm() -> None:
