@@ -56,10 +56,10 @@ class Typicality:
     @torch.no_grad()
     def distance(self, code: Tensor, space: str) -> Distance:
         """The distance of one code (1, ...) of `space`."""
+        if space in ("z", self._prior.first_space) and self._only_direction_counts:
+            return Distance(0, 0, math.inf)
         if space == "z":
             n = code.numel()
-            if self._prior.first_space == "z" and self._only_direction_counts:
-                return Distance(0, 0, math.inf)
             quantiles = (math.sqrt(float(scipy.special.chdtri(n, tail)) / n) for tail in (1e-2, 1e-6))
             return Distance(float(code.norm()) / math.sqrt(n), *quantiles)
         if space == "w++" and isinstance(self._prior, Styled):
@@ -72,9 +72,9 @@ class Typicality:
 
     @cached_property
     def _only_direction_counts(self) -> bool:
-        """Whether the network normalises z, as StyleGANs and PGGANs do."""
-        z = self._prior.sample(1, torch.Generator().manual_seed(0))
-        return torch.allclose(self._prior.decode(z), self._prior.decode(2 * z), atol=1e-3, rtol=0)
+        """Whether the network normalises z, as StyleGANs and PGGANs do, and where there are classes their part too."""
+        code = self._prior.sample(1, torch.Generator().manual_seed(0))
+        return torch.allclose(self._prior.decode(code), self._prior.decode(2 * code), atol=1e-3, rtol=0)
 
 
 def _cloud(prior: Prior, space: str) -> tuple[Tensor, Tensor, float]:

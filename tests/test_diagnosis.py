@@ -190,6 +190,9 @@ def test_a_z_that_is_normalised_is_always_typical() -> None:
     z = prior.sample(1, torch.Generator().manual_seed(5))
     assert Typicality(prior).distance(100 * z, "z") == Distance(0, 0, math.inf)
     assert Typicality(prior).distance(100 * z, "z").sentence("z") == "typical: only the direction of z counts"
+    classes = StyleGAN2.from_state(style2_state(classes=4))
+    code = 100 * classes.sample(1, torch.Generator().manual_seed(5))
+    assert Typicality(classes).distance(code, "z+c").sentence("z+c") == "typical: only the direction of z+c counts"
     assert Typicality(linear()).distance(torch.full((1, 4), 1e-9).double(), "z").typical > 1
 
 
