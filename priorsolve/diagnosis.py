@@ -16,6 +16,7 @@ from priorsolve.solvers import Solution, Solves
 from priorsolve.solvers.base import must_be_solver
 from priorsolve.solvers.checks import checked_seeds, must_be_prior, must_be_solution
 from priorsolve.solvers.fit import solve_fitting
+from priorsolve.solvers.layerwise import EXACT
 from priorsolve.solvers.target import beside
 from priorsolve.typicality import Typicality
 
@@ -111,6 +112,8 @@ def fit(residual: float, noise: float | None, stopped: str) -> str:
         return f"no fit: the residual is {residual}; {stopped}"
     if noise is None:
         return f"{left}, and no noise level is known to judge it by; set noise in the solver where you know it"
+    if noise == 0 and residual <= EXACT:
+        return f"fits exactly, up to rounding ({left})"
     if noise == 0:
         return f"{left}, and no noise was added: the prior cannot draw this picture, or the search stopped short ({stopped})"
     if residual > noise * (1 + WITHIN):
@@ -128,9 +131,11 @@ def bottleneck(residual: float, limit: float, noise: float | None = None) -> str
         return f"what limits the fit cannot be told: on a picture that the prior can draw the residual is {limit}"
     if noise and residual <= noise * (1 + WITHIN):
         return "the noise is the limit: neither the prior nor the solver stands in the way"
+    if residual <= EXACT:
+        return f"nothing limits the fit: it is exact, up to rounding (residual {residual:.3g})"
     here = f"here even {residual:.3g}" if residual < limit else f"here {residual:.3g}"
     facts = f"on a picture that the prior can draw this solver reaches {limit:.3g}, {here}"
-    if residual <= NEAR * limit:
+    if residual <= NEAR * max(limit, EXACT):
         return f"the solver is the limit: {facts}; more steps or restarts may help"
     return f"the prior is the limit: {facts}; a larger space or another prior may help"
 

@@ -67,6 +67,7 @@ def test_the_three_fits_are_told_from_a_solve() -> None:
         (0.1, 0.02, "fits worse than the noise (residual 0.1, 5 times): the prior cannot draw this picture, or the search stopped short"),
         (2.0, 0.02, "fits worse than the noise (residual 2, 100 times)"),
         (1e-3, 0.0, "residual 0.001, and no noise was added: the prior cannot draw this picture, or the search stopped short (why)"),
+        (7e-7, 0.0, "fits exactly, up to rounding (residual 7e-07)"),
         (0.0219, 0.02, "fits to the noise (residual 0.0219, noise 0.02)"),
         (0.0181, 0.02, "fits to the noise"),
         (0.0179, 0.02, "it is fitting the noise; set noise: 0.02 in the solver"),
@@ -82,7 +83,9 @@ def test_what_limits_it() -> None:
     assert bottleneck(0.019, 0.01).startswith("the solver is the limit")
     assert bottleneck(0.019, 0.001, noise=0.02).startswith("the noise is the limit")
     assert bottleneck(0.10, 0.01, noise=0.02).startswith("the prior is the limit")
-    assert bottleneck(0.0, 0.01, noise=0.0).startswith("the solver is the limit")
+    assert bottleneck(0.005, 0.01, noise=0.0).startswith("the solver is the limit")
+    assert bottleneck(7e-7, 2e-7, noise=0.0) == "nothing limits the fit: it is exact, up to rounding (residual 7e-07)"
+    assert bottleneck(1.5e-5, 2e-7).startswith("the solver is the limit"), "of rounding another picture may leave more"
 
 
 def test_the_limit_is_what_a_solve_of_its_own_picture_reaches() -> None:
