@@ -1,4 +1,4 @@
-"""On the CPU a picture of a batch is to the last bit what it is alone: of style priors, and for L-BFGS and Langevin of every prior."""
+"""On the CPU a picture of a batch is to the last bit what it is alone, and so is an answer."""
 
 from __future__ import annotations
 
@@ -11,17 +11,21 @@ from prior_support import made, sampled
 from priorsolve.operators import JPEG, Downsample, Identity
 from priorsolve.priors.base import Noise, Prior, singly
 from priorsolve.priors.shares import even, even_parts, evened, threads_of
-from priorsolve.solvers import Langevin, Latent, Layered, Multicode, Staged
+from priorsolve.solvers import Langevin, Latent, Layered, Multicode, Staged, Tuned
 from priorsolve.solvers.base import Solves
 from priorsolve.solvers.optimisers import LBFGS
 
 STYLED = ["stylegan2-skip", "stylegan3", "mobilestylegan"]
+CONVOLVING = ["pggan", "biggan", "biggan-deep"]
+"""Chains of convolutions and matrices that torch computes otherwise for several rows."""
 
 
-@pytest.mark.parametrize("name", STYLED)
+@pytest.mark.parametrize("name", [*STYLED, *CONVOLVING])
 def test_a_batch_is_its_singles(name: str) -> None:
     prior = made(name)
     for space in prior.spaces:
+        if space == "z" and prior.first_space == "z+c":
+            continue  # it needs a label
         codes = prior.sample(3, torch.Generator().manual_seed(1), space)
         alone = torch.cat([prior.decode(code[None], space) for code in codes])
         assert torch.equal(prior.decode(codes, space), alone), space
@@ -39,11 +43,14 @@ def test_features_go_on_with_their_own_rows_styles(name: str) -> None:
         assert torch.equal(prior.resumed(wplus[i : i + 1], "w+").decode(features[i : i + 1], "features@2", noise=own)[0], whole[i])
 
 
-def test_a_solver_gives_a_photo_the_same_answer_in_any_batch() -> None:
-    prior = made("mobilestylegan")
+@pytest.mark.parametrize("name", ["mobilestylegan", *CONVOLVING])
+def test_a_solver_gives_a_photo_the_same_answer_in_any_batch(name: str) -> None:
+    """What a batch rounds otherwise grows along a search: pictures of a PGGAN tuned without momentum were 59 grey levels away."""
+    prior = made(name)
     operator = Downsample(2)
     y = operator.A(prior.decode(sampled(prior, 3)))
-    solver = Staged([Latent(prior, space="w", begin_at="centre", steps=20), Latent(prior, space="w+", steps=20)])
+    last = Latent(prior, space="w+", steps=20) if "w+" in prior.spaces else Tuned(prior, steps=20, weights_lr=1e-3)
+    solver = Staged([Latent(prior, steps=20, restarts=2, candidates=4), last])
     together = solver(y, operator).images
     for i in range(3):
         assert torch.equal(solver(y[i : i + 1], operator).images[0], together[i])
@@ -99,7 +106,7 @@ def test_of_style_priors_a_photo_has_the_same_answer_through_jpeg_too() -> None:
 
 
 def test_only_what_leads_to_lbfgs_is_drawn_singly(monkeypatch: pytest.MonkeyPatch) -> None:
-    prior, seen = made("pggan"), list[bool]()
+    prior, seen = made("dcgan"), list[bool]()
     y = prior.decode(prior.sample(2, torch.Generator().manual_seed(3)))
     stages = [Latent(prior, steps=2), Latent(prior, steps=2, **FULL), Latent(prior, steps=2)]
     told = type(prior)._goes_by_row

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 NoiseMode = Literal["const", "none", "random"]
-
 Noise = NoiseMode | Tensor
 """Where a generator's noise comes from: its own maps, none, drawn ones, or the maps given, (B, noise_size) or (1, noise_size)."""
 
@@ -65,6 +64,8 @@ class Prior(nn.Module, ABC):
     """The share of a search's steps, the last ones, that compute in the parameters' type whatever `computes` is."""
     halves: ClassVar[bool] = False
     """Whether searching in bfloat16 was measured to be quicker and to end as well (docs/performance.md), for processors that have it."""
+    rounds_together: ClassVar[bool] = False
+    """Whether the network rounds rows of a batch otherwise than alone on the CPU, of which a search makes much: it draws `row_by_row`."""
 
     @property
     @abstractmethod
@@ -312,7 +313,7 @@ class Prior(nn.Module, ABC):
     @property
     def row_by_row(self) -> bool:
         """Whether pictures of a batch are drawn one after another, so that each is to the last bit what it is alone."""
-        return _SINGLY.get() and next(self.parameters()).device.type == "cpu"
+        return (self.rounds_together or _SINGLY.get()) and next(self.parameters()).device.type == "cpu"
 
     def _goes_by_row(self, codes: Codes, label: Tensor | None) -> bool:
         """Whether these codes, at least one, are to be taken one after another; a label of another length is told by the family."""

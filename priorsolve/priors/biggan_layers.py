@@ -118,6 +118,8 @@ class Conditioned(ClassConditional, ABC):
         widths: how many channels of features enter each block.
     """
 
+    rounds_together = True
+
     def __init__(
         self, blocks: Sequence[nn.Module], spaces: Mapping[str, Shape], image_shape: Shape, n_classes: int, widths: Sequence[int]
     ) -> None:

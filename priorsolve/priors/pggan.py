@@ -30,6 +30,8 @@ class PGGAN(FeedForward):
     multiplied in. `decode` gives (output + 1) / 2; ganseeing's network clips its output, the others do not.
     """
 
+    rounds_together = True
+
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor], *, fused: bool | None = None) -> PGGAN:
         """The generator of a state dict in any of the dialects; the picture of the finest RGB layer is drawn.

@@ -28,6 +28,7 @@ class Styled(Prior):
     Maps lead from one of its `spaces` to later ones, and between w and p_n and between w+ and p_n+ in both directions.
     """
 
+    rounds_together = True
     _later: Tensor | None
     _later_space: str
 
@@ -100,11 +101,6 @@ class Styled(Prior):
         other._buffers = dict(self._buffers)
         other._later, other._later_space = later, space
         return other
-
-    @property
-    def row_by_row(self) -> bool:
-        """On the CPU: a batch saves nothing there, and what it rounds otherwise many steps make visible."""
-        return self.w_mean.device.type == "cpu"
 
     def _of_row(self, i: int, n: int) -> Self:
         later = self._later_of(n)

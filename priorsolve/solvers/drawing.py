@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from priorsolve.priors.base import Noise, Prior
+from priorsolve.priors.base import Noise, Prior, singly
 from priorsolve.priors.feedforward import depth
 from priorsolve.solvers.variables import Variables, is_weight
 from priorsolve.types import Codes, Images
@@ -56,7 +56,8 @@ def carried(prior: Prior, codes: Mapping[str, Tensor], space: str) -> Variables:
         return {space: source.map(codes[deep], source=deep, target=space, noise=own), **rest, **maps}
     if style is None or deep is not None:
         raise ValueError(f"a start has {', '.join(codes) or 'no codes of this prior'}, from which there is no way to {space!r}")
-    mapped = prior.map(codes[style], source=style, target=space, noise=own)
+    with singly():  # a matrix rounds several rows otherwise than one
+        mapped = prior.map(codes[style], source=style, target=space, noise=own)
     keeps_style = space.startswith("features@") and needs_style(prior)
     return {space: mapped, **({style: codes[style]} if keeps_style else {}), **maps}
 

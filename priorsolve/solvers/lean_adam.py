@@ -34,13 +34,15 @@ class LeanAdam(Optimiser):
         for name in gradients.keys() - codes.keys():
             # the kernel goes through memory and looks at no strides, and a matrix's gradient may lie transposed
             gradient, value = gradients[name].contiguous(), variables[name].clone(memory_format=torch.contiguous_format)
-            adam(
-                params=[value],
-                grads=[gradient],
-                exp_avgs=[memory_of(self.first, name, gradient) if self.plain.beta1 else gradient],  # without momentum it is the gradient
-                exp_avg_sqs=[memory_of(self.second, name, gradient)],
+            second = memory_of(self.second, name, gradient)
+            first = memory_of(self.first, name, gradient) if self.plain.beta1 else gradient  # without momentum it is the gradient
+            adam(  # a row is a tensor of its own: the kernel rounds the numbers at a tensor's end otherwise
+                params=[*value],
+                grads=[*gradient],
+                exp_avgs=[*first],
+                exp_avg_sqs=[*second],
                 max_exp_avg_sqs=[],
-                state_steps=[torch.full((), float(step), device=value.device)],
+                state_steps=[*torch.full((len(value),), float(step), device=value.device)],
                 fused=True,
                 amsgrad=False,
                 beta1=self.plain.beta1,

@@ -107,7 +107,7 @@ def tuned_picture(prior: Prior, variables: Mapping[str, Tensor]) -> Images:
     """The pictures of codes by space (rows, ...), each row drawn with its own `weights:…` (rows, *shape); the others are shared.
 
     One pass for all rows: a convolution with weights of their own runs as one convolution in groups, or on small maps as products,
-    and layers whose weights are shared see all rows as a batch. Style priors on the CPU draw row by row instead, as everywhere.
+    and layers whose weights are shared see all rows as a batch. Priors that draw `row_by_row` do so here, too.
     """
     codes, weights = parted(variables)
     count = len(next(iter(weights.values()), ()))
