@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +131,22 @@ def test_a_killed_worker_is_replaced_and_the_photo_that_kills_is_named(ray: Any,
     assert run.records(tmp_path / "out").keys() == records.keys()
     assert list((tmp_path / "out").rglob(".*")) == []
     assert capfd.readouterr() == ("", "")
+
+
+def test_no_other_run_may_begin_before_the_workers_are_dismissed(ray: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kill, claims = ray.kill, list[int]()
+
+    def told(worker: Any) -> None:
+        claims.append(len(list((tmp_path / "out").glob(".run-*"))))
+        kill(worker)
+
+    monkeypatch.setattr(ray, "kill", told)
+    records = restore_on(TWO, run.quick(), [run.photos(tmp_path / "in", 6)], tmp_path / "out", Options(batch_size=1))
+    next(records)
+    assert isinstance(records, Generator)
+    records.close()
+    assert claims == [1, 1]
+    assert list((tmp_path / "out").glob(".run-*")) == []
 
 
 def test_after_kill_9_of_the_driver_the_rest_is_done(ray: Any, address: str, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ class StandIn:
     exceptions = SimpleNamespace(RayTaskError=KeyboardInterrupt, RayError=Died)
 
     def __init__(self, deaths: Sequence[int]) -> None:
-        self.deaths, self.hired = deaths, 0
+        self.deaths, self.hired, self.killed = deaths, 0, 0
 
     def cluster_resources(self) -> dict[str, float]:
         return {"CPU": 2.0}
@@ -51,6 +51,9 @@ class StandIn:
         if isinstance(asked.answer, Died):
             raise asked.answer
         return asked.answer
+
+    def kill(self, worker: object) -> None:
+        self.killed += 1
 
     def _hire(self, *given: object) -> Any:
         self.hired += 1
@@ -73,4 +76,4 @@ def test_a_run_goes_on_where_workers_join_between_those_that_die(tmp_path: Path)
     crew = crew_of(ray, tmp_path)
     crew.prepare()
     assert list(crew.records()) == []
-    assert ray.hired == 5
+    assert (ray.hired, ray.killed) == (5, 2)

@@ -72,21 +72,26 @@ class Crew:
 
     def _records(self, stop: ShouldStop) -> Generator[Record, None, None]:
         stopped = False
-        while self._waiting or self._suspects or any(task.photos for task in self._asked.values()):
-            if stop() and not stopped:
-                stopped = True
-                self._waiting.clear()
-                for worker in self._ready:
-                    worker.stop.remote()
-            if stopped:
-                self._suspects.clear()
-            self._hand_out()
-            yield from self._landed()
+        try:
+            while self._waiting or self._suspects or any(task.photos for task in self._asked.values()):
+                if stop() and not stopped:
+                    stopped = True
+                    self._waiting.clear()
+                    for worker in self._ready:
+                        worker.stop.remote()
+                if stopped:
+                    self._suspects.clear()
+                self._hand_out()
+                yield from self._landed()
+        finally:
+            self.dismiss()  # while the folder is held: they write into it
 
     def dismiss(self) -> None:
         """End all workers at once."""
         for worker in {id(worker): worker for worker in (*self._ready, *(task.worker for task in self._asked.values()))}.values():
             self._ray.kill(worker)
+        self._ready.clear()
+        self._asked.clear()
 
     def _hire(self) -> None:
         actor = self._ray.remote(num_cpus=self._threads, num_gpus=self._gpus, max_concurrency=3, max_restarts=0)(Worker)
