@@ -59,7 +59,7 @@ setup(
         "priorsolve.data": ["heads/*", "samples/*", "masks/*"],
     },
     install_requires=[
-        "torch>=2.4",
+        "torch>=2.6",
         "numpy>=1.26",
         "kornia>=0.8.2",
         "scipy>=1.12",
@@ -67,7 +67,7 @@ setup(
         "lpips>=0.1.4",
         "pyyaml>=6.0",
         "pydantic>=2.7",
-        "typer>=0.20",
+        "typer>=0.26",
         "rich>=14.3",
         "pillow>=11.1",
         "imagecodecs>=2024.6",
