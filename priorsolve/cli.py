@@ -50,7 +50,7 @@ def restore(
     engine: Annotated[str, typer.Option(help="local: this process; ray: workers of their own, here or on a cluster.")] = "local",
     workers: Annotated[int | None, typer.Option(help="With ray: how many; left out, one for each GPU, or for each core.")] = None,
     ray_address: Annotated[
-        str | None, typer.Option(help="With ray: a cluster that runs; left out, this machine alone.")
+        str | None, typer.Option(help="With ray: a cluster that runs; left out, $RAY_ADDRESS, or else this machine alone.")
     ] = None,
     gpus_per_worker: Annotated[float | None, typer.Option(help="With ray: 0.5 puts two workers on a GPU.")] = None,
     threads: Annotated[int | None, typer.Option(help="With ray: of each worker; left out, the cores shared out.")] = None,
@@ -206,7 +206,7 @@ def check(
     set_: Sets = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check a recipe (and its operator, by the dot test) or a checkpoint, and say what it is."""
+    """Check a recipe (and its operator, by the laws that it must keep) or a checkpoint, and say what it is."""
     from priorsolve.command.checks import check_prior, check_recipe, is_checkpoint
 
     path = path_of(target)
