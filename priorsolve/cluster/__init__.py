@@ -6,7 +6,7 @@ to say, and every record is on the disk before it is told, so nothing depends on
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 from priorsolve.cluster.ray import Cluster, ClusterError
@@ -20,7 +20,7 @@ __all__ = ["Cluster", "ClusterError", "Crew", "crew", "restore_on"]
 
 def restore_on(
     cluster: Cluster, recipe: Recipe, photos: str | Path | Sequence[str | Path], out: str | Path, options: Options | None = None
-) -> Iterator[Record]:
+) -> Generator[Record, None, None]:
     """As `priorsolve.restore`, on a cluster: the same pictures and records, told in the order in which they are done.
 
     Raises as that does, and ClusterError.
@@ -28,7 +28,7 @@ def restore_on(
     return _records(run_of(recipe, photos, out, options), cluster)
 
 
-def _records(run: Run, cluster: Cluster) -> Iterator[Record]:
+def _records(run: Run, cluster: Cluster) -> Generator[Record, None, None]:
     if run.todo:
         with crew(run, cluster) as made:
             made.prepare()

@@ -66,7 +66,7 @@ class Crew:
             for _ in self._landed():
                 pass
 
-    def records(self, stop: ShouldStop = lambda: False) -> Iterator[Record]:
+    def records(self, stop: ShouldStop = lambda: False) -> Generator[Record, None, None]:
         """Do what is left, in the order in which it is done. When stopped, the batches at work are finished."""
         return self._run.at_work(self._records(stop))
 

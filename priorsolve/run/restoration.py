@@ -102,12 +102,13 @@ def restore(
     *,
     on_step: OnAdvance | None = None,
     on_download: Progress | None = None,
-) -> Iterator[Record]:
+) -> Generator[Record, None, None]:
     """Restore files or folders into `out`, yielding each photo's record as it is done. Photos done before are skipped.
 
     Writes `images/`, `measurements/`, `records/`, `recipe.yaml` and `run.json`, where it applies `originals/`, `spread/`, `codes/` and
     `album.json`; `priorsolve.report.write_report(out)` makes the report, the contact sheet and the table of them. With `output.album`
-    pictures and their metrics change once all are done: the records on the disk tell of that, those yielded do not.
+    pictures and their metrics change once all are done: the records on the disk tell of that, those yielded do not. `.close()` ends the
+    run early, and the same call goes on with it later.
 
     Raises:
         RecipeError, ValueError: the recipe, the photos, the options or the output folder cannot be used; nothing was done.
@@ -164,7 +165,7 @@ class Run:
 
     def records(
         self, on_step: OnAdvance | None = None, on_download: Progress | None = None, stop: ShouldStop = lambda: False
-    ) -> Iterator[Record]:
+    ) -> Generator[Record, None, None]:
         """Do what is left, until `stop` says so, and finish the album. Raises FolderBusyError when another run began on it meanwhile."""
         if self.todo:
             yield from self.at_work(self._equipped(on_download).workbench.records(self.todo, on_step, stop))
@@ -172,7 +173,7 @@ class Run:
             with self._holding():
                 self._finish_album()
 
-    def at_work(self, records: Generator[Record, None, None]) -> Iterator[Record]:
+    def at_work(self, records: Generator[Record, None, None]) -> Generator[Record, None, None]:
         """Tell the records of what is left while the folder is held against other runs, with this run's recipe in it.
 
         When all is done the album is finished; a run that is stopped before, or has a limit, leaves it to the next one.
