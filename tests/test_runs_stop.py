@@ -17,6 +17,7 @@ import pytest
 import run_support as run
 
 from priorsolve.cli import main
+from priorsolve.command.interrupted import stopped
 from priorsolve.command.stopping import Stopping
 from priorsolve.comparison.benchmark import Benchmark
 from priorsolve.comparison.variants import read_variants
@@ -155,6 +156,11 @@ def test_while_torch_is_being_imported_a_process_says_one_line_and_is_not_taken_
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (130, STOPPED)
     assert done.stdout == ("" if half else "taken down\n")
+
+
+def test_a_process_whose_standard_error_is_closed_is_stopped_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    assert stopped(130, ["restore"]) == 130
 
 
 @pytest.mark.parametrize(

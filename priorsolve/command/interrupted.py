@@ -18,8 +18,9 @@ def stopped(code: int, arguments: Sequence[str]) -> int:
     of both at length.
     """
     command = next((word for word in arguments if not word.startswith("-")), "")
-    sys.stderr.write(f"priorsolve: stopped{f'; {KEPT}' if command in RESUMABLE else ''}\n")
-    sys.stderr.flush()
+    if sys.stderr is not None:  # closed by whoever began the command
+        sys.stderr.write(f"priorsolve: stopped{f'; {KEPT}' if command in RESUMABLE else ''}\n")
+        sys.stderr.flush()
     if _half_imported("torch"):
         os._exit(code)
     return code
