@@ -33,7 +33,8 @@ def spelled(value: Any) -> str:
 def settings_of(annotation: Any) -> type[BaseModel] | None:
     """The model that a field, or one of those it may be, is."""
     kinds = typing.get_args(annotation) or [annotation]
-    return next((kind for kind in kinds if inspect.isclass(kind) and issubclass(kind, BaseModel)), None)
+    # Python 3.10 takes list[float] for a class, and then refuses it as none
+    return next((kind for kind in kinds if typing.get_origin(kind) is None and inspect.isclass(kind) and issubclass(kind, BaseModel)), None)
 
 
 def find_nonfinite(given: Any, place: str = "") -> tuple[str, float] | None:
