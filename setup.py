@@ -72,7 +72,7 @@ setup(
         "pillow>=11.1",
         "imagecodecs>=2024.6",
         "tifffile>=2024.5",
-        "safetensors>=0.4.3",
+        "safetensors>=0.5",
         "pyarrow>=15",
     ],
     extras_require={
