@@ -12,6 +12,7 @@ from PIL import Image
 
 from priorsolve.photos.images import read_image
 from priorsolve.photos.pictures import opened
+from priorsolve.photos.silence import silence
 
 
 def test_pillow_never_warns_and_others_are_heard(tmp_path: Path) -> None:
@@ -44,3 +45,12 @@ def test_a_thread_that_reads_leaves_the_callers_warnings_alone(tmp_path: Path) -
             assert reading.result(60)
     with pytest.raises(UserWarning, match="afterwards"):
         warnings.warn("afterwards", stacklevel=1)
+
+
+def test_what_is_read_within_a_reading_ends_no_silence() -> None:
+    with silence():
+        with silence():
+            warnings.warn("not heard", stacklevel=1)
+        warnings.warn("not heard either", stacklevel=1)
+    with pytest.raises(UserWarning, match="heard again"):
+        warnings.warn("heard again", stacklevel=1)

@@ -33,8 +33,9 @@ def silence() -> Iterator[None]:
     """
     if _FILTER not in warnings.filters[:1]:
         warnings.simplefilter("ignore", _Silenced)
+    before = getattr(_thread, "silent", False)
     _thread.silent = True
     try:
         yield
     finally:
-        _thread.silent = False
+        _thread.silent = before
