@@ -105,7 +105,8 @@ class Poisson(Noise):
         return (_counted(self, y, self.peak, rng) / self.peak).to(y)
 
     def rms(self, y: Measurements, where: Tensor | None = None) -> PerImage:
-        return (_mean(y.clamp_min(0), where) / self.peak).sqrt()
+        # of single values the negative half of noise that was added later would be cut off, and the rest be taken for light
+        return (_mean(y, where).clamp_min(0) / self.peak).sqrt()
 
 
 @final

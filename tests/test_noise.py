@@ -92,6 +92,17 @@ def test_rms_is_what_is_measured(noise: Noise) -> None:
     torch.testing.assert_close(off.sqrt(), expected, rtol=0.05, atol=0)
 
 
+@pytest.mark.parametrize("noise", [Chain([Poisson(10), Gaussian(0.1)]), Chain([Poisson(50), Gaussian(0.02)])], ids=repr)
+@pytest.mark.parametrize("value", [-0.5, 0.0, 0.02, 0.1])
+def test_rms_of_a_camera_s_noise_in_the_dark(noise: Chain, value: float) -> None:
+    """Black was told to have up to a fifth more than it has: half of the Gaussian noise was taken for light. No light is negative."""
+    y = torch.full((1, 3, 256, 256), max(value, 0.0))
+    noisy = noise(torch.full_like(y, value), rng=rng())
+    expected = noise.rms(noisy)
+    assert expected is not None
+    assert float(expected) == pytest.approx(float((noisy - y).square().mean().sqrt()), rel=0.01)
+
+
 def test_poisson_counts_photons_around_the_mean() -> None:
     y = torch.full((1, 200_000), 0.37)
     noisy = Poisson(20)(y, rng=rng())
@@ -112,6 +123,14 @@ def test_salt_and_pepper_come_in_equal_parts() -> None:
         assert abs((noisy == value).double().mean() - fraction) < 0.005
     unknown: list[Noise] = [SaltPepper(1), Chain([Gaussian(0.1), SaltPepper(1)])]
     assert [noise.rms(noisy) for noise in unknown] == [None, None]
+
+
+def test_of_any_value_salt_and_pepper_is_a_quarter_off_at_least() -> None:
+    """So it is where other noise, told too strong, would explain more than all of what is off."""
+    y = torch.full((1, 200_000), 0.5)
+    told = Chain([Gaussian(0.5), SaltPepper(0.2)]).rms(SaltPepper(0.2)(y, rng=rng()))
+    assert told is not None
+    assert float(told) == pytest.approx((0.8 * 0.5**2 + 0.2 / 4) ** 0.5)
 
 
 def test_no_noise_is_no_noise() -> None:
