@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import errno
 import math
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,9 +20,11 @@ from solvers_support import linear
 
 from priorsolve.baselines import BASELINES
 from priorsolve.cli import main
+from priorsolve.comparison import benchmark
 from priorsolve.comparison.benchmark import Benchmark, passes_of
 from priorsolve.comparison.summary import Mean, Score, interval, summarised
 from priorsolve.comparison.variants import read_variants
+from priorsolve.files import WriteError
 from priorsolve.metrics import METRICS
 from priorsolve.operators import Downsample
 from priorsolve.priors import Prior
@@ -142,6 +146,30 @@ def test_failures_limits_and_what_is_missing(tmp_path: Path, capfd: pytest.Captu
     run.picture(1).save(tmp_path / "in" / "01.png")
     assert main([*arguments, "--quiet"]) == 0
     assert {row["n"] for row in rows(out).values()} == {3}
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_a_photo_whose_name_leaves_no_room_for_a_record_s_stops_no_other(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    name, out = "a" * 251 + ".png", tmp_path / "out"
+    arguments = command(tmp_path, count=1)
+    run.picture(1).save(tmp_path / "in" / name)
+    for _ in range(2):
+        assert main(arguments) == 1
+        assert f"failed: {name}: tv: File name too long: " in capfd.readouterr().err.replace("\n", "")
+        assert {row["n"] for row in rows(out).values()} == {1}
+        assert not list(out.rglob("aaa*"))
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_a_folder_that_baselines_cannot_write_ends_the_benchmark(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, data: bytes) -> NoReturn:
+        raise WriteError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(benchmark, "together", lambda instead_of: contextlib.nullcontext(full))
+    assert main(command(tmp_path, count=1)) == 2
+    assert f"output folder {tmp_path / 'out'} cannot be written: No space left on device" in capfd.readouterr().err
 
 
 @pytest.mark.usefixtures("digiface64")

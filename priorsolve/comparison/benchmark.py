@@ -21,16 +21,18 @@ from priorsolve.baselines import BASELINES, Baseline, Problem
 from priorsolve.comparison.contest import Contest, Entry, Place, contests_of
 from priorsolve.comparison.summary import CALIBRATION, Score, unpaired
 from priorsolve.comparison.variants import Variant
+from priorsolve.files import WriteError, together
 from priorsolve.metrics import METRICS
 from priorsolve.photos.identity import identify
-from priorsolve.photos.images import measurement_suffix, read_measurement, write_image
+from priorsolve.photos.images import measurement_suffix, read_measurement, write_tagged
 from priorsolve.photos.names import Photo
 from priorsolve.photos.pictures import PhotoError, reason_of
 from priorsolve.recipe.components import RecipeError
 from priorsolve.recipe.registry import did_you_mean
 from priorsolve.run.intake import take_in
 from priorsolve.run.measuring import measured_where
-from priorsolve.run.records import Record, pending, write_record
+from priorsolve.run.outfolder import refuse_unwritable
+from priorsolve.run.records import Record, pending, record_path, write_record
 from priorsolve.run.restoration import Options, Run
 from priorsolve.run.workbench import ShouldStop
 from priorsolve.sheet import Row, write_sheet
@@ -118,27 +120,38 @@ class Benchmark:
         return work
 
     def baseline_records(self, work: Sequence[Todo], stop: ShouldStop = lambda: False) -> Iterator[Record]:
-        """Do that, one photo at a time, on the CPU, until `stop` says so."""
+        """Do that, one photo at a time, on the CPU, until `stop` says so. Raises ValueError where `out` can no longer be written."""
         for contest, baseline, photo in work:
             if stop():
                 break
-            folder = contest.place_of(baseline).folder
-            record = Record(photo.name, "failed", contest.fingerprint(photo), seed=contest.seed(photo))
-            whose = ""  # a photo that cannot be read is no baseline's fault
-            try:
-                record = replace(record, file=identify(photo.path))
-                _, problem = contest.pose(photo)
-                whose, start = f"{baseline.name}: ", time.perf_counter()
-                picture = baseline.restore(problem)
-                seconds = time.perf_counter() - start
-                image = f"images/{contest.first.run.names[photo.name]}"
-                write_image(folder / image, picture)
-                size = (int(picture.shape[1]), int(picture.shape[2]))
-                record = replace(record, status="done", image=image, seconds=round(seconds, 6), output_size=size)
-            except (ValueError, ArithmeticError, RuntimeError, MemoryError) as error:  # the other photos go on
-                record = replace(record, reason=f"{whose}{reason_of(error)}")
+            yield self._baseline_record(contest, baseline, photo)
+
+    def _baseline_record(self, contest: Contest, baseline: Baseline, photo: Photo) -> Record:
+        """What came of it, written too unless the photo's name is too long for that. Raises ValueError where nothing can be written."""
+        folder = contest.place_of(baseline).folder
+        record = Record(photo.name, "failed", contest.fingerprint(photo), seed=contest.seed(photo))
+        whose = ""  # a photo that cannot be read is no baseline's fault
+        try:
+            record = replace(record, file=identify(photo.path))
+            _, problem = contest.pose(photo)
+            whose, start = f"{baseline.name}: ", time.perf_counter()
+            picture = baseline.restore(problem)
+            seconds = time.perf_counter() - start
+            image = f"images/{contest.first.run.names[photo.name]}"
+            size = (int(picture.shape[1]), int(picture.shape[2]))
+            done = replace(record, status="done", image=image, seconds=round(seconds, 6), output_size=size)
+            with together(instead_of=record_path(folder, photo.name)) as write:
+                write_tagged(folder / image, picture, write=write)
+                write_record(folder, done, write)
+            return done
+        except (ValueError, ArithmeticError, RuntimeError, MemoryError, OSError) as error:  # the other photos go on
+            refuse_unwritable(self.out, error)
+            record = replace(record, reason=f"{whose}{reason_of(error)}")
+        try:
             write_record(folder, record)
-            yield record
+        except WriteError as refused:
+            refuse_unwritable(self.out, refused)
+        return record
 
     def results(self) -> int:
         """How many scores there are of what is done. Raises as `contests`."""

@@ -58,6 +58,8 @@ class PhotoError(ValueError):
 
 def reason_of(error: Exception) -> str:
     """Why, in one line. It does not begin with the photo's name: whoever tells of a photo names it."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.strerror}: {error.filename}"
     return " ".join(str(error.reason if isinstance(error, PhotoError) else error).split())
 
 

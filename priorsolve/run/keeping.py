@@ -223,10 +223,9 @@ def _renamed(photo: Photo, restored: str) -> list[str]:
 
 def _reason(error: Exception) -> str:
     """One line. An error that nobody foresaw keeps its type, so that it can be reported."""
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.strerror}: {error.filename}"
     text = reason_of(error)
-    return text if isinstance(error, PhotoError | RecipeError | MemoryError) and text else f"{type(error).__name__}: {text}"
+    foreseen = isinstance(error, PhotoError | RecipeError | MemoryError) or (isinstance(error, OSError) and error.filename is not None)
+    return text if foreseen and text else f"{type(error).__name__}: {text}"
 
 
 def _versions() -> dict[str, str]:
