@@ -9,7 +9,7 @@ import pytest
 import run_support as run
 
 from priorsolve.report import write_report
-from priorsolve.run.outfolder import is_result, photos_of, places_of
+from priorsolve.run.places import must_be_result, photos_of, places_of
 from priorsolve.run.records import read_record, record_path, write_record
 from priorsolve.run.restoration import Options, restore
 
@@ -57,7 +57,7 @@ def test_only_results_are_removed_whatever_a_record_says(tmp_path: Path, place: 
     record = read_record(record_path(out, "a.jpg"))
     assert record is not None
     write_record(out, dataclasses.replace(record, spread=place))
-    assert not is_result(place)
+    assert read_record(record_path(out, "a.jpg")) is None
     assert [made.status for made in restore(run.quick(seed=1), photos, out)] == ["done"]
     assert [mine.is_file() for mine in (tmp_path / "mine.png", out / "mine.png")] == [True, True]
 
@@ -65,7 +65,7 @@ def test_only_results_are_removed_whatever_a_record_says(tmp_path: Path, place: 
 @pytest.mark.parametrize("name", ["a.jpg", "a.jpg.png", "sub/a.gif", "y.npy", "a.png.png", "a"])
 def test_a_place_tells_the_photos_that_it_may_be_of(name: str) -> None:
     for output in ("same", "png"):
-        assert all(name in photos_of(place) and is_result(place) for place in places_of(name, output))
+        assert all(name in photos_of(must_be_result(place)) for place in places_of(name, output))
 
 
 def test_a_sheet_that_is_no_longer_wanted_goes_and_somebody_s_own_stays(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from priorsolve.photos.names import Photo, find_photos, output_name, output_names
-from priorsolve.run.outfolder import places_of
+from priorsolve.run.places import places_of
 
 
 def lay(folder: Path, *names: str) -> Path:

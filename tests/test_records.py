@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from priorsolve.files import write_atomically
 from priorsolve.photos.identity import Identity
 from priorsolve.photos.names import Photo
+from priorsolve.run.places import FOLDERS
 from priorsolve.run.records import HISTORY, Record, pending, read_record, read_records, record_path, thinned, write_record
 
 text = st.text(st.characters(exclude_categories=[]), max_size=20)  # lone surrogates too: what an undecodable file name becomes
 number = st.floats(allow_nan=False)
+place = st.none() | st.builds("{}/{}".format, st.sampled_from(FOLDERS), text.filter(lambda name: ".." not in name and name.strip("./")))
 size = st.none() | st.tuples(st.integers(1, 9999), st.integers(1, 9999))
 record = st.builds(
     Record,
@@ -35,10 +37,10 @@ record = st.builds(
     output_size=size,
     seconds=number,
     diagnosis=st.lists(text, max_size=3).map(tuple),
-    image=st.none() | text,
-    spread=st.none() | text,
-    measurement=st.none() | text,
-    original=st.none() | text,
+    image=place,
+    spread=place,
+    measurement=place,
+    original=place,
     versions=st.dictionaries(text, text, max_size=3),
     dtype=text,
     recipe=text,
@@ -108,6 +110,20 @@ def test_damaged_counts_as_missing(tmp_path: Path, content: Any) -> None:
     write_atomically(path, content.encode("latin-1"))
     assert read_record(path) is None
     assert list(read_records(tmp_path)) == []
+
+
+@pytest.mark.parametrize("place", ["../mine.png", "images/../../mine.png", "records/a.png", "mine.png", "images", "", "/mine.png"])
+@pytest.mark.parametrize("kind", ["image", "spread", "measurement", "original", "codes"])
+def test_a_record_that_leads_out_of_the_folder_is_damaged(tmp_path: Path, kind: str, place: str) -> None:
+    """Whoever was sent the folder has one file read, or recoloured by an album, that is no result."""
+    (tmp_path / "mine.png").write_bytes(b"mine")
+    place = str(tmp_path / "mine.png") if place.startswith("/") else place
+    write_atomically(tmp_path / "out/images/a.png", b"x")
+    places: dict[str, Any] = {"image": "images/a.png", kind: place}
+    path = write_record(tmp_path / "out", Record("a.png", "done", "f", **places))
+    assert read_record(path) is None
+    if kind in ("image", "codes"):  # what a start asks
+        assert pending([Photo(tmp_path / "a.png", "a.png")], tmp_path / "out", lambda photo: "f")[1].total() == 0
 
 
 def test_records_are_read_sorted_without_half_written_ones(tmp_path: Path) -> None:

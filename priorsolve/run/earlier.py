@@ -10,7 +10,8 @@ from pathlib import Path
 from priorsolve.files import is_file, is_folder, write_atomically
 from priorsolve.photos.names import Photo
 from priorsolve.photos.real_places import RealPlaces
-from priorsolve.run.outfolder import FOLDERS, is_run
+from priorsolve.run.outfolder import is_run
+from priorsolve.run.places import FOLDERS
 
 PREVIEWS = "previews"
 """The folder beside masks in which `priorsolve masks` shows them."""

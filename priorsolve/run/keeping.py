@@ -28,7 +28,8 @@ from priorsolve.run.answers import Answer
 from priorsolve.run.composing import Pictures, pictures_of
 from priorsolve.run.fingerprint import Fingerprint
 from priorsolve.run.jobs import Job, Work
-from priorsolve.run.outfolder import Places, is_result, photos_of, places_of, refuse_unwritable
+from priorsolve.run.outfolder import refuse_unwritable
+from priorsolve.run.places import Places, photos_of, places_of
 from priorsolve.run.records import Record, read_record, record_path, rounded, write_record
 from priorsolve.solvers.fit import join
 from priorsolve.solvers.stored import packed
@@ -154,7 +155,7 @@ class Keeper:
 
     def _remove(self, photo: Photo, places: Iterable[str]) -> None:
         """Remove results of the photo that no record tells of any more; what has become another photo's stays. Raises WriteError."""
-        for place in filter(is_result, places):
+        for place in places:
             others = (read_record(record_path(self.out, name)) for name in photos_of(place) - {photo.name})
             if (self.out / place).is_file() and not any(place in _named(record) for record in others):
                 with writing(self.out / place):

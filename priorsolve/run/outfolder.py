@@ -1,4 +1,4 @@
-"""The output folder of a run: whether it can be written, what lies where in it, and what a killed run left half-written."""
+"""The output folder of a run: whether it can be written, whose files are in it, and what a killed run left half-written."""
 
 from __future__ import annotations
 
@@ -6,66 +6,20 @@ import contextlib
 import errno
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Literal
+from pathlib import Path
 
 from priorsolve.files import WriteError, is_leftover, is_temporary, is_there
-from priorsolve.photos.names import Photo, output_name
+from priorsolve.photos.names import Photo
 from priorsolve.photos.real_places import RealPlaces
 from priorsolve.run.claims import Shard, claimed
+from priorsolve.run.places import FOLDERS
 from priorsolve.run.plan import forget_plans, read_plans
 from priorsolve.run.records import has_records
 
-FOLDERS = ("images", "measurements", "originals", "spread", "codes")
-"""Where a run writes pictures, and what draws them."""
 _OTHERS = ("run.json", "album.json", "sheet.png", "report.html", "results.parquet")
 """What else it writes under one name, beside `recipe.yaml`."""
 _OF_THE_NAME = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.EISDIR, errno.ENOTDIR, errno.EEXIST)
 """Errors of a file system that are about one photo's name; all others are about every photo."""
-
-
-@dataclass(frozen=True)
-class Places:
-    """Where a photo's results go, as paths below the output folder: the measurement is a picture or an array."""
-
-    restored: str
-    picture: str
-    array: str
-    clean: str
-    spread: str
-    codes: str
-
-    def __iter__(self) -> Iterator[str]:
-        return iter((self.restored, self.picture, self.array, self.clean, self.spread, self.codes))
-
-
-def places_of(name: str, output: Literal["same", "png"]) -> Places:
-    """The places of the photo `name` where restored images have this format; no two photos with different images share one."""
-    # the picture is called as a restored PNG is: `a.jpg.png` for `a.jpg`, so `a.jpg.png` steps aside
-    restored, picture = output_name(name, output), output_name(name, "png")
-    return Places(
-        restored=f"images/{restored}",
-        picture=f"measurements/{picture}",
-        array=f"measurements/{restored}.npy",
-        clean=f"originals/{picture}",
-        spread=f"spread/{picture}",
-        codes=f"codes/{restored}.safetensors",
-    )
-
-
-def photos_of(place: str) -> set[str]:
-    """The names of all photos whose result may be at this place, whatever the format of restored images."""
-    names = {place.partition("/")[2]}
-    for suffix in (".npy", ".safetensors", ".png"):
-        names |= {name.removesuffix(suffix) for name in names}
-    return names
-
-
-def is_result(place: str) -> bool:
-    """Whether a record may rightly say that this is a photo's result: it lies in one of the folders of a run."""
-    folder, *within = PurePosixPath(place).parts or ("",)
-    return folder in FOLDERS and bool(within) and ".." not in within
 
 
 def check_writable(out: Path) -> None:

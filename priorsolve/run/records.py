@@ -11,16 +11,19 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Strict, TypeAdapter
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Strict, TypeAdapter
 
 from priorsolve.files import Write, is_filled, write_atomically
 from priorsolve.photos.identity import Identity, Whole
 from priorsolve.photos.names import Photo
+from priorsolve.run.places import must_be_result
 
 Status = Literal["done", "failed"]
 Number = Annotated[float, Strict(), BeforeValidator(lambda given: float(given) if isinstance(given, str) else given)]
 """Of which JSON has no infinity: it is a word there."""
 Size = tuple[Whole, Whole]
+Place = Annotated[str, AfterValidator(must_be_result)]
+"""Of a result, below the output folder: a record that came from elsewhere leads to no other file."""
 HISTORY = 50
 """Values of the misfit's history that are kept."""
 
@@ -52,12 +55,12 @@ class Record:
     seconds: Number = 0.0
     diagnosis: tuple[str, ...] = ()
     """A sentence each: how well it fits, and whether the prior knows such pictures."""
-    image: str | None = None
-    spread: str | None = None
+    image: Place | None = None
+    spread: Place | None = None
     """The map of what is uncertain, where several solutions were compared: white is a standard deviation of 0.25 or more."""
-    measurement: str | None = None
-    original: str | None = None
-    codes: str | None = None
+    measurement: Place | None = None
+    original: Place | None = None
+    codes: Place | None = None
     """What was found, as `load_solution` reads it: of each frame in turn, where the photo has several. Only with `output.codes`."""
     versions: Mapping[str, str] = field(default_factory=dict)
     dtype: str = ""
@@ -166,8 +169,8 @@ class _Glance(BaseModel):
     status: Status
     fingerprint: str
     recipe: str = ""
-    image: str | None = None
-    codes: str | None = None
+    image: Place | None = None
+    codes: Place | None = None
     file: Identity | None = None
 
 

@@ -35,16 +35,8 @@ from priorsolve.run.fingerprint import Fingerprint
 from priorsolve.run.intake import take_in
 from priorsolve.run.jobs import Reader
 from priorsolve.run.keeping import Keeper
-from priorsolve.run.outfolder import (
-    FOLDERS,
-    check_writable,
-    places_of,
-    refuse_foreign,
-    refuse_mingling,
-    refuse_overwriting,
-    unwritable,
-    working_in,
-)
+from priorsolve.run.outfolder import check_writable, refuse_foreign, refuse_mingling, refuse_overwriting, unwritable, working_in
+from priorsolve.run.places import FOLDERS, places_of
 from priorsolve.run.plan import Plan, write_plan
 from priorsolve.run.records import Record, pending, strangers
 from priorsolve.run.workbench import ShouldStop, Workbench
