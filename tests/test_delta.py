@@ -86,6 +86,25 @@ def test_a_file_with_other_tensors_is_refused_in_a_line(tmp_path: Path) -> None:
             load_delta(prior, tmp_path / "two")
 
 
+def test_a_file_that_lacks_a_tensor_is_refused_and_an_older_one_read(tmp_path: Path) -> None:
+    prior, path = made("dcgan"), tmp_path / "one.safetensors"
+    save_delta(prior, Tuned(prior, steps=1, candidates=1)(measured(prior, 1), Identity()), 0, path)
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    tensors = load_file(path)
+    changed = {name: value + 1e-3 if name == "z" else value for name, value in tensors.items()}
+    for damaged in (*({key: tensors[key] for key in tensors if key != name} for name in tensors), changed):
+        save_file(damaged, tmp_path / "two", metadata)
+        with pytest.raises(CheckpointError, match=r"two: is damaged: it holds other tensors than were saved; save the tuned weights again"):
+            load_delta(prior, tmp_path / "two")
+    renamed = path.read_bytes().replace(b"weights:", b"weifhts:", 1)
+    (tmp_path / "two").write_bytes(renamed)
+    with pytest.raises(CheckpointError, match="two: is damaged"):
+        load_delta(prior, tmp_path / "two")
+    save_file(tensors, tmp_path / "old", {key: value for key, value in metadata.items() if key != "priorsolve.delta.digest"})
+    assert load_delta(prior, tmp_path / "old")[1].keys() == {"z"}
+
+
 def test_a_file_of_another_prior_is_refused_in_a_line(tmp_path: Path) -> None:
     prior, path = made("dcgan"), tmp_path / "one.safetensors"
     solution = Tuned(prior, steps=1, candidates=1)(measured(prior, 1), Identity())

@@ -25,6 +25,8 @@ from priorsolve.solvers.weights import named, parted
 
 _KIND = "priorsolve.delta"
 _FAMILY = "priorsolve.delta.family"
+_DIGEST = "priorsolve.delta.digest"
+"""Of the file's own tensors; older files have none."""
 
 
 def save_delta(prior: Prior, solution: Solution, index: int, path: str | Path) -> None:
@@ -48,7 +50,8 @@ def save_delta(prior: Prior, solution: Solution, index: int, path: str | Path) -
     if not parted(solution.codes)[1]:
         raise ValueError("the solution has no tuned weights; its codes are all there is, so save those")
     tensors = {name: value[index].detach().cpu().contiguous() for name, value in forgotten(solution.codes).items()}
-    write_atomically(path, to_safetensors(tensors, {"format": "pt", _KIND: fingerprint(prior), _FAMILY: str(prior)}))
+    about = {"format": "pt", _KIND: fingerprint(prior), _FAMILY: str(prior), _DIGEST: _digest(tensors)}
+    write_atomically(path, to_safetensors(tensors, about))
 
 
 def load_delta(prior: Prior, path: str | Path) -> tuple[Prior, dict[str, Tensor]]:
@@ -56,7 +59,8 @@ def load_delta(prior: Prior, path: str | Path) -> tuple[Prior, dict[str, Tensor]
     to the last bit.
 
     Raises:
-        CheckpointError: no such file, not one of `save_delta`'s, one of another prior, or one with other tensors than such a file has.
+        CheckpointError: no such file, not one of `save_delta`'s, one of another prior, or one that is damaged: with other tensors than
+            were saved.
         ValueError: that is no prior, or no path.
     """
     must_be_prior(prior, "load_delta: prior")
@@ -67,6 +71,7 @@ def load_delta(prior: Prior, path: str | Path) -> tuple[Prior, dict[str, Tensor]
     if about[_KIND] != fingerprint(prior):
         raise CheckpointError(f"{path}: was tuned of another prior, a {about.get(_FAMILY)}, than this {prior}; load that prior first")
     codes, weights = parted(tensors)
+    digest = _digest(tensors)
     tuned = copy.deepcopy(instance_normed(prior, {name: value[None] for name, value in weights.items()}))
     own = named(tuned)
     try:
@@ -74,6 +79,8 @@ def load_delta(prior: Prior, path: str | Path) -> tuple[Prior, dict[str, Tensor]
         _must_be_codes(codes, prior)
         refuse_other_types(tensors, tensors)
         refuse_nonfinite(tensors, tensors)
+        if about.get(_DIGEST, digest) != digest:
+            raise CheckpointError("is damaged: it holds other tensors than were saved; save the tuned weights again")
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from None
     for name, value in weights.items():
@@ -109,8 +116,13 @@ def _must_be_codes(codes: Mapping[str, Tensor], prior: Prior) -> None:
 
 def fingerprint(prior: nn.Module) -> str:
     """sha256 over every tensor of the prior: name, shape, type and bytes."""
+    return _digest(prior.state_dict())
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    """sha256 over all of them: name, shape, type and bytes."""
     digest = hashlib.sha256()
-    for name, value in sorted(prior.state_dict().items()):
+    for name, value in sorted(tensors.items()):
         digest.update(f"{name} {tuple(value.shape)} {value.dtype}\n".encode())
         digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes() if value.numel() else b"")
     return digest.hexdigest()
