@@ -96,9 +96,11 @@ def _check(tensors: dict[str, Tensor], count: int) -> None:
     missing = [name for name in _RANKS if name not in tensors]
     if missing:
         raise ValueError(f"lacks {', '.join(missing)}; save the solution again")
-    odd = [f"{name} of {tensors[name].dtype}" for name in _RANKS if tensors[name].is_floating_point() == (name == "steps")]
+    odd = [f"{name} of {tensor.dtype}" for name, tensor in tensors.items() if _is_odd(name, tensor)]
     if odd:
         raise ValueError(f"holds {', '.join(odd)}, expected floats, and whole numbers of steps; save the solution again")
+    if bool((tensors["steps"] < 0).any()):
+        raise ValueError("holds a number of steps below 0; save the solution again")
     wrong = [
         f"{name} {tuple(tensor.shape)}"
         for name, tensor in tensors.items()
@@ -106,3 +108,8 @@ def _check(tensors: dict[str, Tensor], count: int) -> None:
     ]
     if wrong:
         raise ValueError(f"says why {count} images stopped, but holds {', '.join(wrong)}; save the solution again")
+
+
+def _is_odd(name: str, tensor: Tensor) -> bool:
+    """Whether the tensor is of a type that it cannot have in a solution: all are floats but the numbers of steps."""
+    return tensor.is_complex() or tensor.dtype == torch.bool or tensor.is_floating_point() == (name == "steps")
