@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -79,6 +80,19 @@ def test_several_answers_are_told_together_and_each_of_its_own_tile(tmp_path: Pa
     assert record.seconds >= 0.1
     assert record.spread is not None
     assert (run.pixels(tmp_path / "out" / record.spread) == np.full((64, 128), 102)).all()  # white is 0.25
+
+
+def test_a_batch_s_time_is_shared_among_its_photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+
+    def answers(index: int, job: Job) -> Answer:
+        clock[0] += index + 1
+        return answer(job.y)
+
+    answering(monkeypatch, answers)
+    monkeypatch.setattr(workbench, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    made = restore(run.quick(), run.photos(tmp_path / "in", 3), tmp_path / "out", Options(batch_size=3))
+    assert [record.seconds for record in made] == [2, 2, 2]
 
 
 @pytest.mark.parametrize("batch", [1, 2])
