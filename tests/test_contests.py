@@ -13,16 +13,18 @@ import run_support as run
 import torch
 from torch import Tensor
 
-from priorsolve.baselines import Baseline
-from priorsolve.comparison import contest
+from priorsolve.baselines import Baseline, Problem
+from priorsolve.comparison import benchmark, contest
 from priorsolve.comparison.benchmark import Benchmark
-from priorsolve.comparison.contest import Entry, contests_of
+from priorsolve.comparison.contest import Entry, Place, contests_of
 from priorsolve.comparison.summary import Line, Mean, Score, cells, write_tables
 from priorsolve.comparison.variants import Variant
 from priorsolve.metrics import METRICS
+from priorsolve.operators.mask import Mask
 from priorsolve.recipe.components import RecipeError
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.run.keeping import _judged
+from priorsolve.run.records import Record
 from priorsolve.run.restoration import Options
 
 
@@ -93,6 +95,30 @@ def test_results_lose_nothing_in_a_jpeg_and_a_baseline_s_failure_is_its_own(tmp_
     assert (failed.status, failed.reason) == ("failed", "copy: no way")
     (score,) = made.scores()
     assert score.values["passes"] == 3 * made.entries[0].run.prepare().solver.passes(record.steps)
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_a_baseline_s_time_is_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [1.0]
+
+    def grey(problem: Problem) -> Tensor:
+        clock[0] += 5
+        return torch.full(problem.image_shape, 0.5)
+
+    monkeypatch.setattr(contest, "BASELINES", {"copy": Baseline("copy", bool, grey)})
+    monkeypatch.setattr(benchmark, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    made = bench(tmp_path, run.quick(), run.photos(tmp_path / "in", 2))
+    assert [record.seconds for record in made.baseline_records(made.baseline_work())] == [5, 5]
+
+
+def test_a_misfit_is_of_what_was_measured() -> None:
+    """A mask hides half: a mean over all pixels would be too small by √0.5."""
+    known = torch.tensor([1.0, 0.0]).repeat(4, 2)
+    problem = Problem(torch.zeros(3, 4, 4), Mask(known), (3, 4, 4), None)
+    made: Any = SimpleNamespace(metrics=(), entries=[])
+    place, record = Place("r", "copy", Path()), Record("a", "done", "f")
+    values = Benchmark._judged(made, place, record, torch.ones(1, 3, 4, 4), torch.ones(3, 4, 4), problem)
+    assert values["misfit"] == pytest.approx(1)
 
 
 def test_a_misfit_is_told_to_four_digits() -> None:
