@@ -17,6 +17,7 @@ import pytest
 import run_support as run
 import torch
 from kornia.color import lab_to_rgb, rgb_to_lab
+from photo_support import WIDE
 from PIL import Image
 
 from priorsolve.cluster import Cluster, restore_on
@@ -77,12 +78,12 @@ def test_a_tall_picture_is_recoloured_as_its_parts_are_and_as_far_as_may_be() ->
     torch.testing.assert_close(made[:, 280:], recoloured(image[:, 280:], own, Chroma(album.SHIFT, -album.SHIFT, 10), Gray()))
 
 
-def finished(out: Path, name: str, colour: tuple[int, int, int], *, told: bool = False) -> None:
+def finished(out: Path, name: str, colour: tuple[int, ...], *, told: bool = False, **settings: Any) -> None:
     """A picture that the recipe `r` made, with its record, which is older than digests of pictures unless one is `told`."""
-    values = np.full((16, 16, 3), colour, np.uint8)
+    values = np.full((16, 16, len(colour)), colour, np.uint8)
     values[:8] //= 2
     (out / "images").mkdir(exist_ok=True)
-    Image.fromarray(values).save(out / "images" / name)
+    Image.fromarray(values).save(out / "images" / name, **settings)
     digest = digest_of(out / "images" / name)
     write_record(out, Record(name, "done", "f", recipe="r", image=f"images/{name}", image_sha256=digest if told else ""))
 
@@ -105,6 +106,21 @@ def test_only_a_picture_made_since_is_brought_to_the_album(tmp_path: Path) -> No
     assert [brought(tmp_path, "r") for _ in range(2)] == [2, 0]
     finished(tmp_path, "a.png", (210, 90, 90))  # restored once more
     assert brought(tmp_path, "r") == 1
+
+
+def test_an_album_changes_nothing_of_a_picture_but_its_colours(tmp_path: Path) -> None:
+    artist = Image.Exif()
+    artist[315] = "somebody"
+    finished(tmp_path, "a.png", (200, 120, 80, 255), exif=artist, icc_profile=WIDE)
+    finished(tmp_path, "b.png", (120, 160, 200))
+    before = run.pixels(tmp_path / "images/a.png")
+    assert brought(tmp_path, "r") == 2
+    with Image.open(tmp_path / "images/a.png") as made:
+        assert made.getexif()[315] == "somebody"
+        assert made.info["icc_profile"] == WIDE
+    after = run.pixels(tmp_path / "images/a.png")
+    assert (after[..., 3] == before[..., 3]).all()
+    assert (after[..., :3] != before[..., :3]).any()
 
 
 def test_a_finished_picture_that_somebody_retouched_stays_as_it_is(tmp_path: Path) -> None:
