@@ -99,6 +99,17 @@ def test_noise_is_judged_on_what_was_measured() -> None:
     assert float(solution.residual) <= 0.06
 
 
+def test_noise_is_judged_by_the_residual_of_the_answer() -> None:
+    """The code that fits best is long, and by the penalty another one is the answer."""
+    prior, y = linear(), pictures(1, seed=2)
+    nearest = Latent(prior, steps=0, restarts=1, candidates=4)(y, Identity())
+    level = 1.01 * float(nearest.residual)
+    solver = Latent(prior, steps=12, restarts=4, candidates=4, lr=0, halving=False, penalties={"gaussian": 1.0}, noise=level)
+    solution = solver(y, Identity())
+    assert float(solution.residual) > 1.1 * level
+    assert solution.stopped == (Stop.budget,)
+
+
 def test_stops_on_a_plateau() -> None:
     """With no moves the objective never gains: every image stops after just that many steps."""
     solution = Latent(linear(), steps=100, restarts=2, lr=0, plateau=13)(pictures(2), Identity())
@@ -172,6 +183,15 @@ def test_a_finished_image_leaves_and_the_others_go_on() -> None:
     torch.testing.assert_close(solution.images[1:], alone.images)
 
 
+def test_an_image_that_leaves_takes_its_own_residual_along() -> None:
+    """Without moves the other's is never taken again."""
+    prior, y = linear(), pictures(2)
+    y[0] = prior.decode(prior.sample(4, generator_for(STARTS, 0)))[2]
+    solution = Latent(prior, steps=3, restarts=1, candidates=4, noise=1e-4, lr=0)(y, Identity())
+    assert solution.stopped == (Stop.noise, Stop.budget)
+    assert solution.steps.tolist() == [0, 3]
+
+
 class Breaking(Identity):
     """Not a number in one row of batches of a certain size, from a certain call on."""
 
@@ -240,6 +260,14 @@ def test_halving_drops_what_diverged_however_good_it_was_before() -> None:
     assert solution.stopped == (Stop.budget,)
     assert solution.steps.tolist() == [12]
     assert torch.equal(solution.codes["z"], Latent(prior, steps=0, restarts=1, candidates=16)(y, Identity()).codes["z"])
+
+
+def test_what_diverged_just_before_halving_leaves_its_best() -> None:
+    prior, y = linear(), pictures(1)
+    given: dict[str, Any] = {"steps": 12, "candidates": 16, "lr": 0.1, "warmup": 0}
+    both = Latent(prior, **given, restarts=2)(y, Breaking(row=0, size=2, call=6))  # the candidates, steps 0 to 4; halved after step 6
+    first = Latent(prior, **given, restarts=1)(y, Breaking(row=0, size=1, call=6))
+    assert float(both.misfit) <= float(first.misfit) + 1e-12
 
 
 def test_a_huge_rate_in_float32_diverges_without_an_exception() -> None:
