@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,6 +21,7 @@ from priorsolve.solvers import Latent, Solution, Staged, picture, start_at
 from priorsolve.solvers.delta import load_delta, save_delta
 from priorsolve.solvers.pivotal import Nearby, Pivotal
 from priorsolve.solvers.stopping import Stop
+from priorsolve.solvers.target import Measured
 from priorsolve.solvers.task import At
 from priorsolve.solvers.tuned import Tuned
 from priorsolve.solvers.weights import tuned_picture
@@ -222,6 +224,14 @@ def test_nearby_codes_are_at_the_distance_over_all_layers_and_drawn_without_nois
     assert float((prior.decode(there, "w+") - shown[0]).abs().max()) > 1e-3
 
 
+def test_nearby_codes_lie_towards_sampled_ones_half_way_to_the_middle() -> None:
+    prior, found = made("stylegan2-skip"), pivot(count=1)
+    y = measured(prior, 1)
+    task: Any = Pivotal(prior, locality=1.0).begin(prior, Measured(y, Identity(), tuple(prior.image_shape), like=y), [0], found)
+    sampled = prior.sample(256, torch.Generator().manual_seed(0), "w")
+    torch.testing.assert_close(task.nearby.sampled, (sampled + prior.centre("w")) / 2)
+
+
 def test_it_stops_at_the_quality_asked_for() -> None:
     prior = made("stylegan2-skip")
     y, found = measured(prior, 2), pivot()
@@ -244,6 +254,16 @@ def test_a_loss_of_its_own_may_say_when_it_stops() -> None:
     assert solution.stopped == (Stop.quality,) * 2
     assert float(l1(solution.images, y, torch.ones_like(y)).max()) <= level
     assert float(solution.misfit.min()) > level  # the whole loss is not there yet
+
+
+def test_an_image_that_leaves_takes_its_own_quality_along() -> None:
+    """The other's is never better, and so never taken again."""
+    prior = made("dcgan")
+    codes = prior.sample(2, torch.Generator().manual_seed(3))
+    y = prior.decode(codes)
+    y[1] = 1 - y[1]
+    solution = Pivotal(prior, steps=3, lr=1e-12, stop_at=1e-4, stop_loss=l1)(y, Identity(), start=start_at(prior, codes))
+    assert solution.stopped == (Stop.quality, Stop.budget)
 
 
 def test_pivotal_needs_a_pivot() -> None:
