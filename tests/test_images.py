@@ -244,6 +244,15 @@ def test_shrinking_a_large_photo_keeps_the_picture(tmp_path: Path, suffix: str) 
     assert torch.allclose(image[0, 8], centres, atol=0.01)
 
 
+def test_a_jpeg_is_shrunk_as_a_png_is(tmp_path: Path) -> None:
+    """It is read at a fraction of its size: at twice what is asked for, or more."""
+    large = Image.fromarray(pixels(34, 34)).resize((272, 272), Image.Resampling.NEAREST)
+    png = saved(tmp_path / "a.png", large)
+    jpeg = saved(tmp_path / "a.jpg", large, quality=100, subsampling=0)
+    off = read_image(jpeg, (33, 33)) - read_image(png, (33, 33))
+    assert off.square().mean().sqrt() < 0.02
+
+
 def test_enlarging_and_a_constant_stay_in_range(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.png", Image.new("RGB", (9, 9), (255, 0, 77)))
     image = read_image(path, (31, 31))
