@@ -7,6 +7,7 @@ import csv
 import errno
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import numpy as np
@@ -236,6 +237,16 @@ def test_a_photo_that_is_gone_when_its_results_are_judged_is_left_out(tmp_path: 
     assert said[2].startswith("left out: 02.png: operator[0]")
     (sheet,) = bench.write_sheets()
     assert sheet.is_file()
+
+
+def test_a_sheet_tells_how_many_finished_photos_it_does_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[list[int], int]] = []
+    monkeypatch.setattr(benchmark, "SHOWN", 2)
+    monkeypatch.setattr(benchmark, "write_sheet", lambda path, rows, more: told.append((rows, more)))
+    contest = SimpleNamespace(name="a", places=[SimpleNamespace(record_of=lambda photo: photo != 3)])
+    bench: Any = SimpleNamespace(out=tmp_path, photos=[1, 2, 3, 4, 5], contests=[contest], _row=lambda contest, photo: photo)
+    assert Benchmark.write_sheets(bench) == [tmp_path / "sheet-a.png"]
+    assert told == [([1, 2], 2)]
 
 
 @pytest.mark.usefixtures("digiface64")
