@@ -100,6 +100,11 @@ def test_likely_starts_are_off_by_what_the_regression_leaves_open() -> None:
     assert torch.equal(likely(y[1:], Identity(), seeds=[2]).codes["z"], certain.codes["z"][1:])
 
 
+@pytest.mark.parametrize(("first", "other"), [("regressed", "likely"), ("likely", "likely"), ("centre", "sampled"), ("sampled", "sampled")])
+def test_another_sample_begins_where_its_seed_tells(first: Any, other: str) -> None:
+    assert Latent(linear(), begin_at=first).varied().begin_at == other
+
+
 def test_the_start_explains_a_photo_better_than_the_middle(digiface64: Prior) -> None:
     operator = Downsample(4)
     y = operator.A(digiface64.decode(digiface64.sample(4, torch.Generator().manual_seed(7))))
