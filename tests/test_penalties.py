@@ -173,6 +173,15 @@ def test_latent_in_noise_pays_what_the_projector_pays(name: str) -> None:
     assert float(paid[0].min()) > 0
 
 
+def test_a_mixture_pays_its_codes_mean() -> None:
+    prior = made("dcgan")
+    y = torch.zeros(2, *prior.image_shape)
+    solver = Multicode(prior, codes=3, candidates=3, penalties={"gaussian": 0.5})
+    task = solver.begin(prior, Measured(y, Identity(), tuple(prior.image_shape), like=y), [3, 4], None)
+    found = task.penalty(task.variables, At(0, 1, torch.zeros(2, dtype=torch.long)))
+    torch.testing.assert_close(found, 0.5 * task.variables["codes"].square().sum(2).mean(1))
+
+
 def test_latent_in_noise_makes_its_maps_white() -> None:
     """Where nothing was measured, only the penalty moves them."""
     prior = made("mobilestylegan")
