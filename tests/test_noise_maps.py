@@ -11,8 +11,9 @@ from torch import Tensor
 
 from priorsolve.operators.base import Identity
 from priorsolve.priors import Prior
-from priorsolve.solvers import Projector, start_at
+from priorsolve.solvers import Layered, Projector, start_at
 from priorsolve.solvers.drawing import carried, picture
+from priorsolve.solvers.projector import standardised
 
 
 def drawn(prior: Prior, n: int, seed: int = 3) -> Tensor:
@@ -93,6 +94,21 @@ def test_the_projector_goes_on_with_the_maps_of_its_start() -> None:
     start = replace(start_at(prior, w, "w"), codes={"w": w, "noise": maps})
     found = Projector(prior, steps=0)(prior.decode(w, "w"), Identity(), start=start)
     assert torch.equal(found.codes["noise"], maps)
+
+
+@pytest.mark.parametrize("name", NOISY)
+def test_the_projector_s_maps_are_white_around_0(name: str) -> None:
+    prior = made(name)
+    for part in torch.split(standardised(3 + 2 * drawn(prior, 2), prior), prior.noise_sizes, 1):
+        torch.testing.assert_close(part.mean(1), torch.zeros(2), atol=1e-5, rtol=0)
+        torch.testing.assert_close(part.square().mean(1), torch.ones(2))
+
+
+def test_maps_that_layered_moves_keep_their_length() -> None:
+    prior = made("stylegan2-skip")
+    found = Layered(prior, 2, steps=3, moving_maps=3, lr=1)(prior.decode(sampled(prior)), Identity()).codes["noise"]
+    for part in torch.split(found, prior.noise_sizes, 1)[:3]:
+        torch.testing.assert_close(part.square().mean(1), torch.ones(2))
 
 
 @pytest.mark.parametrize("name", NOISY)
