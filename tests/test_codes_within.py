@@ -12,6 +12,8 @@ from solvers_support import linear, pictures
 from priorsolve.latents import to_sphere
 from priorsolve.operators.base import Identity
 from priorsolve.solvers import Latent
+from priorsolve.solvers.target import Measured
+from priorsolve.solvers.task import At
 
 
 def test_the_sphere_is_never_left() -> None:
@@ -63,3 +65,11 @@ def test_clipping_holds_from_the_first_candidate_on() -> None:
         assert float(codes.abs().max()) <= 0.5
     free = Latent(prior, steps=40, restarts=2)(y, Identity()).codes["z"]
     assert float(free.abs().max()) > 0.5
+
+
+def test_what_leaves_the_clip_is_drawn_anew_at_every_step() -> None:
+    prior, y, seeds = linear(), pictures(1), torch.tensor([7])
+    task = Latent(prior, clip=0.5, restarts=1).begin(prior, Measured(y, Identity(), tuple(prior.image_shape), like=y), [7], None)
+    outside = {**task.variables, "z": torch.full((1, 4), 9.0, dtype=torch.float64)}
+    first, second = (task.project(outside, At(step, 3, seeds))["z"] for step in (0, 1))
+    assert float((first - second).abs().min()) > 0
