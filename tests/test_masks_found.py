@@ -19,7 +19,6 @@ from priorsolve.photos.scratches import Scratches, find_scratches
 from priorsolve.recipe.components import RecipeError
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.run.jobs import HIDES_ALL, HIDES_NOTHING
-from priorsolve.run.masks import write_masks
 from priorsolve.run.records import Record
 from priorsolve.run.restoration import Options, restore
 
@@ -341,48 +340,6 @@ def test_a_mask_of_all_that_is_left_of_the_photo_is_noted(tmp_path: Path) -> Non
     assert HIDES_ALL in middle.notes
     (whole,) = done(tmp_path / "a.png", tmp_path / "whole", operator=mask, frame="tiles")
     assert HIDES_ALL not in whole.notes
-
-
-def test_masks_are_written_corrected_and_given_back(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    photo = smooth(64, 64)
-    ImageDraw.Draw(photo).rectangle((20, 30, 39, 34), MAGENTA)
-    (tmp_path / "in/sub").mkdir(parents=True)
-    photo.save(tmp_path / "in/a.jpg", quality=95, subsampling=0)
-    smooth(64, 64).save(tmp_path / "in/b.png")
-    recipe, out = run.recipe_file(tmp_path), tmp_path / "masks"
-    colour = ["--set", "operator.mask={colour: '#ff00ff', grow: 1}", "--out", str(out)]
-    assert main(["masks", recipe, str(tmp_path / "in"), *colour]) == 1
-    said = capfd.readouterr().err
-    assert "a.jpg: 3.8% is a hole" in said
-    assert "failed: b.png: nothing in it is of the colour #ff00ff" in said
-    assert said.endswith(f"1 written, 1 failed; see {out}\n")
-    assert main(["masks", recipe, str(tmp_path / "in/a.jpg"), *colour]) == 0
-    assert capfd.readouterr().err.endswith(f"0 written, 1 kept (--overwrite makes them anew); see {out}\n")
-    mask = np.asarray(Image.open(out / "a.png"))
-    assert (mask[29:36, 19:41] == 255).all()
-    assert mask.sum() == 255 * 7 * 22
-    preview = np.asarray(Image.open(out / "previews/a.jpg")).astype(int)
-    assert (preview[32, 30] - preview[32, 30].min())[0] > 150
-    given = Recipe.load(recipe, [f"operator.mask={{file: '{out}/{{stem}}.png'}}"])
-    (record,) = restore(given, tmp_path / "in/a.jpg", tmp_path / "out")
-    assert record.status == "done", record.reason
-    assert main(["masks", recipe, str(tmp_path / "in/b.png"), "--out", str(out), "--set", "operator=gray"]) == 2
-    assert "there is no mask in it" in capfd.readouterr().err
-    photo.save(tmp_path / "in/sub/a.png")
-    assert main(["masks", recipe, str(tmp_path / "in"), *colour]) == 2
-    assert "would both have the mask a.png; rename one of them, or give them one by one, each with an --out" in capfd.readouterr().err
-
-
-def test_masks_of_each_photos_own_seed_are_those_of_a_run(tmp_path: Path) -> None:
-    photos, recipe = run.photos(tmp_path / "in", 2), run.quick(operator={"mask": {"strokes": "thick", "seed": "{seed}"}})
-    assert all(made.path is not None for made in write_masks(recipe, [photos], tmp_path / "masks"))
-    done(photos, tmp_path / "out", Options(degrade=True), operator=recipe.operator)
-    holes = [np.asarray(Image.open(tmp_path / f"masks/0{index}.png").convert("L")) > 0 for index in range(2)]
-    assert (holes[0] != holes[1]).any()
-    for index, hole in enumerate(holes):
-        measured = np.asarray(Image.open(tmp_path / f"out/measurements/0{index}.png"))
-        assert (measured[hole] == 0).all()
-        assert (measured[~hole].max(-1) > 0).all()
 
 
 def test_marks_are_in_the_fingerprint_and_refused_with_their_line(tmp_path: Path) -> None:
