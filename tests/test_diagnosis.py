@@ -221,6 +221,7 @@ def test_only_codes_are_judged_and_each_by_itself() -> None:
         ({"noise": {"poisson": {"peak": 50}}}, 0.1),
         ({"noise": [{"poisson": {"peak": 50}}, {"gaussian": {"sigma": 0.1}}]}, 0.02**0.5),
         ({"noise": {"gaussian": {"sigma": 0.02}}, "solver": [{"latent": {"noise": 0.01}}, "latent"]}, 0.01),
+        ({"noise": [], "solver": [{"latent": {"noise": 0.01}}, {"latent": {"noise": 0.03}}]}, 0.03),
     ],
 )
 def test_the_noise_that_a_recipe_tells(changes: dict[str, Any], expected: float | None) -> None:
