@@ -57,6 +57,11 @@ def damped_least_squares(A: Map, A_adjoint: Map, y: Tensor, damping: float, *, s
     return _solved(partial(_damped, damping=damping, steps=steps), A, A_adjoint, y)
 
 
+def found_by_steps(x: Tensor) -> bool:
+    """Whether `x`, found with gradients on, is as either of these gave it."""
+    return x.grad_fn is not None and x.grad_fn.name() == "_SolvedBackward"
+
+
 def _solved(solve: _Solve, A: Map, A_adjoint: Map, y: Tensor) -> Tensor:
     apply: Any = _Solved.apply
     wide = y if y.dtype in (torch.float32, torch.float64) else y.float()  # sums of squares overflow or stall in fewer digits

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from priorsolve.apart import exactly_graded
 from priorsolve.operators.base import OF_EACH, LinearOperator, Operator, place_of
+from priorsolve.operators.krylov import found_by_steps
 from priorsolve.showing import is_whole, shown
 from priorsolve.types import Shape
 
@@ -80,6 +81,37 @@ def dagger_gradient(
     return _worst((_dot(x, v) - _dot(y, gradient)).abs(), _norm(x) * _norm(v))
 
 
+def shortest(operator: LinearOperator, in_shape: Shape, *, batch: int = 2, dtype: torch.dtype = torch.float32, seed: int = 0) -> float:
+    """`⟨(A†)ᵀ u, A v⟩ = ⟨A u, (A†)ᵀ v⟩`: as `A† A` is symmetric, `A†` adds nothing that A does not see. (A†)ᵀ is by autograd.
+
+    0 where `A†` is by conjugate gradients: they keep this law, as far as they come.
+    """
+    _must_be_linear(operator, "shortest")
+    u, y = _inputs(operator, in_shape, batch, dtype, seed)
+    v, _ = _inputs(operator, in_shape, batch, dtype, seed + 1)
+    y = torch.zeros_like(y).requires_grad_()  # of which conjugate gradients make no step
+    x = operator.A_dagger(y)
+    if found_by_steps(x):
+        return 0.0
+    if not x.requires_grad:
+        return 1.0
+    (first,), (second,) = torch.autograd.grad(x, y, u, retain_graph=True), torch.autograd.grad(x, y, v)
+    return _unequal((first, operator.A(v)), (operator.A(u), second))
+
+
+def closest(operator: LinearOperator, in_shape: Shape, *, batch: int = 2, dtype: torch.dtype = torch.float32, seed: int = 0) -> float:
+    """`⟨A† y, Aᵀ z⟩ = ⟨Aᵀ y, A† z⟩`: as `A A†` is symmetric, no image explains more of a measurement than `A†` does.
+
+    0 where `A†` is by conjugate gradients: they keep this law, as far as they come.
+    """
+    _must_be_linear(operator, "closest")
+    _, y = _inputs(operator, in_shape, batch, dtype, seed)
+    _, z = _inputs(operator, in_shape, batch, dtype, seed + 1)
+    if found_by_steps(operator.A_dagger(torch.zeros_like(y).requires_grad_())):
+        return 0.0
+    return _unequal((operator.A_dagger(y), operator.A_adjoint(z)), (operator.A_adjoint(y), operator.A_dagger(z)))
+
+
 def shapes(operator: Operator, in_shape: Shape, *, batch: int = 2, dtype: torch.dtype = torch.float32, seed: int = 0) -> float:
     """The shape that `out_shape` promises, `A` delivers, and `in_shape` leads back; 0 or 1."""
     x, _ = _inputs(operator, in_shape, batch, dtype, seed)
@@ -142,6 +174,8 @@ def laws(operator: Operator) -> dict[str, Law]:
         "autograd adjoint": autograd_adjoint,
         "A A† A = A": pseudo_inverse,
         "gradient of A†": dagger_gradient,
+        "A† A symmetric": shortest,
+        "A A† symmetric": closest,
     }
 
 
@@ -206,3 +240,9 @@ def _worst(difference: Tensor, size: Tensor) -> float:
 
 def _relative(a: Tensor, b: Tensor) -> float:
     return _worst(_norm(a - b), torch.maximum(_norm(a), _norm(b)))
+
+
+def _unequal(left: tuple[Tensor, Tensor], right: tuple[Tensor, Tensor]) -> float:
+    """How far one inner product is from the other, over the larger product of lengths."""
+    sizes = torch.maximum(_norm(left[0]) * _norm(left[1]), _norm(right[0]) * _norm(right[1]))
+    return _worst((_dot(*left) - _dot(*right)).abs(), sizes)

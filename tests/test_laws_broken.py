@@ -26,6 +26,33 @@ class WrongDagger(Gray):
         return self._A_adjoint(y)
 
 
+class Longer(Gray):
+    """The same change in all colours explains y, too, but is longer."""
+
+    def _A_dagger(self, y: Measurements) -> Images:
+        return (y / sum(self.w)).expand(-1, 3, -1, -1)
+
+
+class Twice(LinearOperator):
+    """Measures each pixel twice, and of two measurements believes the first."""
+
+    def out_shape(self, in_shape: Shape) -> Shape:
+        return (2 * in_shape[0], *in_shape[1:])
+
+    def in_shape(self, out_shape: Shape) -> Shape:
+        return (out_shape[0] // 2, *out_shape[1:])
+
+    def _A(self, x: Images) -> Measurements:
+        return torch.cat([x, x], 1)
+
+    def _A_adjoint(self, y: Measurements) -> Images:
+        first, second = y.chunk(2, 1)
+        return first + second
+
+    def _A_dagger(self, y: Measurements) -> Images:
+        return y.chunk(2, 1)[0]
+
+
 class WithoutGradient(Gray):
     def _A_dagger(self, y: Measurements) -> Images:
         return super()._A_dagger(y.detach())
@@ -51,6 +78,8 @@ class WrongHoles(Gray):
     [
         (WrongAdjoint(), "dot test"),
         (WrongDagger(), "A A† A = A"),
+        (Longer(), "A† A symmetric"),
+        (Twice(), "A A† symmetric"),
         (WithoutGradient(), "gradient of A†"),
         (NotLinear(), "dot test"),
         (Leaky(), "independence"),
