@@ -25,7 +25,7 @@ def draw_boxes(height: int, width: int, *, boxes: Sequence[Sequence[float]]) -> 
     Edges go to the nearest pixel; a box is at least one pixel wide and tall.
     """
     x_unit, y_unit = (1, 1) if in_pixels(boxes) else (width, height)
-    holes = torch.zeros(height, width)
+    holes = torch.zeros(height, width, dtype=torch.float32, device="cpu")
     for left, top, right, bottom in boxes:
         x = min(round(left * x_unit), width - 1)
         y = min(round(top * y_unit), height - 1)
@@ -40,7 +40,7 @@ def in_pixels(boxes: Sequence[Sequence[float]]) -> bool:
 
 def draw_half(height: int, width: int, *, side: Half) -> Tensor:
     """One half of the picture; of an odd number of rows or columns the middle one stays known."""
-    holes = torch.zeros(height, width)
+    holes = torch.zeros(height, width, dtype=torch.float32, device="cpu")
     part = {
         "left": holes[:, : width // 2],
         "right": holes[:, (width + 1) // 2 :],
@@ -83,9 +83,9 @@ def draw_strokes(height: int, width: int, *, thickness: Thickness, seed: int) ->
 
     The lines are planned on a unit square and measured in pixels only at the end, so a seed gives the same picture at any size.
     """
-    y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
+    y, x = torch.meshgrid(centres(height), centres(width), indexing="ij")
     side = math.sqrt(height * width)
-    holes = torch.zeros(height, width, dtype=torch.bool)
+    holes = torch.zeros(height, width, dtype=torch.bool, device="cpu")
     for start, end, radius in _segments(BRUSHES[thickness], Random(seed)):
         a, b = (start[0] * width, start[1] * height), (end[0] * width, end[1] * height)
         holes |= squared_distance(x, y, a, b) <= (radius * side) ** 2
@@ -108,6 +108,11 @@ def _segments(brush: Brush, rng: Random) -> list[tuple[Point, Point, float]]:
 def _fold(value: float) -> float:
     """Back into [0, 1], as a ball from a wall."""
     return min(abs(value), 2 - abs(value))
+
+
+def centres(count: int) -> Tensor:
+    """Of a row of pixels, where they lie: 0.5, 1.5, … (float32, on the CPU)."""
+    return torch.arange(count, dtype=torch.float32, device="cpu") + 0.5
 
 
 def squared_distance(x: Tensor, y: Tensor, a: Point, b: Point) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from priorsolve.apart import apart
-from priorsolve.operators.drawing import squared_distance
+from priorsolve.operators.drawing import centres, squared_distance
 from priorsolve.operators.mask import Masking
 from priorsolve.showing import checked_seed, is_number, is_whole, shown
 
@@ -62,7 +62,7 @@ class Lines(Masking):
 def _known(count: int, width: float, seed: int, height: int, across: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """1 where no stroke passes, (1, 1, H, W). Drawn once per description, size, type and place."""
     rng = Random(seed)
-    y, x = torch.meshgrid(torch.arange(_FINE * height) + 0.5, torch.arange(_FINE * across) + 0.5, indexing="ij")
+    y, x = torch.meshgrid(centres(_FINE * height), centres(_FINE * across), indexing="ij")
     x, y = x / (_FINE * across), y / (_FINE * height)
     side = (height * across) ** 0.5
     holes = torch.zeros(1, 1, _FINE * height, _FINE * across)

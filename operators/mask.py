@@ -115,6 +115,6 @@ def join_masks(operators: Sequence[Masking], in_shape: Shape) -> Mask:
         if not isinstance(operator, Masking):
             raise ValueError(f"join_masks: {shown(operator)} is no mask; it joins Mask, Holes and Lines")
         operator.out_shape(in_shape)
-    masks = [operator._known_for(torch.empty(in_shape)) for operator in operators]
+    masks = [operator._known_for(torch.empty(in_shape, dtype=torch.float32, device="cpu")) for operator in operators]
     channels = max(mask.shape[1] for mask in masks)
     return Mask(torch.cat([mask.expand(-1, channels, -1, -1) for mask in masks]))
