@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Literal
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -17,7 +18,7 @@ from scipy.linalg import hadamard as scipy_hadamard
 from torch import Tensor
 
 from priorsolve.operators.sensing import FastSensing, GaussianSensing, Sensing
-from priorsolve.operators.transforms import TRANSFORMS, Transform, dct, hadamard
+from priorsolve.operators.transforms import TRANSFORMS, Transform, dct, hadamard, real_fft
 
 EVERY = pytest.mark.parametrize("transform", list(TRANSFORMS.values()), ids=list(TRANSFORMS))
 
@@ -42,6 +43,22 @@ def test_transforms_are_the_known_ones() -> None:
     x = torch.rand(2, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     torch.testing.assert_close(dct(x), torch.from_numpy(scipy_dct(x.numpy(), norm="ortho")))
     torch.testing.assert_close(hadamard(x), x @ torch.from_numpy(scipy_hadamard(16) / 4.0))
+    three = torch.from_numpy(scipy_dct(np.eye(3), norm="ortho", axis=0))  # with which the length 12 makes up for 3 · 4
+    torch.testing.assert_close(hadamard(x[:, :12]), x[:, :12] @ torch.kron(three, torch.from_numpy(scipy_hadamard(4) / 2.0)).T)
+    for n in (15, 16):
+        z = np.fft.rfft(x[:, :n].numpy(), norm="ortho")
+        pairs = slice(1, (n + 1) // 2)  # of a frequency and its mirror image
+        z[:, pairs] *= math.sqrt(2)
+        torch.testing.assert_close(real_fft(x[:, :n]), torch.from_numpy(np.concatenate([z.real, z.imag[:, pairs]], 1)))
+
+
+def test_what_a_seed_draws() -> None:
+    """Measurements that somebody keeps mean nothing with other rows, signs or numbers than they were made with."""
+    rng, fast = torch.Generator().manual_seed(7), FastSensing(m=20, seed=7, shape=[3, 4, 5])
+    assert torch.equal(fast.signs, 2 * torch.randint(0, 2, (60,), generator=rng, dtype=torch.int8) - 1)
+    assert fast.chosen.tolist() == sorted(torch.randperm(60, generator=rng)[:20].tolist())
+    rows = torch.randn(2, 60, generator=torch.Generator().manual_seed(7)) / math.sqrt(2)
+    assert torch.equal(GaussianSensing(m=2, seed=7, shape=[3, 4, 5]).matrix, rows)
 
 
 @pytest.mark.parametrize("transform", ["hadamard", "dct", "fft"])
