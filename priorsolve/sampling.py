@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -36,7 +37,9 @@ class Samples:
     images: Tensor
     """(B, k, C, H, W)"""
     around_first: bool = False
-    """Whether the first is the answer, without noise drawn, that the others scatter around, and not one sample of many alike."""
+    """Whether the others scatter around the first, which had no noise drawn or began at the likeliest code, and are not all alike."""
+    mean: bool = False
+    """Whether the answer is the mean of all k, and not the first."""
 
     def __repr__(self) -> str:
         count, k, *shape = self.images.shape
@@ -58,14 +61,15 @@ class Samples:
     def calibration(self, clean: Images) -> dict[str, PerImage]:
         """How honest the spread is against the `clean` pictures (B, C, H, W): three numbers of each photo, (B,) by name.
 
-        `coverage` is the share of values that are within two standard deviations of the answer (the first picture, or the mean of
+        `coverage` is the share of values that are within two standard deviations of the answer (the first picture, or the mean, also of
         pictures that are all alike): where honest 0.95 for many pictures, less for few (0.82 of three, 0.86 of four, 0.91 of eight:
         Student's t with k − 1 degrees of freedom). `spread_to_error` is the spread's root mean square over that of the answer's error:
         1 where honest, below where the pictures agree on something false; `guessed_error` is the latter. Of several photos the ratio is
         the root of the mean squares' (a mean of ratios is above 1 where they are honest: each photo's values err together). The mean of
-        k errs by √(1 + 1/k) standard deviations, which is allowed for. Only guessed values count: not those that are the clean
-        picture's in all k, such as what was measured without noise and put back. With noise they count, and are honest where each
-        picture has a measurement of its own put back. All are NaN where nothing was guessed.
+        k errs by √(1 + 1/k) standard deviations where all are alike, and by √(1 + (k − 1)/k²) where k − 1 scatter around the first;
+        that is allowed for. Only guessed values count: not those that are the clean picture's in all k, such as what was measured
+        without noise and put back. With noise they count, and are honest where each picture has a measurement of its own put back. All
+        are NaN where nothing was guessed.
 
         Raises:
             ValueError: `clean` is no float tensor of one picture for each photo.
@@ -75,10 +79,13 @@ class Samples:
             told = tuple(clean.shape) if isinstance(clean, Tensor) else shown(clean)
             raise ValueError(f"calibration takes clean pictures as a float tensor of shape {expected}, one for each photo, not {told}")
         k = self.images.shape[1]
-        centre = self.images[:, 0] if self.around_first else self.images.mean(1)
+        around_mean = self.mean or not self.around_first
+        centre = self.images.mean(1) if around_mean else self.images[:, 0]
+        scattered = k - 1 if self.around_first else k
+        allowed = (1 + scattered / k**2) ** 0.5 if around_mean else 1.0
         spread = self._variance.sqrt()
         guessed = (self.images - clean[:, None]).abs().amax(1) > _ROUNDING
-        error = (clean - centre).abs() * (1 if self.around_first else (k / (k + 1)) ** 0.5)
+        error = (clean - centre).abs() / allowed
         within = ((error <= 2 * spread) & guessed).flatten(1).sum(1)
         count = guessed.flatten(1).sum(1)
         apart, off = (((value.square() * guessed).flatten(1).sum(1) / count).sqrt() for value in (spread, error))
@@ -119,15 +126,16 @@ def solve_several(
     Args:
         solver, y, operator, seeds, batch_size: as in `solve_fitting`.
         k: how many, at least 1.
-        noise: drawn once more for each solution but the first, where something was measured; None leaves `y` as it is. A solver that
-            ends in samples of p(x | y) itself is given `y` each time, since the noise is in them; only `finish` then meets it.
+        noise: drawn once more for each solution but the first, where something was measured; None leaves `y` as it is. What the solver
+            knows as the noise is then √2 times as strong. A solver that ends in samples of p(x | y) itself is given `y` each time, since
+            the noise is in them; only `finish` then meets it.
         where: (B, ...) 1 where something was measured; left out, the operator says so where it is one of priorsolve's.
         finish: from a solution and a measurement, which may be put back into it, to the pictures that are kept. The measurement is `y`
             for the first, and for the others `y` with its noise drawn once more: if all had `y` in them they would call its noise
             certain. Samples of p(x | y) are all alike, so that the first, too, meets noise drawn once more.
         mean: the answer's pictures are the mean of the k as they were drawn, and misfit and residual are the mean's; the rest stays the
             first's. No other picture has less squared error on average over samples of p(x | y), which these are as far as the
-            solver's are.
+            solver's are. Of noise that was drawn once more a part stays in it.
 
     Raises:
         ValueError: the second solution is the first one again, `k` is below 1, or `noise` is not a noise.
@@ -141,7 +149,9 @@ def solve_several(
     )
     if k == 1:
         return Several(first, None, batch_size)
-    solver = solver.varied()
+    varied = solver.varied()
+    apart = not solver.samples and (noise is not None or varied != solver or not mean)
+    solver = varied if solver.samples or noise is None else varied.noisier(math.sqrt(2))  # that of `y`, and as much again
     where = _measured(solver, y, operator) if where is None and noise is not None else where
     seeds = checked_seeds([solver.seed] * len(y) if seeds is None else seeds, len(y))
 
@@ -167,7 +177,7 @@ def solve_several(
         drawn += solution.images
         pictures.append(finish(solution, measured))
     answer = with_images(first, drawn / k, y, operator, solver.loss) if mean else first
-    return Several(answer, Samples(torch.stack(pictures, 1), around_first=not (solver.samples or mean)), batch_size)
+    return Several(answer, Samples(torch.stack(pictures, 1), around_first=apart, mean=mean), batch_size)
 
 
 def _measured(solver: Solves, y: Measurements, operator: AnyOperator) -> Tensor:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, Literal, Protocol, runtime_checkable
+from dataclasses import replace
+from typing import Any, ClassVar, Literal, Protocol, cast, runtime_checkable
 
 import torch
 
@@ -58,6 +59,7 @@ class Solves(Protocol):
     def amplifies(self) -> bool: ...
     def prepare(self, on_progress: Progress | None = None) -> None: ...
     def varied(self) -> Solves: ...
+    def noisier(self, times: float) -> Solves: ...
     def passes(self, steps: int, *, started: bool = False) -> int: ...
     def __call__(
         self,
@@ -151,6 +153,11 @@ class Solver(ABC):
     def varied(self) -> Solver:
         """The solver for one more solution of the same photo: where this one begins at one code whatever the seed, it draws one."""
         return self
+
+    def noisier(self, times: float) -> Solver:
+        """The solver for measurements whose noise, where it knows that, is so many times as strong."""
+        noise: float | None = getattr(self, "noise", None)
+        return self if noise is None else replace(cast(Any, self), noise=times * noise)
 
     def passes(self, steps: int, *, started: bool = False) -> int:
         """Generator passes for one photo that took `steps` steps; `started`, where it went on from another's solution.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy
@@ -101,6 +101,10 @@ class Layerwise:
     def varied(self) -> Layerwise:
         """As a solver's own: nothing varies."""
         return self
+
+    def noisier(self, times: float) -> Layerwise:
+        """As a solver's own."""
+        return self if self.noise is None else replace(self, noise=times * self.noise)
 
     @torch.inference_mode(False)
     @torch.no_grad()

@@ -92,6 +92,9 @@ class Mirrored:
     def varied(self) -> Mirrored:
         return replace(self, solver=self.solver.varied())
 
+    def noisier(self, times: float) -> Mirrored:
+        return replace(self, solver=self.solver.noisier(times))
+
     @torch.inference_mode(False)
     def __call__(
         self,

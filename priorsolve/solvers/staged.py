@@ -103,6 +103,10 @@ class Staged:
         """With a first stage that is."""
         return replace(self, stages=(self.stages[0].varied(), *self.stages[1:]))
 
+    def noisier(self, times: float) -> Staged:
+        """With stages that are."""
+        return replace(self, stages=tuple(stage.noisier(times) for stage in self.stages))
+
     @torch.inference_mode(False)
     def __call__(
         self,
