@@ -21,7 +21,7 @@ from priorsolve.solvers.target import beside
 from priorsolve.typicality import Typicality
 
 WITHIN = 0.1
-"""A residual this near to the noise, relative to it, is the noise."""
+"""A residual this near to the noise, relative to it, is the noise. Of few numbers that of the true picture scatters farther: `band`."""
 NEAR = 2.0
 """A residual up to this many times the one on the prior's own picture says nothing against the prior."""
 
@@ -32,6 +32,7 @@ def diagnose(
     *,
     noise: float | Sequence[float] | Tensor | None = None,
     limit: float | Sequence[float] | Tensor | None = None,
+    numbers: int | Sequence[int] | Tensor | None = None,
 ) -> list[tuple[str, ...]]:
     """What a record says of a photo, for each of the solution's images: sentences on its fit, what limits that, and its codes.
 
@@ -42,6 +43,7 @@ def diagnose(
             nobody knows.
         limit: what the solver reaches on pictures that the prior can draw: `find_limits`. Left out, nothing is said of what limits
             the fit.
+        numbers: how many each measurement consists of, of all or of each; left out, at least 200.
 
     Raises:
         ValueError: that is no solution or no prior, its codes are another prior's, or not one number of at least 0 for all or for each
@@ -53,8 +55,10 @@ def diagnose(
         if space in prior.spaces and tuple(codes.shape[1:]) != tuple(prior.spaces[space]):
             raise ValueError(f"diagnose: {space!r} of the solution, {tuple(codes.shape)}, is no code of {prior}; give the solver's prior")
     typicality = Typicality(prior)
-    each = zip(_each(noise, len(solution), "noise"), _each(limit, len(solution), "limit"), strict=True)
-    return [sentences(solution, index, typicality, noise=level, limit=reached) for index, (level, reached) in enumerate(each)]
+    noises, limits, counts = (
+        _each(given, len(solution), name) for name, given in (("noise", noise), ("limit", limit), ("numbers", numbers))
+    )
+    return [sentences(solution, i, typicality, noise=noises[i], limit=limits[i], numbers=counts[i]) for i in range(len(solution))]
 
 
 def find_limits(solver: Solves, operator: Operator, seeds: Sequence[int] = (0,), *, batch_size: int | None = None) -> list[float]:
@@ -92,20 +96,32 @@ def find_limits(solver: Solves, operator: Operator, seeds: Sequence[int] = (0,),
 
 
 def sentences(
-    solution: Solution, index: int, typicality: Typicality, *, noise: float | None = None, limit: float | None = None
+    solution: Solution,
+    index: int,
+    typicality: Typicality,
+    *,
+    noise: float | None = None,
+    limit: float | None = None,
+    numbers: float | None = None,
 ) -> tuple[str, ...]:
     """As `diagnose`, of the image `index`, by its prior's `typicality`."""
     residual, stopped = float(solution.residual[index]), solution.stopped[index].value
-    said = [fit(residual, noise, stopped)]
+    within = band(numbers)
+    said = [fit(residual, noise, stopped, within)]
     if limit is not None:
-        said.append(bottleneck(residual, limit, noise))
+        said.append(bottleneck(residual, limit, noise, within))
     for space, codes in solution.codes.items():
         if typicality.knows(space):
             said.append(typicality.distance(codes[index : index + 1], space).sentence(space))
     return tuple(said)
 
 
-def fit(residual: float, noise: float | None, stopped: str) -> str:
+def band(numbers: float | None) -> float:
+    """How far a residual may be from the noise, relative to it, and still be that: of m numbers it scatters by 1/√(2m), allowed twice."""
+    return WITHIN if not numbers else max(WITHIN, 2 / math.sqrt(2 * numbers))
+
+
+def fit(residual: float, noise: float | None, stopped: str, within: float = WITHIN) -> str:
     """The root mean square of A(x̂) − y against the known noise. `stopped` is why the solver ended, as it says it."""
     left, level = f"residual {residual:.3g}", f"noise {noise or 0:.3g}"
     if not math.isfinite(residual):
@@ -116,20 +132,20 @@ def fit(residual: float, noise: float | None, stopped: str) -> str:
         return f"fits exactly, up to rounding ({left})"
     if noise == 0:
         return f"{left}, and no noise was added: the prior cannot draw this picture, or the search stopped short ({stopped})"
-    if residual > noise * (1 + WITHIN):
+    if residual > noise * (1 + within):
         times = residual / noise
         why = f"the prior cannot draw this picture, or the search stopped short ({stopped})"
         return f"fits worse than the noise ({left}, {times:{'.2g' if times < 10 else '.0f'}} times): {why}"
-    if residual < noise * (1 - WITHIN):
+    if residual < noise * (1 - within):
         return f"fits better than the noise ({left}, {level}): it is fitting the noise; set noise: {noise:.3g} in the solver"
     return f"fits to the noise ({left}, {level})"
 
 
-def bottleneck(residual: float, limit: float, noise: float | None = None) -> str:
+def bottleneck(residual: float, limit: float, noise: float | None = None, within: float = WITHIN) -> str:
     """Whether noise, solver or prior keeps the residual where it is; `limit` is what the solver reaches on the prior's own picture."""
     if not math.isfinite(limit):
         return f"what limits the fit cannot be told: on a picture that the prior can draw the residual is {limit}"
-    if noise and residual <= noise * (1 + WITHIN):
+    if noise and residual <= noise * (1 + within):
         return "the noise is the limit: neither the prior nor the solver stands in the way"
     if residual <= EXACT:
         return f"nothing limits the fit: it is exact, up to rounding (residual {residual:.3g})"

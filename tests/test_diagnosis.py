@@ -61,6 +61,25 @@ def test_the_three_fits_are_told_from_a_solve() -> None:
     assert len(sentences(solution, 0, Typicality(prior), noise=noise, limit=1e-3)) == 3
 
 
+@pytest.mark.parametrize("numbers", [20, 64, 768, 50_000])
+def test_chance_is_no_verdict(numbers: int) -> None:
+    """What the noise leaves of the true picture scatters: of 20 numbers it was worse or better than the noise in half of all cases."""
+    rng, sigma = torch.Generator().manual_seed(0), 0.05
+    left = (sigma * torch.randn(300, numbers, generator=rng)).square().mean(1).sqrt().tolist()
+    solution = Latent(linear(), steps=0)(pictures(1), Identity())
+    said = [ps.diagnose(replace(solution, residual=torch.tensor([value])), linear(), noise=sigma, numbers=numbers)[0][0] for value in left]
+    assert sum(not sentence.startswith("fits to the noise") for sentence in said) <= 0.08 * 300
+    clear = replace(solution, residual=torch.tensor([2 * sigma]))
+    assert ps.diagnose(clear, linear(), noise=sigma, limit=0.01, numbers=numbers)[0][0].startswith("fits worse than the noise")
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_a_record_allows_for_few_numbers(tmp_path: Path) -> None:
+    recipe = run.quick(operator={"gaussian_sensing": {"m": 2}}, noise=[{"gaussian": {"sigma": 10.0}}], output={"consistency": False})
+    (record,) = restore(recipe, run.photos(tmp_path / "in", 1), tmp_path / "out", Options(degrade=True))
+    assert record.diagnosis[0].startswith("fits to the noise")
+
+
 @pytest.mark.parametrize(
     ("residual", "noise", "words"),
     [
@@ -326,6 +345,7 @@ FIND_LIMITS: Any = ps.find_limits
         (lambda s: DIAGNOSE(s, "digiface64"), r"^prior is 'digiface64'; .* load it first"),
         (lambda s: DIAGNOSE(s, linear(), noise=-1), "^diagnose: noise is -1; give a number of at least 0, or one for each of 2 images$"),
         (lambda s: DIAGNOSE(s, linear(), limit=[0.1]), r"^diagnose: limit is \[0.1\]; give .* for each of 2 images$"),
+        (lambda s: DIAGNOSE(s, linear(), numbers=[5]), r"^diagnose: numbers is \[5\]; give .* for each of 2 images$"),
         (lambda s: DIAGNOSE(s, linear(), noise="0.1"), "^diagnose: noise is '0.1'; give"),
         (lambda s: FIND_LIMITS(Latent, Identity()), "^find_limits: solver is .*Latent.*; it must be a solver"),
         (lambda s: FIND_LIMITS(Latent(linear()), abs), "^find_limits: operator is .*; it must be one of priorsolve's"),

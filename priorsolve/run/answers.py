@@ -99,6 +99,7 @@ def solve_jobs(tools: Tools, jobs: Sequence[Job], on_step: OnStep | None, *, bat
     # what a clean photo is made into has the recipe's noise alone
     bare = tools.noise is None and not draws_noise(damage) and all(job.clean is not None for job in jobs)
     noise = known_noise(tools.recipe, Chain([]) if bare else tools.noise, y, where)
+    numbers = (where.expand_as(y) > 0).flatten(1).sum(1).tolist()
     limits = [None] * len(jobs) if tools.limits is None else tools.limits.of(operator, seeds, batch)
     answers = [
         Answer(
@@ -109,7 +110,7 @@ def solve_jobs(tools: Tools, jobs: Sequence[Job], on_step: OnStep | None, *, bat
             history=thinned(solution.history[:, index].tolist()),
             steps=int(solution.steps[index]),
             stopped=solution.stopped[index].value,
-            diagnosis=sentences(solution, index, tools.typicality, noise=noise[index], limit=limits[index]),
+            diagnosis=sentences(solution, index, tools.typicality, noise=noise[index], limit=limits[index], numbers=numbers[index]),
             note=notes[index],
             spread=None if samples is None else samples.spread[index],
             calibration=calibration[index],
