@@ -185,6 +185,15 @@ def test_noise_in_grey_levels_of_255_is_told(changes: dict[str, object], error: 
         build_operators(recipe, (3, 64, 64), torch.device("cpu"), torch.float32)
 
 
+@pytest.mark.parametrize("noise", [{"poisson": {"peak": 9}}, {"salt_pepper": {"amount": 0.1}}, {"photons": {"peak": 9, "dead": 0.1}}])
+def test_noise_of_light_is_for_light(noise: dict[str, object]) -> None:
+    """Poisson noise made 0 of two thirds of random numbers, and the run blamed the prior."""
+    recipe = run.quick(operator={"gaussian_sensing": {"m": 20}}, noise=[{"gaussian": {"sigma": 0.1}}, noise], output={})
+    (name,) = noise
+    with pytest.raises(RecipeError, match=rf"^noise\[1\].{name}: is for light, and GaussianSensing\(.*\) makes numbers of either sign"):
+        build_operators(recipe, (3, 64, 64), torch.device("cpu"), torch.float32)
+
+
 @pytest.mark.parametrize("sensing", ["gaussian_sensing", "fast_sensing"])
 @pytest.mark.parametrize(
     "mask", [{"mask": {"boxes": [[0.25, 0.2, 0.5, 0.75]]}}, {"mask": {"pixels": 0.3, "seed": "{seed}"}}, {"lines": {"count": 2}}]

@@ -130,8 +130,18 @@ def build_operators(
     return true, solving
 
 
+OF_LIGHT = ("poisson", "photons", "salt_pepper")
+"""Noises of what is at least 0, and of pictures at most 1."""
+
+
 def check_noise(recipe: Recipe, operators: Operators) -> None:
-    """Raise RecipeError for noise, added or known, above all that is measured of pictures in [0, 1]: it is meant in grey levels of 255."""
+    """Raise RecipeError for noise of light on what is none, and for noise, added or known, above all that is measured of pictures.
+
+    Pictures are in [0, 1], and such a level is meant in grey levels of 255.
+    """
+    for name, _, where in recipe.components("noise"):
+        if name in OF_LIGHT and operators.sensing is not None:
+            raise RecipeError(f"{where}.{name}: is for light, and {operators.sensing} makes numbers of either sign; use gaussian")
     for key, argument in (("noise", "sigma"), ("solver", "noise")):
         for name, given, where in recipe.components(key):
             level = given.get(argument)

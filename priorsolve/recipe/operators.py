@@ -84,6 +84,11 @@ class Operators:
         with torch.no_grad():
             return float(self.shared.A(pictures.to(self.device, self.dtype)).abs().max())
 
+    @property
+    def sensing(self) -> Sensing | None:
+        """The first part that makes random numbers of pictures, if there is one."""
+        return next((part for part in self._fixed if isinstance(part, Sensing)), None)
+
     def check_consistent(self) -> None:
         """Raises RecipeError where what was measured cannot be put back."""
         bent = [part for part in self._fixed if part is not None and not isinstance(part, LinearOperator)]
