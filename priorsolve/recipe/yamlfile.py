@@ -12,15 +12,39 @@ Place = tuple[str | int, ...]
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe loading with YAML 1.2's numbers."""
+    """Safe loading with YAML 1.2's numbers, in which 010 is ten and 1:30 a text."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (LookupError, AttributeError):  # such as of `!!bool maybe`
+            raise _slip(f"{node.value!r} is no {node.tag.rpartition(':')[2]}", node) from None
+        except ValueError as error:  # such as of the date 2024-13-45
+            raise _slip(str(error), node) from None
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes what `_Loader` reads back: a text such as "1e3" in quotes."""
+    """Writes what `_Loader` reads back, a text such as "1e3" in quotes; also those that only older YAML takes for numbers."""
 
 
+def _whole(loader: _Loader, node: yaml.ScalarNode) -> int:
+    text = str(loader.construct_scalar(node))
+    return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
+
+
+_WHOLE, _FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
+_NUMBERS = {
+    _WHOLE: re.compile(r"^(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)$"),
+    _FLOAT: re.compile(r"^(?:[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"),
+}
+"""The first that a text is of counts."""
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, texts) for tag, texts in known if tag not in _NUMBERS] for first, known in _Loader.yaml_implicit_resolvers.items()
+}
 for _either in (_Loader, _Dumper):
-    _either.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"^[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789"))
+    for _tag, _texts in _NUMBERS.items():
+        _either.add_implicit_resolver(_tag, _texts, list("-+.0123456789"))
+_Loader.add_constructor(_WHOLE, _whole)
 
 MOST_PLACES = 10_000
 """Places in a document; one that grows beyond by its aliases was made to fill the memory."""
@@ -41,8 +65,6 @@ def read(text: str) -> tuple[Any, dict[Place, int]]:
         return yaml.load(text, _Loader), lines
     except RecursionError:
         raise yaml.YAMLError("it is nested too deeply, or holds itself") from None
-    except ValueError as error:  # such as the date 2024-13-45
-        raise yaml.YAMLError(str(error)) from None
 
 
 def dump(data: Any) -> str:
