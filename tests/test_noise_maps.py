@@ -10,7 +10,7 @@ from prior_support import CHAINS, NOISY, made, sampled
 from torch import Tensor
 
 from priorsolve.operators.base import Identity
-from priorsolve.priors import Prior
+from priorsolve.priors import MobileStyleGAN, Prior, StyleGAN2
 from priorsolve.solvers import Layered, Projector, start_at
 from priorsolve.solvers.drawing import carried, picture
 from priorsolve.solvers.projector import standardised
@@ -57,6 +57,20 @@ def test_every_picture_has_its_own_maps_and_no_neighbours(name: str) -> None:
     shared = prior.decode(z, noise=maps[:1])
     torch.testing.assert_close(shared, prior.decode(z, noise=maps[:1].expand(3, -1)), atol=2e-5, rtol=1e-5)
     assert not torch.allclose(shared[1:], batch[1:], atol=1e-3)
+
+
+@pytest.mark.parametrize("name", NOISY)
+def test_random_maps_are_drawn_for_each_layer_and_as_strong_as_those_given(name: str) -> None:
+    """StyleGAN2's by one generator, layer after layer, and MobileStyleGAN's each by its own."""
+    prior, rng, maps = made(name), torch.Generator().manual_seed(3), []
+    assert isinstance(prior, StyleGAN2 | MobileStyleGAN)
+    prior.noise_seed = 3
+    for layer, shape in enumerate(prior.noise_shapes):
+        rng = rng.manual_seed(3000 + layer) if isinstance(prior, MobileStyleGAN) else rng
+        maps.append(torch.randn(shape, generator=rng).flatten())
+    z = sampled(prior)
+    for each in (prior, prior.folded()):
+        torch.testing.assert_close(each.decode(z, noise="random"), each.decode(z, noise=torch.cat(maps)[None]), atol=1e-6, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", NOISY)
