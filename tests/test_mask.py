@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from PIL import Image
 
 from priorsolve.operators.base import LinearOperator
 from priorsolve.operators.downsample import Downsample
-from priorsolve.operators.drawing import Half, Thickness, draw_picture
+from priorsolve.operators.drawing import BRUSHES, Half, Thickness, draw_picture, draw_strokes
 from priorsolve.operators.gray import Gray
 from priorsolve.operators.holes import Holes
 from priorsolve.operators.mask import Mask, join_masks
@@ -122,6 +124,24 @@ def test_strokes_cover_a_part_and_look_the_same_at_any_size(strokes: Thickness, 
     assert not torch.equal(small, shown(Holes(strokes=strokes, seed=0), 64, 64))
 
 
+def test_strokes_are_what_a_walk_with_a_round_brush_covers() -> None:
+    """The walk is on a unit square, however wide the picture; the brush is as wide as it is tall."""
+    brush, rng, (y, x) = BRUSHES["medium"], Random(4), np.mgrid[:20, :60] + 0.5
+    covered = np.zeros((20, 60), bool)
+    for _ in range(brush.strokes):
+        at, heading, radius = (rng.random(), rng.random()), rng.uniform(0, math.tau), rng.uniform(*brush.radius) * math.sqrt(20 * 60)
+        for _ in range(rng.randint(*brush.joints)):
+            angle, step = heading + rng.uniform(-1.2, 1.2), rng.uniform(*brush.step)
+            ahead = at[0] + step * math.cos(angle), at[1] + step * math.sin(angle)
+            to = 1 - abs(1 - abs(ahead[0])), 1 - abs(1 - abs(ahead[1]))  # as a ball from the walls
+            start, way = complex(60 * at[0], 20 * at[1]), complex(60 * (to[0] - at[0]), 20 * (to[1] - at[1]))
+            along = (((x + 1j * y - start) / way).real).clip(0, 1)
+            covered |= abs(x + 1j * y - start - along * way) <= radius
+            at = to
+    assert torch.equal(draw_strokes(20, 60, thickness="medium", seed=4), torch.from_numpy(covered).float())
+    assert covered.sum() == 355
+
+
 def test_several_descriptions_are_united() -> None:
     both = shown(Holes(half="left", pixels=0.5, boxes=[[0.5, 0, 1, 0.5]]), 8, 8)
     one_by_one = [shown(holes, 8, 8) for holes in (Holes(half="left"), Holes(pixels=0.5), Holes(boxes=[[0.5, 0, 1, 0.5]]))]
@@ -160,6 +180,17 @@ def test_kinds_of_files(tmp_path: Path) -> None:
     }
     for name, values in files.items():
         assert torch.equal(shown(Holes(file=saved(tmp_path / name, values)), 4, 4) == 0, torch.from_numpy(hole)), name
+
+
+def test_what_lies_behind_what_is_transparent_is_known(tmp_path: Path) -> None:
+    file = saved(tmp_path / "clear.png", np.array([[[0, 0, 0, 255], [255, 255, 255, 255], [0, 0, 0, 0], [255, 255, 255, 0]]], np.uint8))
+    assert shown(Holes(file=file, hole="black"), 1, 4).tolist() == [[0, 1, 1, 1]]
+    assert shown(Holes(file=file, hole="white"), 1, 4).tolist() == [[1, 0, 1, 1]]
+
+
+def test_a_file_of_floats_is_held_in_its_range_and_what_is_no_number_is_black(tmp_path: Path) -> None:
+    file = saved(tmp_path / "floats.tif", np.array([[np.nan, 2, -1, 1, np.inf, 0.5]], np.float32))
+    assert shown(Holes(file=file), 1, 6).tolist() == [[1, 0, 1, 0, 0, 0.5]]
 
 
 def test_the_specks_of_jpeg_are_no_holes(tmp_path: Path) -> None:
