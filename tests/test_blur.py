@@ -178,9 +178,16 @@ def test_kernel_files(tmp_path: Path) -> None:
     np.save(tmp_path / "k.npy", kernel.numpy())
     torch.testing.assert_close(file_blur(str(tmp_path / "k.npy")).kernel, kernel / kernel.sum())
     grey = (255 * kernel.numpy()).astype(np.uint8)
-    for name, mode in (("grey.png", "L"), ("colour.png", "RGB"), ("alpha.png", "RGBA")):
-        Image.fromarray(grey).convert(mode).save(tmp_path / name)
-        torch.testing.assert_close(file_blur(str(tmp_path / name)).kernel, torch.from_numpy(grey / grey.sum()))
+    listed = Image.fromarray(255 - grey)  # level v under the number 255 − v
+    listed.putpalette([255 - v for v in range(256) for _ in "rgb"])
+    of_mode = {mode: Image.fromarray(grey).convert(mode) for mode in ("L", "RGB", "RGBA", "LA")} | {"P": listed}
+    for mode, image in of_mode.items():
+        assert image.mode == mode
+        image.save(tmp_path / f"{mode}.png")
+        torch.testing.assert_close(file_blur(str(tmp_path / f"{mode}.png")).kernel, torch.from_numpy(grey / grey.sum()))
+    colours = np.stack([grey, grey.T[:, ::-1].reshape(5, 4), 0 * grey], 2)
+    Image.fromarray(colours).save(tmp_path / "colours.png")
+    torch.testing.assert_close(file_blur(str(tmp_path / "colours.png")).kernel, torch.from_numpy(colours.mean(2) / colours.mean(2).sum()))
 
 
 def test_files_that_hold_no_kernel(tmp_path: Path) -> None:
