@@ -23,6 +23,12 @@ def test_rec601_is_what_pillow_calls_luminance() -> None:
     assert (ours[0, 0] - theirs).abs().max() < 0.51 / 255
 
 
+def test_what_the_standards_weigh() -> None:
+    pure = torch.eye(3).view(3, 3, 1, 1)
+    for name, weights in {"rec601": [0.299, 0.587, 0.114], "rec709": [0.2126, 0.7152, 0.0722]}.items():
+        assert Gray(name).A(pure).flatten().tolist() == pytest.approx(weights)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("weights", ["rec601", "rec709", "mean"])
 def test_standards_keep_gray_as_it_is(weights: Any) -> None:
     x = torch.linspace(0, 1, 16).view(1, 1, 4, 4)
