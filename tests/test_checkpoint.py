@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -284,6 +285,23 @@ def test_a_legacy_file_that_declares_too_much(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"K\x4d", b"J\xff\xff\xff\x7f"))
     with pytest.raises(CheckpointError, match=r"declares \d+ bytes|over a storage of"):
         read_state(path)
+
+
+def test_files_of_a_big_endian_machine_are_refused(tmp_path: Path) -> None:
+    """Their numbers would be read with their bytes the wrong way round."""
+    zipped, old = tmp_path / "f.pth", tmp_path / "f.pt"
+    save_zip(STATE, zipped)
+    with zipfile.ZipFile(zipped) as archive:
+        parts = {name: b"big" if name.endswith("/byteorder") else archive.read(name) for name in archive.namelist()}
+    assert b"big" in parts.values()
+    zip_of(parts, zipped)
+    save_legacy(STATE, old)
+    big, found = re.subn(rb"(little_endianq.)\x88", lambda found: found[1] + b"\x89", old.read_bytes())  # False for True
+    assert found == 1
+    old.write_bytes(big)
+    for path in (zipped, old):
+        with pytest.raises(CheckpointError, match="was written on a big-endian machine; load and save it again on a little-endian one"):
+            read_state(path)
 
 
 def test_names_are_found_however_they_are_written() -> None:
