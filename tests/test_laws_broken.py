@@ -9,7 +9,7 @@ from prior_support import Own
 from priorsolve.operators import gaussian_blur
 from priorsolve.operators.base import LinearOperator, Operator
 from priorsolve.operators.gray import Gray
-from priorsolve.operators.laws import check_laws
+from priorsolve.operators.laws import autograd_adjoint, check_laws, linearity, shapes, vjp
 from priorsolve.operators.pillow import PillowJPEG
 from priorsolve.priors import LinearPrior, check_prior_laws
 from priorsolve.solvers import Latent
@@ -89,6 +89,47 @@ class WrongHoles(Gray):
 def test_a_broken_law_is_named(operator: LinearOperator, law: str) -> None:
     with pytest.raises(AssertionError, match=rf"^{type(operator).__name__}\(.*\): {law} is off by .* allowed 1e-04$"):
         check_laws(operator, (3, 8, 8))
+
+
+class Fading(Gray):
+    """What `Gray` says, with `share` of its gradient for the last image of a batch."""
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share = share
+
+    def _A(self, x: Images) -> Measurements:
+        rest, last = x[:-1], x[-1:].detach()
+        return super()._A(torch.cat([rest, last + self.share * (x[-1:] - last)]))
+
+
+class Shifted(Gray):
+    def _A_adjoint(self, y: Measurements) -> Images:
+        return super()._A_adjoint(y) + 1
+
+
+class Wide(Gray):
+    def _A(self, x: Images) -> Measurements:
+        return super()._A(x).double()
+
+
+class Short(Gray):
+    def out_shape(self, in_shape: Shape) -> Shape:
+        return (1, in_shape[1] - 1, in_shape[2])
+
+
+class Deep(Gray):
+    def in_shape(self, out_shape: Shape) -> Shape:
+        return (4, *out_shape[1:])
+
+
+def test_each_law_is_broken_by_itself() -> None:
+    """In the order of `check_laws` another is told first of most of these."""
+    for operator in (NotLinear(), Shifted()):
+        assert linearity(operator, (3, 8, 8)) > 0.1
+    assert autograd_adjoint(Fading(0.5), (3, 8, 8)) == pytest.approx(0.5), "the worst image counts"
+    assert [vjp(Fading(share), (3, 8, 8)) for share in (0.0, 0.5, torch.nan)] == [1, 0, 1]
+    assert [shapes(operator, (3, 8, 8)) for operator in (Wide(), Short(), Deep(), Gray())] == [1, 1, 1, 0]
 
 
 def test_laws_are_judged_whatever_modes_the_caller_has_set() -> None:
