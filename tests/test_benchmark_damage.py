@@ -100,6 +100,19 @@ def test_the_stand_in_is_as_noisy_and_can_be_looked_through() -> None:
     assert (gradient > 0).all()
 
 
+def test_the_stand_in_is_its_formula() -> None:
+    def slope(t: torch.Tensor) -> torch.Tensor:
+        """Of sigmoid(2t − 1)."""
+        return 2 * torch.sigmoid(2 * t - 1) * torch.sigmoid(1 - 2 * t)
+
+    white = torch.ones(1, 1, 8, 8)
+    assert torch.equal(FixedPhotons(50).A(1.3 * white), FixedPhotons(50).A(white))
+    x = torch.tensor([0.2, 0.7, 1.3], dtype=torch.float64).view(1, 1, 1, 3).requires_grad_()
+    y = FixedPhotons(1e12).A(x)  # of next to no noise
+    torch.testing.assert_close(y, x.clamp(0, 1), atol=1e-5, rtol=0)
+    torch.testing.assert_close(torch.autograd.grad(y.sum(), x)[0], slope(x) * slope(x.clamp(0, 1)), atol=1e-5, rtol=0)
+
+
 def test_photons_beyond_what_half_precision_counts() -> None:
     x = torch.full((1, 3, 4, 4), 0.9)
     torch.testing.assert_close(FixedPhotons(1e6).A(x.half()).float(), FixedPhotons(1e6).A(x.half().float()), rtol=0, atol=1e-3)
