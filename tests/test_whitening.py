@@ -97,6 +97,25 @@ def test_directions_point_where_their_numbers_sum_to_more_than_0() -> None:
     assert bool((Whitening.measured(prior.mapping)["components"].sum(0) > 0).all())
 
 
+def test_directions_fall_and_those_of_nothing_are_finite() -> None:
+    """Where styles lie in a plane the other directions have no spread at all, or by rounding less than none."""
+
+    class Flat:
+        def drawn(self, start: int, n: int, rng: torch.Generator) -> Tensor:
+            return torch.rand(n, 2, generator=rng)
+
+        def __call__(self, code: Tensor) -> Tensor:
+            return code @ torch.tensor([[1.0, 2, 3, 4, 5], [3, 1, 4, 1, 5]])
+
+    found = Whitening.measured(Flat(), n=4096)
+    assert bool((found["deviations"].diff() <= 0).all())
+    assert found["deviations"][1] > 0.1
+    assert found["deviations"][2:].tolist() == pytest.approx([1e-6] * 3, rel=1e-3)
+    p = Flat()(torch.rand(4096, 2, generator=torch.Generator().manual_seed(0)))  # of which no number is below 0
+    spread = ((p - found["p_mean"]) @ found["components"]).std(0)
+    torch.testing.assert_close(spread[:2], found["deviations"][:2], rtol=0.05, atol=0)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_gradients_come_through_and_what_is_measured_in_inference_mode_is_of_use_outside(dtype: torch.dtype) -> None:
     prior = made("stylegan2-skip").to(dtype)
