@@ -43,7 +43,7 @@ def triple(shape: tuple[int, ...] = (3, 2, 12, 9)) -> tuple[Tensor, Tensor, Tens
 @pytest.mark.parametrize(
     ("loss", "residual", "expected"),
     [(l2, 0.3, 0.09), (l1, -0.3, 0.3), (Huber(1.0), 0.3, 0.045), (Huber(0.1), 0.3, 0.1 * 0.25), (huber, 0.3, 0.025),
-     (DeadZone(0.1), -0.3, 0.2), (DeadZone(0.5), 0.3, 0.0), (MultiResolution(l1, 3), 0.3, 0.9),
+     (DeadZone(0.1), -0.3, 0.2), (DeadZone(), 0.3, 0.25), (DeadZone(0.5), 0.3, 0.0), (MultiResolution(l1, 3), 0.3, 0.9),
      (MultiResolution(l2, 3, coarsest=True), 0.3, 0.09), (LaplacianPyramid(3), 0.3, 0.3), (Mixture([(l1, 2.0), (l2, 0.5)]), 0.3, 0.645)],
 )  # fmt: skip
 def test_a_constant_difference(loss: Loss, residual: float, expected: float) -> None:
@@ -121,14 +121,15 @@ def test_a_laplacian_pyramid_is_its_formula() -> None:
     picture = torch.rand(1, 1, 16, 16, generator=torch.Generator().manual_seed(0))
     line = torch.exp(-torch.arange(-2.0, 3.0).square() / 8)
     kernel = line.outer(line)[None, None] / line.sum() ** 2
-    rest, expected = picture, torch.zeros(())
-    for _ in range(2):
-        blurred = functional.conv2d(functional.pad(rest, (2, 2, 2, 2), mode="replicate"), kernel)
-        expected += (rest - blurred).abs().mean()
-        rest = functional.avg_pool2d(blurred, 2)
-    expected += rest.abs().mean()
-    found = LaplacianPyramid(2)(picture, torch.zeros_like(picture), torch.ones_like(picture))
-    torch.testing.assert_close(found[0], expected)
+    mask = (torch.rand(1, 1, 16, 16, generator=torch.Generator().manual_seed(1)) < 0.7).float()
+    for where in (torch.ones_like(mask), mask):
+        rest, share, expected = picture * where, where, torch.zeros(())
+        for _ in range(2):
+            blurred = functional.conv2d(functional.pad(rest, (2, 2, 2, 2), mode="replicate"), kernel)
+            expected += ((rest - blurred).abs() * share).sum() / share.sum()
+            rest, share = functional.avg_pool2d(blurred, 2), functional.avg_pool2d(share, 2)
+        expected += (rest.abs() * share).sum() / share.sum()
+        torch.testing.assert_close(LaplacianPyramid(2)(picture, torch.zeros_like(picture), where)[0], expected)
 
 
 @pytest.mark.parametrize(

@@ -132,6 +132,8 @@ def test_gray_small_and_coarse_pictures(real: None) -> None:
     both = LPIPS("vgg")(e, y, where) + LPIPS("vgg", size=32)(*halves)
     assert torch.allclose(LPIPS("vgg", resolutions=9)(e, y, where), both)  # 64 and 32; 16 says nothing new
     assert torch.equal(LPIPS("vgg", resolutions=2)(e, y, where), LPIPS("vgg", resolutions=9)(e, y, where))
+    coarse = [torch.nn.functional.avg_pool2d(tensor, 2) for tensor in thinned]  # 24, which is enlarged to the network's least
+    assert torch.allclose(LPIPS(resolutions=2)(*thinned), LPIPS()(*thinned) + LPIPS(size=32)(*coarse))
 
 
 def test_sizes_are_reached_as_interpolate_does() -> None:
