@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -51,7 +52,7 @@ def shard_of(text: str | None) -> tuple[int, int] | None:
     """What --shard says."""
     if text is None:
         return None
-    first, slash, count = text.partition("/")
-    if not (slash and first.isdigit() and count.isdigit()):
+    given = re.fullmatch("([0-9]{1,9})/([0-9]{1,9})", text)
+    if given is None:
         raise ValueError(f"--shard {text}: write it as i/n, such as 0/4")
-    return int(first), int(count)
+    return int(given[1]), int(given[2])

@@ -21,14 +21,20 @@ DTYPES = {"auto": torch.float32, "float32": torch.float32, "float64": torch.floa
 """The dtype of codes, measurements and losses for each `--dtype`; with bfloat16 only the network computes in it."""
 
 
-def device_called(name: str) -> torch.device:
-    """`auto` is a GPU where there is one, else the CPU. Raises ValueError for a device that is unknown or not there."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def must_name_device(name: str) -> None:
+    """Raises ValueError for what is no device's name, whatever there is: that may be on another machine."""
     try:
-        device = torch.device(name)
+        torch.device("cpu" if name == "auto" else name)
     except RuntimeError:
         raise ValueError(f"device {name!r} is unknown; use auto, cpu, cuda or cuda:1") from None
+
+
+def device_called(name: str) -> torch.device:
+    """`auto` is a GPU where there is one, else the CPU. Raises ValueError for a device that is unknown or not there."""
+    must_name_device(name)
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device {name!r}: this machine has no usable CUDA GPU; use device cpu (--device cpu)")
     try:

@@ -22,6 +22,7 @@ from priorsolve.recipe.build import (
     check_faces,
     device_called,
     dtype_of,
+    must_name_device,
     refuse_marks,
     rehearse,
 )
@@ -75,6 +76,7 @@ class Options:
     overwrite: bool = False
 
     def __post_init__(self) -> None:
+        must_name_device(self.device)
         if self.dtype not in DTYPES:
             raise ValueError(f"dtype {self.dtype!r} is unknown; use {', '.join(DTYPES)}")
         if self.batch_size < 1:
