@@ -252,7 +252,7 @@ def fetch(name: Annotated[str | None, typer.Argument(help="A prior's name; left 
     from priorsolve.priors import ZOO
     from priorsolve.priors import fetch as fetch_weights
 
-    for each in [name] if name else list(ZOO):
+    for each in list(ZOO) if name is None else [name]:
         with console.downloading(each, quiet) as on_progress:
             path = fetch_weights(each, on_progress=on_progress)
         if not quiet:
@@ -268,11 +268,14 @@ def convert(
 ) -> None:
     """Write a checkpoint as plain safetensors, with its settings inside: it draws the same pictures, and nothing in it can run."""
     from priorsolve.priors import load_prior, save_prior
+    from priorsolve.run.outfolder import why_unwritable
 
     if out.suffix != ".safetensors":
         raise ValueError(f"{out}: the file to write must end in .safetensors")
     if os.path.lexists(out) and not overwrite:
         raise ValueError(f"{out} is there; --overwrite has it made anew, or give another name")
+    if why := why_unwritable(out.parent):
+        raise ValueError(f"{out} cannot be written: {why}; give another name")
     save_prior(load_prior(file), out)
     if not quiet:
         emit(str(out))

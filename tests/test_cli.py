@@ -52,10 +52,15 @@ def restore(tmp_path: Path, *more: str) -> list[str]:
         (["{recipe}", "empty"], ["no photos in empty"]),
         (["{recipe}", "--out", "wide.png/out"], ["output folder wide.png/out", "is a file", "--out"]),
         (["{recipe}", "--device", "tpu9"], ["'tpu9' is unknown", "use auto, cpu"]),
+        (["{recipe}", "--device", ""], ["device '' is unknown", "use auto, cpu"]),
+        (["", "wide.png"], ["the recipe is ''; give a built-in name"]),
+        (["{recipe}", "--set", f"operator.mask={{file: {'m' * 300}}}"], ["mask", "File name too long"]),
         (["{recipe}", "--batch-size", "many"], ["--batch-size", "integer"]),
         (["{recipe}", "--batch-size", "0"], ["batch size is 0", "at least 1"]),
         (["{recipe}", "--shard", "3"], ["--shard 3", "i/n"]),
         (["{recipe}", "--shard", "3/3"], ["shard 3/3", "from 0"]),
+        (["{recipe}", "--shard", "²/³"], ["--shard ²/³", "i/n"]),
+        (["{recipe}", "--shard", f"0/{'1' * 5000}"], ["--shard 0/1", "i/n"]),
         (["{recipe}", "--unknown"], ["--unknown", "see priorsolve restore --help"]),
         ([], ["RECIPE", "see priorsolve restore --help"]),
     ],
@@ -251,3 +256,12 @@ def test_convert_writes_a_file_that_draws_the_same(tmp_path: Path, capfd: pytest
     assert made.read_bytes() == b"somebody's own"
     assert main(["convert", str(source), str(made), "--overwrite", "--quiet"]) == 0
     assert torch.equal(before.decode(codes), load_prior(made).decode(codes))
+    (tmp_path / "text.txt").write_text("no folder")
+    assert main(["convert", str(source), str(tmp_path / "text.txt" / "x.safetensors")]) == 2
+    assert f"x.safetensors cannot be written: {tmp_path / 'text.txt'} is a file; give another name" in capfd.readouterr().err
+
+
+def test_no_name_at_all_fetches_no_prior(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("priorsolve.priors.download._download", run.broken)
+    assert main(["fetch", ""]) == 2
+    assert "no prior called ''; known names: digiface64" in capfd.readouterr().err

@@ -216,6 +216,8 @@ def test_what_is_no_file(tmp_path: Path) -> None:
         "pulse": "did you mean 'presets/pulse'",
         "presets/PULSE": "did you mean 'presets/pulse'",
         "dejpeg": "did you mean 'presets/robust-dejpeg-l' or 'presets/robust-dejpeg-m' or 'presets/robust-dejpeg-s'",
+        "": "the recipe is ''; give a built-in name",
+        "q" * 300: "q: no such recipe",
         "qqq": "qqq: no such recipe; give a built-in name .`priorsolve list recipes` shows them all. or the path of a .yaml file$",
         tmp_path: "a folder, not a recipe; give a built-in name",
         tmp_path / "empty.yaml": "empty.yaml: a recipe is a mapping of keys such as operator, prior and solver, and this is empty$",

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
 
+from priorsolve.files import is_file, is_folder
 from priorsolve.recipe.components import RecipeError
 from priorsolve.showing import shown
 
@@ -22,15 +23,15 @@ def builtin_recipes() -> dict[str, Path]:
 
 def find_recipe(source: str | Path) -> Path:
     """The file of a recipe given by path or by the name of a built-in one. Raises RecipeError."""
-    if not isinstance(source, str | os.PathLike):
+    if not isinstance(source, str | os.PathLike) or source == "":
         raise RecipeError(f"the recipe is {shown(source)}; {GIVEN}")
     path = Path(source)
-    if path.is_file():
+    if is_file(path):
         return path
     known = builtin_recipes()
     if str(source) in known:
         return known[str(source)]
-    if path.is_dir():
+    if is_folder(path):
         raise RecipeError(f"{path}: a folder, not a recipe; {GIVEN}")
     raise RecipeError(f"{source}: no such recipe; {_near(path.stem.lower(), known)}{GIVEN}")
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
+from priorsolve.files import is_file
 from priorsolve.photos.names import KNOWN
 
 STEM = "'{stem}' is a photo's name without its suffix, so that file: 'masks/{stem}.png' takes its mask from a folder of masks"
@@ -46,7 +47,7 @@ def is_template(value: Any) -> bool:
 
 def unknown_template(value: Any) -> str:
     """A word in braces that nothing is put in the place of, unless a file is really called so; empty where there is none."""
-    if not isinstance(value, str) or value == "{seed}" or Path(value).is_file():
+    if not isinstance(value, str) or value == "{seed}" or is_file(value):
         return ""
     return next((word for word in re.findall(r"\{\w*\}", value) if word != "{stem}"), "")
 

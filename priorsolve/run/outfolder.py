@@ -24,13 +24,18 @@ _OF_THE_NAME = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.EISDIR, er
 
 def check_writable(out: Path) -> None:
     """Raise ValueError when nothing can be written into `out`. Creates nothing."""
-    place = Path(os.path.abspath(out))  # noqa: PTH100 (`..` must not follow links that are not there)
+    if why := why_unwritable(out):
+        raise unwritable(out, why)
+
+
+def why_unwritable(folder: Path) -> str:
+    """Why nothing can be written into the folder, which need not be there; empty where something can."""
+    place = Path(os.path.abspath(folder))  # noqa: PTH100 (`..` must not follow links that are not there)
     while not is_there(place):
         place = place.parent
     if not place.is_dir():
-        raise unwritable(out, f"{place} is a file")
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise unwritable(out, f"no permission to write into {place}")
+        return f"{place} is a file"
+    return "" if os.access(place, os.W_OK | os.X_OK) else f"no permission to write into {place}"
 
 
 def refuse_photos_own(inputs: Sequence[Path], out: Path) -> None:
