@@ -274,7 +274,8 @@ def test_the_first_picture_of_an_animation(tmp_path: Path) -> None:
         (b"hello, I am text\n" * 9, "not an image"),
         (b"\x89PNG\r\n\x1a\n\0\0", "not an image|damaged"),
         (b"%!PS-Adobe-3.0 EPSF", "not an image"),
-        (b"II*\0rubbish", "not an image"),
+        (b"II*\0rubbish", "damaged or cut short"),
+        (b"\0\0\0 ftypmif9" + 20 * b"x", "not an image"),
         (b"MM", "not an image"),
     ],
 )

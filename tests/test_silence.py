@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -54,3 +55,15 @@ def test_what_is_read_within_a_reading_ends_no_silence() -> None:
         warnings.warn("not heard either", stacklevel=1)
     with pytest.raises(UserWarning, match="heard again"):
         warnings.warn("heard again", stacklevel=1)
+
+
+def test_what_tifffile_logs_while_a_photo_is_read_is_not_heard(caplog: pytest.LogCaptureFixture) -> None:
+    log = logging.getLogger("tifffile")
+    for _ in range(2):
+        with silence():
+            log.warning("not heard")
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(log.warning, "on another thread").result(60)
+    log.warning("heard again")
+    assert [record.message for record in caplog.records] == ["on another thread", "on another thread", "heard again"]
+    assert len(log.filters) == 1

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from PIL import TiffImagePlugin
 
 from priorsolve.photos.pictures import PhotoError, opened, orientation
+from priorsolve.photos.silence import silence
 from priorsolve.types import Floats
 
 Deep = npt.NDArray[np.uint16]
@@ -33,7 +34,8 @@ def read_deep(path: Path) -> Floats:
     turn = opened(path, orientation)
     try:
         data = path.read_bytes()
-        values, multiplied = _tiff(path) if data[:2] in (b"II", b"MM") else (np.asarray(imagecodecs.png_decode(data)), False)
+        with silence():
+            values, multiplied = _tiff(path) if data[:2] in (b"II", b"MM") else (np.asarray(imagecodecs.png_decode(data)), False)
     except Exception as error:  # broken bytes make decoders raise nearly anything
         raise PhotoError(path, f"damaged or cut short: {' '.join(str(error).split()) or type(error).__name__}") from error
     if values.dtype != np.uint16 or values.ndim != 3:

@@ -296,7 +296,7 @@ def _read_array(path: Path, shape: Shape) -> Tensor:
     size_of(path)  # which refuses a pipe
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)  # mapped: the shape is known before anything is read
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # a broken head is taken for Python, which raises nearly anything
         raise PhotoError(path, "not a .npy array of numbers, or cut short") from error
     if array.dtype.kind != "f":
         raise PhotoError(path, f"an array of {array.dtype}; a measurement is an array of floats")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 import numpy as np
-from PIL import Image, ImageCms, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageCms, TiffImagePlugin, UnidentifiedImageError, features
 
 from priorsolve.photos.profiles import is_srgb
 from priorsolve.photos.silence import silence
@@ -41,6 +41,8 @@ TURNS = {
 ORIENTATION = 274
 BROKEN_EXIF = (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, struct.error, AttributeError)
 """What Pillow raises where a block of EXIF is broken. The picture itself may be fine."""
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+"""How TIFFs begin, of either order of bytes."""
 _BIG = 43
 """What tells a BigTIFF, whose head is longer."""
 
@@ -122,13 +124,13 @@ def _looked(path: Path, look: Callable[[Image.Image], Looked]) -> Looked:
 
 def _unidentified(path: Path) -> str:
     """Why Pillow knows nothing of the file, and the way out."""
-    unknown = "not an image: no picture format that is read"
-    if path.suffix.lower() in (".heic", ".heif"):
+    unknown, head = "not an image: no picture format that is read", b""
+    if path.suffix.lower() in (".heic", ".heif") and "HEIF" not in Image.OPEN:
         return "not an image: HEIC is not read: convert it to JPEG or PNG"
     try:
         with path.open("rb") as file:
-            head = file.read(8)
-            tags = TiffImagePlugin.ImageFileDirectory_v2(head + file.read(8 if head[2] == _BIG else 0))
+            head = file.read(16)
+            tags = TiffImagePlugin.ImageFileDirectory_v2(head[: 16 if head[2] == _BIG else 8])
             file.seek(tags.next)
             tags.load(file)
         bits, (kind, *_) = tags[TiffImagePlugin.BITSPERSAMPLE], tags.get(TiffImagePlugin.SAMPLEFORMAT, (1,))
@@ -136,7 +138,14 @@ def _unidentified(path: Path) -> str:
         told = f"a TIFF of {bits[0]}-bit {numbers}, {len(bits)} in each pixel, which is not read: {_way_out(bits)}"
         return told if bits[0] in (16, 32, 64) else unknown
     except Exception:  # noqa: BLE001 (no TIFF, or one whose broken tags make Pillow's reader raise nearly anything)
-        return unknown
+        return "damaged or cut short" if _is_read(head) else unknown
+
+
+def _is_read(head: bytes) -> bool:
+    """Whether a file that begins so is of a format that is read, of which Pillow knows nothing where the file is cut short."""
+    brand = head[8:12] if head[4:8] == b"ftyp" else b""
+    avif, heif = brand in (b"avif", b"avis") and features.check("avif"), brand[:3] == b"hei" and "HEIF" in Image.OPEN
+    return head[:4] in _TIFF or bool(avif or heif)
 
 
 def _way_out(bits: Sequence[int]) -> str:

@@ -1,8 +1,9 @@
-"""Silence for what Pillow warns of while it reads a photo, on the thread that reads it alone."""
+"""Silence for what Pillow and tifffile warn of while they read a photo, on the thread that reads it alone."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import warnings
 from collections.abc import Iterator
@@ -21,6 +22,11 @@ class _Silenced(Warning, metaclass=_WhereSilent):
     """What the filter is for."""
 
 
+def _is_heard(record: logging.LogRecord) -> bool:
+    """Whether a logger may tell of this."""
+    return not getattr(_thread, "silent", False)
+
+
 _FILTER = ("ignore", None, _Silenced, None, 0)
 
 
@@ -33,6 +39,7 @@ def silence() -> Iterator[None]:
     """
     if _FILTER not in warnings.filters[:1]:
         warnings.simplefilter("ignore", _Silenced)
+    logging.getLogger("tifffile").addFilter(_is_heard)  # which it has once, however often it is added
     before = getattr(_thread, "silent", False)
     _thread.silent = True
     try:
