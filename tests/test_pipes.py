@@ -19,6 +19,7 @@ from priorsolve.photos.pictures import PhotoError
 from priorsolve.priors import CheckpointError
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.run.degrade import degrade
+from priorsolve.run.records import read_record
 from priorsolve.run.restoration import restore
 from priorsolve.solvers import load_delta, load_solution
 
@@ -53,6 +54,16 @@ def test_a_pipe_among_photos_is_one_that_failed(tmp_path: Path) -> None:
     done, failed = restore(run.quick(), photos, tmp_path / "out")
     assert {done.name: done.status, failed.name: failed.status} == {"00.png": "done", "pipe.png": "failed"}
     assert [made.reason[:10] for made in degrade(run.quick(), [photos], tmp_path / "y")] == ["", "not a file"]
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_a_pipe_in_a_record_s_place_is_a_damaged_one(tmp_path: Path) -> None:
+    photos, out = run.photos(tmp_path / "in", 1), tmp_path / "out"
+    (out / "records").mkdir(parents=True)
+    os.mkfifo(out / "records" / "00.png.json")
+    assert read_record(out / "records" / "00.png.json") is None
+    assert [record.status for record in restore(run.quick(), photos, out)] == ["done"]
+    assert list(restore(run.quick(), photos, out)) == []
 
 
 def test_a_pipe_as_prior_is_told_by_its_name(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Strict, TypeAdapter
 
-from priorsolve.files import Write, is_filled, write_atomically
+from priorsolve.files import Write, is_file, is_filled, write_atomically
 from priorsolve.photos.identity import Identity, Whole
 from priorsolve.photos.names import Photo
 from priorsolve.run.places import must_be_result
@@ -101,10 +101,10 @@ def read_record(path: Path) -> Record | None:
     count as the same. Fields not known here are skipped.
     """
     try:
-        record = _RECORD.validate_python(json.loads(path.read_bytes()))
+        record = _RECORD.validate_python(json.loads(path.read_bytes())) if is_file(path) else None  # a pipe would be waited for
     except (OSError, ValueError, RecursionError):
         return None
-    return record if path.as_posix().endswith(f"/{record.name}.json") else None
+    return record if record is not None and path.as_posix().endswith(f"/{record.name}.json") else None
 
 
 def read_records(out: Path) -> Iterator[Record]:
@@ -177,7 +177,7 @@ class _Glance(BaseModel):
 def _glance(path: str) -> _Glance | Record | None:
     """The record at `path`, or what a start asks of it: it looks at a hundred thousand. None as `read_record`."""
     try:
-        handle = os.open(path, os.O_RDONLY)
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # so that no pipe is waited for
         try:
             text = os.read(handle, 1 << 16)
         finally:
