@@ -232,3 +232,11 @@ def test_a_solution_is_told_in_a_line_and_is_equal_to_itself_only() -> None:
     assert solution == solution
     assert solution != replace(solution)
     assert len({solution, replace(solution)}) == 2
+
+
+@pytest.mark.parametrize("kind", [torch.long, torch.bool, torch.cfloat])
+def test_what_would_not_be_read_back_is_not_written(tmp_path: Path, kind: torch.dtype) -> None:
+    solution = load_solution(write(tmp_path / "a", parts()))
+    with pytest.raises(ValueError, match=f"^the solution holds codes/z of {kind}, which would not be read back: expected floats"):
+        save_solution(replace(solution, codes={"z": solution.codes["z"].to(kind)}), tmp_path / "b")
+    assert not (tmp_path / "b").exists()

@@ -31,7 +31,7 @@ def save_solution(solution: Solution, path: str | Path) -> None:
     The tensors are `images`, `misfit`, `residual`, `steps`, `history` and `codes/NAME`; why each image stopped is in the metadata.
 
     Raises:
-        ValueError: that is no solution, or no path.
+        ValueError: that is no solution, or no path; its codes are not floats, as `load_solution` wants them.
         OSError: the folder cannot be written.
     """
     must_be_solution(solution, "save_solution")
@@ -41,6 +41,8 @@ def save_solution(solution: Solution, path: str | Path) -> None:
 def packed(solution: Solution) -> bytes:
     """What `save_solution` writes of it."""
     tensors = {name: getattr(solution, name) for name in _RANKS} | {_CODES + name: codes for name, codes in solution.codes.items()}
+    if odd := _odd(tensors):
+        raise ValueError(f"the solution holds {odd}, which would not be read back: expected floats, and whole numbers of steps")
     # copies: a file holds no two tensors that share memory, as parts of one solution may
     plain = {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
     metadata = {KIND: VERSION, "stopped": json.dumps([stop.name for stop in solution.stopped])}
@@ -96,9 +98,8 @@ def _check(tensors: dict[str, Tensor], count: int) -> None:
     missing = [name for name in _RANKS if name not in tensors]
     if missing:
         raise ValueError(f"lacks {', '.join(missing)}; save the solution again")
-    odd = [f"{name} of {tensor.dtype}" for name, tensor in tensors.items() if _is_odd(name, tensor)]
-    if odd:
-        raise ValueError(f"holds {', '.join(odd)}, expected floats, and whole numbers of steps; save the solution again")
+    if odd := _odd(tensors):
+        raise ValueError(f"holds {odd}, expected floats, and whole numbers of steps; save the solution again")
     if bool((tensors["steps"] < 0).any()):
         raise ValueError("holds a number of steps below 0; save the solution again")
     wrong = [
@@ -110,6 +111,14 @@ def _check(tensors: dict[str, Tensor], count: int) -> None:
         raise ValueError(f"says why {count} images stopped, but holds {', '.join(wrong)}; save the solution again")
 
 
-def _is_odd(name: str, tensor: Tensor) -> bool:
-    """Whether the tensor is of a type that it cannot have in a solution: all are floats but the numbers of steps."""
-    return tensor.is_complex() or tensor.dtype == torch.bool or tensor.is_floating_point() == (name == "steps")
+def _odd(tensors: dict[str, Tensor]) -> str:
+    """Those of a type that they cannot have in a solution: all are floats but the numbers of steps."""
+    return ", ".join(
+        f"{name} of {value.dtype}" for name, value in tensors.items() if _kind(value) is not (int if name == "steps" else float)
+    )
+
+
+def _kind(tensor: Tensor) -> type:
+    if tensor.is_floating_point():
+        return float
+    return complex if tensor.is_complex() else bool if tensor.dtype == torch.bool else int
