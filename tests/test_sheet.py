@@ -163,6 +163,16 @@ def test_the_sheet_shows_the_first_photos_and_counts_the_rest(tmp_path: Path, mo
     assert (drawn["more"], drawn["remark"]) == (3, "1 failed")
 
 
+def test_the_sheet_says_how_near_the_original_a_photo_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of several solutions it said `coverage 0.874 · gue…8 dB · spread_to_error 1.060 · ssim 0.723`."""
+    rows: list[Row] = []
+    monkeypatch.setattr(report, "write_sheet", lambda path, given, **told: rows.extend(given))
+    metrics = {"psnr": 19.8, "ssim": 0.723, "coverage": 0.874, "spread_to_error": 1.06, "guessed_error": 0.096}
+    write_record(tmp_path, done(tmp_path, "a.png", 0, metrics=metrics))
+    write_report(tmp_path)
+    assert [row.note for row in rows] == ["19.8 dB · ssim 0.723"]
+
+
 def test_large_pictures_are_made_small_and_small_ones_keep_their_pixels(tmp_path: Path) -> None:
     write_image(tmp_path / "large.png", picture(900)[:, :600])
     write_image(tmp_path / "small.png", picture(16))

@@ -21,6 +21,8 @@ from priorsolve.showing import checked_path
 
 SHOWN = 40
 """Photos on the sheet."""
+ON_SHEET = ("psnr", "ssim", "lpips")
+"""Metrics that are said there; with those of several solutions there was no room for any."""
 
 
 def write_report(out: str | Path) -> None:
@@ -75,5 +77,5 @@ def _write(out: Path) -> None:
 def _row(out: Path, record: Record) -> Row:
     places = {"measurement": record.measurement, "restored": record.image, "original": record.original}
     pictures = {column: picture for column, place in places.items() if place and (picture := shown(out / place, 384)) is not None}
-    said = (f"{name} {value(name, number)}" if name != "psnr" else value(name, number) for name, number in sorted(record.metrics.items()))
-    return Row(record.name, pictures, " · ".join(said))
+    said = ((name, value(name, record.metrics[name])) for name in ON_SHEET if name in record.metrics)
+    return Row(record.name, pictures, " · ".join(words if name == "psnr" else f"{name} {words}" for name, words in said))
