@@ -16,6 +16,7 @@ from solvers_support import difference, measured, random_mask
 from priorsolve.counter_rng import uniform_hash
 from priorsolve.losses import Mixture, l1, l2
 from priorsolve.operators.base import Identity
+from priorsolve.priors import Prior
 from priorsolve.priors.errors import CheckpointError
 from priorsolve.solvers import Latent, Solution, Staged, picture, start_at
 from priorsolve.solvers.delta import load_delta, save_delta
@@ -66,12 +67,16 @@ def test_only_what_was_tuned_is_in_the_file(tmp_path: Path) -> None:
     assert 4 * numbers < (tmp_path / "one.safetensors").stat().st_size < 4 * numbers + 1500
 
 
-def test_a_file_with_other_tensors_is_refused_in_a_line(tmp_path: Path) -> None:
-    prior, path = made("dcgan"), tmp_path / "one.safetensors"
+def saved(path: Path) -> tuple[Prior, dict[str, torch.Tensor], dict[str, str]]:
+    """A prior, and the tensors and metadata of a file of weights that were tuned of it."""
+    prior = made("dcgan")
     save_delta(prior, Tuned(prior, steps=1, candidates=1)(measured(prior, 1), Identity()), 0, path)
     with safe_open(path, "pt") as file:
-        metadata = file.metadata()
-    tensors = load_file(path)
+        return prior, load_file(path), file.metadata()
+
+
+def test_a_file_with_other_tensors_is_refused_in_a_line(tmp_path: Path) -> None:
+    prior, tensors, metadata = saved(tmp_path / "one.safetensors")
     name = next(name for name, value in tensors.items() if name.startswith("weights:") and value.ndim == 4)
     cases: list[tuple[dict[str, torch.Tensor], str]] = [
         ({"weights:unheard": torch.zeros(3)}, r"unheard has shape \(3,\), expected none"),
@@ -89,17 +94,13 @@ def test_a_file_with_other_tensors_is_refused_in_a_line(tmp_path: Path) -> None:
 
 
 def test_a_file_that_lacks_a_tensor_is_refused_and_an_older_one_read(tmp_path: Path) -> None:
-    prior, path = made("dcgan"), tmp_path / "one.safetensors"
-    save_delta(prior, Tuned(prior, steps=1, candidates=1)(measured(prior, 1), Identity()), 0, path)
-    with safe_open(path, "pt") as file:
-        metadata = file.metadata()
-    tensors = load_file(path)
+    prior, tensors, metadata = saved(tmp_path / "one.safetensors")
     changed = {name: value + 1e-3 if name == "z" else value for name, value in tensors.items()}
     for damaged in (*({key: tensors[key] for key in tensors if key != name} for name in tensors), changed):
         save_file(damaged, tmp_path / "two", metadata)
         with pytest.raises(CheckpointError, match=r"two: is damaged: it holds other tensors than were saved; save the tuned weights again"):
             load_delta(prior, tmp_path / "two")
-    renamed = path.read_bytes().replace(b"weights:", b"weifhts:", 1)
+    renamed = (tmp_path / "one.safetensors").read_bytes().replace(b"weights:", b"weifhts:", 1)
     (tmp_path / "two").write_bytes(renamed)
     with pytest.raises(CheckpointError, match="two: is damaged"):
         load_delta(prior, tmp_path / "two")

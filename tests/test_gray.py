@@ -25,8 +25,8 @@ def test_rec601_is_what_pillow_calls_luminance() -> None:
 
 def test_what_the_standards_weigh() -> None:
     pure = torch.eye(3).view(3, 3, 1, 1)
-    for name, weights in {"rec601": [0.299, 0.587, 0.114], "rec709": [0.2126, 0.7152, 0.0722]}.items():
-        assert Gray(name).A(pure).flatten().tolist() == pytest.approx(weights)  # type: ignore[arg-type]
+    for gray, weights in ((Gray("rec601"), [0.299, 0.587, 0.114]), (Gray("rec709"), [0.2126, 0.7152, 0.0722])):
+        assert gray.A(pure).flatten().tolist() == pytest.approx(weights)
 
 
 @pytest.mark.parametrize("weights", ["rec601", "rec709", "mean"])

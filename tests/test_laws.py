@@ -139,13 +139,17 @@ def test_every_operator_keeps_the_laws(strategy: SearchStrategy[Case], data: st.
 @given(data=st.data())
 @few
 def test_a_closed_pseudo_inverse_is_moore_and_penrose_s(strategy: SearchStrategy[Case], data: st.DataObject) -> None:
-    """`A† A A† = A†`: with the laws there is only one such A†. Rounding may undo it where `A` erases much, so that it is none of them."""
+    """`A† A A† = A†`, and `A† A` and `A A†` are symmetric: with `A A† A = A` there is only one such A†. `check_laws` has not
+    the first, which rounding may undo where `A` erases much, and has the others less exactly."""
     operator, in_shape = data.draw(strategy)
     assert isinstance(operator, LinearOperator)
-    operator, rng = operator.double(), torch.Generator().manual_seed(0)
-    y = torch.randn(operator.batch or 2, *operator.out_shape(in_shape), generator=rng, dtype=torch.float64)
-    x = operator.A_dagger(y)
-    torch.testing.assert_close(operator.A_dagger(operator.A(x)), x, rtol=1e-9, atol=1e-9)
+    operator, batch, rng = operator.double(), operator.batch or 2, torch.Generator().manual_seed(0)
+    u, v = torch.randn(2, batch, *in_shape, generator=rng, dtype=torch.float64)
+    y, z = torch.randn(2, batch, *operator.out_shape(in_shape), generator=rng, dtype=torch.float64)
+    A, dagger = operator.A, operator.A_dagger
+    torch.testing.assert_close(dagger(A(dagger(y))), dagger(y), rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close((dagger(A(u)) * v).sum(), (u * dagger(A(v))).sum(), rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close((A(dagger(y)) * z).sum(), (y * A(dagger(z))).sum(), rtol=1e-9, atol=1e-9)
 
 
 # -- blur, sensing, JPEG, quantisation and clipping ----------------------------------------------------------------------------------------
