@@ -65,7 +65,8 @@ class FeedForward(Prior, ABC):
         raise ValueError(f"{self}: has no mean style for truncation to move towards; leave it at 1")
 
     def _together(self, x: Tensor, start: int, stop: int) -> Tensor:
-        return self._run(evened(x), start, stop)[: len(x)]
+        made = self._run(evened(x), start, stop)
+        return made if len(made) == len(x) else made[: len(x)]  # the gradient of a slice is written into zeros, even of all rows
 
     def _run(self, x: Tensor, start: int, stop: int) -> Tensor:
         for block in self._blocks[start:stop]:
