@@ -106,7 +106,12 @@ class Operator(nn.Module, ABC):
             return self.A(x).requires_grad
 
     def select(self, index: Tensor) -> Operator:
-        """The operator for the images `index` (integers) of the batch; itself where its parameters serve any image."""
+        """The operator for the images `index` (integers) of the batch; itself where its parameters serve any image.
+
+        Raises ValueError for a class whose parameters are for one image each, and that has no `select` of its own.
+        """
+        if self.batch is not None:
+            raise ValueError(f"{self}: has parameters for {self.batch} images, and its class has no `select`; {OF_EACH}")
         return self
 
     def __matmul__(self, inner: Operator) -> Operator:

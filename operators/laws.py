@@ -184,7 +184,7 @@ def check_laws(operator: Operator, in_shape: Shape, *, batch: int | None = None,
 
     Raises:
         AssertionError: names the operator, the law, the error and the tolerance (relative: 1e-4 in float32, 1e-9 in float64).
-        ValueError: that is no operator of priorsolve's, it refuses the shape, or laws are for other types.
+        ValueError: that is no operator of priorsolve's, it refuses the shape or has `batch` and no `select`, or laws are for other types.
     """
     _must_be_ours(operator, "check_laws")
     if dtype not in TOLERANCE:

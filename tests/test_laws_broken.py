@@ -177,13 +177,25 @@ class Changing(Masks):
         return x.clone()
 
 
-@pytest.mark.parametrize(("kind", "count"), [(Masks, 2), (Masks, 3), (Counted, 3)])
-def test_parameters_for_each_image_that_are_not_told_of_are_one_line(kind: type[Masks], count: int) -> None:
-    operator = kind(torch.linspace(0.1, 1, count).view(-1, 1, 1, 1))
+@pytest.mark.parametrize("count", [2, 3])
+def test_parameters_for_each_image_that_are_not_told_of_are_one_line(count: int) -> None:
+    operator = Masks(torch.linspace(0.1, 1, count).view(-1, 1, 1, 1))
     with pytest.raises(AssertionError, match="; an operator with parameters for each image says for how many by `batch`, and takes some"):
         check_laws(operator, (3, 8, 8))
     with pytest.raises(ValueError, match="parameters for"):
         Latent(LinearPrior.random(4, (3, 8, 8)), steps=2)(torch.rand(count, 3, 8, 8), operator)
+
+
+@pytest.mark.parametrize("outer", [None, Gray()])
+def test_parameters_of_which_none_can_be_selected_are_told_as_such(outer: Gray | None) -> None:
+    counted = Counted(torch.linspace(0.1, 1, 3).view(-1, 1, 1, 1))
+    operator = outer @ counted if outer else counted
+    told = r"^Counted\(\): has parameters for 3 images, and its class has no `select`; an operator with parameters for each image says"
+    with pytest.raises(ValueError, match=told):
+        check_laws(operator, (3, 8, 8))
+    for solver in (Latent(LinearPrior.random(4, (3, 8, 8)), steps=2), Latent(LinearPrior.random(4, (3, 8, 8)), steps=2, restarts=2)):
+        with pytest.raises(ValueError, match=told):
+            solver(torch.rand(3, *operator.out_shape((3, 8, 8))), operator)
 
 
 def test_an_operator_that_changes_what_it_is_given_is_told() -> None:
