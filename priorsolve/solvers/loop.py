@@ -46,7 +46,7 @@ class Loop:
 
     def __init__(self, settings: LoopSettings, task: Task, optimiser: Optimiser, measured: Measured, seeds: Sequence[int]) -> None:
         self.settings, self.task, self.optimiser, self.measured, self.restarts = settings, task, optimiser, measured, task.restarts
-        variables = task.variables
+        variables, task.variables = task.variables, {}  # of which this has its own: a row may be a network's weights
         like = next(iter(variables.values()))
         count, device = measured.count, like.device
         # per row; optimisers return new tensors, so `best` may share them

@@ -27,7 +27,7 @@ class Task:
 
     Args:
         prior: what draws.
-        variables: first values by name, (rows, ...).
+        variables: first values by name, (rows, ...); the loop takes them, and leaves none here.
         spread: a variable's spread under the prior, the unit of its learning rate: a number, or a tensor that broadcasts against it.
         restarts: R.
         held: names of variables that stay as they are; they follow their rows.
