@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from prior_support import Own
 from torch import Tensor, nn
 
 from priorsolve.operators.base import Identity
-from priorsolve.priors import Prior
+from priorsolve.priors import Prior, save_prior
 from priorsolve.solvers import Latent, Pivotal, Staged, Tuned
 from priorsolve.types import Codes, Shape
 
@@ -54,6 +55,11 @@ def test_what_no_solver_can_search_is_told_at_once() -> None:
     shaken.dropout.train()  # as a module that holds the network beside the prior does on .train()
     with pytest.raises(ValueError, match=r"is in training mode, .*; call prior.eval\(\)$"):
         solver(measured(), Identity())
+
+
+def test_one_that_no_file_gives_is_not_written_to_one(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"and of a prior of your own class its state_dict\(\), with torch\.save or safetensors$"):
+        save_prior(Own(), tmp_path / "own.safetensors")
 
 
 class Styled(Own):

@@ -62,7 +62,7 @@ def save_prior(prior: Prior, path: str | Path) -> None:
     """Write `prior` as it is now, tuned or not, to a safetensors file that `load_prior` reads; whole or not at all.
 
     Raises:
-        ValueError: a prior that was not loaded with `load_prior`, or was folded since, or no path.
+        ValueError: a prior that was not loaded with `load_prior`, as one of a class of your own, or was folded since, or no path.
         OSError: the folder cannot be written.
     """
     path = checked_path(path, "save_prior: path")
@@ -71,7 +71,8 @@ def save_prior(prior: Prior, path: str | Path) -> None:
         origin = vars(prior).get(_ORIGIN)
         if not isinstance(origin, Origin) or origin.made != _shapes(prior):
             raise ValueError(
-                f"{prior}: is not as load_prior gives it, so it cannot be saved; save the prior that was loaded, before folding it"
+                f"{prior}: is not as load_prior gives it, so it cannot be saved; save the prior that was loaded, before folding it, "
+                "and of a prior of your own class its state_dict(), with torch.save or safetensors"
             )
         family, settings = origin.family, {**origin.settings, _SHAPES: origin.shapes}
         settings |= {_TRUNCATION: prior.truncation} if isinstance(prior, BigGANDeep) else {}
