@@ -176,6 +176,7 @@ def solve_several(
             raise ValueError(_ALIKE)
         drawn += solution.images
         pictures.append(finish(solution, measured))
+        del solution  # its codes may be networks' weights, which need not lie beside the next search
     answer = with_images(first, drawn / k, y, operator, solver.loss) if mean else first
     return Several(answer, Samples(torch.stack(pictures, 1), around_first=apart, mean=mean), batch_size)
 

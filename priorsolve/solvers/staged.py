@@ -126,10 +126,11 @@ class Staged:
         for i, stage in enumerate(self.stages):
             with singly(i < delicate):
                 start = stage(y, operator, seeds=seeds, start=start, on_step=shifted(on_step, before, self.steps))
-            solutions.append(start)
+            codes = start.codes
+            solutions.append(replace(start, codes={}))  # codes, which may be networks' weights, are for the next stage alone
             before += stage.steps
         steps = torch.stack([solution.steps for solution in solutions]).sum(0)
-        whole = replace(solutions[-1], steps=steps, history=torch.cat([solution.history for solution in solutions]))
+        whole = replace(solutions[-1], codes=codes, steps=steps, history=torch.cat([solution.history for solution in solutions]))
         if not self.mean or len(solutions) == 1:
             return whole
         return with_images(whole, torch.stack([solution.images for solution in solutions]).mean(0), y, operator, self.loss)
