@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 from feedforward_support import check_chain, reference, with_changes
-from prior_support import sampled
+from prior_support import made, sampled
 from states_support import BIGGAN_DEEP_CONFIG, biggan_deep_state
 from torch import Tensor
 
-from priorsolve.priors import CheckpointError, read_state
+from priorsolve.priors import CheckpointError, load_prior, read_state
 from priorsolve.priors.biggan_deep import BigGANDeep, recognises
 
 
@@ -110,3 +110,16 @@ def test_a_configuration_of_other_weights_is_refused(changes: Mapping[str, Any],
 def test_unusable_tensors_are_named(changes: Mapping[str, Tensor | None], words: str) -> None:
     with pytest.raises(CheckpointError, match=words):
         BigGANDeep.from_state(with_changes(biggan_deep_state(), changes))
+
+
+def test_a_folder_is_read_with_its_configuration(tmp_path: Path) -> None:
+    import json
+
+    growing = {**BIGGAN_DEEP_CONFIG, "eps": 0.5}
+    (tmp_path / "config.json").write_text(json.dumps(growing))
+    torch.save(biggan_deep_state(), tmp_path / "pytorch_model.bin")
+    from priorsolve.priors.biggan_deep import BigGANDeep
+
+    expected, code = BigGANDeep.from_state(biggan_deep_state(), growing), sampled(made("biggan-deep"), 1)
+    assert torch.equal(load_prior(tmp_path).decode(code), expected.decode(code))
+    assert not torch.allclose(made("biggan-deep").decode(code), expected.decode(code))

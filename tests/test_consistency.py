@@ -264,3 +264,12 @@ class Coarse(TorchDispatchMode):  # type: ignore[no-untyped-call]
     @staticmethod
     def rounded(x: torch.Tensor) -> torch.Tensor:
         return ((x.contiguous().view(torch.int32) + 0x1000) & ~0x1FFF).view(torch.float32)
+
+
+@pytest.mark.parametrize("operator", [*OPERATORS, gaussian_blur(0.6)], ids=str)
+@pytest.mark.parametrize("damping", [0.0, 0.1])
+def test_a_callers_autocast_rounds_nothing(operator: LinearOperator, damping: float) -> None:
+    x, y = pictures(1).float(), operator.A(pictures(0).float())
+    with torch.autocast("cpu", torch.bfloat16):
+        found = put_back(x, y, operator, damping=damping)
+    assert torch.equal(found, put_back(x, y, operator, damping=damping))

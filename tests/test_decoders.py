@@ -79,3 +79,7 @@ def test_only_matrices_that_draw_a_square_are_recognised() -> None:
 def test_unusable_tensors_are_named(changes: Mapping[str, Tensor | None], words: str) -> None:
     with pytest.raises(CheckpointError, match=words):
         Decoder.from_state(with_changes(mlp_state(), changes))
+
+
+def test_what_ends_in_a_handful_of_numbers_is_no_decoder() -> None:
+    assert not recognises(matrices(("0", 4, 6), ("2", 6, 49)))

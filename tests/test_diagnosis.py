@@ -371,3 +371,24 @@ def test_codes_of_every_filter_are_judged_as_the_w_that_they_are() -> None:
     y = torch.rand(1, *prior.image_shape, generator=torch.Generator().manual_seed(0))
     solution = Latent(prior, space="w++", steps=1, restarts=1, candidates=1)(y, Identity())
     assert ps.diagnose(solution, prior)[0][1].startswith("typical: w++ is ")
+
+
+def test_each_photo_is_judged_by_its_own_noise_and_numbers() -> None:
+    solution = replace(Latent(linear(), steps=0)(pictures(2), Identity()), residual=torch.tensor([0.06, 0.06]))
+    fits = [said[0] for said in ps.diagnose(solution, linear(), noise=[0.06, 0.01])]
+    assert [fit.startswith("fits to the noise") for fit in fits] == [True, False]
+    fits = [said[0] for said in ps.diagnose(solution, linear(), noise=0.05, numbers=[20, 50_000])]
+    assert [fit.startswith("fits to the noise") for fit in fits] == [True, False]
+
+
+def test_each_limit_is_of_its_own_measurement() -> None:
+    """The picture of the third photo was measured as the first photo is."""
+    mask, solver = random_mask(3, 1, 8, 8), Latent(linear(), steps=30, restarts=1, lr=0.3)
+    alone = [ps.find_limits(solver, mask.select(torch.tensor([i])), [seed])[0] for i, seed in enumerate([5, 6, 7])]
+    assert ps.find_limits(solver, mask, [5, 6, 7]) == pytest.approx(alone, rel=1e-6)
+
+
+def test_what_limits_it_says_even_where_it_is_less() -> None:
+    said = "on a picture that the prior can draw this solver reaches 0.01, here"
+    assert bottleneck(0.005, 0.01).startswith(f"the solver is the limit: {said} even 0.005;")
+    assert bottleneck(0.10, 0.01).startswith(f"the prior is the limit: {said} 0.1;")

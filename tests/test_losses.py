@@ -258,3 +258,9 @@ def test_mistakes_name_the_place(given: Any, error: str) -> None:
 def test_a_value_that_the_loss_refuses_is_told_by_its_place() -> None:
     with pytest.raises(RecipeError, match=r"^loss\[1\]\.huber: delta is -1\.0; it must be above 0$"):
         build_loss(check_loss(["l1", {"huber": {"delta": -1}}], "loss"), "loss")
+
+
+def test_the_smaller_side_ends_halving() -> None:
+    loss, where = MultiResolution(l2, levels=7, coarsest=True, smallest=16), torch.ones(1, 1, 64, 32)
+    e = torch.rand(1, 1, 64, 32, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(loss(e, torch.zeros_like(e), where)[0], torch.nn.functional.avg_pool2d(e, 2).square().mean())

@@ -9,12 +9,13 @@ from typing import Any, get_args
 import pytest
 import torch
 from safetensors.torch import load_file
+from states_support import biggan_discriminator_state
 from torch import Tensor, nn
 
 from priorsolve.losses import Loss, Mixture, MultiResolution, l1, prepared
 from priorsolve.losses.backbones import Backbone, backbone
 from priorsolve.losses.features import DiscriminatorFeatures, VGGFeatures, discriminator_features
-from priorsolve.losses.lpips import LPIPS
+from priorsolve.losses.lpips import LPIPS, _network
 from priorsolve.losses.pictures import Resize, View
 from priorsolve.losses.weights import weights_of
 from priorsolve.metrics import METRICS
@@ -306,3 +307,32 @@ def test_an_answer_does_not_depend_on_its_neighbours(digiface64: Prior, real: No
         alone = solver(y[i : i + 1], operator, seeds=[i + 1])
         assert (alone.images - together.images[i]).abs().max() < 1e-5
         assert alone.misfit.item() == pytest.approx(together.misfit[i].item(), rel=1e-5)
+
+
+def test_a_fill_is_what_discriminators_see_in_holes(tmp_path: Path) -> None:
+    class Squares(nn.Module):  # of which what holes show counts
+        def features(self, images: Tensor) -> list[Tensor]:
+            return [torch.nn.functional.avg_pool2d(images, 8).square()]
+
+    e, y, where = pair()
+    where = with_hole(where)
+    shown = [torch.where(where > 0, picture, 0.5) for picture in (e, y)]
+    plain = DiscriminatorFeatures(Squares(), last=1, size=64)(shown[0], shown[1], torch.ones_like(where))
+    torch.testing.assert_close(DiscriminatorFeatures(Squares(), last=1, size=64, fill=0.5)(e, y, where), plain)
+
+
+def test_a_discriminator_of_a_file_has_its_fill(tmp_path: Path) -> None:
+    torch.save(biggan_discriminator_state(), tmp_path / "D.pth")
+    assert discriminator_features(str(tmp_path / "D.pth"), last=2, fill=0.5).fill == 0.5
+
+
+@pytest.mark.parametrize("loss", [LPIPS(), DiscriminatorFeatures(Pools(), size=64, last=2)], ids=["lpips", "discriminator"])
+def test_networks_met_first_in_inference_mode_let_gradients_through(loss: Any, real: None) -> None:
+    """As where a metric is measured before a search has the same features for its loss."""
+    _network.cache_clear()
+    backbone.cache_clear()
+    e, y, where = pair(count=1)
+    with torch.inference_mode():
+        loss(e, y, where)
+    (gradient,) = torch.autograd.grad(loss(e.requires_grad_(), y, where).sum(), e)
+    assert float(gradient.abs().max()) > 0

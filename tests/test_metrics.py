@@ -101,3 +101,18 @@ def test_naming_the_metrics_loads_nothing() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("metric", [psnr, ssim], ids=lambda metric: metric.name)
+def test_pictures_that_are_being_trained_are_measured_too(metric: Metric) -> None:
+    reference = torch.rand(1, 3, 24, 20, generator=torch.Generator().manual_seed(0))
+    images = (0.9 * reference).requires_grad_()
+    assert not metric(images, reference).requires_grad
+    assert torch.equal(metric(images, reference), metric(images.detach(), reference))
+
+
+@pytest.mark.parametrize("metric", [psnr, ssim], ids=lambda metric: metric.name)
+def test_a_reference_a_little_beyond_its_range_is_clamped_too(metric: Metric) -> None:
+    reference = 1.4 * torch.rand(1, 3, 24, 20, generator=torch.Generator().manual_seed(0)) - 0.2
+    images = 0.9 * reference.clamp(0, 1)
+    assert torch.equal(metric(images, reference), metric(images, reference.clamp(0, 1)))

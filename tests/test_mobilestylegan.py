@@ -12,8 +12,9 @@ from states_support import mobilestylegan_state
 from torch import Tensor
 from torch.nn import functional as F
 
-from priorsolve.priors import ZOO, CheckpointError, DownloadError, fetch, load_prior
+from priorsolve.priors import ZOO, CheckpointError, DownloadError, Prior, fetch, load_prior
 from priorsolve.priors.base import NoiseMode
+from priorsolve.priors.faces import _shipped
 from priorsolve.priors.mobilestylegan import MobileStyleGAN
 from priorsolve.priors.mobilestylegan_layers import haar
 
@@ -239,3 +240,11 @@ def test_a_mapping_without_a_layer_is_refused() -> None:
     state = {key: value for key, value in mobilestylegan_state().items() if key != "mapping.layers.1.weight"}
     with pytest.raises(CheckpointError, match=r"^mapping\.layers\.1\.weight is missing; the network needs it"):
         MobileStyleGAN.from_state(state)
+
+
+def test_the_faces_whitening_is_the_one_that_comes_with_the_package(ffhq128: Prior) -> None:
+    """Measured anew it would take seconds at every start, and round otherwise on every machine."""
+    shipped, _ = _shipped("ffhq-whitening")
+    assert shipped
+    for name, numbers in shipped.items():
+        assert torch.equal(ffhq128.get_buffer(f"whitening.{name}"), numbers), name

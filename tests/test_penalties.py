@@ -11,9 +11,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from laws_support import few
-from prior_support import NOISY, STYLED, made
+from prior_support import NOISY, STYLED, made, sampled
 from torch import Tensor
 
+from priorsolve import counter_rng, penalties
 from priorsolve.counter_rng import normal_hash
 from priorsolve.latents import _shrinkage_by_sorting, to_l1_ball
 from priorsolve.operators.base import Identity
@@ -32,6 +33,7 @@ from priorsolve.penalties import (
     weighted,
 )
 from priorsolve.priors import LinearPrior
+from priorsolve.priors.kept import run_form
 from priorsolve.solvers import Latent, Multicode, Projector, Tuned
 from priorsolve.solvers.target import Measured
 from priorsolve.solvers.task import At
@@ -369,3 +371,25 @@ def test_a_linear_prior_has_its_code_as_it_is() -> None:
     prior = LinearPrior.random(6, (3, 4, 4))
     codes = prior.sample(4000, torch.Generator().manual_seed(1))
     assert float(mahalanobis(prior, "z")(codes).mean()) == pytest.approx(1, abs=0.15)
+
+
+def test_what_is_typical_of_one_space_is_not_taken_for_another() -> None:
+    """Of the form that solvers run it is measured once, for each space."""
+    form = run_form(made("stylegan2-skip"))
+    for penalty in (mahalanobis, euclidean):
+        for space in ("z", "w", "s"):
+            codes = sampled(form, 3, space)
+            torch.testing.assert_close(penalty(form, space)(codes), penalty(made("stylegan2-skip"), space)(codes))
+
+
+def test_of_the_largest_features_a_few_samples_tell_what_is_typical(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(penalties, "_NUMBERS", 10)  # fewer than one code has
+    prior = made("dcgan")
+    values = mahalanobis(prior, "features@1")(sampled(prior, 4, "features@1"))
+    assert bool(values.isfinite().all())
+
+
+def test_hashed_normal_numbers_are_finite_where_0_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it is once in 16 million numbers."""
+    monkeypatch.setattr(counter_rng, "uniform_hash", lambda seeds, step, count: torch.zeros(len(seeds), count))
+    assert bool(normal_hash(torch.tensor([1, 2]), 0, 5).isfinite().all())

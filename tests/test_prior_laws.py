@@ -123,3 +123,22 @@ def test_a_prior_without_spaces_is_told(spaces: Any, monkeypatch: pytest.MonkeyP
     for wrong in (check_prior_laws, lambda prior: prior.sample(2, torch.Generator()), lambda prior: prior.decode(torch.zeros(2, 6))):
         with pytest.raises(ValueError, match=r"^Own.*: spaces is .*; name a space and the shape .*, such as \{'z': \(512,\)\}$"):
             wrong(Own())
+
+
+def test_codes_that_their_neighbours_are_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of features that a map draws from the whole batch, whose pictures are their own."""
+    monkeypatch.setattr(Own, "spaces", {"z": (6,), "features@1": (6,)})
+    monkeypatch.setattr(
+        Own,
+        "_decode",
+        lambda self, codes, *_: torch.sigmoid(codes @ self.weight).view(-1, 3, 8, 8),
+    )
+    monkeypatch.setattr(Own, "_map", lambda self, codes, *_: codes - codes.mean(0, keepdim=True))
+    with pytest.raises(AssertionError, match=r"independence in 'features@1' is off by .*: a picture is its own code's alone"):
+        check_prior_laws(Own())
+
+
+def test_codes_that_are_the_same_for_every_rng(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Own, "_sample", lambda _, n, rng: torch.randn(n, 6, generator=torch.Generator().manual_seed(0)))
+    with pytest.raises(AssertionError, match=r"chance in 'z' is off by .*: draw each code anew, with the rng given and nothing else$"):
+        check_prior_laws(Own())

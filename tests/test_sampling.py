@@ -324,3 +324,18 @@ def test_frames_and_their_samples_have_seeds_of_their_own() -> None:
     found = {seed_at(seed_at(seed, frame, FRAMES), sample, SAMPLES) for frame in range(30) for sample in range(30)}
     assert len(found) == 30 * 30
     assert seed in found
+
+
+def test_the_mean_is_of_the_pictures_as_they_were_drawn() -> None:
+    """Whatever is then put back into them."""
+    drawn: list[Images] = []
+
+    def finish(solution: Solution, measured: Measurements) -> Images:
+        drawn.append(solution.images)
+        return torch.zeros_like(solution.images)
+
+    y = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    answer, samples, _ = solve_several(Latent(toy(), steps=3, restarts=1, candidates=1), y, Identity(), 3, finish=finish, mean=True)
+    torch.testing.assert_close(answer.images, torch.stack(drawn).mean(0))
+    assert samples is not None
+    assert not samples.images.any()

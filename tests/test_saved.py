@@ -17,6 +17,8 @@ from states_support import (
     mlp_state,
     mobilestylegan_state,
     pggan_state,
+    stylegan3_settings,
+    stylegan3_state,
     vae_state,
 )
 from style_support import style2_state
@@ -25,6 +27,8 @@ from priorsolve.priors import BigGANDeep, CheckpointError, LinearPrior, Prior, l
 from priorsolve.priors.checkpoint import FAMILY, SETTINGS, Checkpoint
 from priorsolve.priors.load import FORMATS, build
 from priorsolve.priors.saved import save_prior
+from priorsolve.priors.stylegan2 import StyleGAN2
+from priorsolve.priors.stylegan3 import StyleGAN3
 
 CASES = {
     "01_nvidia_sg2ada_cond_32_protocol3/network-snapshot-000123.pkl": "StyleGAN2",
@@ -233,3 +237,17 @@ def test_negative_variances_are_damage_in_a_file_of_ours_too(tmp_path: Path) -> 
         save_file(tensors, tmp_path / "g", metadata)
         with pytest.raises(CheckpointError, match=f"negative variances in {name}; the file is damaged"):
             load_prior(tmp_path / "g")
+
+
+@pytest.mark.parametrize("settings", [{"lr_multiplier": 1.0}, {"conv_clamp": 0.1}])
+def test_settings_of_stylegan2_that_are_not_the_usual_are_saved(settings: dict[str, float], tmp_path: Path) -> None:
+    prior = StyleGAN2.from_state(style2_state(), settings)
+    save_prior(prior, tmp_path / "f")
+    assert torch.equal(load_prior(tmp_path / "f").decode(sampled(prior, 1)), prior.decode(sampled(prior, 1)))
+
+
+@pytest.mark.parametrize("settings", [{"lr_multiplier": 1.0}, {"output_scale": 0.5}])
+def test_settings_of_stylegan3_that_are_not_the_usual_are_saved(settings: dict[str, float], tmp_path: Path) -> None:
+    prior = StyleGAN3.from_state(stylegan3_state(), {**stylegan3_settings(), **settings})
+    save_prior(prior, tmp_path / "f")
+    assert torch.equal(load_prior(tmp_path / "f").decode(sampled(prior, 1)), prior.decode(sampled(prior, 1)))

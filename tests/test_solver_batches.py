@@ -13,7 +13,7 @@ from laws_support import few
 from solvers_support import difference, linear, pictures, random_mask
 
 from priorsolve.counter_rng import normal_hash, row_seeds, uniform_hash
-from priorsolve.latents import stochastic_clip, to_sphere
+from priorsolve.latents import sized, stochastic_clip, to_sphere
 from priorsolve.operators.base import Identity
 from priorsolve.operators.jpeg import JPEG
 from priorsolve.priors import Prior, load_prior
@@ -146,3 +146,7 @@ def test_masks_by_themselves_are_solved_as_ever() -> None:
         torch.testing.assert_close(both.residual[i : i + 1], alone.residual)
     crossed = solver(mask.A(y), mask.select(torch.tensor([1, 0])))
     assert (crossed.images - both.images).abs().amax((1, 2, 3)).min() > 1e-3
+
+
+def test_a_vector_of_zeros_stays() -> None:
+    assert torch.equal(sized(torch.zeros(2, 4)), torch.zeros(2, 4))

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from nvidia_support import EasyDict
+from prior_support import sampled
 from style_support import style2_state
 from torch import Tensor
 
@@ -131,3 +132,11 @@ def test_variables_out_of_place_are_named() -> None:
         renamed({"synthesis/4x4/Other/weight": torch.zeros(1)})
     with pytest.raises(CheckpointError, match=r"synthesis/4x4/Conv/weight has shape \[3\]"):
         renamed({"synthesis/4x4/Conv/weight": torch.zeros(3)})
+
+
+def test_the_multiplier_of_the_mapping_is_the_files(tmp_path: Path) -> None:
+    networks = snapshot(style2_state())
+    networks[2]._state["static_kwargs"]["mapping_lrmul"] = 0.5
+    prior = load_prior(write(tmp_path / "f", networks))
+    expected = StyleGAN2.from_state(style2_state(), {"conv_clamp": 9, "lr_multiplier": 0.5})
+    torch.testing.assert_close(prior.decode(sampled(expected)), expected.decode(sampled(expected)), atol=1e-5, rtol=0)

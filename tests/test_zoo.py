@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import os
 import subprocess
 import sys
+import tarfile
 import textwrap
 import time
 import zipfile
@@ -29,6 +31,7 @@ from priorsolve.priors import (
     fetch,
     load_prior,
 )
+from priorsolve.priors.download import cache_disk
 from priorsolve.priors.zoo import Inner
 
 WEIGHTS = bytes(range(256)) * 40
@@ -341,3 +344,35 @@ def test_a_folder_in_the_place_of_the_file_is_told_before_the_download(wheels: P
     (wheels / "priorsolve_toy-1.0-py3-none-any.whl").unlink()
     with pytest.raises(CacheError, match=r"weights.bin is a folder where a file belongs; remove it$"):
         fetch("toy")
+
+
+def test_a_source_archive_is_not_used(wheels: Path, tmp_path: Path) -> None:
+    """Building from it would run its code."""
+    (wheel,) = wheels.iterdir()
+    wheel.unlink()
+    files = {
+        "PKG-INFO": "Metadata-Version: 2.1\nName: priorsolve-toy\nVersion: 1.0\n",
+        "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "own"\nbackend-path = ["."]\n',
+        "own.py": f"open({str(tmp_path / 'ran')!r}, 'w').close()\n",
+    }
+    with tarfile.open(wheels / "priorsolve_toy-1.0.tar.gz", "w:gz") as archive:
+        for name, text in files.items():
+            info = tarfile.TarInfo(f"priorsolve_toy-1.0/{name}")
+            info.size = len(text.encode())
+            archive.addfile(info, io.BytesIO(text.encode()))
+    with pytest.raises(DownloadError, match="pip could not download"):
+        fetch("toy")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_loading_tells_how_far_the_download_is(wheels: Path) -> None:
+    told: list[tuple[int, int]] = []
+    with pytest.raises(CheckpointError):  # the toy is none
+        load_prior("toy", on_progress=lambda done, total: told.append((done, total)))
+    assert told[-1:] == [(1000, 1000)]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_quota_that_is_used_up_is_a_full_disk(number: int, tmp_path: Path) -> None:
+    with pytest.raises(CacheError, match=r"^the disk of the cache folder .* is full; free some space"), cache_disk(tmp_path):
+        raise OSError(number, os.strerror(number))

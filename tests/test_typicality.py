@@ -1,0 +1,29 @@
+"""How usual a code is: of what it is judged by."""
+
+from __future__ import annotations
+
+import torch
+from prior_support import sampled
+from style_support import style2_state
+
+import priorsolve as ps
+from priorsolve.operators import Identity
+from priorsolve.priors.stylegan2 import StyleGAN2
+from priorsolve.solvers import Projector
+from priorsolve.typicality import Typicality
+
+
+def test_what_was_measured_of_one_space_is_not_taken_for_another() -> None:
+    """Of the same prior, in turn, as the records of several photos ask for it."""
+    prior = StyleGAN2.from_state(style2_state())
+    for space in ("w", "s", "features@2"):
+        code = sampled(prior, 1, space)
+        assert Typicality(prior).distance(code, space) == Typicality(StyleGAN2.from_state(style2_state())).distance(code, space)
+
+
+def test_noise_maps_are_no_codes_to_be_judged() -> None:
+    prior = StyleGAN2.from_state(style2_state())
+    y = torch.rand(1, *prior.image_shape, generator=torch.Generator().manual_seed(0))
+    solution = Projector(prior, steps=1)(y, Identity())
+    assert "noise" in solution.codes
+    assert len(ps.diagnose(solution, prior)[0]) == len(solution.codes), "one of the fit, and one of each code but the maps"
