@@ -15,7 +15,7 @@ from photo_support import lying
 from PIL import Image
 
 from priorsolve.photos.deep import png
-from priorsolve.photos.images import read_framed, read_photo
+from priorsolve.photos.images import read_framed, read_photo, write_tagged
 from priorsolve.photos.metadata import read_tags
 from priorsolve.photos.pictures import picture_size
 
@@ -69,6 +69,29 @@ def test_size_and_resolution_are_the_upright_photos(tmp_path: Path, orientation:
     assert picture_size(path) == read_photo(path)[0].shape[-2:] == ((16, 24) if turned else (24, 16))
     if name != "a.webp":
         assert read_tags(path).dpi == pytest.approx((200, 300) if turned else (300, 200), abs=0.02)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.webp"])
+@pytest.mark.parametrize(("unit", "factor"), [(None, 1.0), (2, 1.0), (3, 2.54)])
+def test_a_resolution_that_exif_alone_tells_is_kept(tmp_path: Path, name: str, unit: int | None, factor: float) -> None:
+    """By itself in inches; a WebP has no other place for it."""
+    exif, expected = told(6), pytest.approx((200 * factor, 300 * factor), abs=0.02)
+    exif.update({282: 300.0, 283: 200.0} | ({} if unit is None else {296: unit}))
+    run.picture(0, 24, 16).save(tmp_path / name, exif=exif)
+    tags = read_tags(tmp_path / name)
+    assert tags.dpi == expected
+    write_tagged(tmp_path / f"out_{name}", torch.rand(3, 24, 16), tags)
+    with Image.open(tmp_path / f"out_{name}") as made:
+        found = made.getexif()
+        assert (made.info["dpi"] if name == "a.png" else (found[282], found[283])) == expected
+        assert found.get(296, 2) == 2
+
+
+def test_a_resolution_without_a_unit_is_none(tmp_path: Path) -> None:
+    exif = told(1)
+    exif.update({282: 300.0, 283: 200.0, 296: 1})
+    run.picture(0, 24, 16).save(tmp_path / "a.webp", exif=exif)
+    assert read_tags(tmp_path / "a.webp").dpi is None
 
 
 def test_a_picture_for_two_eyes_is_turned_and_the_first_is_used_without_a_word(tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ EXIF, GPS, MAKER_NOTE = 0x8769, 0x8825, 37500
 WIDTH, HEIGHT = 40962, 40963
 INTEROP = 0xA005
 """Where in the photo's own file a table of EXIF's lies that says nothing of the photo."""
-INCH = 2
-"""TIFF's unit of resolutions."""
+INCH, CENTIMETRE = 2, 3
+"""TIFF's units of resolutions."""
 DESCRIBING = (270, 271, 272, 305, 306, 315, 316, 33432, 40091, 40092, 40093, 40094, 40095)
 """Tags that speak of the photo: title, camera, program, date, artist, host, copyright, and Windows' title to subject. Others, such as
 those of TIFF's strips or of a thumbnail, speak of the file."""
@@ -51,6 +51,8 @@ class Tags:
     def settings(self, kind: str, size: tuple[int, int]) -> dict[str, Any]:
         """How Pillow is to write them into a file of this kind (PNG, JPEG, WEBP) with a picture of (height, width)."""
         exif = None if self.exif is None else _resized(self.exif, size, JPEG_LIMIT if kind == "JPEG" else None)
+        if kind == "WEBP" and self.dpi is not None:
+            exif = _with_resolution(exif, self.dpi)
         given: dict[str, Any] = {"icc_profile": self.profile, "exif": exif, "dpi": self.dpi}
         if kind == "PNG" and self.xmp is not None:
             words = PngImagePlugin.PngInfo()
@@ -66,8 +68,7 @@ class Tags:
         tags: dict[int, Any] = {tag: value for tag, value in exif.items() if tag in DESCRIBING}
         tags |= {tag: dict(exif.get_ifd(tag)) for tag in (EXIF, GPS) if tag in exif}
         if self.dpi is not None:
-            across, down = self.dpi
-            tags |= {TiffImagePlugin.X_RESOLUTION: across, TiffImagePlugin.Y_RESOLUTION: down, TiffImagePlugin.RESOLUTION_UNIT: INCH}
+            tags |= _resolution(self.dpi)
         if self.profile is not None:
             tags[TiffImagePlugin.ICCPROFILE] = self.profile
         if self.xmp is not None:
@@ -103,7 +104,7 @@ def _tags(picture: Image.Image) -> Tags:
         profile=info.get("icc_profile") or None,
         exif=exif,
         xmp=_upright(xmp if isinstance(xmp, bytes) else xmp.encode()) if xmp else None,
-        dpi=_dpi(info.get("dpi"), sideways),
+        dpi=_dpi(info.get("dpi"), sideways) or _dpi(_told_resolution(picture), sideways),
         bits=16 if deep or mode.startswith(("I", "F")) else 8,
         grey=grey,
     )
@@ -141,6 +142,28 @@ def _resized(exif: bytes, size: tuple[int, int], limit: int | None) -> bytes:
     if limit is not None and len(given.tobytes()) > limit:
         inner.pop(MAKER_NOTE, None)
     return bytes(given.tobytes())
+
+
+def _resolution(dpi: tuple[float, float]) -> dict[int, Any]:
+    across, down = dpi
+    return {TiffImagePlugin.X_RESOLUTION: across, TiffImagePlugin.Y_RESOLUTION: down, TiffImagePlugin.RESOLUTION_UNIT: INCH}
+
+
+def _with_resolution(exif: bytes | None, dpi: tuple[float, float]) -> bytes:
+    """For a file that has no other place for it."""
+    given = Image.Exif() if exif is None else _loaded(exif)
+    given.update(_resolution(dpi))
+    return bytes(given.tobytes())
+
+
+def _told_resolution(picture: Image.Image) -> tuple[float, float] | None:
+    """Pixels per inch, across and down, by the photo's EXIF; of a WebP, and of some PNGs, nothing else tells them."""
+    try:
+        given = picture.getexif()
+        scale = {INCH: 1.0, CENTIMETRE: 2.54}[given.get(TiffImagePlugin.RESOLUTION_UNIT, INCH)]
+        return scale * float(given[TiffImagePlugin.X_RESOLUTION]), scale * float(given[TiffImagePlugin.Y_RESOLUTION])
+    except BROKEN_EXIF:
+        return None
 
 
 def _upright(xmp: bytes) -> bytes:
