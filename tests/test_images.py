@@ -352,6 +352,9 @@ def test_writing_clamps_and_refuses(tmp_path: Path) -> None:
         write_image(tmp_path / "a.png", 255 * torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(0)))
     with pytest.raises(ValueError, match="shape"):
         write_image(tmp_path / "a.png", torch.zeros(5, 8, 8))
+    for channels in (2, 4):
+        with pytest.raises(ValueError, match=r"^a\.JPEG: a JPEG holds no alpha; write a PNG, WebP or TIFF, or leave the last channel out$"):
+            write_image(tmp_path / "a.JPEG", torch.zeros(channels, 8, 8))
 
 
 def test_measurements_come_back_and_wrong_ones_are_named(tmp_path: Path) -> None:

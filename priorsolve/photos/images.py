@@ -212,8 +212,8 @@ def _tensor(picture: Image.Image, channels: int, notes: list[str]) -> Tensor:
 def write_image(path: str | Path, image: Tensor) -> None:
     """Write (1 or 3, H, W), clamped to [0, 1] and rounded, atomically, in the format of the suffix (none: PNG); with alpha, 2 or 4.
 
-    8 bits per channel. Parent folders are made. Raises ValueError for another shape, values from 0 to 255, NaN, or a suffix that is not
-    written.
+    8 bits per channel. Parent folders are made. Raises ValueError for another shape, values from 0 to 255, NaN, alpha in a JPEG, or a
+    suffix that is not written.
     """
     path = checked_path(path, "write_image: path")
     if not isinstance(image, Tensor):
@@ -237,6 +237,8 @@ def write_tagged(path: Path, image: Tensor, tags: Tags | None = None, write: Wri
     suffix = path.suffix.lower() or ".png"
     if suffix not in WRITTEN:
         raise ValueError(f"{path.name}: {suffix} is not written; use one of {', '.join(WRITTEN)}")
+    if WRITTEN[suffix][0] == "JPEG" and len(image) in (2, 4):
+        raise ValueError(f"{path.name}: a JPEG holds no alpha; write a PNG, WebP or TIFF, or leave the last channel out")
     values = image.detach().float().clamp(0, 1).cpu()
     values = values[0] if len(values) == 1 else values.permute(1, 2, 0).contiguous()
     kind, settings = WRITTEN[suffix]
