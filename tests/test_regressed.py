@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -66,6 +68,23 @@ def test_the_ridge_is_its_formula_and_its_shrinkage_the_best_at_leaving_one_out(
     torch.testing.assert_close(ridge(given), expected)
     torch.testing.assert_close(float(ridge.errors.square().sum()), min(errors))
     assert SHRINKAGES[0] < best < SHRINKAGES[-1], "the case is too easy to tell the shrinkages apart"
+
+
+def test_of_the_shrinkages_no_more_is_held_than_of_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights and errors of all seven were, each as large as all codes."""
+    rng = torch.Generator().manual_seed(0)
+    measurements, codes = torch.randn(6, 9, generator=rng), torch.randn(6, 5, generator=rng)
+    held: list[int] = []
+
+    class Counting(tuple[float, ...]):
+        def __iter__(self) -> Iterator[float]:
+            for shrinkage in super().__iter__():
+                held.append(sum(type(each) is Tensor and each.shape == codes.shape for each in gc.get_objects()))
+                yield shrinkage
+
+    monkeypatch.setattr(regression, "SHRINKAGES", Counting(SHRINKAGES))
+    Ridge.fit(measurements, codes)
+    assert [count - held[0] for count in held] == [0] + 6 * [2]
 
 
 def test_examples_as_few_as_their_numbers_tell_no_code_that_is_chance() -> None:

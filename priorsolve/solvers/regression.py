@@ -48,14 +48,16 @@ class Ridge:
         values, turned = values.clamp_min(0), vectors.T @ spread
         # without the direction of the mean, which leaves with the one left out: a centred row is minus the sum of the others
         moving = (vectors - vectors.mean(0)).square()
-        found: list[tuple[float, Tensor, Tensor]] = []
-        for shrinkage in SHRINKAGES:
+
+        def shrunk(shrinkage: float) -> tuple[float, Tensor, Tensor]:
+            """How far the examples' predictions are off, the weights and the errors."""
             inverse = 1 / (values + shrinkage * values.mean()).clamp_min(1e-30)
             weights = vectors @ (inverse[:, None] * turned)
             errors = weights / (moving @ inverse)[:, None]
-            found.append((float(errors.square().mean()), weights, errors))
-        _, weights, errors = min(found, key=lambda one: one[0])
-        return Ridge(centred, mean, weights.to(measurements), middle, errors.to(measurements))
+            return float(errors.square().mean()), weights.to(measurements), errors.to(measurements)
+
+        _, weights, errors = min(map(shrunk, SHRINKAGES), key=lambda one: one[0])  # one by one: they may be as large as features
+        return Ridge(centred, mean, weights, middle, errors)
 
     def __call__(self, y: Tensor) -> Tensor:
         """The code (1, d) of one measurement (1, m)."""
