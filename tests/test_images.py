@@ -139,6 +139,15 @@ def test_a_tiff_of_other_numbers_is_named_with_the_way_out(
         read_image(path, (16, 16))
 
 
+@pytest.mark.parametrize(("kind", "most"), [(np.uint32, 2**32 - 1), (np.uint32, 65536), (np.int32, -1)])
+def test_grey_of_32_bits_is_named_without_numbers_that_are_not_in_it(tmp_path: Path, kind: Any, most: int) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.full((16, 16), most, kind))
+    with pytest.raises(PhotoError, match=r"^a\.tif: whole numbers of 32 bits, not all from 0 to 65535: no known range, save it with 16 "):
+        read_image(tmp_path / "a.tif", (16, 16))
+    tifffile.imwrite(tmp_path / "b.tif", np.full((16, 16), 65535, kind))
+    assert read_image(tmp_path / "b.tif", (16, 16)).min() == 1
+
+
 def test_one_bit_and_palette(tmp_path: Path) -> None:
     checks = (np.indices((16, 16)).sum(0) % 2 * 255).astype(np.uint8)
     for name, picture in (("bit.png", Image.fromarray(checks).convert("1")), ("palette.gif", Image.fromarray(checks).convert("P"))):

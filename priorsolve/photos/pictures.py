@@ -225,9 +225,8 @@ def _plain(path: Path, picture: Image.Image, *, negative: bool) -> Image.Image:
 
 def _unit(path: Path, values: np.ndarray) -> np.ndarray:
     if values.dtype.kind in "iu":
-        low, high = int(values.min()), int(values.max())
-        if low < 0 or high > 65535:
-            raise PhotoError(path, f"whole numbers from {low} to {high}: no known range, save it with 16 bits or as floats in [0, 1]")
+        if values.min() < 0 or values.max() > 65535:  # not named: Pillow takes the largest of 32 bits for negative ones
+            raise PhotoError(path, "whole numbers of 32 bits, not all from 0 to 65535: no known range, save it with 16 bits per channel")
         return values.astype(np.float32) / np.float32(65535)
     if not np.isfinite(values).all():
         raise PhotoError(path, "float pixels that are NaN or infinite")
