@@ -14,18 +14,24 @@ import run_support as run
 import skimage.data
 import torch
 from PIL import Image
+from torch import Tensor
 
 from priorsolve.cli import main
+from priorsolve.framing import Face
 from priorsolve.framing.frame import centres
+from priorsolve.operators.downsample import Downsample
 from priorsolve.operators.gray import Gray
+from priorsolve.operators.mask import Mask
+from priorsolve.photos.names import find_photos
 from priorsolve.recipe.components import RecipeError
 from priorsolve.recipe.framings import Faces, Framings
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.recipe.schema import recipe_schema
+from priorsolve.run import scenes
 from priorsolve.run.blending import compose
 from priorsolve.run.damage import Damage
 from priorsolve.run.records import Record
-from priorsolve.run.restoration import Options, restore
+from priorsolve.run.restoration import Options, equip, restore
 from priorsolve.run.scenes import framed
 from priorsolve.run.shots import Source
 
@@ -262,3 +268,64 @@ def test_the_frame_is_in_the_fingerprint_the_dump_and_the_schema() -> None:
     assert "frame: center" in plain.dump()
     assert "missing: fail" in faces.dump()
     assert "faces" in recipe_schema()["properties"]["frame"]["anyOf"][0]["enum"]
+
+
+def test_a_photo_that_cannot_be_divided_is_cropped_and_says_so(tmp_path: Path) -> None:
+    run.picture(0, 30, 45).save(tmp_path / "a.png")
+    shot = Source(tmp_path / "a.png", 3, Damage([Downsample(4)], (3, 64, 64)), None, 0, degrade=True).shoot()
+    assert (tuple(shot.measured.shape), shot.notes) == ((3, 7, 11), ("cropped to 44×28, a multiple of 4",))
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_frames_have_seeds_of_their_own(tmp_path: Path) -> None:
+    run.picture(0, 64, 112).save(tmp_path / "a.png")
+    recipe = run.quick(operator="gray", frame="tiles")
+    (photo,) = find_photos([tmp_path / "a.png"])
+    work = equip(recipe, tmp_path / "out", Options()).workbench._reader.read(photo)
+    assert len({job.seed for job in work.jobs}) == len(work.jobs) == 2
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_what_was_measured_of_a_whole_photo_is_black_in_its_holes(tmp_path: Path) -> None:
+    run.picture(0, 64, 96).save(tmp_path / "a.png")
+    (record,) = restore(run.quick(operator={"mask": {"boxes": [[20, 10, 40, 30]]}}, frame="tiles"), tmp_path / "a.png", tmp_path / "out")
+    measured, expected = run.pixels(tmp_path / "out/measurements/a.png"), run.pixels(tmp_path / "a.png")
+    expected[10:30, 20:40] = 0
+    assert record.status == "done", record.reason
+    assert (measured == expected).all()
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_a_small_photo_without_faces_comes_back_large(tmp_path: Path) -> None:
+    run.picture(0, 40, 60).save(tmp_path / "a.png")
+    recipe = run.quick(operator={"downsample": {"factor": 4}}, frame={"faces": {"missing": "copy"}})
+    (record,) = restore(recipe, tmp_path / "a.png", tmp_path / "out")
+    assert "no face was found: the photo is enlarged with Lanczos" in record.notes
+    enlarged = np.asarray(run.picture(0, 40, 60).resize((240, 160), Image.Resampling.LANCZOS)).astype(int)
+    assert np.abs(run.pixels(tmp_path / "out/images/a.png") - enlarged).max() <= 2
+
+
+def test_faces_are_looked_for_where_holes_are_filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Tensor] = []
+
+    def looking(photo: Tensor) -> list[Face]:
+        seen.append(photo)
+        return []
+
+    monkeypatch.setattr(scenes, "find_faces", looking)
+    photo = Image.new("RGB", (64, 64), "gray")
+    photo.paste((255, 0, 0), (20, 10, 40, 14))
+    photo.save(tmp_path / "a.png")
+    known = torch.ones(64, 64)
+    known[10:14, 20:40] = 0
+    source = Source(tmp_path / "a.png", 3, Damage([Mask(known)], (3, 64, 64)), None, 0, False)
+    framed(source, Framings(faces=Faces(missing="copy")), keeps=True)
+    torch.testing.assert_close(seen[0], torch.full((3, 64, 64), 128 / 255))
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_what_pillow_made_smaller_comes_back_large_too(tmp_path: Path) -> None:
+    run.picture(0, 16, 24).save(tmp_path / "a.png")
+    smaller = {"operator": {"pillow_resize": {"factor": 4}}, "surrogate": {"downsample": {"factor": 4}}, "output": {}}
+    (record,) = restore(run.quick(frame="tiles", **smaller), tmp_path / "a.png", tmp_path / "out")
+    assert record.output_size == (64, 96)

@@ -16,12 +16,14 @@ from priorsolve.operators.gray import Gray
 from priorsolve.operators.mask import Mask, Masking, join_masks
 from priorsolve.operators.noise import Noise
 from priorsolve.operators.photo_holes import PhotoHoles
+from priorsolve.operators.pillow import PillowResize
 from priorsolve.operators.quantize import Quantize
 from priorsolve.recipe.components import RecipeError
 from priorsolve.run.measuring import measure
 from priorsolve.types import Shape
 
-ANY_SIZE = (Masking, Downsample, Gray, Identity, Clip, Quantize)
+SMALLER = (Downsample, PillowResize)
+ANY_SIZE = (Masking, *SMALLER, Gray, Identity, Clip, Quantize)
 """Operators that do the same to a photo of any size; others, such as a blur, count in pixels of the prior's picture."""
 
 
@@ -35,7 +37,7 @@ class Damage:
     @property
     def factor(self) -> int:
         """How many times larger than the photo the picture was."""
-        return math.prod(part.factor for part in self.parts if isinstance(part, Downsample))
+        return math.prod(part.factor for part in self.parts if isinstance(part, SMALLER))
 
     @property
     def grey(self) -> Gray | None:
@@ -62,7 +64,7 @@ class Damage:
         known: Tensor | None = None
         scale = 1
         for part in self.parts:
-            if isinstance(part, Downsample):
+            if isinstance(part, SMALLER):
                 scale *= part.factor
             elif isinstance(part, Masking):
                 mask = _drawn(part, (size[0] // scale, size[1] // scale))
@@ -82,7 +84,7 @@ class Damage:
             else:
                 for own in parts:
                     own.append(part)
-                scale *= part.factor if isinstance(part, Downsample) else 1
+                scale *= part.factor if isinstance(part, SMALLER) else 1
                 shape = part.out_shape(shape)
         return parts
 
