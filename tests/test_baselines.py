@@ -265,3 +265,17 @@ def test_sparse_pictures_beat_the_shortest() -> None:
     error = {name: (restored(name, problem).clamp(0, 1) - x).square().mean() for name in ("pinv", "lasso_dct", "lasso_wavelet")}
     assert error["lasso_dct"] < error["pinv"] / 4
     assert error["lasso_wavelet"] < error["pinv"] / 4
+
+
+def test_total_variation_is_scikit_images_with_known_pixels_put_back() -> None:
+    problem = posed(HOLE, photo())
+    known = HOLE.A(torch.ones(1, 1, 32, 32))[0, 0].numpy()[..., None] > 0
+    start = np.where(known, problem.y.permute(1, 2, 0).double().numpy(), 0.5)
+    picture = start
+    for weight in np.geomspace(0.5, 0.01, 100):
+        picture = np.where(known, start, SKIMAGE.denoise_tv_chambolle(picture, weight, max_num_iter=20, channel_axis=-1))
+    torch.testing.assert_close(restored("tv", problem).double(), torch.from_numpy(picture).permute(2, 0, 1), rtol=0, atol=1e-5)
+
+
+def test_lasso_has_the_strength_of_bora_et_al() -> None:
+    assert [BASELINES[name].restore.keywords["alpha"] for name in ("lasso_dct", "lasso_wavelet")] == [0.1, 1e-5]  # type: ignore[attr-defined]

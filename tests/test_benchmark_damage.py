@@ -136,3 +136,9 @@ def test_photons_beyond_what_half_precision_counts() -> None:
 def test_refused(make: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_the_gradient_of_few_photons_is_finite_in_the_dark() -> None:
+    dark = torch.zeros(1, 3, 8, 8, requires_grad=True)
+    (gradient,) = torch.autograd.grad(FixedPhotons(50).A(dark).sum(), dark)
+    assert bool(gradient.isfinite().all())

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from priorsolve.framing import Frame, Patch, Rounded, Whole, pasting
+from priorsolve.framing import Frame, Patch, Rounded, Whole, cut, lay, pasting
+from priorsolve.framing.colour import with_chroma
 from priorsolve.framing.windows import Window
 from priorsolve.operators.base import Identity, Operator
 from priorsolve.operators.gray import Gray
@@ -88,3 +89,14 @@ def test_colours_are_the_same_in_strips_as_at_once(monkeypatch: pytest.MonkeyPat
     assert made[0].shape == (3, side, side)
     assert (made[0] - made[0].mean(0)).abs().max() > 0.05
     torch.testing.assert_close(made[0], made[1], atol=1e-4, rtol=0)
+
+
+def test_colours_follow_the_edges_of_a_photo_that_is_larger_than_the_answer() -> None:
+    generator, side, frame = torch.Generator().manual_seed(0), 8 * SIDE, Frame.of_box(0, 0, 8 * SIDE, 8 * SIDE)
+    photo = torch.rand(1, 8, 8, generator=generator).repeat_interleave(SIDE, -1).repeat_interleave(SIDE, -2)
+    drawn = torch.rand(3, SIDE, SIDE, generator=generator)
+    made = compose(scene(Gray(), Whole(), keeps=True, channels=1, times=8), Shot(photo, None, ()), [drawn], [drawn])
+    change = lay(drawn - cut(photo.expand(3, -1, -1), frame, (SIDE, SIDE)), frame, (side, side))
+    grey = Gray().A((photo + change)[None])[0]
+    coloured = with_chroma(grey, lay(drawn, frame, (side, side)), 8)
+    torch.testing.assert_close(made, coloured + grey - Gray().A(coloured[None])[0], atol=1e-4, rtol=0)

@@ -77,3 +77,9 @@ def test_a_run_goes_on_where_workers_join_between_those_that_die(tmp_path: Path)
     crew.prepare()
     assert list(crew.records()) == []
     assert (ray.hired, ray.killed) == (5, 2)
+
+
+def test_no_more_workers_are_hired_than_there_are_photos(tmp_path: Path) -> None:
+    ray = StandIn(deaths=())
+    Crew(ray, Run(run.quick(), [run.photos(tmp_path / "in", 1)], tmp_path / "out", Options()), Cluster(workers=2))
+    assert ray.hired == 1

@@ -139,3 +139,17 @@ def test_a_frame_in_which_nothing_was_guessed_does_not_count() -> None:
 
     assert judged(math.nan, 0.5, 0.75) == {"coverage": 0.625}
     assert judged(math.nan) == {}
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_the_noise_that_baselines_are_told_is_of_what_was_measured(tmp_path: Path) -> None:
+    made = Benchmark(
+        [Variant("mine", run.quick(operator={"mask": {"boxes": [[0, 0, 1.0, 0.75]]}}, noise={"poisson": {"peak": 50}}))],
+        [run.photos(tmp_path / "in", 1)],
+        tmp_path / "out",
+        Options(),
+        metrics=["psnr"],
+    )
+    (contest,) = made.contests
+    clean, problem = contest.pose(made.photos[0])
+    assert problem.noise == pytest.approx(float(clean[:, 48:].mean() / 50) ** 0.5, rel=0.02)

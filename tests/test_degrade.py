@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -13,12 +14,15 @@ import pytest
 import run_support as run
 import torch
 from PIL import Image
+from prior_support import made
+from safetensors.torch import save_file
 
 from priorsolve.cli import main
 from priorsolve.command.checks import check_recipe
 from priorsolve.recipe.build import build_noise
 from priorsolve.recipe.components import RecipeError
 from priorsolve.recipe.recipe import Recipe
+from priorsolve.recipe.templates import photo_seed
 from priorsolve.run.degrade import INDEX, Degraded, degrade
 from priorsolve.run.masks import Masked, write_masks
 from priorsolve.run.restoration import Options, restore
@@ -195,3 +199,20 @@ def test_a_full_disk_ends_it_and_a_name_that_is_too_long_does_not(
     refuse(errno.ENOSPC)
     with pytest.raises(ValueError, match=r"y cannot be written: No space left on device; choose another output folder \(--out\)"):
         next(make(run.quick(), [photos], out))
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_what_was_measured_for_another_prior_s_size_is_made_anew(tmp_path: Path) -> None:
+    photos, out, sizes = run.photos(tmp_path / "in", 1), tmp_path / "y", []
+    save_file(made("mobilestylegan").state_dict(), tmp_path / "small.safetensors")
+    for prior in ("digiface64", str(tmp_path / "small.safetensors")):
+        (outcome,) = degrade(run.quick(prior=prior), [photos], out)
+        assert outcome.reason == ""
+        with Image.open(out / "00.png") as measured:
+            sizes.append(measured.size)
+    assert sizes == [(64, 64), (32, 32)]
+
+
+def test_a_photo_s_seed_is_the_same_in_every_version() -> None:
+    """A mask of `"{seed}"` that a measurement was made with is drawn again when that is restored."""
+    assert photo_seed(3, "sub/a.jpg.png") == int(hashlib.sha256(b"3/sub/a").hexdigest()[:12], 16) == photo_seed(3, "sub/a")

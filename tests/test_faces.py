@@ -6,6 +6,7 @@ import math
 import sys
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from kornia.color import lab_to_rgb, rgb_to_lab
 from PIL import Image
 from torch import Tensor
 
-from priorsolve.framing import Frame, cut, find_faces, lay
+from priorsolve.framing import Frame, cut, detector, find_faces, lay
+from priorsolve.framing.align import Landmarks, face_frame
 from priorsolve.framing.colour import matched, with_chroma
 from priorsolve.recipe.build import check_faces
 from priorsolve.recipe.components import RecipeError
@@ -122,3 +124,18 @@ def test_matching_at_the_seam_is_exact_where_it_can_be_and_bounded() -> None:
     flat = image.mean() + 0.1 * (image - image.mean())
     made, mean = matched(flat, image, band), image.mean((1, 2), keepdim=True)
     torch.testing.assert_close(made - made.mean((1, 2), keepdim=True), 0.125 * (image - mean), atol=1e-5, rtol=0)  # no more than 1.25 times
+
+
+def test_a_point_that_the_detector_tells_is_a_pixel_s_centre(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = [(100.0, 120.0), (160.0, 120.0), (130.0, 150.0), (110.0, 200.0), (150.0, 200.0)]
+
+    def seen(pixels: Any, score_threshold: float) -> list[Any]:
+        assert pixels.shape == (480, 640, 3)
+        return [SimpleNamespace(landmarks=[SimpleNamespace(x=x, y=y) for x, y in points], score=0.95)]
+
+    monkeypatch.setattr(detector, "load_detector", lambda: seen)
+    (face,) = detector._seen(torch.zeros(3, 240, 320), Frame.of_box(0, 0, 320, 240), 640)
+    left_eye, right_eye, _, left_mouth, right_mouth = (((x + 0.5) / 2, (y + 0.5) / 2) for x, y in points)
+    expected = face_frame(Landmarks(left_eye, right_eye, left_mouth, right_mouth))
+    assert face.frame.centre == pytest.approx(expected.centre)
+    assert face.frame.right == pytest.approx(expected.right)

@@ -207,3 +207,11 @@ def test_beside_the_face_only_colours_of_skin_and_hair_stay() -> None:
         assert middle == pytest.approx(float(own), abs=0.3), name  # eyes may be green
         assert corner == pytest.approx(float(own) if name in ("brown hair", "blond hair", "skin", "grey") else 0, abs=0.3), name
         assert (after[0] - before[0]).abs().max() < 0.3, name
+
+
+def test_a_surface_is_half_way_between_the_harmonic_and_the_biharmonic() -> None:
+    picture, known = photo()[:, 100:140, 150:200], torch.ones(1, 40, 50)
+    known[:, 10:20, 15:30] = 0
+    bent = skimage.restoration.inpaint_biharmonic(picture.double().numpy(), known[0].numpy() == 0, channel_axis=0)
+    surface = (filled(picture, known, fill.SWEEPS) + torch.from_numpy(bent).float()) / 2
+    torch.testing.assert_close(continued(picture, known), torch.where(known > 0, picture, surface))

@@ -93,3 +93,12 @@ def test_what_no_grey_change_explains_is_explained_by_another() -> None:
     operator = Gray([1, 1, -1]) @ Mask(known)
     y = torch.rand(1, 1, 4, 4, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(operator.A(operator.lift(y)), y)
+
+
+def test_what_no_grey_change_explains_of_one_picture_is_explained_beside_any_other() -> None:
+    known, x = torch.ones(3, 8, 8), torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    known[0, :, :4] = 0  # there the weights that are left cancel out
+    x[0, :, :, 4:], x[1, :, :, :4] = 0, 0
+    operator = gaussian_blur(1.0) @ (Gray([1, 1, -1]) @ Mask(known))
+    y = operator.A(x)
+    torch.testing.assert_close(operator.lift(y), torch.cat([operator.lift(y[:1]), operator.lift(y[1:])]), atol=1e-4, rtol=1e-4)

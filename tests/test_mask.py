@@ -317,3 +317,14 @@ def test_a_mask_made_in_inference_mode_serves_a_solve(kind: torch.dtype, each: i
     for mask in masks:
         x = torch.rand(2, 3, 8, 8, requires_grad=True)
         assert torch.autograd.grad(mask.A(x).sum(), x)[0].sum() > 0
+
+
+def test_which_pixels_a_seed_takes() -> None:
+    order = torch.randperm(200, generator=torch.Generator().manual_seed(1))
+    known = Holes(pixels=0.3, seed=1).A(torch.ones(1, 1, 20, 10))[0, 0]
+    assert torch.equal(known == 0, (order < 60).view(20, 10))
+
+
+def test_a_black_jpeg_has_no_hole_whatever_its_specks(tmp_path: Path) -> None:
+    Image.new("L", (16, 16), 1).save(tmp_path / "m.jpg")
+    assert float(Holes(file=str(tmp_path / "m.jpg")).A(torch.ones(1, 1, 16, 16)).min()) == 1

@@ -17,6 +17,7 @@ from priorsolve.operators.photo_holes import PhotoHoles
 from priorsolve.photos.pictures import PhotoError
 from priorsolve.photos.scratches import Scratches, find_scratches
 from priorsolve.recipe.components import RecipeError
+from priorsolve.recipe.operators import Operators
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.run.jobs import HIDES_ALL, HIDES_NOTHING
 from priorsolve.run.records import Record
@@ -348,3 +349,22 @@ def test_marks_are_in_the_fingerprint_and_refused_with_their_line(tmp_path: Path
     assert "kind: light" in one.dump()
     with pytest.raises(RecipeError, match=r"recipe.yaml:2: operator\[0\].mask.scratches.widht: unknown key; did you mean 'width'"):
         Recipe.load(run.recipe_file(tmp_path, "operator:\n  - mask: {scratches: {widht: 3}}\nprior: digiface64\nsolver: latent\n"))
+
+
+def test_a_square_file_of_what_was_made_smaller_since_lies_over_that(tmp_path: Path) -> None:
+    run.picture(0, 16, 16).save(tmp_path / "a.png")
+    hole = Image.new("L", (128, 128))
+    hole.paste(255, (64, 64, 66, 66))
+    hole.save(tmp_path / "m.png")
+    recipe = run.quick(operator=[{"mask": {"file": str(tmp_path / "m.png")}}, {"downsample": {"factor": 4}}])
+    mask, _ = Operators(recipe, (3, 64, 64), torch.device("cpu"), torch.float32).of("a", 0, tmp_path / "a.png")
+    assert (mask.A(torch.ones(1, 3, 64, 64))[0, 0] == 0).nonzero().tolist() == [[32, 32]]
+
+
+def test_a_box_beyond_the_photo_is_told_beside_marks_too(tmp_path: Path) -> None:
+    picture = Image.new("RGBA", (32, 32), "gray")
+    picture.paste((0, 0, 0, 0), (4, 4, 8, 8))
+    picture.save(tmp_path / "a.png")
+    mask = Holes(alpha=True, boxes=[[10, 10, 40, 20]]).in_photo(tmp_path / "a.png", whole=True)
+    with pytest.raises(ValueError, match=r"the box \[10, 10, 40, 20\] reaches beyond the picture, 32×32"):
+        mask.A(torch.ones(1, 3, 32, 32))

@@ -183,3 +183,25 @@ def test_operators_and_losses_may_compute_in_another_precision() -> None:
         found = Latent(prior, steps=12, restarts=2, loss=loss)(y, operator)  # type: ignore[arg-type]
         assert found.misfit.dtype == found.images.dtype == torch.float32
         torch.testing.assert_close(found.images, plain.images, atol=1e-3, rtol=0)
+
+
+class Exposed(Operator):
+    """Each image by a light of its own."""
+
+    def __init__(self, light: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("light", light)
+
+    @property
+    def batch(self) -> int:
+        return len(self.get_buffer("light"))
+
+    def out_shape(self, in_shape: Shape) -> Shape:
+        return in_shape
+
+    def _A(self, x: Tensor) -> Tensor:
+        return x * self.get_buffer("light").view(-1, 1, 1, 1)
+
+
+def test_a_dark_image_is_measured_beside_a_bright_one() -> None:
+    assert bool((Exposed(torch.tensor([1.0, 1e-7])).support(torch.ones(2, 3, 8, 8)) == 1).all())

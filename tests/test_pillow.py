@@ -170,3 +170,9 @@ def test_every_stand_in_makes_measurements_of_the_same_shape() -> None:
             assert other.follows((3, 32, 32))
         assert not operator.follows((3, 32, 32))
         assert other.out_shape((3, 32, 32)) == operator.out_shape((3, 32, 32))
+
+
+def test_a_block_of_which_one_pixel_is_known_is_measured() -> None:
+    known = torch.ones(32, 64)
+    known[:, :19] = 0
+    assert (PillowResize(4, "box") @ Mask(known)).support(torch.ones(1, 3, 32, 64))[0, 0, 0, :6].tolist() == [0, 0, 0, 0, 1, 1]

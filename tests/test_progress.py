@@ -122,3 +122,22 @@ def test_the_bar_ends_with_the_last_record_and_never_goes_back() -> None:
     made.record(replace(record, name="b.png"))
     assert completed() == 2
     assert made._bar.finished
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_a_photo_that_fails_in_its_last_tile_counts_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "in").mkdir()
+    run.picture(0, 64, 112).save(tmp_path / "in" / "0.png")
+    real, calls = answers.solve_jobs, iter(range(9))
+
+    def broken(*given: Any, **more: Any) -> Any:
+        if next(calls) == 1:
+            raise RuntimeError("broken")
+        return real(*given, **more)
+
+    monkeypatch.setattr(workbench, "solve_jobs", broken)
+    run.picture(0).save(tmp_path / "in" / "1.png")
+    work = Run(run.quick(operator="gray", frame="tiles"), [tmp_path / "in"], tmp_path / "out", Options(batch_size=1))
+    seen: list[float] = []
+    assert [record.status for record in work.records(lambda advance: seen.append(advance.photos))] == ["failed", "done"]
+    assert seen[-1] == pytest.approx(2)

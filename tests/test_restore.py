@@ -320,3 +320,19 @@ def test_options_say_what_is_wrong() -> None:
     for wrong in ({"batch_size": 0}, {"limit": -1}, {"shard": (2, 2)}, {"dtype": "half"}, {"device": "gpu"}):
         with pytest.raises(ValueError, match=str(next(iter(wrong)).split("_")[0])):
             replace(Options(), **wrong)
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_what_is_told_of_a_photo_does_not_depend_on_its_batch(tmp_path: Path) -> None:
+    photos = run.photos(tmp_path / "in", 3)
+    (tmp_path / "masks").mkdir()
+    for index in range(3):
+        Image.fromarray(np.pad(np.full((4 + 24 * index,) * 2, 255, np.uint8), (30 - 12 * index, 30 - 12 * index))).save(
+            tmp_path / f"masks/0{index}.png"
+        )
+    mask = {"mask": {"file": str(tmp_path / "masks/{stem}.png")}}
+    recipe = run.quick(operator=mask, noise={"gaussian": {"sigma": 0.05}}, samples=2, output={"limit": True})
+    for size in (1, 3):
+        assert len(list(restore(recipe, photos, tmp_path / f"{size}", Options(degrade=True, batch_size=size)))) == 3
+    assert run.files(tmp_path / "1") == run.files(tmp_path / "3")
+    assert run.records(tmp_path / "1") == run.records(tmp_path / "3")

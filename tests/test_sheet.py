@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as parquet
 import pytest
 import torch
@@ -274,3 +275,28 @@ def test_a_report_of_nothing_says_so_and_one_of_failures_has_no_sheet(tmp_path: 
     write_report(tmp_path)
     assert not (tmp_path / "sheet.png").exists()
     assert parquet.read_table(tmp_path / "results.parquet").num_rows == 1
+
+
+def test_a_prior_s_name_is_only_a_name(tmp_path: Path) -> None:
+    write_record(tmp_path, done(tmp_path, "a.png", 0))
+    (tmp_path / "recipe.yaml").write_text("prior: <b>mine</b>.pth\n", encoding="utf-8")
+    write_report(tmp_path)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "prior &lt;b&gt;mine&lt;/b&gt;.pth, a checkpoint of your own" in page
+    assert "<b>mine" not in page
+
+
+def test_a_link_leads_to_a_photo_whatever_it_is_called(tmp_path: Path) -> None:
+    write_image(tmp_path / "sub" / "50% #1?.png", torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(0)))
+    picture = embedded(tmp_path, "sub/50% #1?.png", size_for(1))
+    assert picture is not None
+    assert picture["file"] == "sub/50%25%20%231%3F.png"
+
+
+def test_a_wide_picture_stands_in_the_middle_and_what_is_beyond_white_is_white(tmp_path: Path) -> None:
+    write_sheet(tmp_path / "s.png", [Row("a", {"restored": torch.full((3, 8, 32), 1.2)})])
+    with Image.open(tmp_path / "s.png") as sheet:
+        column = np.asarray(sheet)[MARGIN + HEAD : MARGIN + HEAD + BOX, MARGIN + BOX // 2, 0]
+    assert (column[72:120] == 255).all()  # 192×48 in 192×192
+    assert (column[:72] == 251).all()
+    assert (column[120:] == 251).all()
