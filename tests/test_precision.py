@@ -12,12 +12,12 @@ from prior_support import CHAINS, STYLED, made
 from solvers_support import least_squares, linear, pictures, random_mask
 from states_support import mobilestylegan_state
 
-from priorsolve.operators import Downsample
+from priorsolve.operators import Downsample, Identity
 from priorsolve.priors import LinearPrior, Prior
 from priorsolve.priors.mobilestylegan import MobileStyleGAN
 from priorsolve.recipe.build import dtype_of
 from priorsolve.run.restoration import Options, restore
-from priorsolve.solvers import Latent
+from priorsolve.solvers import Latent, picture
 
 
 def test_only_passes_with_gradients_are_in_bfloat16(digiface64: Prior) -> None:
@@ -117,6 +117,15 @@ def test_the_misfit_is_that_of_the_picture_that_is_kept(digiface64: Prior) -> No
     assert not bool(found.steps.any())
     torch.testing.assert_close(found.misfit, (operator.A(found.images) - y).square().flatten(1).mean(1), atol=0, rtol=1e-5)
     torch.testing.assert_close(found.misfit, found.residual.square(), atol=0, rtol=1e-5)
+
+
+def test_a_picture_drawn_again_is_the_one_that_is_kept(digiface64: Prior) -> None:
+    """Where gradients are taken, as they are for whoever does not switch them off, it was drawn in bfloat16."""
+    prior = digiface64.computing(torch.bfloat16)
+    y = torch.rand(2, *prior.image_shape, generator=torch.Generator().manual_seed(0))
+    solution = Latent(prior, steps=1, restarts=1, candidates=2)(y, Identity())
+    assert torch.is_grad_enabled()
+    torch.testing.assert_close(picture(prior, solution.codes), solution.images, atol=2e-6, rtol=0)
 
 
 def test_torchs_own_precision_is_left_as_it_is(digiface64: Prior) -> None:

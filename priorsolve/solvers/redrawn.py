@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from priorsolve.priors.base import Prior
+from priorsolve.priors.base import Prior, exactly
 from priorsolve.showing import shown
 from priorsolve.solvers.carried_adam import forgotten
 from priorsolve.solvers.checks import must_be_prior
@@ -28,4 +28,5 @@ def picture(prior: Prior, codes: Mapping[str, Tensor]) -> Images:
     if not isinstance(codes, Mapping) or not any(name in prior.spaces for name in codes):
         given = ", ".join(map(str, codes)) if isinstance(codes, Mapping) else shown(codes)
         raise ValueError(f"picture: got {given or 'nothing'}, with no code of {prior}; give solution.codes of a solver with this prior")
-    return answered_picture(prior, forgotten(codes))
+    with exactly():  # as the solution's are, also where a gradient is taken
+        return answered_picture(prior, forgotten(codes))
