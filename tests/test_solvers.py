@@ -22,7 +22,7 @@ from priorsolve.operators.holes import Holes
 from priorsolve.operators.mask import Mask
 from priorsolve.operators.sensing import FastSensing, GaussianSensing
 from priorsolve.priors import Prior, load_prior
-from priorsolve.solvers import Latent, Layered, Staged, Step, Stop, Tuned, picture, start_at
+from priorsolve.solvers import Latent, Layered, Mirrored, Staged, Step, Stop, Tuned, picture, start_at
 from priorsolve.types import Images, Measurements
 
 LINEAR: dict[str, Operator] = {
@@ -285,7 +285,8 @@ def test_a_callers_autocast_changes_nothing(digiface64: Prior) -> None:
     A = gaussian_blur(0.6)  # which is soon undone
     y = A.A(torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)))
     first = Latent(digiface64, steps=2, restarts=1, candidates=2)
-    for solver in (first, Staged([first, Layered(digiface64, 2, steps=2)], mean=True), Tuned(digiface64, steps=1, candidates=2)):
+    staged = Staged([first, Layered(digiface64, 2, steps=2)], mean=True)
+    for solver in (first, staged, Mirrored(first, own_detail=1.0), Tuned(digiface64, steps=1, candidates=2)):
         expected = solver(y, A)
         with torch.autocast("cpu", torch.bfloat16):
             found = solver(y, A)

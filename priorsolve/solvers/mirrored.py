@@ -118,7 +118,10 @@ class Mirrored:
         return with_images(both, first.images + self._coarse((second.images.flip(-1) - first.images) / 2), y, operator, self.loss)
 
     def _coarse(self, change: Images) -> Images:
-        return Blur(gaussian_kernel(self.own_detail), "replicate").A(change) if self.own_detail else change
+        if not self.own_detail:
+            return change
+        with torch.autocast(change.device.type, enabled=False):  # a caller's
+            return Blur(gaussian_kernel(self.own_detail), "replicate").A(change)
 
 
 def _turned(on_step: OnStep | None) -> OnStep | None:
