@@ -14,10 +14,11 @@ from priorsolve.priors.base import Prior
 from priorsolve.showing import is_number, shown
 from priorsolve.solvers import Solution, Solves
 from priorsolve.solvers.base import must_be_solver
-from priorsolve.solvers.checks import checked_seeds, must_be_prior, must_be_solution
+from priorsolve.solvers.checks import checked_seeds, must_be_prior, must_be_solution, unwrapped
 from priorsolve.solvers.fit import solve_fitting
 from priorsolve.solvers.layerwise import EXACT
 from priorsolve.solvers.target import beside
+from priorsolve.types import AnyOperator
 from priorsolve.typicality import Typicality
 
 WITHIN = 0.1
@@ -61,7 +62,7 @@ def diagnose(
     return [sentences(solution, i, typicality, noise=noises[i], limit=limits[i], numbers=counts[i]) for i in range(len(solution))]
 
 
-def find_limits(solver: Solves, operator: Operator, seeds: Sequence[int] = (0,), *, batch_size: int | None = None) -> list[float]:
+def find_limits(solver: Solves, operator: AnyOperator, seeds: Sequence[int] = (0,), *, batch_size: int | None = None) -> list[float]:
     """The residual that a solver reaches on noiseless measurements of a picture that its prior can draw, one for each seed.
 
     It costs a solve; where that diverges, what it reaches is not finite.
@@ -69,7 +70,8 @@ def find_limits(solver: Solves, operator: Operator, seeds: Sequence[int] = (0,),
 
     Args:
         solver: one solver, or `Staged` ones.
-        operator: one of priorsolve's; where it has parameters for each image, as many seeds as it is for.
+        operator: one of priorsolve's, or a physics that `to_physics` made of one; where it has parameters for each image, as many seeds
+            as it is for.
         seeds: of the pictures.
         batch_size: the most to solve at once; left out, all of them.
 
@@ -77,6 +79,7 @@ def find_limits(solver: Solves, operator: Operator, seeds: Sequence[int] = (0,),
         ValueError: `solver` or `operator` is none, or a seed is no whole number.
     """
     must_be_solver(solver, "find_limits: solver")
+    operator = unwrapped(operator)
     if not isinstance(operator, Operator):
         raise ValueError(f"find_limits: operator is {shown(operator)}; it must be one of priorsolve's, such as Downsample(4)")
     if not isinstance(seeds, Sequence):

@@ -172,6 +172,7 @@ def test_our_operator_comes_back_as_itself() -> None:
     assert torch.equal(ps.put_back(found.images, holey, physics), ps.put_back(found.images, y, operator))
     with pytest.raises(ValueError, match=r"^put_back needs a linear operator of priorsolve's, got JPEG\(quality=50\)"):
         ps.put_back(found.images, y, to_physics(JPEG(50), img_size=SHAPE))
+    assert ps.find_limits(solver, physics, range(COUNT)) == ps.find_limits(solver, operator, range(COUNT))
     several, own = (ps.solve_several(solver, y, given, 2, noise=loud) for given in (physics, operator))
     assert several.samples is not None
     assert own.samples is not None
