@@ -59,6 +59,18 @@ def test_a_file_gives_the_photos_picture_again_to_the_last_bit(name: str, space:
             assert torch.equal(parameter, prior.get_parameter(key) if tuned_to is None else tuned_to[index])
 
 
+def test_a_prior_read_in_inference_mode_is_searched_as_any(tmp_path: Path) -> None:
+    prior = made("dcgan")
+    y = measured(prior, 1)
+    save_delta(prior, Tuned(prior, steps=1, candidates=2)(y, Identity()), 0, tmp_path / "one.safetensors")
+    with torch.inference_mode():
+        tuned, codes = load_delta(prior, tmp_path / "one.safetensors")
+    start = start_at(tuned, codes["z"])
+    plain, _ = load_delta(prior, tmp_path / "one.safetensors")
+    found, expected = (Latent(each, steps=2)(y, Identity(), start=start) for each in (tuned, plain))
+    assert torch.equal(found.images, expected.images)
+
+
 def test_only_what_was_tuned_is_in_the_file(tmp_path: Path) -> None:
     prior = made("dcgan")
     solution = Tuned(prior, steps=1, blocks=1, candidates=1)(measured(prior, 1), Identity())

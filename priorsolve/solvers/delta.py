@@ -11,6 +11,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from priorsolve.apart import apart
 from priorsolve.files import write_atomically
 from priorsolve.priors.base import Prior
 from priorsolve.priors.errors import CheckpointError
@@ -54,6 +55,7 @@ def save_delta(prior: Prior, solution: Solution, index: int, path: str | Path) -
     write_atomically(path, to_safetensors(tensors, about))
 
 
+@apart()
 def load_delta(prior: Prior, path: str | Path) -> tuple[Prior, dict[str, Tensor]]:
     """A copy of `prior` with the file's tuned weights, and the codes (1, ...) by space: together they draw the photo's picture,
     to the last bit.
