@@ -25,6 +25,10 @@ _ROUNDING = 1e-4
 """Values that are no further apart are one value: what was put back is the same in all pictures but for rounding."""
 
 
+class AllAlikeError(ValueError):
+    """Several solutions are all one."""
+
+
 @dataclass(frozen=True, eq=False)
 class Samples:
     """k pictures of each photo. Equal to itself only: compare its tensors.
@@ -173,7 +177,10 @@ def solve_several(
             batch_size=batch_size,
         )
         if len(y) and torch.equal(solution.images, first.images):
-            raise ValueError(_ALIKE)
+            raise AllAlikeError(
+                "solve_several: the solver draws nothing and there is no noise, so that all solutions are one; "
+                "begin at sampled or likely codes, give noise=, or k=1"
+            )
         drawn += solution.images
         pictures.append(finish(solution, measured))
         del solution  # its codes may be networks' weights, which need not lie beside the next search
@@ -186,9 +193,3 @@ def _measured(solver: Solves, y: Measurements, operator: AnyOperator) -> Tensor:
     if not isinstance(operator, Operator):
         return torch.ones_like(y)
     return support_of(operator, solver.prior.image_shape, y).expand_as(y)
-
-
-_ALIKE = (
-    "samples: the solver draws nothing and the recipe has no noise, so that all solutions are one; "
-    "begin at sampled or likely codes, add noise, or leave samples out"
-)

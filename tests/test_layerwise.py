@@ -181,7 +181,7 @@ def test_noise_through_three_layers_and_a_search_after_it() -> None:
     assert Staged([first, second]).varied() == Staged([first, second])
     exact = Staged([first])
     torch.testing.assert_close(exact(y, Identity()).misfit, exact.loss(alone.images, y, torch.ones_like(y)))
-    with pytest.raises(ValueError, match="the solver draws nothing and the recipe has no noise"):
+    with pytest.raises(ValueError, match=r"^solve_several: the solver draws nothing and there is no noise.*give noise=, or k=1$"):
         solve_several(exact, y, Identity(), 2, noise=None, where=torch.ones_like(y), seeds=[0, 1], batch_size=2)
 
 
@@ -299,6 +299,9 @@ def test_it_is_named_in_recipes(tmp_path: Path) -> None:
     assert record.status == "done", record.reason
     assert record.steps == 2
     assert record.metrics["psnr"] > 40, "8-bit pixels are the only noise there is"
+    twice = Recipe.parse({**given, "samples": 2}, folder=tmp_path)
+    (record,) = ps.restore(twice, [tmp_path / "in.png"], tmp_path / "twice", ps.Options(degrade=True))
+    assert record.reason.startswith("samples: the solver draws nothing and the recipe has no noise, so that all solutions are one;")
     with pytest.raises(RecipeError, match=r"solver\[0\]\.layerwise\.norm"):
         Recipe.parse({**given, "solver": {"layerwise": {"norm": "l2"}}}, folder=tmp_path)
 

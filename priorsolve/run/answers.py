@@ -20,7 +20,7 @@ from priorsolve.run.diagnosis import Limits, draws_noise, known_noise, surrogate
 from priorsolve.run.jobs import Job
 from priorsolve.run.measuring import measured_where
 from priorsolve.run.records import thinned
-from priorsolve.sampling import Samples, solve_several
+from priorsolve.sampling import AllAlikeError, Samples, solve_several
 from priorsolve.solvers import OnStep, Solution, Solves
 from priorsolve.solvers.carried_adam import forgotten
 from priorsolve.typicality import Typicality
@@ -77,19 +77,25 @@ def solve_jobs(tools: Tools, jobs: Sequence[Job], on_step: OnStep | None, *, bat
             return put_back(solution.images, measured, operator, damping=tools.recipe.output.damping)
         return solution.images
 
-    solution, samples, batch = solve_several(
-        tools.solver,
-        y,
-        operator,
-        tools.recipe.samples,
-        noise=tools.noise,
-        where=where,
-        seeds=seeds,
-        finish=finish,
-        on_step=on_step,
-        batch_size=batch,
-        mean="samples" in tools.recipe.output.mean,
-    )
+    try:
+        solution, samples, batch = solve_several(
+            tools.solver,
+            y,
+            operator,
+            tools.recipe.samples,
+            noise=tools.noise,
+            where=where,
+            seeds=seeds,
+            finish=finish,
+            on_step=on_step,
+            batch_size=batch,
+            mean="samples" in tools.recipe.output.mean,
+        )
+    except AllAlikeError:
+        raise RecipeError(
+            "samples: the solver draws nothing and the recipe has no noise, so that all solutions are one; "
+            "begin at sampled or likely codes, add noise, or leave samples out"
+        ) from None
     images = finish(solution, y)
     damage, notes = operator, [""] * len(jobs)
     if tools.solving is not tools.operators:
