@@ -98,7 +98,7 @@ def test_a_picture_stays_while_it_is_carried_deeper(name: str) -> None:
     wplus, maps = sampled(prior, 2, "w+"), drawn(prior, 2)
     codes, whole = {"w+": wplus, "noise": maps}, prior.decode(wplus, "w+", noise=maps)
     for deep in [space for space in prior.spaces if space.startswith("features@")]:
-        codes = carried(prior, codes, deep)
+        codes = carried(prior, codes, deep, "layered")
         torch.testing.assert_close(picture(prior, codes), whole, atol=1e-4, rtol=1e-4)
 
 

@@ -106,23 +106,27 @@ QUICK: dict[str, object] = {"steps": 2, "candidates": 2, "restarts": 1}
 @pytest.mark.parametrize(
     ("operator", "solver", "error"),
     [
-        ("identity", [{"latent": {"space": "features@2", **QUICK}}, {"latent": {"space": "z", **QUICK}}], r"solver\[1\]: a start has f"),
+        (
+            "identity",
+            [{"latent": {"space": "features@2", **QUICK}}, {"latent": {"space": "z", **QUICK}}],
+            r"solver\[1\]: latent: the start has f",
+        ),
         ("identity", [{"tuned": {"steps": 1, "candidates": 2}}, {"latent": QUICK}], r"solver\[1\]: the start has tuned weights"),
         (
             "identity",
             [{"latent": {"space": "features@2", **QUICK}}, {"latent": {"space": "features@1", **QUICK}}],
-            r"solver\[1\]: .* no map",
+            r"solver\[1\]: latent: the start has features@2, and codes of 'features@1'",
         ),
         ("identity", {"pivotal": {"steps": 2}}, r"solver\[0\]: pivotal: needs a code to stay at"),
         (
             "identity",
             [{"latent": {"space": "features@2", **QUICK}}, {"layered": {"block": 1}}],
-            r"solver\[1\]: .* no map from 'features@2'",
+            r"solver\[1\]: layered: the start has features@2, and codes of 'features@1'",
         ),
         (
             "identity",
             [{"latent": QUICK}, {"layered": {"block": 2}}, {"layered": {"block": 1}}],
-            r"solver\[2\]: .* no map from 'features@2'",
+            r"solver\[2\]: layered: the start has features@2, and codes of 'features@1'",
         ),
         ("identity", [{"tuned": {"steps": 1, "candidates": 2}}, {"layered": {"block": 1}}], r"solver\[1\]: the start has tuned weights"),
         ({"downsample": {"factor": 16}}, {"latent": {**QUICK, "loss": {"laplacian_pyramid": {"levels": 4}}}}, r"solver\[0\]: .*lev"),

@@ -113,6 +113,27 @@ def test_features_that_would_be_forgotten_are_refused(name: str) -> None:
     }
 
 
+BACK: dict[str, tuple[Callable[[Prior], list[Solver]], str]] = {
+    "code": (
+        lambda prior: [Latent(prior, space="z", steps=0), Latent(prior, space="w", steps=0)],
+        "latent: cannot go on in 'z' from .* 'w'",
+    ),
+    "features": (lambda prior: [Latent(prior, space="w", steps=0), Layered(prior, 2, steps=0)], "latent: the start has features@2"),
+    "deeper": (lambda prior: [Layered(prior, 2, steps=0), Layered(prior, 3, steps=0)], "layered: the start has features@3"),
+}
+
+
+@pytest.mark.parametrize("name", BACK)
+def test_a_list_that_starts_at_its_own_solution_names_who_cannot_and_what_can(name: str) -> None:
+    prior = made("stylegan2-skip")
+    stages, words = BACK[name]
+    chain, y = Staged(stages(prior)), prior.decode(prior.sample(1, torch.Generator().manual_seed(1)))
+    found = chain(y, Identity())
+    with pytest.raises(ValueError, match=f"^{words}"):
+        chain(y, Identity(), start=found)
+    torch.testing.assert_close(chain.stages[-1](y, Identity(), start=found).images, found.images)
+
+
 @pytest.mark.parametrize("space", ["w++", "s"])
 @pytest.mark.parametrize("name", ["layered", "pulse"])
 def test_a_style_behind_those_that_move_is_refused_with_a_way_out(name: str, space: str) -> None:

@@ -29,13 +29,13 @@ def picture(prior: Prior, codes: Mapping[str, Tensor]) -> Images:
         return prior.decode(codes[style], style, **maps)
 
 
-def carried(prior: Prior, codes: Mapping[str, Tensor], space: str) -> Variables:
-    """The codes with which to go on in `space`: the code there, and beside features or noise maps what draws the rest of the picture.
+def carried(prior: Prior, codes: Mapping[str, Tensor], space: str, who: str) -> Variables:
+    """The codes with which a solver goes on in `space`: the code there, and beside features or noise maps what draws the rest.
 
     Features are made with the noise maps of `codes`, so that the picture stays what it was.
 
     Raises:
-        ValueError: no map leads there.
+        ValueError: no map leads there; the line begins with `who`, the solver.
     """
     if any(is_weight(name) for name in codes):
         raise ValueError(
@@ -50,14 +50,19 @@ def carried(prior: Prior, codes: Mapping[str, Tensor], space: str) -> Variables:
     if space == "noise" and style is not None:
         return {"noise": prior.noise_maps().repeat(len(codes[style]), 1), **codes}
     deep = _deepest(codes)
-    if deep is not None and space.startswith("features@"):
+    if deep is not None:
+        if depth(space) <= depth(deep):
+            must_be_without_features(codes, space, who)
         source = prior if style is None else prior.resumed(codes[style], style)
         rest = {} if style is None else {style: codes[style]}
         return {space: source.map(codes[deep], source=deep, target=space, noise=own), **rest, **maps}
-    if style is None or deep is not None:
-        raise ValueError(f"a start has {', '.join(codes) or 'no codes of this prior'}, from which there is no way to {space!r}")
+    if style is None:
+        raise ValueError(f"{who}: the start has {', '.join(codes) or 'no codes of this prior'}, from which there is no way to {space!r}")
     with singly():  # a matrix rounds several rows otherwise than one
-        mapped = prior.map(codes[style], source=style, target=space, noise=own)
+        try:
+            mapped = prior.map(codes[style], source=style, target=space, noise=own)
+        except ValueError as error:
+            raise ValueError(f"{who}: cannot go on in {space!r} from the start's {style!r}: {error}") from error
     keeps_style = space.startswith("features@") and needs_style(prior)
     return {space: mapped, **({style: codes[style]} if keeps_style else {}), **maps}
 
@@ -66,7 +71,8 @@ def must_be_without_features(codes: Mapping[str, Tensor], space: str, who: str, 
     """Raises ValueError for a start with features, which a solver that moves a code of `space` alone would forget."""
     deep = _deepest(codes)
     if deep is not None:
-        way = way or f"put {who} before what found them, or start at the code alone: start_at(prior, solution.codes[space], space)"
+        other = "start only what found them from it, or start at the code alone: start_at(prior, solution.codes[space], space)"
+        way = way or f"put {who} before what found them, {other}"
         raise ValueError(f"{who}: the start has {deep}, and codes of {space!r} would begin without them; {way}")
 
 

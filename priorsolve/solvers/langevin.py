@@ -105,7 +105,7 @@ class Langevin(CodeSolver):
             maps: Variables = {}
         else:
             must_be_without_features(start.codes, space, "langevin")
-            begun = copied(carried(prior, start.codes, space), measured.y)
+            begun = copied(carried(prior, start.codes, space, "langevin"), measured.y)
             codes, maps = begun[space], maps_of(begun)
         steps: Variables = {}
         if self.steps:  # without any, no gradient is asked of the operator

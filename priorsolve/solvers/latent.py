@@ -202,7 +202,7 @@ class Latent(CodeSolver):
             codes = best_sampled(prior, space, measured, seeds, self.loss, candidates=self.candidates, best=self.restarts, kept=kept)
             return {space: codes}, self.restarts
         if start is not None:
-            beside = copied(carried(prior, start.codes, space), like)
+            beside = copied(carried(prior, start.codes, space, "latent"), like)
             codes = beside[space]
         elif self.begin_at == "centre":
             codes = repeated(of_class(prior, prior.centre(space), self.label), measured.count)

@@ -153,7 +153,7 @@ class Layered(Solver):
         """What the round begins with, of an earlier solution's codes by space: features, `w+` for the later blocks where the prior has
         styles, and the noise maps that are there. Raises ValueError where no way leads there."""
         deep = self._deep
-        found = carried(prior, codes, deep)
+        found = carried(prior, codes, deep, "layered")
         style = {"w+": _wplus(prior, found)} if needs_style(prior) else {}
         return {name: code for name, code in found.items() if name in (deep, "noise")} | style
 

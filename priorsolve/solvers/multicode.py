@@ -155,7 +155,7 @@ class Multicode(CodeSolver):
         if not space.startswith("features@"):
             way = "after another multicode keep its space, block and number of codes"
             must_be_without_features(start.codes, space, "multicode", way)
-        return carried(prior, start.codes, space)[space]
+        return carried(prior, start.codes, space, "multicode")[space]
 
     def _mixes(self, space: str) -> bool:
         """Whether codes of this space lead to the features that are mixed, and to the styles of the later blocks where there are any."""

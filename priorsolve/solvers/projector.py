@@ -91,7 +91,7 @@ class Projector(Solver):
             codes = {self.space: repeated(prior.centre(self.space), measured.count)}
         else:
             must_be_without_features(start.codes, self.space, "projector")
-            codes = copied(carried(prior, start.codes, self.space), one)
+            codes = copied(carried(prior, start.codes, self.space, "projector"), one)
         samples = prior.sample(4096, torch.Generator().manual_seed(0), "w")
         sigma = (samples - samples.mean(0)).square().sum(1).mean().sqrt()
         drawn = normal_hash(row_seeds(seeds, 1, one.device), 0, prior.noise_size).to(one)

@@ -95,7 +95,7 @@ class Pulse(Solver):
         else:
             must_be_without_features(start.codes, "w+", "pulse")
             must_lead_to_wplus(prior, start.codes, "pulse")
-            codes = carried(prior, start.codes, "w+")
+            codes = carried(prior, start.codes, "w+", "pulse")
             drawn = proxy.whitened(codes["w+"].to(measured.y))
             drawn = drawn.mean(1, keepdim=True) if self.same_code else drawn
             maps = codes.get("noise", prior.noise_maps().expand(measured.count, -1)).to(drawn)

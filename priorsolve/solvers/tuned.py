@@ -213,7 +213,7 @@ class Tuned(CodeSolver):
         """Where the codes begin, (rows, ...) by space, and how many rows an image has."""
         like = next(prior.parameters())
         if start is not None:
-            return copied(tuned_carried(prior, start.codes, self.code_space), like), 1
+            return copied(tuned_carried(prior, start.codes, self.code_space, "tuned"), like), 1
         judge = self.loss if self.start_loss is None else self.start_loss
         folded, space = run_form(self.prior), self.code_space
         codes = best_sampled(folded, space, measured, seeds, judge, candidates=self.candidates, best=self.restarts, kept=self._narrowed)

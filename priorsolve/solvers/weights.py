@@ -137,13 +137,13 @@ def answered_picture(prior: Prior, variables: Mapping[str, Tensor]) -> Images:
     return _row_by_row(prior, variables, _drawn)[_IMAGES]
 
 
-def tuned_carried(prior: Prior, variables: Mapping[str, Tensor], space: str) -> Variables:
+def tuned_carried(prior: Prior, variables: Mapping[str, Tensor], space: str, who: str) -> Variables:
     """As `carried`, for codes (rows, ...) beside `weights:…`: each row's are mapped with its own, so that its picture stays what it was.
 
     What is no code of the prior's is left out.
     """
     own = {name: value for name, value in variables.items() if name in prior.spaces or is_weight(name)}
-    return _row_by_row(prior, own, lambda prior, codes: carried(prior, codes, space))
+    return _row_by_row(prior, own, lambda prior, codes: carried(prior, codes, space, who))
 
 
 def _row_by_row(prior: Prior, variables: Mapping[str, Tensor], make: Make) -> Variables:
