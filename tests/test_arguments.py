@@ -264,7 +264,7 @@ def test_stages_that_are_no_solvers_are_told(stages: Any, message: str) -> None:
         Staged(stages)
 
 
-ANSWERED = ("prior", "steps", "seed", "loss", "samples", "descends", "amplifies", "prepare", "varied", "noisier", "passes")
+ANSWERED = ("prior", "steps", "seed", "loss", "samples", "no_start", "descends", "amplifies", "prepare", "varied", "noisier", "passes")
 
 
 @pytest.mark.parametrize("missing", [None, *ANSWERED, "__call__"])

@@ -92,7 +92,10 @@ def test_a_start_is_refused() -> None:
     """No code of it is one for the mirror image; a second search from nothing would undo what the stage before it found."""
     solver, y = exact(3), pictures(1)
     with pytest.raises(ValueError, match=r"^Mirrored begins two searches.*put all stages inside it: Mirrored\(Staged\(\[…\]\)\)$"):
-        Staged([solver, Mirrored(solver)])(y, Identity())
+        Mirrored(solver)(y, Identity(), start=solver(y, Identity()))
+    for last in (Mirrored(solver), Staged([Mirrored(solver), solver])):
+        with pytest.raises(ValueError, match=r"^Mirrored begins two searches"):  # before any stage runs
+            Staged([solver, last])
 
 
 def test_a_batch_is_its_images_alone() -> None:

@@ -67,5 +67,5 @@ def test_what_layerwise_cannot_invert_is_told_before_any_photo(tmp_path: Path) -
         checked(output={"mean": "mirror"})
     with pytest.raises(RecipeError, match=r"^solver\[0\]: layerwise: cannot look through Blur.*use the solver latent$"):
         checked(operator=[mask, {"gaussian_blur": {"sigma": 1.0}}])
-    with pytest.raises(RecipeError, match=r"^solver\[1\]: layerwise: begins at the measurement"):
+    with pytest.raises(RecipeError, match=r"^solver: layerwise: begins at the measurement"):
         checked(solver=[{"latent": {"steps": 3}}, "layerwise"])

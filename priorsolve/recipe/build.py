@@ -81,7 +81,10 @@ def build_noise(recipe: Recipe) -> Noise | None:
 def build_solver(recipe: Recipe, prior: Prior) -> Solves:
     """The recipe's solver, or its stages in order. Raises RecipeError for a value that a solver refuses."""
     stages: list[Solves] = [build("solvers", *component, prior=prior, seed=recipe.seed) for component in recipe.components("solver")]
-    solver = stages[0] if len(stages) == 1 else Staged(stages, mean="stages" in recipe.output.mean)
+    try:
+        solver = stages[0] if len(stages) == 1 else Staged(stages, mean="stages" in recipe.output.mean)
+    except ValueError as error:  # a stage that cannot be a later one
+        raise RecipeError(f"solver: {error}") from error
     return Mirrored(solver, recipe.output.own_detail) if "mirror" in recipe.output.mean else solver
 
 

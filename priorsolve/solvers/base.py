@@ -54,6 +54,8 @@ class Solves(Protocol):
     @property
     def samples(self) -> bool: ...
     @property
+    def no_start(self) -> str: ...
+    @property
     def descends(self) -> bool: ...
     @property
     def amplifies(self) -> bool: ...
@@ -95,6 +97,8 @@ class Solver(ABC):
     """What the pictures' total variation weighs beside the misfit."""
     samples: ClassVar[bool] = False
     """Whether its answers are samples of p(x | y)."""
+    no_start: ClassVar[str] = ""
+    """Why it cannot begin at another's solution, and the way out; empty where it can."""
 
     def __post_init__(self) -> None:
         """What all solvers check alike; a leaf with checks of its own calls this first."""

@@ -85,6 +85,7 @@ class Layerwise:
 
     descends = amplifies = samples = False
     """No gradient is asked of the operator, nothing goes from step to step, and there is one answer."""
+    no_start = "layerwise: begins at the measurement, not at another solution; make it the first stage"
 
     @property
     def loss(self) -> Loss:
@@ -131,7 +132,7 @@ class Layerwise:
             if seeds is not None:
                 checked_seeds(seeds, measured.count)
             if start is not None:
-                raise ValueError("layerwise: begins at the measurement, not at another solution; make it the first stage")
+                raise ValueError(self.no_start)
             return self._solved(measured, mask, on_step)
 
     def _solved(self, measured: Measured, mask: LinearOperator, on_step: OnStep | None) -> Solution:

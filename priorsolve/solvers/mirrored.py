@@ -50,6 +50,7 @@ class Mirrored:
     solver: Solves
     own_detail: float = 0.0
     samples = False  # a mean of two is none
+    no_start = "Mirrored begins two searches, and a start has no code for the second; put all stages inside it: Mirrored(Staged([…]))"
 
     def __post_init__(self) -> None:
         must_be_solver(self.solver, "solver")
@@ -108,9 +109,7 @@ class Mirrored:
         """As a solver's own call."""
         must_be_callback(on_step)
         if start is not None:
-            raise ValueError(
-                "Mirrored begins two searches, and a start has no code for the second; put all stages inside it: Mirrored(Staged([…]))"
-            )
+            raise ValueError(self.no_start)
         half = self.solver.steps
         first = self.solver(y, operator, seeds=seeds, on_step=shifted(on_step, 0, self.steps))
         second = self.solver(y, in_mirror(operator), seeds=seeds, on_step=_turned(shifted(on_step, half, self.steps)))

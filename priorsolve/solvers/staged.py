@@ -48,6 +48,9 @@ class Staged:
                 raise ValueError(
                     f"the stages have two priors, {self.prior} and {stage.prior}; one goes on with the codes of the one before"
                 )
+        for later in self.stages[1:]:
+            if later.no_start:
+                raise ValueError(later.no_start)
         must_be_switch(self.mean, "mean")
 
     @property
@@ -84,6 +87,11 @@ class Staged:
         """As a solver's own."""
         for stage in self.stages:
             stage.prepare(on_progress)
+
+    @property
+    def no_start(self) -> str:
+        """The first stage's."""
+        return self.stages[0].no_start
 
     @property
     def samples(self) -> bool:
