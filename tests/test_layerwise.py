@@ -179,7 +179,7 @@ def test_noise_through_three_layers_and_a_search_after_it() -> None:
     assert bool((staged.misfit < alone.misfit).all())
     assert staged.steps.tolist() == [63, 63]
     assert Staged([first, second]).varied() == Staged([first, second])
-    with pytest.raises(ValueError, match="^layerwise: begins at the measurement, not at another solution; make it the first stage$"):
+    with pytest.raises(ValueError, match=r"^layerwise: begins at the measurement, not at another solution; make it the first stage$"):
         Staged([second, first])
     exact = Staged([first])
     torch.testing.assert_close(exact(y, Identity()).misfit, exact.loss(alone.images, y, torch.ones_like(y)))
