@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, TypeAlias, final, get_args
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from priorsolve.operators.base import LinearOperator
 from priorsolve.operators.kernels import disk_kernel, gaussian_kernel, motion_kernel, read_kernel
+from priorsolve.operators.pairs import in_pairs
 from priorsolve.types import Images, Measurements, Shape
 
 Padding: TypeAlias = Literal["reflect", "replicate", "circular", "zero"]
@@ -77,12 +79,14 @@ class Blur(LinearOperator):
         return self.out_shape(out_shape)
 
     def _A(self, x: Images) -> Measurements:
+        return _plane_by_plane(self._blurred, x)
+
+    def _blurred(self, planes: Tensor) -> Tensor:
         (top, left), (bottom, right) = self.before, self.after
-        padded = F.pad(x, (left, right, top, bottom), mode=_TORCH_NAME[self.padding])
-        return _convolve(padded, self._kernel_for(x))
+        return _convolve(F.pad(planes, (left, right, top, bottom), mode=_TORCH_NAME[self.padding]), self._kernel_for(planes))
 
     def _A_adjoint(self, y: Measurements) -> Images:
-        padded = _convolve_transposed(y, self._kernel_for(y))
+        padded = _plane_by_plane(lambda planes: _convolve_transposed(planes, self._kernel_for(y)), y)
         for axis in (0, 1):
             padded = _fold(padded, self.before[axis], self.after[axis], self.padding, dim=axis + 2)
         return padded
@@ -96,14 +100,13 @@ class Blur(LinearOperator):
         if y.dtype not in (torch.float32, torch.float64):  # half precision has no FFT of every length
             return self._A_dagger(y.float()).to(y)
         size = y.shape[-2:]
-        point = torch.zeros(1, 1, *size, dtype=y.dtype, device=y.device)
+        point = torch.zeros(1, *size, dtype=y.dtype, device=y.device)
         point[..., 0, 0] = 1
-        h = torch.fft.rfft2(self._A(point))
+        h = torch.fft.rfft2(self._blurred(point))
         strength = h.abs()
         kept = strength > 8 * torch.finfo(y.dtype).eps * strength.amax()
         inverse = torch.where(kept, h.conj() / (strength**2).where(kept, 1), 0)
-        x: Tensor = torch.fft.irfft2(inverse * torch.fft.rfft2(y), s=size)
-        return x
+        return _plane_by_plane(lambda planes: torch.fft.irfft2(inverse * torch.fft.rfft2(planes), s=size), y)
 
 
 def gaussian_blur(sigma: float, padding: Padding = "reflect") -> Blur:
@@ -126,10 +129,16 @@ def file_blur(file: str, padding: Padding = "reflect") -> Blur:
     return Blur(read_kernel(file), padding)
 
 
+def _plane_by_plane(formula: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """`formula` of all planes (B·C, H, W) of `x` (B, C, H, W): so a batch of grey pictures is rounded as one's colours are."""
+    planes = in_pairs(formula, x.flatten(0, 1))
+    return planes.view(*x.shape[:2], *planes.shape[1:])
+
+
 def _convolve(x: Tensor, h: Tensor) -> Tensor:
-    """`H`: where the kernel lies wholly inside `x`, so `(height − h + 1, width − w + 1)` come out."""
+    """`H`: where the kernel lies wholly inside planes `x`, so `(height − h + 1, width − w + 1)` come out."""
     if h.numel() < FFT_FROM:
-        return F.conv2d(x, _depthwise(h.flip(0, 1), x), groups=x.shape[1])
+        return _correlate(x, h.flip(0, 1))
     period = _period(x.shape[-2:])
     y: Tensor = torch.fft.irfft2(_spectrum(x, period) * _spectrum(h, period), s=period)
     return y[..., h.shape[0] - 1 : x.shape[-2], h.shape[1] - 1 : x.shape[-1]].to(x)
@@ -139,7 +148,7 @@ def _convolve_transposed(y: Tensor, h: Tensor) -> Tensor:
     """`Hᵀ`: correlation with the kernel wherever it touches `y`, so `(height + h − 1, width + w − 1)` come out."""
     y = F.pad(y, (h.shape[1] - 1, 0, h.shape[0] - 1, 0))
     if h.numel() < FFT_FROM:
-        return F.conv2d(F.pad(y, (0, h.shape[1] - 1, 0, h.shape[0] - 1)), _depthwise(h, y), groups=y.shape[1])
+        return _correlate(F.pad(y, (0, h.shape[1] - 1, 0, h.shape[0] - 1)), h)
     period = _period(y.shape[-2:])
     x: Tensor = torch.fft.irfft2(_spectrum(y, period) * _spectrum(h, period).conj(), s=period)
     return x[..., : y.shape[-2], : y.shape[-1]].to(y)
@@ -162,8 +171,9 @@ def _fold(y: Tensor, before: int, after: int, padding: Padding, dim: int) -> Ten
     return x
 
 
-def _depthwise(h: Tensor, x: Tensor) -> Tensor:
-    return h.expand(x.shape[1], 1, *h.shape).contiguous()
+def _correlate(planes: Tensor, h: Tensor) -> Tensor:
+    """As the channels of one picture: torch takes up to fifty times as long for a batch of single channels."""
+    return F.conv2d(planes[None], h.expand(len(planes), 1, *h.shape).contiguous(), groups=len(planes))[0]
 
 
 def _spectrum(x: Tensor, period: list[int]) -> Tensor:

@@ -71,6 +71,11 @@ def test_circular_dagger_is_the_shortest() -> None:
     torch.testing.assert_close(once, x.mean(3, keepdim=True).expand_as(x))
 
 
+def test_a_grey_picture_is_undone_as_among_others() -> None:
+    operator, y = gaussian_blur(1.2, "circular"), random(3, 1, 32, 32, dtype=torch.float32)
+    assert torch.equal(operator.A_dagger(y)[:1], operator.A_dagger(y[:1]))
+
+
 def test_where_a_blur_reaches_nothing_known_nothing_is_measured() -> None:
     known = torch.ones(64, 64)
     known[8:56, 8:56] = 0

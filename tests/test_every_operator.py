@@ -11,7 +11,7 @@ from torch import Tensor
 
 from priorsolve.consistency import put_back
 from priorsolve.operators.base import Identity, LinearOperator, Operator
-from priorsolve.operators.blur import Blur, gaussian_blur
+from priorsolve.operators.blur import Blur, disk_blur, gaussian_blur, motion_blur
 from priorsolve.operators.clip import Clip
 from priorsolve.operators.downsample import Downsample
 from priorsolve.operators.gray import Gray
@@ -125,6 +125,8 @@ ROUNDED: Sequence[Operator] = (
     JPEG(10) @ Downsample(2),
     GaussianSensing(m=50, shape=[3, 32, 32]),
     *(FastSensing(m=50, transform=name, shape=[3, 32, 32]) for name in TRANSFORMS),
+    *(blur @ Gray() for blur in (disk_blur(1.2), gaussian_blur(2), motion_blur(3))),
+    gaussian_blur(2),
 )
 
 
