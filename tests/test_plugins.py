@@ -7,12 +7,16 @@ from pathlib import Path
 
 import pytest
 import run_support as run
+import torch
 
 from priorsolve.cli import main
 from priorsolve.command.catalogue import catalogue
 from priorsolve.photos.images import read_photo
+from priorsolve.priors import LinearPrior, load_prior
 from priorsolve.recipe.components import RecipeError, arguments
 from priorsolve.run.masks import write_masks
+from priorsolve.run.restoration import restore
+from priorsolve.solvers import load_solution
 
 
 def installed(folder: Path, name: str, points: str, module: str = "") -> None:
@@ -89,3 +93,32 @@ def test_a_mask_of_its_own_is_written_as_a_file(tmp_path: Path, monkeypatch: pyt
     holes, _ = read_photo(made.path, 1)
     assert bool((holes[:, :8] == 1).all())
     assert not bool(holes[:, 8:].any())
+
+
+def test_a_prior_restores_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As what the entry point gives does in a solver, and before a file or folder of that name."""
+    module = "import torch\nfrom priorsolve.priors import LinearPrior, Prior\n\n"
+    module += "def planes():\n    return LinearPrior.random(4, (3, 64, 64)).requires_grad_()\n\nabsent = lambda: None\nvague = Prior\n"
+    points = "[priorsolve.priors]\nplanes = prior_plugin:planes\nabsent = prior_plugin:absent\nvague = prior_plugin:vague\n"
+    installed(tmp_path, "prior_plugin", points + "digiface64 = prior_plugin:absent\n", module)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "planes").mkdir()
+    (tmp_path / "absent").write_text("no checkpoint")
+    prior, known = load_prior("planes"), LinearPrior.random(4, (3, 64, 64))
+    codes = known.sample(2, torch.Generator().manual_seed(0))
+    assert torch.equal(prior.decode(codes), known.decode(codes))
+    assert not any(parameter.requires_grad for parameter in prior.parameters())
+    recipe = run.quick(prior="planes", output={"codes": True})
+    assert recipe.is_readable()
+    (record,) = restore(recipe, run.photos(tmp_path / "in", 1), tmp_path / "out")
+    assert record.status == "done", record.reason
+    found = load_solution(tmp_path / "out" / str(record.codes))
+    assert torch.equal(known.decode(found.codes["z"]), found.images)
+    assert list(restore(recipe, tmp_path / "in", tmp_path / "out")) == []
+    with pytest.raises(ValueError, match=r"^the prior 'absent' comes from a plugin that gives None \(prior_plugin:absent\); name a class"):
+        load_prior(run.quick(prior="absent").prior)
+    with pytest.raises(ValueError, match=r"^the prior 'vague' comes from a plugin that does not load \(prior_plugin:vague\): Can't"):
+        load_prior("vague")
+    assert catalogue("priors")["planes"] == "from a plugin (prior_plugin:planes)"
+    assert "MIT" in catalogue("priors")["digiface64"]

@@ -282,7 +282,7 @@ def test_a_prior_s_name_is_only_a_name(tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text("prior: <b>mine</b>.pth\n", encoding="utf-8")
     write_report(tmp_path)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "prior &lt;b&gt;mine&lt;/b&gt;.pth, a checkpoint of your own" in page
+    assert "prior &lt;b&gt;mine&lt;/b&gt;.pth, a prior of your own" in page
     assert "<b>mine" not in page
 
 

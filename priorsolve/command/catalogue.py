@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from priorsolve.metrics import METRICS
 from priorsolve.priors import ZOO
+from priorsolve.priors.plugins import plugins
 from priorsolve.recipe.components import arguments
 from priorsolve.recipe.registry import Kind, component, did_you_mean, names
 from priorsolve.recipe.sources import builtin_recipes
@@ -21,7 +22,8 @@ def catalogue(what: str) -> dict[str, str]:
     if what == "recipes":
         return {name: str(parse(path.read_text(encoding="utf-8")).get("task", "")) for name, path in builtin_recipes().items()}
     if what == "priors":
-        return {e.name: f"{'×'.join(map(str, e.image_shape))}, {e.licence}. {e.provenance} {e.note}" for e in ZOO.values()}
+        known = {e.name: f"{'×'.join(map(str, e.image_shape))}, {e.licence}. {e.provenance} {e.note}" for e in ZOO.values()}
+        return known | {name: f"from a plugin ({point.value})" for name, point in plugins().items()}
     if what == "metrics":
         return {m.name: f"{'higher' if m.higher_is_better else 'lower'} is better, range {m.range}" for m in METRICS.values()}
     raise ValueError(f"there is no list of {what!r}; {did_you_mean(what, LISTS)}")

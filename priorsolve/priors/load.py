@@ -32,6 +32,7 @@ from priorsolve.priors.download import fetch
 from priorsolve.priors.errors import CheckpointError, first_names, in_one_line, told
 from priorsolve.priors.faces import load_faces
 from priorsolve.priors.layout import PLAIN, SIDE_LIMIT
+from priorsolve.priors.plugins import made, plugins
 from priorsolve.priors.saved import remember, restored
 from priorsolve.priors.zoo import ZOO
 from priorsolve.showing import checked_path, shown
@@ -51,7 +52,7 @@ class Format:
 
 @apart()
 def load_prior(source: str | Path, *, on_progress: Progress | None = None, nonfinite: Nonfinite = "refuse") -> Prior:
-    """The frozen prior called `source` in the zoo, or in the checkpoint at that path; a name goes before a file of the same name.
+    """The frozen prior called `source`, the zoo's or a plugin's, or in the checkpoint at that path; a name goes before a file of that name.
 
     A Path is a file's, and a name only where no such file is.
 
@@ -61,7 +62,7 @@ def load_prior(source: str | Path, *, on_progress: Progress | None = None, nonfi
         nonfinite: "zero" puts 0 where weights are NaN or infinite, for a damaged file that is wanted all the same.
 
     Raises:
-        ValueError: neither a known name nor a path, or no such `nonfinite`.
+        ValueError: neither a known name nor a path, a plugin that gives no prior, or no such `nonfinite`.
         CheckpointError: the file is not a generator known here.
         FetchError: the weights of a named prior could not be had.
     """
@@ -70,6 +71,8 @@ def load_prior(source: str | Path, *, on_progress: Progress | None = None, nonfi
         raise ValueError(f"source is {shown(source)}; give a name of the zoo or a file's path, as text or as a Path")
     if isinstance(source, os.PathLike) and str(source) in ZOO and not Path(source).exists():
         source = str(source)
+    if isinstance(source, str) and source not in ZOO and (plugin := plugins().get(source)):
+        return made(plugin)
     if isinstance(source, str) and (source in ZOO or not _looks_like_path(source)):
         path = fetch(source, on_progress=on_progress)  # an unknown name raises, with the nearest one
         if path.is_dir():

@@ -13,6 +13,7 @@ from priorsolve.files import is_file
 from priorsolve.metrics import METRICS
 from priorsolve.priors import ZOO
 from priorsolve.priors.checkpoint import FOLDER
+from priorsolve.priors.plugins import is_named
 from priorsolve.recipe import yamlfile
 from priorsolve.recipe.blame import Misplaced, blamed, misplaced
 from priorsolve.recipe.components import RecipeError, arguments, check
@@ -93,7 +94,7 @@ class Recipe(BaseModel):
     noise: Specs = []
     """Added to measurements that are made (`degrade`), drawn anew for each of `samples`, and what the diagnosis takes photos to have."""
     prior: str
-    """A zoo name or a checkpoint's path."""
+    """A name, of the zoo or a plugin's, or a checkpoint's path."""
     frame: Framings = Framings(center=Plain())
     """Which part of a photo the prior draws: its centre, all of it (`aligned`), every face in it, or tiles over it."""
     solver: Specs
@@ -201,7 +202,7 @@ class Recipe(BaseModel):
     def is_readable(self, stem: str = "", seed: int = 0) -> bool:
         """Whether all files can be read whose content `fingerprint` tells; of one that cannot it tells the name."""
         specs = [rendered(spec, stem, seed) for key in OPERATORS for spec in getattr(self, key)]
-        used = [*files_in([*specs, *self.solver]), *([] if self.prior in ZOO else [self.prior])]
+        used = [*files_in([*specs, *self.solver]), *([] if is_named(self.prior) else [self.prior])]
         return all(content(file) != file for file in used)
 
     def dump(self) -> str:
@@ -258,9 +259,9 @@ def _checked_component(key: str, index: int, spec: dict[str, dict[str, Any]]) ->
 
 
 def _with_prior_file(given: dict[Any, Any], folder: Path) -> dict[Any, Any]:
-    """The data with the path of a prior that is a file or folder in `folder` made absolute. A name of the zoo goes before a file."""
+    """The data with the path of a prior that is a file or folder in `folder` made absolute. A name goes before a file."""
     prior = given.get("prior")
-    if isinstance(prior, str) and prior not in ZOO:
+    if isinstance(prior, str) and not is_named(prior):
         path = absolute(prior, folder)
         if is_file(path) or is_file(Path(path, FOLDER[0])):
             return {**given, "prior": path}

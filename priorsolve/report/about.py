@@ -95,7 +95,7 @@ def _prior(recipe: str) -> str:
 
 
 def _bound(prior: str) -> str:
-    return f"licence: {ZOO[prior].licence}" if prior in ZOO else "a checkpoint of your own, under the licence that it came with"
+    return f"licence: {ZOO[prior].licence}" if prior in ZOO else "a prior of your own, under the licence that it came with"
 
 
 def _numbers(records: Sequence[Record], name: str) -> list[float]:
