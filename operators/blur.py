@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Literal, TypeAlias, final, get_args
 
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from priorsolve.operators.base import LinearOperator
 from priorsolve.operators.kernels import disk_kernel, gaussian_kernel, motion_kernel, read_kernel
-from priorsolve.operators.pairs import in_pairs
+from priorsolve.operators.pairs import plane_by_plane
 from priorsolve.types import Images, Measurements, Shape
 
 Padding: TypeAlias = Literal["reflect", "replicate", "circular", "zero"]
@@ -79,14 +78,14 @@ class Blur(LinearOperator):
         return self.out_shape(out_shape)
 
     def _A(self, x: Images) -> Measurements:
-        return _plane_by_plane(self._blurred, x)
+        return plane_by_plane(self._blurred, x)
 
     def _blurred(self, planes: Tensor) -> Tensor:
         (top, left), (bottom, right) = self.before, self.after
         return _convolve(F.pad(planes, (left, right, top, bottom), mode=_TORCH_NAME[self.padding]), self._kernel_for(planes))
 
     def _A_adjoint(self, y: Measurements) -> Images:
-        padded = _plane_by_plane(lambda planes: _convolve_transposed(planes, self._kernel_for(y)), y)
+        padded = plane_by_plane(lambda planes: _convolve_transposed(planes, self._kernel_for(y)), y)
         for axis in (0, 1):
             padded = _fold(padded, self.before[axis], self.after[axis], self.padding, dim=axis + 2)
         return padded
@@ -106,7 +105,7 @@ class Blur(LinearOperator):
         strength = h.abs()
         kept = strength > 8 * torch.finfo(y.dtype).eps * strength.amax()
         inverse = torch.where(kept, h.conj() / (strength**2).where(kept, 1), 0)
-        return _plane_by_plane(lambda planes: torch.fft.irfft2(inverse * torch.fft.rfft2(planes), s=size), y)
+        return plane_by_plane(lambda planes: torch.fft.irfft2(inverse * torch.fft.rfft2(planes), s=size), y)
 
 
 def gaussian_blur(sigma: float, padding: Padding = "reflect") -> Blur:
@@ -127,12 +126,6 @@ def disk_blur(radius: float, padding: Padding = "reflect") -> Blur:
 def file_blur(file: str, padding: Padding = "reflect") -> Blur:
     """The kernel in an image or in a `.npy` array (h, w), divided by its sum."""
     return Blur(read_kernel(file), padding)
-
-
-def _plane_by_plane(formula: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """`formula` of all planes (B·C, H, W) of `x` (B, C, H, W): so a batch of grey pictures is rounded as one's colours are."""
-    planes = in_pairs(formula, x.flatten(0, 1))
-    return planes.view(*x.shape[:2], *planes.shape[1:])
 
 
 def _convolve(x: Tensor, h: Tensor) -> Tensor:

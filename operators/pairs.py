@@ -13,3 +13,9 @@ def in_pairs(formula: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
     if len(rows) == 1 and rows.device.type == "cpu":
         return formula(torch.cat([rows, rows]))[:1]
     return formula(rows)
+
+
+def plane_by_plane(formula: Callable[[Tensor], Tensor], pictures: Tensor) -> Tensor:
+    """`formula` of all planes (B·C, H, W) of `pictures` (B, C, H, W), `in_pairs`: so a grey one is rounded alike in any batch too."""
+    planes = in_pairs(formula, pictures.flatten(0, 1))
+    return planes.view(*pictures.shape[:2], *planes.shape[1:])

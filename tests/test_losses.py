@@ -84,6 +84,20 @@ def test_each_image_by_itself_and_what_was_measured_only(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_values_and_gradients_are_to_the_last_bit_the_same_in_any_batch(name: str, channels: int) -> None:
+    given = [part.float() for part in triple((5, channels, 32, 32))]
+
+    def looked_at(estimate: Tensor, measured: Tensor, where: Tensor) -> tuple[Tensor, Tensor]:
+        values = EVERY[name](estimate.requires_grad_(), measured, where)
+        return values.detach(), torch.autograd.grad(values.sum(), estimate)[0]
+
+    alone = [looked_at(*row) for row in zip(*[torch.split(part, 1) for part in given], strict=True)]
+    for whole, single in zip(looked_at(*given), zip(*alone, strict=True), strict=True):
+        assert torch.equal(whole, torch.cat(single))
+
+
+@pytest.mark.parametrize("name", EVERY)
 def test_gradients_lead_downhill_and_stay_out_of_holes(name: str) -> None:
     estimate, measured, where = triple()
     estimate.requires_grad_()

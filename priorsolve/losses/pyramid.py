@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from priorsolve.losses.base import Distance, Loss, Preparing, mean_where, must_be_pictures, must_compare, prepared
 from priorsolve.losses.pixel import l1
+from priorsolve.operators.pairs import plane_by_plane
 from priorsolve.showing import must_be_as_annotated
 from priorsolve.types import Measurements, PerImage
 
@@ -99,7 +100,7 @@ class LaplacianPyramid:
         rest = (estimate - measured) * where  # all levels are linear, so they are taken of the difference
         values = []
         for _ in range(self.levels):
-            blurred = _blurred(rest)
+            blurred = plane_by_plane(_blurred, rest)
             values.append(mean_where((rest - blurred).abs(), where))
             rest, where = halved(blurred), halved(where)
         values.append(mean_where(rest.abs(), where))
@@ -111,13 +112,13 @@ def halved(pictures: Tensor) -> Tensor:
     return F.avg_pool2d(pictures, 2, ceil_mode=True, count_include_pad=False)
 
 
-def _blurred(pictures: Tensor) -> Tensor:
-    line = torch.exp(-torch.arange(-2, 3, device=pictures.device, dtype=pictures.dtype).square() / (2 * 2.0**2))
+def _blurred(planes: Tensor) -> Tensor:
+    line = torch.exp(-torch.arange(-2, 3, device=planes.device, dtype=planes.dtype).square() / (2 * 2.0**2))
     line = line / line.sum()
-    channels = pictures.shape[1]
-    padded = F.pad(pictures, (2, 2, 2, 2), mode="replicate")
-    across = F.conv2d(padded, line.view(1, 1, 1, 5).expand(channels, 1, 1, 5), groups=channels)
-    return F.conv2d(across, line.view(1, 1, 5, 1).expand(channels, 1, 5, 1), groups=channels)
+    count = len(planes)
+    padded = F.pad(planes, (2, 2, 2, 2), mode="replicate")[None]  # the channels of one picture
+    across = F.conv2d(padded, line.view(1, 1, 1, 5).expand(count, 1, 1, 5), groups=count)
+    return F.conv2d(across, line.view(1, 1, 5, 1).expand(count, 1, 5, 1), groups=count)[0]
 
 
 def _at_least_one(**given: int) -> None:
