@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Literal, final
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, final
 
 import torch
 from torch import Tensor
+from torch.autograd import Function
 
+from priorsolve.onednn import product
 from priorsolve.operators.base import LinearOperator, shape_text
 from priorsolve.operators.pairs import in_pairs
 from priorsolve.operators.transforms import TRANSFORMS
@@ -141,10 +143,40 @@ class GaussianSensing(Sensing):
         return self if self._is_for(shape) else GaussianSensing(self.m, self.ratio, self.seed, self.limit_gb, list(shape))
 
     def _A(self, x: Images) -> Measurements:
-        return in_pairs(lambda rows: rows.flatten(1) @ self.matrix.to(x).mT, x)
+        apply: Callable[..., Tensor] = _Measured.apply
+        return apply(x.flatten(1), self.matrix.to(x))
 
     def _A_adjoint(self, y: Measurements) -> Images:
-        return in_pairs(lambda rows: rows @ self.matrix.to(y), y).view(-1, *self._sized())
+        apply: Callable[..., Tensor] = _Undone.apply
+        return apply(y, self.matrix.to(y)).view(-1, *self._sized())
+
+
+class _Measured(Function):
+    """Rows (B, n) times a matrix (m, n): (B, m). By oneDNN, for the order in which torch adds up depends on how many rows there are."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, matrix: Tensor) -> Tensor:
+        ctx.matrix = matrix
+        return in_pairs(lambda rows: product(rows, matrix), rows)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        apply: Callable[..., Tensor] = _Undone.apply
+        return apply(gradients[0], ctx.matrix), None
+
+
+class _Undone(Function):
+    """The way back, rows (B, m) to (B, n), which torch adds up alike for two rows and for more."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, matrix: Tensor) -> Tensor:
+        ctx.matrix = matrix
+        return in_pairs(lambda rows: rows @ matrix, rows)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        apply: Callable[..., Tensor] = _Measured.apply
+        return apply(gradients[0], ctx.matrix), None
 
 
 @final

@@ -132,7 +132,7 @@ ROUNDED: Sequence[Operator] = (
 
 @pytest.mark.parametrize("operator", ROUNDED, ids=repr)
 def test_numbers_and_gradients_are_to_the_last_bit_the_same_in_any_batch(operator: Operator) -> None:
-    x = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    x = torch.rand(17, 3, 32, 32, generator=torch.Generator().manual_seed(0))  # from 16 rows on MKL adds up in another order
 
     def looked_at(rows: Images) -> tuple[Measurements, Images]:
         rows = rows.clone().requires_grad_()

@@ -16,6 +16,7 @@ from laws_support import few
 from scipy.fft import dct as scipy_dct
 from scipy.linalg import hadamard as scipy_hadamard
 from torch import Tensor
+from torch.autograd import gradcheck, gradgradcheck
 
 from priorsolve.operators.sensing import FastSensing, GaussianSensing, Sensing
 from priorsolve.operators.transforms import TRANSFORMS, Transform, dct, hadamard, real_fft
@@ -76,6 +77,14 @@ def test_gaussian_dagger_is_the_pseudo_inverse() -> None:
         operator = GaussianSensing(m=m, shape=[3, 4, 4])
         y = torch.rand(2, m, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
         torch.testing.assert_close(operator.A_dagger(y).flatten(1), y @ torch.linalg.pinv(matrix(operator)).T)
+
+
+def test_gaussian_gradients_and_theirs() -> None:
+    operator = GaussianSensing(m=5, shape=[1, 2, 3])
+    for function, shape in ((operator.A, (2, 1, 2, 3)), (operator.A_adjoint, (2, 5))):
+        numbers = torch.rand(shape, dtype=torch.float64, requires_grad=True)
+        assert gradcheck(function, (numbers,))
+        assert gradgradcheck(function, (numbers,))
 
 
 def test_gaussian_statistics() -> None:

@@ -14,6 +14,7 @@ from torch.autograd import Function
 from torch.nn import functional as F
 
 from priorsolve.apart import apart
+from priorsolve.onednn import has_onednn, product
 
 _SMALL = 20480
 """Numbers up to which torch convolves a single picture without oneDNN."""
@@ -108,16 +109,8 @@ class _Product(Function):
         return apply(gradients[0], *ctx.matrices, None), None, None, None
 
 
-def product(rows: Tensor, matrix: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Rows (M, K) times a matrix (N, K), plus a bias (N,), by oneDNN where it is: (M, N). Without gradients."""
-    if not matrix.is_mkldnn and not (_has_onednn() and matrix.device.type == "cpu" and matrix.dtype in (torch.float32, torch.bfloat16)):
-        return F.linear(rows, matrix, bias)
-    made: Tensor = torch.ops.mkldnn._linear_pointwise(rows, matrix, bias, "none", [], "")
-    return made
-
-
 def _sorted(matrix: Tensor) -> Tensor:
-    if not _has_onednn():
+    if not has_onednn():
         return matrix
     made: Tensor = torch.ops.mkldnn._reorder_linear_weight(matrix.contiguous(), _ROWS)
     return made
@@ -147,10 +140,5 @@ class _Depthwise(Function):
         return depthwise(gradients[0], mirrored, weight), None, None
 
 
-def _has_onednn() -> bool:
-    available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    return available
-
-
 def _has_wide_vectors() -> bool:
-    return _has_onednn() and torch.backends.cpu.get_cpu_capability() == "AVX512"
+    return has_onednn() and torch.backends.cpu.get_cpu_capability() == "AVX512"

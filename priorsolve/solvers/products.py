@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from priorsolve.priors.frozen import product
+from priorsolve.onednn import product
 
 _SMALL = 16
 """Pixels of a small map. From 8×8 on a convolution in groups was as quick, from 16×16 on quicker (docs/performance.md)."""
