@@ -73,5 +73,17 @@ class Gray(LinearOperator):
         """
         return (y / sum(self.w)).expand(-1, 3, -1, -1) if self.grey else self.A_dagger(y)
 
+    def within(self, x: Images) -> Images:
+        """`x` with its pixels in [0, 1]: those that leave it are moved towards their own grey, just so far that they do not.
+
+        v + t (x − v), v = w·x / (r + g + b): `A` measures the same of it for any t, and hue stays. Pixels inside stay to the last bit.
+        Where v itself is no grey of [0, 1] they become black or white. Of weights that cancel out `x` stays as it is.
+        """
+        if not self.grey:
+            return x
+        v = (self.A(x) / sum(self.w)).clamp(0, 1)
+        t = torch.where(x > 1, (1 - v) / (x - v), torch.where(x < 0, v / (v - x), 1)).amin(1, keepdim=True)
+        return torch.where(t < 1, v + t * (x - v), x)
+
     def extra_repr(self) -> str:
         return f"weights={self._given}"

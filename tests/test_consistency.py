@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from priorsolve.consistency import put_back
+from priorsolve.consistency import EXACT, put_back, put_back_within
 from priorsolve.operators import (
     JPEG,
     Downsample,
@@ -273,3 +273,32 @@ def test_a_callers_autocast_rounds_nothing(operator: LinearOperator, damping: fl
     with torch.autocast("cpu", torch.bfloat16):
         found = put_back(x, y, operator, damping=damping)
     assert torch.equal(found, put_back(x, y, operator, damping=damping))
+
+
+PICTURES = [Downsample(4), Gray(), Gray() @ Downsample(2), FastSensing(ratio=0.2, shape=[3, 16, 16]), Downsample(2) @ Holes(half="left")]
+
+
+@pytest.mark.parametrize("operator", PICTURES, ids=str)
+def test_what_is_written_of_a_dark_picture_explains_the_measurement(operator: LinearOperator) -> None:
+    """Where the nearest picture that explains it leaves [0, 1], clamping changed it by many levels; and a batch changes nothing."""
+    dark, x = (pictures(0) - 0.4).clamp(0), pictures(1)
+    operator = operator.double()
+    y = operator.A(dark)
+    assert (operator.A(put_back(x, y, operator).clamp(0, 1)) - y).abs().max() > 4 * EXACT
+    made = put_back_within(x, y, operator)
+    assert (operator.A(made.clamp(0, 1)) - y).abs().max() <= EXACT
+    assert torch.equal(put_back_within(x[1:], y[1:], operator), made[1:])
+
+
+@pytest.mark.parametrize("operator", PICTURES, ids=str)
+def test_a_picture_that_stays_in_the_range_is_the_nearest_one(operator: LinearOperator) -> None:
+    x = pictures(1) * 0.1 + 0.45
+    y = operator.double().A(pictures(0) * 0.1 + 0.45)
+    assert torch.equal(put_back_within(x, y, operator), put_back(x, y, operator))
+
+
+def test_a_small_picture_that_none_in_the_range_gives_is_put_back_as_far_as_that_goes() -> None:
+    operator = Downsample(4)
+    y = (torch.arange(4)[:, None] + torch.arange(4)).remainder(2).expand(1, 3, 4, 4).to(torch.float64)  # no blurred board is so sharp
+    x = pictures(1)[:1]
+    assert torch.equal(put_back_within(x, y, operator), put_back(x, y, operator))

@@ -102,3 +102,25 @@ def test_what_no_grey_change_explains_of_one_picture_is_explained_beside_any_oth
     operator = gaussian_blur(1.0) @ (Gray([1, 1, -1]) @ Mask(known))
     y = operator.A(x)
     torch.testing.assert_close(operator.lift(y), torch.cat([operator.lift(y[:1]), operator.lift(y[1:])]), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("weights", ["rec601", [0.5, 0.1, 0.2]])
+def test_what_leaves_the_range_moves_towards_its_grey_just_so_far_that_it_does_not(weights: Any) -> None:
+    gray = Gray(weights)
+    x = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 1.4 - 0.2
+    grey = gray.A(x) / gray.A(torch.ones(1, 3, 1, 1, dtype=x.dtype))
+    inside, can = ((x >= 0) & (x <= 1)).all(1, keepdim=True), (grey > 0) & (grey < 1)
+    made = gray.within(x)
+    assert (can & ~inside).sum() > 20
+    assert torch.equal(made[inside.expand_as(x)], x[inside.expand_as(x)])
+    torch.testing.assert_close(gray.A(made)[can], gray.A(x)[can])
+    edge = torch.minimum(made, 1 - made).amin(1, keepdim=True)[can & ~inside]
+    torch.testing.assert_close(edge, torch.zeros_like(edge), atol=1e-12, rtol=0)
+    turned = torch.linalg.cross(made - grey, x - grey, dim=1).abs().amax(1, keepdim=True)[can]
+    torch.testing.assert_close(turned, torch.zeros_like(turned), atol=1e-12, rtol=0)
+
+
+def test_what_is_no_grey_of_the_range_becomes_black_or_white() -> None:
+    x = torch.tensor([[0.1, -0.2, -0.1], [1.2, 1.0, 0.9]]).view(2, 3, 1, 1)
+    torch.testing.assert_close(Gray().within(x), torch.tensor([0.0, 1.0]).view(2, 1, 1, 1).expand_as(x))
+    assert torch.equal(Gray([1, -1, 0]).within(x), x)

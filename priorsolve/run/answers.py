@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from priorsolve.consistency import put_back
+from priorsolve.consistency import put_back, put_back_within
 from priorsolve.diagnosis import sentences
 from priorsolve.operators.base import LinearOperator
 from priorsolve.operators.noise import Chain, Noise
@@ -73,9 +73,12 @@ def solve_jobs(tools: Tools, jobs: Sequence[Job], on_step: OnStep | None, *, bat
     where = measured_where(operator, y.new_empty(len(y), *tools.operators.image_shape))
 
     def finish(solution: Solution, measured: Tensor) -> Tensor:
-        if tools.recipe.output.consistency and isinstance(operator, LinearOperator):
-            return put_back(solution.images, measured, operator, damping=tools.recipe.output.damping)
-        return solution.images
+        output = tools.recipe.output
+        if not (output.consistency and isinstance(operator, LinearOperator)):
+            return solution.images
+        if output.damping or tools.noise is not None:
+            return put_back(solution.images, measured, operator, damping=output.damping)
+        return put_back_within(solution.images, measured, operator)
 
     try:
         solution, samples, batch = solve_several(

@@ -16,8 +16,10 @@ from priorsolve.run.shots import Shot, enlarged
 
 FINE = 4
 """Holes are filled at no more than so many times the prior's resolution, and enlarged from there."""
-ROUNDS = 2
-"""Of back-projection: the first leaves about a fifth of what was off, later ones little less."""
+ROUNDS, MOST = 2, 20
+"""Of back-projection, at least and at most: the first leaves about a fifth of what was off, later ones little less."""
+CLOSE = 0.5 / 255
+"""What may be off on average, within the frames, for there to be no more rounds."""
 
 
 def compose(scene: Scene, shot: Shot, images: Sequence[Tensor], drawn: Sequence[Tensor]) -> Tensor:
@@ -68,8 +70,12 @@ class _Composer:
         damage, size = self.scene.source.damage, self.scene.size
         shrink = compose_operators(list(damage.parts))
         weights = paste(torch.zeros(1, *size), self.scene.patches, lambda _, box: torch.ones(1, *box.size))
-        for _ in range(ROUNDS):
-            made = made + weights * enlarged(self.photo - shrink.A(made[None])[0], damage.factor)
+        share = shrink.A(weights[None])[0].expand_as(self.photo)
+        for done in range(MOST):
+            off = self.photo - shrink.A(made.clamp(0, 1)[None])[0]  # as it will be written
+            if done >= ROUNDS and float((share * off).abs().sum()) <= CLOSE * float(share.sum()):
+                break
+            made = made + weights * enlarged(off, damage.factor)
         return made
 
     def _change(self, index: int) -> Tensor:
@@ -101,7 +107,7 @@ class _Composer:
         wide = seen_for(box, scale, *self.scene.size)
         grey = self.grey.A(self._drawn(index, wide)[None])[0]
         coloured = with_chroma(grey, _laid(self.colours[index], frame, wide), scale)
-        coloured = coloured + (grey - self.grey.A(coloured[None])[0])
+        coloured = self.grey.within(coloured[None] + (grey - self.grey.A(coloured[None])))[0]
         return Box(box.left - wide.left, box.top - wide.top, box.right - wide.left, box.bottom - wide.top).of(coloured)
 
     def _drawn(self, index: int, box: Box) -> Tensor:
