@@ -35,6 +35,11 @@ LUMA = (0.299, 0.587, 0.114)
 LEFT_GREY = "the photo's own colours were left out: a grey picture was asked for"
 _COLOURED = 0.02
 """How far the channels of a photo in colours are apart on average; less than that is the tint of a scanner or of a file's rounding."""
+GREY = 3.5 / 255
+"""How far apart the channels of a pixel without colour may lie: a step of a JPEG's chroma moves them up to 3 levels apart, WebP one. A tint
+that can be seen is more."""
+_ROWS = 256
+"""Rows that are looked at at once."""
 
 Box: TypeAlias = tuple[float, float, float, float]
 """(left, top, right, bottom)."""
@@ -133,6 +138,20 @@ def read_photo(path: Path, channels: Literal[1, 3] = 3) -> tuple[Tensor, tuple[s
 def grey(image: Tensor) -> Tensor:
     """(1, H, W) of (3, H, W), as Pillow makes it."""
     return (image * image.new_tensor(LUMA)[:, None, None]).sum(0, keepdim=True)
+
+
+def shows_greys_alone(image: Tensor, known: Tensor | None = None) -> bool:
+    """Whether no pixel of (3, H, W) has a colour, and some are grey, where `known`, (1, H, W), is above 0: black alone may be hidden."""
+    greys = False
+    for top in range(0, image.shape[1], _ROWS):
+        strip = image[:, top : top + _ROWS]
+        if known is not None:
+            strip = strip * (known[:, top : top + _ROWS] > 0)
+        highest = strip.amax(0)
+        if bool((highest - strip.amin(0) > GREY).any()):
+            return False
+        greys = greys or bool(highest.any())
+    return greys
 
 
 def read_stored(path: Path, picture: Image.Image | None = None) -> Floats | None:

@@ -13,6 +13,7 @@ from priorsolve.consistency import put_back, put_back_within
 from priorsolve.diagnosis import sentences
 from priorsolve.operators.base import LinearOperator
 from priorsolve.operators.noise import Chain, Noise
+from priorsolve.photos.images import grey
 from priorsolve.recipe.components import RecipeError
 from priorsolve.recipe.operators import Operators
 from priorsolve.recipe.recipe import Recipe
@@ -56,6 +57,11 @@ class Answer:
     spread: Tensor | None
     calibration: Mapping[str, float]
     solution: Solution | None = None
+
+    def in_grey(self) -> Answer:
+        """Without colours, in as many channels."""
+        image, drawn = (grey(each).expand_as(each) for each in (self.image, self.drawn))
+        return replace(self, image=image, drawn=drawn)
 
     def checked(self) -> Answer:
         """Itself. Raises RecipeError where no picture was found, or none that could be compared with the measurement."""

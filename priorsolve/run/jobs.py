@@ -11,13 +11,14 @@ from torch import Tensor
 from priorsolve.counter_rng import FRAMES, seed_at
 from priorsolve.framing import cut
 from priorsolve.operators.base import Operator
+from priorsolve.operators.gray import Gray
 from priorsolve.operators.holes import Holes
 from priorsolve.operators.lines import Lines
 from priorsolve.operators.mask import Mask, Masking, join_masks
 from priorsolve.operators.noise import Noise
 from priorsolve.operators.photo_holes import PhotoHoles
 from priorsolve.photos.identity import Identity
-from priorsolve.photos.images import Framing
+from priorsolve.photos.images import Framing, shows_greys_alone
 from priorsolve.photos.metadata import Tags, read_tags
 from priorsolve.photos.names import Photo
 from priorsolve.photos.pictures import PhotoError, picture_size
@@ -56,7 +57,8 @@ class Work:
     """A photo, read: the jobs that it gives, and how it was framed. `fingerprint` and `file` are of what was read.
 
     `original` is the photo's (height, width), where it is one; `scene` what makes one picture of the answers, where it is not the
-    answer itself; `labels` say for each job where it is; `tags` are what the photo's file says beside its pixels.
+    answer itself; `labels` say for each job where it is; `tags` are what the photo's file says beside its pixels; `grey` is for photos
+    that show no colours, and are not to be given any.
     """
 
     photo: Photo
@@ -69,6 +71,7 @@ class Work:
     tags: Tags = field(default_factory=Tags)
     fingerprint: str = ""
     file: Identity | None = None
+    grey: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,14 +105,14 @@ class Reader:
             clean = self._placed(clean)
             y = measure(clean[None], operator, self.noise, [seed])[0]
             notes = (*framing.sentences(), *self._hidden([parts]))
-            return Work(photo, seed, (Job(seed, y, parts, solving, clean),), framing.original, notes)
+            return Work(photo, seed, (Job(seed, y, parts, solving, clean),), framing.original, notes, grey=_stays_grey(parts, clean))
         observed, given = observe(photo.path, self.operators.out_shape)
         if given is not None:
             self._refuse_made_up(photo, parts, observed, operator)
         y = self._measured(observed, operator, is_picture=given is not None)
         original, notes = (given.original, given.sentences()) if given else (None, ())
         notes = (*notes, *self._shrunk(given), *self._hidden([parts]))
-        return Work(photo, seed, (Job(seed, y, parts, solving, None),), original, notes)
+        return Work(photo, seed, (Job(seed, y, parts, solving, None),), original, notes, grey=_stays_grey(parts, y))
 
     def _measured(self, observed: Tensor, operator: Operator, *, is_picture: bool) -> Tensor:
         """What was measured of what is seen, 0 in the holes."""
@@ -140,7 +143,10 @@ class Reader:
         scene = replace(scene, patches=tuple(scene.patches[index] for index in kept))
         original = picture_size(photo.path)  # what is measured may be smaller
         notes = (*notes, *self._hidden(own))
-        return Work(photo, seed, tuple(jobs), original, notes, scene, tuple(labels[index] for index in kept))
+        known = None if self.degrade else damage.known(scene.size)
+        shown = shot.measured if shot.clean is None else shot.clean
+        grey = _stays_grey(parts, shown, None if known is None else known[:, :: damage.factor, :: damage.factor])
+        return Work(photo, seed, tuple(jobs), original, notes, scene, tuple(labels[index] for index in kept), grey=grey)
 
     def _refuse_made_up(self, photo: Photo, parts: list[Operator], seen: Tensor, operator: Operator) -> None:
         """Raises PhotoError where holes to demonstrate with would hide what a photo shows: where they were used to degrade it is black."""
@@ -183,3 +189,8 @@ class Reader:
             if isinstance(part, Masking):
                 yield join_masks([part], shape).known
             shape = part.out_shape(shape)
+
+
+def _stays_grey(parts: list[Operator], shown: Tensor, known: Tensor | None = None) -> bool:
+    """Whether what is seen of a photo, (C, H, W), 0 in holes or not `known` there, is grey, and no part took its colours."""
+    return shown.ndim == 3 and len(shown) == 3 and not any(isinstance(part, Gray) for part in parts) and shows_greys_alone(shown, known)

@@ -58,7 +58,10 @@ class Keeper:
         An older promise goes first, but not before all that comes in its place is written and only to be moved there. Old results that
         have no new ones go after it, and before the new promise: killed in between, the photo is done again, and they go then.
         """
-        made = pictures_of(work, [answer.checked() for answer in answers])
+        answers = [answer.checked() for answer in answers]
+        if work.grey and not work.tags.grey:  # a grey file's are made grey where they are written
+            answers = [answer.in_grey() for answer in answers]
+        made = pictures_of(work, answers)
         path = record_path(self.out, work.photo.name)
         older = read_record(path)
         with together() as write_last:
