@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from prior_support import made, sampled
+from states_support import matrices, mlp_state
 
 from priorsolve.operators import JPEG, Downsample, Identity
+from priorsolve.priors import LinearPrior
 from priorsolve.priors.base import Noise, Prior, singly
+from priorsolve.priors.decoders import Decoder
 from priorsolve.priors.shares import even, even_parts, evened, threads_of
 from priorsolve.solvers import Langevin, Latent, Layered, Multicode, Staged, Tuned
 from priorsolve.solvers.base import Solves
@@ -103,6 +107,28 @@ def test_of_style_priors_a_photo_has_the_same_answer_through_jpeg_too() -> None:
     together = solver(y, operator, seeds=[3, 4, 5]).images
     for i in range(3):
         assert torch.equal(solver(y[i : i + 1], operator, seeds=[3 + i]).images[0], together[i])
+
+
+MATRICES: dict[str, Callable[[], Prior]] = {
+    "vae": lambda: Decoder.from_state(matrices(("fc3", 20, 100), ("fc4", 100, 196), bias=0.3)),
+    "softplus": lambda: Decoder.from_state(mlp_state((20, 100, 50, 196), bias=0.3), hidden="softplus"),
+    "linear": lambda: LinearPrior.random(20, (3, 32, 32)),
+}
+
+
+@pytest.mark.parametrize("name", MATRICES)
+def test_of_priors_made_of_matrices_a_photo_has_the_same_answer_through_jpeg_too(name: str) -> None:
+    prior, operator = MATRICES[name](), JPEG(10)
+    form = prior.folded()
+    codes = prior.sample(40, torch.Generator().manual_seed(0))
+    assert torch.equal(form.decode(codes), torch.cat([form.decode(code[None]) for code in codes]))
+    torch.testing.assert_close(form.decode(codes), prior.decode(codes), atol=2e-6, rtol=0)
+    y = operator.A(prior.decode(prior.sample(5, torch.Generator().manual_seed(3))))
+    y = y + 0.02 * torch.randn(y.shape, generator=torch.Generator().manual_seed(5))
+    solver = Latent(prior, steps=60, restarts=1, candidates=8)
+    together = solver(y, operator, seeds=range(5)).images
+    for i in range(5):
+        assert torch.equal(solver(y[i : i + 1], operator, seeds=[i]).images[0], together[i])
 
 
 def test_only_what_leads_to_lbfgs_is_drawn_singly(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,9 +16,9 @@ from priorsolve.priors.frozen import Product, type_of_pass
 
 
 class FrozenLayer(nn.Module, ABC):
-    """A transposed convolution whose weights stay. On the CPU, in float32 and bfloat16, it takes its own way, else the plain layer's."""
+    """A layer whose weights stay. On the CPU, in float32 and bfloat16, it takes its own way, else the plain layer's."""
 
-    def __init__(self, plain: nn.ConvTranspose2d) -> None:
+    def __init__(self, plain: nn.ConvTranspose2d | nn.Linear) -> None:
         super().__init__()
         self.plain = plain
         self._made: dict[torch.dtype, Callable[[Tensor], Tensor]] = {}
@@ -31,7 +31,8 @@ class FrozenLayer(nn.Module, ABC):
         if dtype not in self._made:
             with apart():
                 weight = self.plain.weight.detach()
-                bias = weight.new_zeros(self.plain.out_channels) if self.plain.bias is None else self.plain.bias.detach()
+                outputs = self.plain.out_features if isinstance(self.plain, nn.Linear) else self.plain.out_channels
+                bias = weight.new_zeros(outputs) if self.plain.bias is None else self.plain.bias.detach()
                 self._made[dtype] = self._prepared(weight, bias, dtype)
         return self._made[dtype](x.to(dtype))
 

@@ -9,6 +9,8 @@ from typing import Literal, final
 
 from torch import Tensor, nn
 
+from priorsolve.apart import apart
+from priorsolve.priors.decoders_frozen import frozen
 from priorsolve.priors.errors import CheckpointError, first_names
 from priorsolve.priors.feedforward import FeedForward
 from priorsolve.priors.layers import linear
@@ -89,6 +91,11 @@ class Decoder(FeedForward):
         tensors.pass_over(*(key for key in state if _ENCODER.fullmatch(key)))
         tensors.finish()
         return cls(blocks, spaces, image_shape, output)
+
+    @apart()
+    def folded(self) -> Decoder:
+        blocks = [nn.Sequential(*map(frozen, block.children())) for block in self._blocks]
+        return type(self)(blocks, self._spaces, self._image_shape, self._output).computing(self.computes)
 
     def _picture(self, output: Tensor) -> Images:
         return output if self._output == "sigmoid" else (output + 1) / 2

@@ -28,6 +28,8 @@ class LinearPrior(Prior):
         ValueError: shapes that disagree.
     """
 
+    rounds_together = True
+
     def __init__(self, weight: Tensor, bias: Tensor, image_shape: Shape) -> None:
         super().__init__()
         n = math.prod(image_shape)
