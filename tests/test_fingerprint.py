@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 import run_support as run
 
-from priorsolve.recipe.recipe import Recipe
+from priorsolve.photos.names import Photo
+from priorsolve.recipe.recipe import OPERATORS, Recipe
+from priorsolve.run.fingerprint import Fingerprint
 
 GOOD = {"operator": "gray", "prior": "digiface64", "solver": "latent"}
 KEPT = {"consistency": True}
@@ -92,3 +94,13 @@ def test_a_file_may_be_missing_anywhere(tmp_path: Path, where: str) -> None:
     mask, loss = {"mask": {"file": str(tmp_path / "gone.png")}}, {"discriminator_features": {"file": str(tmp_path / "gone.pt")}}
     recipe = run.quick(**({"surrogate": mask} if where == "surrogate" else {"solver": {"latent": {"loss": loss}}}))
     assert not recipe.is_readable()
+
+
+@pytest.mark.parametrize("key", OPERATORS)
+def test_a_photo_s_own_mask_counts_for_that_photo_alone(tmp_path: Path, key: str) -> None:
+    masks = run.photos(tmp_path / "masks", 2)
+    told = Fingerprint(run.quick(**{key: {"mask": {"file": str(masks / "{stem}.png")}}}), degrade=False, dtype="auto")
+    photos = [Photo(tmp_path / name, name) for name in ("00.jpg", "01.jpg")]
+    before = [told(photo) for photo in photos]
+    run.picture(5).save(masks / "00.png")
+    assert [told(photo) == first for photo, first in zip(photos, before, strict=True)] == [False, True]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from priorsolve.photos.names import Photo
-from priorsolve.recipe.recipe import Output, Recipe
+from priorsolve.recipe.recipe import OPERATORS, Output, Recipe
 from priorsolve.recipe.templates import is_per_photo, photo_seed, stem
 
 
@@ -29,7 +29,7 @@ class Fingerprint:
 
     @cached_property
     def _per_photo(self) -> bool:
-        return any(map(is_per_photo, self.recipe.operator))
+        return any(is_per_photo(spec) for key in OPERATORS for spec in getattr(self.recipe, key))
 
     @cached_property
     def of_all(self) -> str:
