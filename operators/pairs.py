@@ -8,10 +8,14 @@ import torch
 from torch import Tensor
 
 
-def in_pairs(formula: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
-    """`formula(rows)`, on the CPU of at least two rows at once, so that a row's numbers and its gradient are the same in any batch."""
-    if len(rows) == 1 and rows.device.type == "cpu":
-        return formula(torch.cat([rows, rows]))[:1]
+def in_pairs(formula: Callable[[Tensor], Tensor], rows: Tensor, least: int = 2) -> Tensor:
+    """`formula(rows)`, on the CPU of at least two rows at once, so that a row's numbers and its gradient are the same in any batch.
+
+    Args:
+        least: how many rows at once, where the routine for two is not yet that for many.
+    """
+    if 0 < len(rows) < least and rows.device.type == "cpu":
+        return formula(torch.cat([rows] * -(-least // len(rows))))[: len(rows)]
     return formula(rows)
 
 

@@ -127,6 +127,7 @@ ROUNDED: Sequence[Operator] = (
     *(FastSensing(m=50, transform=name, shape=[3, 32, 32]) for name in TRANSFORMS),
     *(blur @ Gray() for blur in (disk_blur(1.2), gaussian_blur(2), motion_blur(3))),
     gaussian_blur(2),
+    Downsample(16),
 )
 
 
