@@ -44,6 +44,7 @@ def test_faces_are_degraded_without_the_detector(tmp_path: Path, monkeypatch: py
     ("operator", "suffix", "exact"),
     [
         ({"mask": {"strokes": "thick", "seed": "{seed}"}}, ".png", False),
+        ({"lines": {"count": 3}}, ".png", False),
         ({"downsample": {"factor": 4}}, ".npy", True),
         ({"gaussian_sensing": {"m": 50}}, ".npy", False),
     ],

@@ -26,7 +26,7 @@ from priorsolve.recipe.operators import Operators
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.recipe.templates import photo_seed, stem
 from priorsolve.run.damage import Damage
-from priorsolve.run.measuring import masked, measure, measured_where, observe, photograph
+from priorsolve.run.measuring import measure, measured_where, observe, photograph
 from priorsolve.run.scenes import Scene, framed
 from priorsolve.run.shots import Source
 
@@ -109,15 +109,14 @@ class Reader:
         observed, given = observe(photo.path, self.operators.out_shape)
         if given is not None:
             self._refuse_made_up(photo, parts, observed, operator)
-        y = self._measured(observed, operator, is_picture=given is not None)
+        y = self._measured(observed, operator)
         original, notes = (given.original, given.sentences()) if given else (None, ())
         notes = (*notes, *self._shrunk(given), *self._hidden([parts]))
         return Work(photo, seed, (Job(seed, y, parts, solving, None),), original, notes, grey=_stays_grey(parts, y))
 
-    def _measured(self, observed: Tensor, operator: Operator, *, is_picture: bool) -> Tensor:
+    def _measured(self, observed: Tensor, operator: Operator) -> Tensor:
         """What was measured of what is seen, 0 in the holes."""
-        y = masked(self._placed(observed)[None], operator, is_picture=is_picture)
-        return y[0] * self._where(operator)
+        return self._placed(observed) * self._where(operator)
 
     def _read_frames(self, photo: Photo, seed: int, parts: list[Operator], solving: list[Operator]) -> Work:
         """A job for each frame in which there is something to do."""
@@ -136,7 +135,7 @@ class Reader:
             seen = cut(shot.measured, frame.scaled(1 / damage.factor), (self.operators.out_shape[1], self.operators.out_shape[2]))
             if not self.degrade:
                 self._refuse_made_up(photo, parts, seen, operator)
-            y = self._measured(seen, operator, is_picture=not self.degrade)
+            y = self._measured(seen, operator)
             clean = None if shot.clean is None else self._placed(cut(shot.clean, frame, scene.tile))
             jobs.append(Job(seed_at(seed, index, FRAMES), y, own[index], solvers[index], clean))
             kept.append(index)

@@ -11,8 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from priorsolve.operators.base import Operator, factors
-from priorsolve.operators.mask import Masking
+from priorsolve.operators.base import Operator
 from priorsolve.operators.noise import Noise
 from priorsolve.photos.images import Framing, measurement_suffix, read_framed, read_measurement
 from priorsolve.photos.pictures import PhotoError
@@ -31,17 +30,6 @@ def photograph(path: Path, shape: Shape) -> tuple[Tensor, Framing]:
     if path.suffix.lower() == ".npy":
         raise PhotoError(path, "an array is a measurement, not a photo to degrade; restore it without degrade (--degrade)")
     return read_framed(path, (shape[1], shape[2]), _channels(shape))
-
-
-def masked(y: Measurements, operator: Operator, *, is_picture: bool) -> Measurements:
-    """What was measured of an observed `y`: nothing in the holes.
-
-    Where a mask comes last, a picture shows what lies below it, soft edges included, so it is still to be multiplied by the mask.
-    """
-    last = factors(operator)[-1]
-    if is_picture and isinstance(last, Masking):
-        return last.A(y)
-    return y
 
 
 def measure(images: Images, operator: Operator, noise: Noise | None, seeds: list[int]) -> Measurements:
