@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import run_support as run
 import torch
+from PIL import Image
 
 from priorsolve.run import scenes, workbench
 from priorsolve.run.answers import Answer
@@ -23,6 +24,7 @@ from priorsolve.run.restoration import Options, restore
 pytestmark = pytest.mark.usefixtures("digiface64")
 
 TILES = {"tiles": {"overlap": 0.0}}
+COPIES = {"faces": {"missing": "copy"}}
 IN_THE_SECOND = {"mask": {"boxes": [[100, 20, 110, 30]]}}
 """A hole in the second tile of two."""
 
@@ -122,10 +124,34 @@ def test_a_tile_in_which_nothing_is_missing_is_drawn_where_nothing_is_kept(tmp_p
 
 def test_a_clean_photo_without_a_face_is_shown_as_it_was_degraded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scenes, "find_faces", lambda photo: [])
-    kept(tmp_path, Options(degrade=True), operator="gray", frame={"faces": {"missing": "copy"}})
+    record = kept(tmp_path, Options(degrade=True), operator="gray", frame=COPIES)
+    assert record.notes == ("no face was found: the photo stays grey",)
     made = run.pixels(tmp_path / "out/images/a.png")
     assert np.abs(made - run.pixels(tmp_path / "out/measurements/a.png")[..., None]).max() <= 1
     assert np.ptp(run.pixels(tmp_path / "in/a.png"), axis=-1).max() > 50
+
+
+@pytest.mark.parametrize("operator", [{"clip": {}}, {"mask": {"boxes": [[8, 8, 24, 24]]}}])
+def test_what_was_degraded_is_not_called_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, operator: dict[str, Any]) -> None:
+    monkeypatch.setattr(scenes, "find_faces", lambda photo: [])
+    record = kept(tmp_path, Options(degrade=True), operator=operator, frame=COPIES, output={})
+    said = "the photo stays as it was degraded" if "clip" in operator else "holes stay (100% of what is missing)"
+    assert record.notes == (f"no face was found: {said}",)
+
+
+@pytest.mark.parametrize(("suffix", "mode"), [("png", "RGB"), ("bmp", "RGB"), ("tif", "RGBA"), ("tif", "L")])
+def test_a_copy_keeps_its_colours_in_another_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, mode: str) -> None:
+    monkeypatch.setattr(scenes, "find_faces", lambda photo: [])
+    photo = run.picture(0).convert(mode)
+    if mode == "RGBA":
+        photo.putalpha(photo.getchannel("G"))
+    photo.save(tmp_path / f"a.{suffix}")
+    recipe = run.quick(operator="gray", frame=COPIES, output={"format": "png"})
+    (record,) = restore(recipe, tmp_path / f"a.{suffix}", tmp_path / "out")
+    with Image.open(tmp_path / "out" / str(record.image)) as made:
+        assert made.mode == mode
+        assert (np.asarray(made) == np.asarray(photo)).all()
+    assert record.notes[0] == "no face was found: the photo is a copy"
 
 
 def test_where_all_is_known_no_map_is_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from priorsolve.framing import covered
-from priorsolve.photos.images import read_transparent
+from priorsolve.photos.images import read_photo, read_transparent
 from priorsolve.run.answers import Answer
 from priorsolve.run.blending import compose, compose_spread
 from priorsolve.run.jobs import Work
@@ -42,20 +42,21 @@ def pictures_of(work: Work, answers: Sequence[Answer]) -> Pictures:
 
 def _composed(scene: Scene, answers: Sequence[Answer]) -> Pictures:
     shot, damage = scene.source.shoot(), scene.source.damage
-    restored = compose(scene, shot, [answer.image for answer in answers], [answer.drawn for answer in answers])
     known = damage.known(scene.size)
     shown = shot.measured
     if known is not None and not scene.source.degrade:
         shown = shown * (known[:, :: damage.factor, :: damage.factor] > 0)
     spreads = [answer.spread for answer in answers if answer.spread is not None]
-    filled = scene.fills and known is not None and bool((known < 1).any())
-    untouched = not answers and damage.factor == 1 and not scene.source.degrade and not filled
+    if scene.is_copy:
+        restored = read_photo(scene.source.path)[0]  # in its colours, also where what is measured is grey
+    else:
+        restored = compose(scene, shot, [answer.image for answer in answers], [answer.drawn for answer in answers])
     return Pictures(
         restored,
         shown,
         shot.clean,
         compose_spread(scene, spreads) if spreads else None,
-        copied=scene.source.path if untouched else None,
+        copied=scene.source.path if scene.is_copy else None,
         alpha=None if scene.source.degrade else _alpha(scene),
     )
 

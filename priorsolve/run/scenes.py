@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from priorsolve.framing import Frame, Patch, Rounded, Whole, covered, filled, find_faces, tile_frames
 from priorsolve.framing.frame import same_shape
+from priorsolve.photos.images import LEFT_GREY
 from priorsolve.photos.pictures import PhotoError
 from priorsolve.recipe.framings import Faces, Framings, Tiles
 from priorsolve.run.shots import Shot, Source
@@ -36,6 +37,14 @@ class Scene:
     keeps: bool
     fills: bool = False
     heads: bool = False
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether the picture is the photo itself: nothing in it was degraded, and nothing is to be restored, enlarged or filled."""
+        if self.patches or self.source.degrade or self.source.damage.factor > 1:
+            return False
+        known = self.source.damage.known(self.size) if self.fills else None
+        return known is None or not bool((known < 1).any())
 
 
 class Framed(NamedTuple):
@@ -69,7 +78,6 @@ def framed(source: Source, how: Framings, *, keeps: bool) -> Framed:
     if isinstance(how.settings, Faces):
         patches = _faces(source, shot, how.settings, size)
         labels = [f"face {i} of {len(patches)}, {patch.frame.scaled(1 / factor).sentence()}" for i, patch in enumerate(patches, 1)]
-        notes += _beside(source, patches, size, fills=fills)
     elif isinstance(how.settings, Tiles):
         patches = tile_frames(size, tile, how.settings.overlap)
         labels = [f"tile {i} of {len(patches)}" for i in range(1, len(patches) + 1)]
@@ -78,6 +86,10 @@ def framed(source: Source, how: Framings, *, keeps: bool) -> Framed:
         _check_shape(source.path, size, tile)
         patches, labels = [Patch(Frame.of_box(0, 0, size[1], size[0]), Whole())], [""]
     scene = Scene(source, tuple(patches), size, tile, keeps, fills, heads=isinstance(how.settings, Faces))
+    if scene.heads:
+        notes += _beside(scene)
+    if scene.is_copy:
+        notes = [note for note in notes if note != LEFT_GREY]  # for the search for faces alone
     return Framed(scene, shot, tuple(notes), tuple(labels))
 
 
@@ -94,20 +106,21 @@ def _faces(source: Source, shot: Shot, how: Faces, size: tuple[int, int]) -> lis
     return [Patch(face.frame.scaled(factor), Rounded()) for face in faces]
 
 
-def _beside(source: Source, patches: list[Patch], size: tuple[int, int], *, fills: bool) -> list[str]:
+def _beside(scene: Scene) -> list[str]:
     """What becomes of the photo beside the faces: a sentence for each thing, the same for all photos but for what is in brackets."""
-    damage, known = source.damage, source.damage.known(size)
+    damage, known = scene.source.damage, scene.source.damage.known(scene.size)
     missing = 0.0 if known is None else float((1 - known).sum())
     said = ["the photo stays grey"] if damage.grey else []
     said += ["the photo is enlarged with Lanczos"] if damage.factor > 1 else []
     if known is not None and missing:
-        outside = float(((1 - known) * (1 - covered(patches, *size))).sum()) / missing
-        how = "are filled smoothly" if fills else "stay"
+        outside = float(((1 - known) * (1 - covered(scene.patches, *scene.size))).sum()) / missing
+        how = "are filled smoothly" if scene.fills else "stay"
         said += [f"holes {how} ({outside:.0%} of what is missing)"] if outside >= 0.005 else []
-    if patches:
+    if scene.patches:
         return [f"beside the faces {sentence}" for sentence in said]
-    changed = damage.factor > 1 or (missing and fills)
-    return [f"no face was found: {' and '.join(said) if changed else 'the photo is a copy'}"]
+    if scene.is_copy:
+        return ["no face was found: the photo is a copy"]
+    return [f"no face was found: {' and '.join(said or ['the photo stays as it was degraded'])}"]
 
 
 def _check_shape(path: Path, size: tuple[int, int], tile: tuple[int, int]) -> None:
