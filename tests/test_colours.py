@@ -79,14 +79,14 @@ def test_a_tall_picture_is_recoloured_as_its_parts_are_and_as_far_as_may_be() ->
     torch.testing.assert_close(made[:, 280:], recoloured(image[:, 280:], own, Chroma(album.SHIFT, -album.SHIFT, 10), Gray()))
 
 
-def finished(out: Path, name: str, colour: tuple[int, ...], *, told: bool = False, **settings: Any) -> None:
+def finished(out: Path, name: str, colour: tuple[int, ...], *, told: bool = False, misfit: float | None = 0.1, **settings: Any) -> None:
     """A picture that the recipe `r` made, with its record, which is older than digests of pictures unless one is `told`."""
     values = np.full((16, 16, len(colour)), colour, np.uint8)
     values[:8] //= 2
     (out / "images").mkdir(exist_ok=True)
     Image.fromarray(values).save(out / "images" / name, **settings)
     digest = digest_of(out / "images" / name)
-    write_record(out, Record(name, "done", "f", recipe="r", image=f"images/{name}", image_sha256=digest if told else ""))
+    write_record(out, Record(name, "done", "f", misfit=misfit, recipe="r", image=f"images/{name}", image_sha256=digest if told else ""))
 
 
 def brought(out: Path, recipe: str) -> int:
@@ -122,6 +122,17 @@ def test_an_album_changes_nothing_of_a_picture_but_its_colours(tmp_path: Path) -
     after = run.pixels(tmp_path / "images/a.png")
     assert (after[..., 3] == before[..., 3]).all()
     assert (after[..., :3] != before[..., :3]).any()
+
+
+def test_a_photo_that_was_only_copied_keeps_its_colours_and_does_not_count(tmp_path: Path) -> None:
+    finished(tmp_path, "a.png", (200, 120, 80), told=True)
+    finished(tmp_path, "copy.png", (80, 120, 200), told=True, misfit=None)
+    own, copied = chroma_of(read_photo(tmp_path / "images/a.png")[0]), run.pixels(tmp_path / "images/copy.png")
+    assert own is not None
+    brought(tmp_path, "r")
+    assert json.loads((tmp_path / FILE).read_text())["chroma"] == {"r": asdict(own)}
+    assert (run.pixels(tmp_path / "images/copy.png") == copied).all()
+    assert unshared(tmp_path, "r") == []
 
 
 def test_a_finished_picture_that_somebody_retouched_stays_as_it_is(tmp_path: Path) -> None:
@@ -300,7 +311,8 @@ def test_figures_are_left_out_where_a_picture_cannot_be_compared_again(tmp_path:
     if original != "gone":
         Image.new("RGB", (20, 16)).save(tmp_path / "originals/a.png")
     figures = {"psnr": 20.0, "coverage90": 0.9}
-    write_record(tmp_path, Record("a.png", "done", "f", recipe="r", image="images/a.png", original="originals/a.png", metrics=figures))
+    compared = Record("a.png", "done", "f", misfit=0.1, recipe="r", image="images/a.png", original="originals/a.png", metrics=figures)
+    write_record(tmp_path, compared)
     assert brought(tmp_path, "r") == 2
     record = run.records(tmp_path)["a.png"]
     assert record["metrics"] == {"coverage90": 0.9}
@@ -311,7 +323,7 @@ def test_figures_are_left_out_where_a_picture_cannot_be_compared_again(tmp_path:
 def test_figures_of_frames_stay_and_say_what_they_are_of(tmp_path: Path) -> None:
     finished(tmp_path, "a.png", (200, 120, 80))
     finished(tmp_path, "b.png", (120, 160, 200))
-    write_record(tmp_path, Record("a.png", "done", "f", recipe="r", image="images/a.png", metrics={"psnr": 20.0}))
+    write_record(tmp_path, Record("a.png", "done", "f", recipe="r", misfit=0.1, image="images/a.png", metrics={"psnr": 20.0}))
     share_colours(tmp_path, Gray(), "r", framed=True)
     kept = run.records(tmp_path)
     assert (kept["a.png"]["metrics"], kept["a.png"]["notes"]) == ({"psnr": 20.0}, [album.OF_FRAMES])
@@ -329,7 +341,7 @@ def test_each_recipe_has_an_album_of_its_own_in_a_folder(tmp_path: Path) -> None
     finished(tmp_path, "b.png", (80, 120, 200))
     own = chroma_of(read_photo(tmp_path / "images/b.png")[0])
     assert own is not None
-    write_record(tmp_path, Record("b.png", "done", "f", recipe="s", image="images/b.png"))
+    write_record(tmp_path, Record("b.png", "done", "f", misfit=0.1, recipe="s", image="images/b.png"))
     assert brought(tmp_path, "s") == 1
     assert chroma() == {**first, "s": asdict(own)}
     assert [unshared(tmp_path, recipe) for recipe in "rs"] == [[], []], "no picture is brought twice"
@@ -367,12 +379,12 @@ def test_grey_pictures_are_looked_at_once(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     for name in ("a", "b"):
         Image.fromarray((coloured((0, 0, 0)).permute(1, 2, 0).numpy() * 255).astype(np.uint8)).save(tmp_path / f"images/{name}.png")
-        write_record(tmp_path, Record(f"{name}.png", "done", "f", image=f"images/{name}.png"))
+        write_record(tmp_path, Record(f"{name}.png", "done", "f", misfit=0.1, image=f"images/{name}.png"))
     assert unshared(tmp_path, "f") == ["images/a.png", "images/b.png"]
     assert brought(tmp_path, "f") == 0
     assert unshared(tmp_path, "f") == []
     Image.fromarray((coloured((0.15, 0.02, -0.1)).permute(1, 2, 0).numpy() * 255).astype(np.uint8)).save(tmp_path / "images/b.png")
-    write_record(tmp_path, Record("b.png", "done", "f", image="images/b.png"))  # restored once more
+    write_record(tmp_path, Record("b.png", "done", "f", misfit=0.1, image="images/b.png"))  # restored once more
     assert brought(tmp_path, "f") == 1  # which decides on the album's chroma
     assert unshared(tmp_path, "f") == []
 

@@ -144,10 +144,11 @@ def unshared(out: Path, recipe: str) -> list[str]:
 
 
 def _pictures(out: Path, recipe: str) -> Iterator[tuple[Record, str]]:
-    """The finished ones of `recipe`: their records, and their paths below `out`."""
+    """The finished ones of `recipe`: their records, and their paths below `out`. A photo that was only copied has colours of its own."""
     for record in read_records(out):
         own = record.status == "done" and (record.recipe or record.fingerprint) == recipe
-        if own and record.image is not None and (out / record.image).is_file():
+        drawn = record.misfit is not None  # by the prior, all of it or a part
+        if own and drawn and record.image is not None and (out / record.image).is_file():
             yield record, record.image
 
 
