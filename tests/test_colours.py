@@ -52,7 +52,8 @@ def test_chroma_is_of_what_has_a_colour_and_moves_to_the_albums() -> None:
     after = chroma_of(made)
     assert after is not None
     assert abs(after.a - albums.a) < 0.3 * abs(own.a - albums.a)
-    assert (Gray().A(made[None]) - Gray().A(warm[None])).abs().max() < 1e-5
+    for grey in (Gray(), Gray([0.6, 1.2, 0.3]), Gray([1, -1, 0])):  # weights that add up to 1, to more, and to nothing
+        assert (grey.A(recoloured(warm, own, albums, grey)[None]) - grey.A(warm[None])).abs().max() < 1e-5
     assert (made - warm)[:, :, :40].abs().max() < 1e-4  # grey stays grey
 
 

@@ -211,7 +211,7 @@ def recoloured(image: Tensor, own: Chroma, album: Chroma, grey: Gray) -> Tensor:
         has = (ab.norm(dim=0, keepdim=True) / COLOURED).clamp(0, 1)
         ab = ab + has * ((ab - mean) * (gain - 1) + shift)
         new = from_lab(torch.cat([lab[:1], ab]))
-        made.append(grey.within(new[None] + grey.A(part[None]) - grey.A(new[None]))[0])
+        made.append(grey.within(new[None] + grey.lift(grey.A(part[None]) - grey.A(new[None])))[0])
     return torch.cat(made, 1)
 
 
