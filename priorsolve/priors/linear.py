@@ -28,8 +28,6 @@ class LinearPrior(Prior):
         ValueError: shapes that disagree.
     """
 
-    rounds_together = True
-
     def __init__(self, weight: Tensor, bias: Tensor, image_shape: Shape) -> None:
         super().__init__()
         n = math.prod(image_shape)
@@ -77,7 +75,7 @@ class LinearPrior(Prior):
         return normal(rng, n, self._layer.in_features)
 
     def _decode(self, codes: Codes, space: str, label: Tensor | None, noise: Noise) -> Images:
-        images: Tensor = self._layer(codes)
+        images = torch.cat([self._layer(row) for row in torch.split(codes, 1)])  # several are not rounded as one alone
         return images.reshape(-1, *self._image_shape)
 
     def _map(self, codes: Codes, source: str, target: str, label: Tensor | None, truncation: float, noise: Noise) -> Codes:
