@@ -24,6 +24,7 @@ from priorsolve.recipe.components import RecipeError
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.recipe.templates import photo_seed
 from priorsolve.run.degrade import INDEX, Degraded, degrade
+from priorsolve.run.jobs import MADE_UP
 from priorsolve.run.masks import Masked, write_masks
 from priorsolve.run.restoration import Options, restore
 
@@ -68,6 +69,25 @@ def test_there_and_back(tmp_path: Path, operator: dict[str, object], suffix: str
         kept = [Path(tmp_path / out / name) for out, name in (("direct", first.measurement), ("back", second.measurement))]
         y = [np.load(path) if path.suffix == ".npy" else np.asarray(Image.open(path)) / 255.0 for path in kept]
         assert np.abs(y[0] - y[1]).max() < 0.01
+
+
+@pytest.mark.parametrize(
+    ("operator", "side"),
+    [
+        ({"mask": {"pixels": 0.3}}, 128),
+        ({"mask": {"strokes": "thin"}}, 300),
+        ([{"mask": {"strokes": "medium"}}, {"downsample": {"factor": 2}}], 300),
+    ],
+    ids=str,
+)
+def test_there_and_back_in_a_frame_larger_than_the_prior_s_pictures(tmp_path: Path, operator: object, side: int) -> None:
+    """And a photo that shows what would be hidden is refused there, too."""
+    recipe = run.quick(operator=operator, frame="aligned")
+    (tmp_path / "in").mkdir()
+    run.picture(1, side, side).save(tmp_path / "in" / "a.png")
+    list(degrade(recipe, [tmp_path / "in"], tmp_path / "y"))
+    assert [(record.status, record.reason) for record in restore(recipe, tmp_path / "y", tmp_path / "back")] == [("done", "")]
+    assert [record.reason for record in restore(recipe, tmp_path / "in", tmp_path / "out")] == [MADE_UP]
 
 
 def test_one_bad_photo_does_not_stop_the_rest(tmp_path: Path) -> None:

@@ -6,7 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
+from torch.nn.functional import max_pool2d
 
 from priorsolve.framing import Frame, cut_known
 from priorsolve.operators.base import Identity, Operator, compose
@@ -45,6 +47,11 @@ class Damage:
         return next((part for part in self.parts if isinstance(part, Gray)), None)
 
     @property
+    def for_any_size(self) -> bool:
+        """Whether it does the same to a photo of any size, and so can be done to a whole one."""
+        return all(isinstance(part, ANY_SIZE) for part in self.parts)
+
+    @property
     def only_holes(self) -> bool:
         """Whether nothing happened to the pixels that are left."""
         return all(isinstance(part, Masking | Identity) for part in self.parts)
@@ -71,6 +78,16 @@ class Damage:
                 mask = mask.repeat_interleave(scale, -1).repeat_interleave(scale, -2)
                 known = mask if known is None else known * mask
         return known
+
+    def where(self, size: tuple[int, int]) -> Tensor:
+        """(1, h, w): 1 where something is measured of a picture of this (height, width), 0 in the holes; of parts for any size."""
+        where = torch.ones(1, *size)
+        for part in self.parts:
+            if isinstance(part, SMALLER):
+                where = max_pool2d(max_pool2d(where, part.factor), 3, stride=1, padding=1)  # filters reach beyond the block
+            elif isinstance(part, Masking):
+                where = where * (_drawn(part, (where.shape[-2], where.shape[-1])) > 0)
+        return where
 
     def framed(self, frames: Sequence[Frame], size: tuple[int, int]) -> list[list[Operator]]:
         """The parts for each frame of a picture of this (height, width): the masks cut out, the others as they are."""

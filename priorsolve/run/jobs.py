@@ -107,8 +107,8 @@ class Reader:
             notes = (*framing.sentences(), *self._hidden([parts]))
             return Work(photo, seed, (Job(seed, y, parts, solving, clean),), framing.original, notes, grey=_stays_grey(parts, clean))
         observed, given = observe(photo.path, self.operators.out_shape)
-        if given is not None:
-            self._refuse_made_up(photo, parts, observed, operator)
+        if given is not None and _made_up(parts):
+            _refuse_shown(photo, observed, self._where(operator).cpu())
         y = self._measured(observed, operator)
         original, notes = (given.original, given.sentences()) if given else (None, ())
         notes = (*notes, *self._shrunk(given), *self._hidden([parts]))
@@ -124,6 +124,9 @@ class Reader:
         keeps = self.recipe.output.consistency
         source = Source(photo.path, self.operators.out_shape[0], damage, self.noise, seed, self.degrade)
         scene, shot, notes, labels = framed(source, self.recipe.frame, keeps=keeps)
+        doubted = not self.degrade and not scene.is_copy and _made_up(parts)
+        if doubted and damage.for_any_size:  # before frames are resampled, which enlarges holes
+            _refuse_shown(photo, shot.measured, damage.where(scene.size))
         frames = [patch.frame for patch in scene.patches]
         own = damage.framed(frames, scene.size)
         solvers = own if solving is parts else Damage(solving, self.operators.image_shape).framed(frames, scene.size)
@@ -133,8 +136,8 @@ class Reader:
                 continue  # nothing is missing here
             operator = self.operators.join([own[index]])
             seen = cut(shot.measured, frame.scaled(1 / damage.factor), (self.operators.out_shape[1], self.operators.out_shape[2]))
-            if not self.degrade:
-                self._refuse_made_up(photo, parts, seen, operator)
+            if doubted and not damage.for_any_size:
+                _refuse_shown(photo, seen, self._where(operator).cpu())
             y = self._measured(seen, operator)
             clean = None if shot.clean is None else self._placed(cut(shot.clean, frame, scene.tile))
             jobs.append(Job(seed_at(seed, index, FRAMES), y, own[index], solvers[index], clean))
@@ -146,14 +149,6 @@ class Reader:
         shown = shot.measured if shot.clean is None else shot.clean
         grey = _stays_grey(parts, shown, None if known is None else known[:, :: damage.factor, :: damage.factor])
         return Work(photo, seed, tuple(jobs), original, notes, scene, tuple(labels[index] for index in kept), grey=grey)
-
-    def _refuse_made_up(self, photo: Photo, parts: list[Operator], seen: Tensor, operator: Operator) -> None:
-        """Raises PhotoError where holes to demonstrate with would hide what a photo shows: where they were used to degrade it is black."""
-        if not any(isinstance(part, Holes | PhotoHoles | Lines) and part.made_up for part in parts):
-            return
-        hidden = seen[self._where(operator).expand(seen.shape).cpu() == 0]
-        if len(hidden) and float((hidden > DARK).float().mean()) > SHOWN:
-            raise PhotoError(photo.path, MADE_UP)
 
     def _placed(self, values: Tensor) -> Tensor:
         return values.to(self.operators.device, self.operators.dtype)
@@ -188,6 +183,18 @@ class Reader:
             if isinstance(part, Masking):
                 yield join_masks([part], shape).known
             shape = part.out_shape(shape)
+
+
+def _made_up(parts: list[Operator]) -> bool:
+    """Whether some of the holes are to demonstrate with."""
+    return any(isinstance(part, Holes | PhotoHoles | Lines) and part.made_up for part in parts)
+
+
+def _refuse_shown(photo: Photo, seen: Tensor, where: Tensor) -> None:
+    """Raises PhotoError where holes to demonstrate with, 0 in `where`, would hide what a photo shows: if they degraded it, it is black."""
+    hidden = seen[where.expand(seen.shape) == 0]
+    if len(hidden) and float((hidden > DARK).float().mean()) > SHOWN:
+        raise PhotoError(photo.path, MADE_UP)
 
 
 def _stays_grey(parts: list[Operator], shown: Tensor, known: Tensor | None = None) -> bool:
