@@ -22,6 +22,7 @@ import priorsolve as ps
 from priorsolve.operators.base import Identity
 from priorsolve.operators.jpeg import JPEG
 from priorsolve.operators.laws import dot_test, linearity
+from priorsolve.operators.mask import Mask
 from priorsolve.priors import LinearPrior
 from priorsolve.report import write_report
 from priorsolve.solvers import (
@@ -346,3 +347,21 @@ def test_a_noise_that_is_none_is_told() -> None:
     number: Any = 0.1
     with pytest.raises(ValueError, match=r"^solve_several needs a noise of priorsolve.noise, such as Gaussian\(0.02\), got 0.1$"):
         ps.solve_several(Latent(linear(), steps=2), pictures(2), Identity(), 2, noise=number)
+
+
+@pytest.mark.parametrize(("y", "message"), [(255 * smooth(1), "^measurement 0 has values of about"), (2 * smooth(1) - 1, "down to -1,")])
+def test_another_range_is_told_however_much_is_a_hole(y: Tensor, message: str) -> None:
+    """Holes, two thirds of all, are neither values of a picture in [0, 1] nor neighbours of dark ones that are bright."""
+    known = torch.zeros(24, 24)
+    known[:, [0, 1, 6, 7, 12, 13, 18, 19]] = 1
+    mask = Mask(known)
+    wide = torch.nn.functional.interpolate(y, (24, 24), mode="bilinear")
+    with pytest.raises(ValueError, match=message):
+        Latent(LinearPrior.random(4, (3, 24, 24), dtype=torch.float64), steps=2)(mask.A(wide), mask)
+
+
+def test_of_pictures_around_0_the_one_whose_operator_makes_none_is_told() -> None:
+    y = 2 * smooth(2) - 1
+    y[1, 0, 0, 0] = math.nan
+    with pytest.raises(ValueError, match=r"^measurement 1 has values down to -1, and the operator makes none below 0\.\d+ of a picture"):
+        Latent(linear(), steps=2)(y, lambda x: torch.stack([2 * x[0] - 1, x[1]]))

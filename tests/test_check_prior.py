@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from priorsolve.cli import main
+from priorsolve.command import checks
 from priorsolve.command.checks import check_prior, is_checkpoint
-from priorsolve.priors import DCGAN, ZOO, load_prior, save_prior
+from priorsolve.priors import DCGAN, ZOO, LinearPrior, load_prior, save_prior
 
 CASES = {
     "01_nvidia_sg2ada_cond_32_protocol3": ("network-snapshot-000123.pkl", "StyleGAN2", "StyleGAN2", "32×32, RGB", "10"),
@@ -115,3 +116,9 @@ def test_errors_are_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) 
         assert main(["check", str(target)]) == 2
         said = capfd.readouterr()
         assert (said.out, said.err.count("\n")) == ("", 1)
+
+
+def test_a_prior_of_wide_pictures_says_height_by_width(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.pth").write_bytes(b"weights")
+    monkeypatch.setattr(checks, "load_file", lambda path: (LinearPrior.random(4, (3, 8, 16)), "a layout"))
+    assert check_prior(tmp_path / "a.pth")[0]["resolution"] == "8×16, RGB"

@@ -17,6 +17,7 @@ import run_support as run
 import torch
 
 from priorsolve.cli import main
+from priorsolve.command.catalogue import catalogue
 from priorsolve.command.console import RunDisplay
 from priorsolve.priors import load_prior
 from priorsolve.run.records import Record
@@ -265,3 +266,9 @@ def test_no_name_at_all_fetches_no_prior(capfd: pytest.CaptureFixture[str], monk
     monkeypatch.setattr("priorsolve.priors.download._download", run.broken)
     assert main(["fetch", ""]) == 2
     assert "no prior called ''; known names: digiface64" in capfd.readouterr().err
+
+
+def test_the_list_of_metrics_says_which_way_is_better() -> None:
+    listed = {name: line.partition(" is better, ")[0] for name, line in catalogue("metrics").items()}
+    assert listed["psnr"] == listed["ssim"] == "higher"
+    assert listed["lpips"] == "lower"

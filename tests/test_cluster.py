@@ -193,6 +193,7 @@ def test_options_and_a_missing_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for wrong, said in (
         (["--engine", "dask"], "--engine dask: use local or ray"),
         (["--workers", "2", "--ray-address", "auto"], "--workers, --ray-address: for --engine ray alone"),
+        (["--workers", "0"], "--workers: for --engine ray alone"),
         (["--engine", "ray", "--workers", "0"], "workers is 0; it must be at least 1"),
     ):
         assert main([*arguments, *wrong]) == 2

@@ -77,3 +77,11 @@ def test_metrics_can_be_had_by_the_library_alone_and_pickled() -> None:
     asked = "import priorsolve as ps; print(*ps.metrics.METRICS)"
     assert subprocess.run([sys.executable, "-c", asked], capture_output=True, check=True, text=True).stdout.split() == [*METRICS]
     assert [pickle.loads(pickle.dumps(metric)) for metric in METRICS.values()] == [*METRICS.values()]
+
+
+def test_lines_for_a_machine_leave_nothing_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    with RunDisplay(1, quiet=False, as_json=True) as display:
+        display.record(Record("a.png", "failed", "f", reason="not an image"))
+    told = capsys.readouterr()
+    assert told.out.count("not an image") == 1
+    assert told.err == ""

@@ -10,7 +10,7 @@ import pytest
 import run_support as run
 from PIL import Image, features
 
-from priorsolve.photos.images import read_image, read_measurement
+from priorsolve.photos.images import read_image, read_measurement, read_photo
 from priorsolve.photos.pictures import PhotoError
 
 PACKED = {"compression": "tiff_lzw"}
@@ -56,3 +56,9 @@ def test_an_array_with_a_damaged_head_is_told_as_any_damaged_one(tmp_path: Path,
     (tmp_path / "y.npy").write_bytes(data.replace(place, byte, 1))
     with pytest.raises(PhotoError, match=r"^y.npy: not a \.npy array of numbers, or cut short$"):
         read_measurement(tmp_path / "y.npy", (3, 8))
+
+
+def test_a_photo_that_is_too_small_is_told_by_width_and_height(tmp_path: Path) -> None:
+    Image.new("RGB", (40, 7)).save(tmp_path / "a.png")
+    with pytest.raises(PhotoError, match=r"^a.png: 40×7 pixels: too small to restore"):
+        read_photo(tmp_path / "a.png")

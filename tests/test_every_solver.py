@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from prior_support import made
-from solvers_support import difference, random_mask
+from solvers_support import difference, linear, random_mask
 from states_support import mlp_state
 from torch import Tensor
 
@@ -381,3 +381,11 @@ def test_pulse_may_keep_one_code_for_all_layers(family: str) -> None:
     for i in range(3):
         alone = solver(y[[i]], operator.select(torch.tensor([i])), seeds=[3 + i])
         assert difference(alone, whole[i]) < 1e-4
+
+
+def test_a_start_keeps_its_codes_whatever_becomes_of_the_callers() -> None:
+    prior, codes = linear(), torch.ones(2, 4, dtype=torch.float64)
+    start = start_at(prior, codes)
+    codes.zero_()
+    torch.testing.assert_close(start.codes["z"], torch.ones(2, 4, dtype=torch.float64))
+    torch.testing.assert_close(prior.decode(start.codes["z"]), start.images)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from priorsolve.operators.base import Operator
 from priorsolve.operators.mask import Mask
-from priorsolve.solvers import Latent, Solver, Staged, Step
+from priorsolve.solvers import Langevin, Latent, Solver, Staged, Step
 from priorsolve.solvers.fit import is_out_of_memory, join, solve_fitting
 from priorsolve.types import Images, Measurements
 
@@ -133,3 +133,18 @@ def test_empty_batches_and_joining() -> None:
     whole = latent()(y, operator)
     assert difference(join([whole[0], whole[[1, 2]]]), whole) == 0
     assert torch.equal(join([whole[0], whole[[1, 2]]]).codes["z"], whole.codes["z"])
+
+
+def test_memory_that_runs_out_while_curvature_is_looked_for_is_no_fault_of_the_operators() -> None:
+    tried: list[int] = []
+
+    class Short(Mask):
+        def _A(self, x: Images) -> Measurements:
+            tried.append(len(x))
+            if len(x) > 1 and torch.is_grad_enabled():
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+            return super()._A(x)
+
+    solver, known = Langevin(linear(), noise=0.1, steps=2, candidates=1), torch.ones(8, 8)
+    solution, size = solve_fitting(solver, pictures(2), Short(known))
+    assert (len(solution), size, max(tried)) == (2, 1, 2)

@@ -368,3 +368,11 @@ def test_a_box_beyond_the_photo_is_told_beside_marks_too(tmp_path: Path) -> None
     mask = Holes(alpha=True, boxes=[[10, 10, 40, 20]]).in_photo(tmp_path / "a.png", whole=True)
     with pytest.raises(ValueError, match=r"the box \[10, 10, 40, 20\] reaches beyond the picture, 32×32"):
         mask.A(torch.ones(1, 3, 32, 32))
+
+
+def test_beside_paint_no_more_is_taken_for_it_than_a_colour_that_is_somewhat_near(tmp_path: Path) -> None:
+    """However large the tolerance is: four times as much would be any colour, and all that touches the paint a hole."""
+    photo = np.full((40, 40, 3), (0, 255, 0), np.uint8)
+    photo[10:20, 10:20] = 255, 0, 255
+    Image.fromarray(photo).save(tmp_path / "a.png")
+    assert found(tmp_path / "a.png", (40, 40), colour="magenta", tolerance=0.3, grow=0).sum() == 100

@@ -12,6 +12,7 @@ from PIL import Image
 from report_support import done, folder
 
 from priorsolve.cli import main
+from priorsolve.command.other_runs import told_of_metrics
 from priorsolve.report import write_report
 from priorsolve.report.about import about, mixed, stats
 from priorsolve.report.groups import by_recipe
@@ -100,3 +101,13 @@ def test_records_of_other_metrics_are_told(tmp_path: Path, capfd: pytest.Capture
     assert "other metrics" not in capfd.readouterr().err
     assert main([*command, "--set", "metrics=[ssim, psnr]"]) == 0
     assert "restored before with other metrics, without ssim: 2 (--overwrite does them again)\n" in capfd.readouterr().err
+
+
+def test_photos_that_lack_metrics_are_counted_once(tmp_path: Path) -> None:
+    """However many each lacks; one that was not judged, such as one that failed, lacks none."""
+    record = Record("a.png", "done", "f", original="originals/a.png", misfit=0.1, metrics={"psnr": 20.0})
+    write_record(tmp_path, record)
+    write_record(tmp_path, replace(record, name="b.png", metrics={"psnr": 20.0, "ssim": 0.5}))
+    write_record(tmp_path, Record("c.png", "failed", "f", reason="why", original="originals/c.png"))
+    told = told_of_metrics(tmp_path, ["a.png", "b.png", "c.png"], ["lpips", "psnr", "ssim"])
+    assert told == "restored before with other metrics, without lpips and ssim: 2 (--overwrite does them again)"

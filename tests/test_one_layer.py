@@ -12,7 +12,7 @@ from scipy import sparse
 from torch import nn
 
 from priorsolve.solvers import one_layer
-from priorsolve.solvers.one_layer import inverted
+from priorsolve.solvers.one_layer import estimated, inverted, undone
 
 
 @pytest.mark.parametrize("activation", [None, nn.Sigmoid()])
@@ -66,3 +66,27 @@ def test_where_a_later_program_fails_the_one_before_it_counts(monkeypatch: pytes
 
     monkeypatch.setattr(one_layer, "_program", failing)
     assert inverted(*given, "linf") is answers[1][0]
+
+
+def test_an_estimate_keeps_within_the_bounds() -> None:
+    h, ones = torch.tensor([-1.0, -1.0], dtype=torch.float64), np.ones(2)
+    for bounds, expected in (((0.0, math.inf), 0.0), ((-0.5, 0.5), -0.5), ((-math.inf, math.inf), -1.0)):
+        found = estimated(sparse.csr_array(np.ones((2, 1))), np.zeros(2), h, ones, None, bounds)
+        np.testing.assert_allclose(found, [expected], atol=1e-12)
+
+
+@pytest.mark.parametrize("activation", [nn.Softplus(), nn.Sigmoid(), nn.Tanh(), nn.LeakyReLU(0.2), nn.ReLU()])
+def test_what_noise_brings_beyond_an_activations_range_is_undone_as_its_edge(activation: nn.Module) -> None:
+    values, slopes = undone(activation, torch.tensor([-1.5, 0.0, 1.5], dtype=torch.float64))
+    assert bool(values.isfinite().all())
+    assert bool((slopes > 0).all())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_little_noise_behind_a_relu_that_lets_little_through_stays_little(seed: int) -> None:
+    """A fifth of the numbers is not 0, and what these need tells how strong the noise is, not what the others do."""
+    rng = np.random.default_rng(seed)
+    matrix, bias, u = rng.normal(size=(400, 20)), np.full(400, -4.0), rng.normal(size=20)
+    h = torch.from_numpy(np.abs(np.maximum(matrix @ u + bias, 0) + 0.05 * rng.normal(size=400)))
+    found = inverted(sparse.csr_array(matrix), bias, h, np.ones(400), nn.ReLU(), (-math.inf, math.inf), "l1")
+    assert np.abs(found - u).max() < 0.03

@@ -139,3 +139,10 @@ def test_measurements_of_photos_beside_measurements() -> None:
 def test_a_shared_output_is_refused() -> None:
     with pytest.raises(ValueError, match=r"photo\.png and photo would both be written to photo\.png"):
         output_names([Photo(Path(), "photo"), Photo(Path(), "photo.png")])
+
+
+def test_one_folder_given_by_two_ways_is_one(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/a.png").write_bytes(b"x")
+    (tmp_path / "link").symlink_to(tmp_path / "photos", target_is_directory=True)
+    assert names(tmp_path / "photos", tmp_path / "link") == ["a.png"]

@@ -176,3 +176,12 @@ def test_a_block_of_which_one_pixel_is_known_is_measured() -> None:
     known = torch.ones(32, 64)
     known[:, :19] = 0
     assert (PillowResize(4, "box") @ Mask(known)).support(torch.ones(1, 3, 32, 64))[0, 0, 0, :6].tolist() == [0, 0, 0, 0, 1, 1]
+
+
+def test_a_check_looks_at_the_surrogate_and_tells_of_both() -> None:
+    """Of Pillow's resizing no law of gradients holds, and what solves is the stand-in."""
+    facts, passed = check_recipe(run.quick(operator={"pillow_resize": {"factor": 4}}, surrogate={"downsample": {"factor": 4}}))
+    assert passed
+    assert facts["operator"].startswith("PillowResize(")
+    assert facts["surrogate"].startswith("Downsample(")
+    assert {"law: dot test", "law: linearity"} <= facts.keys()

@@ -10,11 +10,13 @@ import style_support
 import torch
 from safetensors.torch import save_file
 from states_support import dcgan_state, pggan_state
+from torch import nn
 
 from priorsolve.command.checks import check_recipe
 from priorsolve.losses.features import VGGFeatures
 from priorsolve.losses.lpips import LPIPS
 from priorsolve.priors import PGGAN, LinearPrior, Prior, StyleGAN2, load_prior
+from priorsolve.priors.feedforward import FeedForward
 from priorsolve.recipe.build import build_solver
 from priorsolve.recipe.components import RecipeError
 from priorsolve.recipe.recipe import Recipe
@@ -120,3 +122,18 @@ def test_sides_that_are_not_there_are_told() -> None:
         Layered(LinearPrior.random(3, (3, 4, 4)), block={"side": 4})
     with pytest.raises(RecipeError, match=r"solver\[0\]\.layered\.block: should be a valid integer, got 'deep'$"):
         Recipe.parse({"operator": "gray", "prior": "digiface64", "solver": {"layered": {"block": "deep"}}})
+
+
+class Wide(FeedForward):
+    """Features of 4×16, pictures of 8×32."""
+
+    def __init__(self) -> None:
+        first = nn.Sequential(nn.Linear(6, 128), nn.Unflatten(1, (2, 4, 16)))
+        last = nn.ConvTranspose2d(2, 3, 4, stride=2, padding=1)
+        super().__init__([first, last], {"z": (6,), "features@1": (2, 4, 16)}, (3, 8, 32))
+
+
+def test_the_side_of_wide_features_is_their_shorter_one() -> None:
+    assert features_at(Wide(), {"side": 4}) == "features@1"
+    with pytest.raises(ValueError, match=r"are of sides 4$"):
+        features_at(Wide(), {"side": 16})

@@ -19,6 +19,7 @@ from priorsolve.recipe.components import RecipeError
 from priorsolve.run.restoration import Options, restore
 from priorsolve.sampling import solve_several
 from priorsolve.solvers import Langevin, Latent, Mirrored, Solution, Staged, Step, load_solution, save_solution
+from priorsolve.solvers.curvature import curvatures
 from priorsolve.types import Images, Measurements
 
 
@@ -339,3 +340,19 @@ def test_the_mean_is_of_the_pictures_as_they_were_drawn() -> None:
     torch.testing.assert_close(answer.images, torch.stack(drawn).mean(0))
     assert samples is not None
     assert not samples.images.any()
+
+
+@pytest.mark.parametrize("count", [6, 9])
+def test_curvatures_are_those_of_each_row_where_some_directions_have_none(count: int) -> None:
+    """Of A x², whose derivative is 2 A diag(x): 4 of 6 directions count, from 1 to 10⁻³, and in the second row none."""
+    rng = torch.Generator().manual_seed(0)
+    left, right = (torch.linalg.qr(torch.randn(n, 4, generator=rng, dtype=torch.float64))[0] for n in (9, 6))
+    A = left * torch.tensor([1, 0.1, 0.01, 0.001], dtype=torch.float64) @ right.T
+    codes = torch.cat([torch.randn(1, 6, generator=rng, dtype=torch.float64), torch.zeros(1, 6, dtype=torch.float64)])
+    values, directions, off = curvatures(lambda x: x.square() @ A.T, codes, count)
+    for i in range(2):
+        J = 2 * A * codes[i]
+        torch.testing.assert_close(values[i], torch.linalg.eigvalsh(J.T @ J).clamp_min(0), atol=1e-12, rtol=1e-6)
+        torch.testing.assert_close(directions[i].T @ directions[i], torch.eye(6, dtype=torch.float64), atol=1e-12, rtol=0)
+    assert bool((values >= 0).all())
+    assert float(off.max()) < 1e-10

@@ -48,3 +48,12 @@ def test_a_tall_photo_has_its_own_colours_in_every_strip(tmp_path: Path, monkeyp
     kept = np.ones((50, 12), bool)
     kept[33:36, 4:8] = False
     assert (np.rint(own[16].permute(1, 2, 0).numpy() * 255) == values)[kept].all()
+
+
+def test_what_is_beyond_white_is_white_in_a_wide_profile_too(tmp_path: Path) -> None:
+    """A solver's picture is not clamped, and beyond 1 in sRGB is a colour that a wide profile has."""
+    Image.new("RGB", (16, 16), (200, 80, 40)).save(tmp_path / "a.png", icc_profile=WIDE)
+    tags, made = read_tags(tmp_path / "a.png"), torch.tensor([1.2, 0.3, -0.1]).view(3, 1, 1).expand(3, 16, 16)
+    for same_size in (True, False):
+        own, expected = (in_own_colours(x, tags, tmp_path / "a.png", same_size=same_size) for x in (made, made.clamp(0, 1)))
+        torch.testing.assert_close(own, expected)
