@@ -90,6 +90,19 @@ def test_there_and_back_in_a_frame_larger_than_the_prior_s_pictures(tmp_path: Pa
     assert [record.reason for record in restore(recipe, tmp_path / "in", tmp_path / "out")] == [MADE_UP]
 
 
+@pytest.mark.parametrize("frame", ["center", "aligned", "tiles"])
+def test_what_was_measured_at_soft_edges_comes_back(tmp_path: Path, frame: str) -> None:
+    """Where a sixteenth of it was, half a level of 8 bits becomes 8 levels."""
+    recipe, photos = run.quick(operator={"lines": {"count": 3}}, frame=frame), tmp_path / "in"
+    photos.mkdir()
+    run.picture(1, 96, 96).save(photos / "a.png")
+    list(degrade(recipe, [photos], tmp_path / "y"))
+    (there,) = restore(recipe, photos, tmp_path / "direct", Options(degrade=True))
+    (back,) = restore(recipe, tmp_path / "y", tmp_path / "back")
+    images = [np.asarray(Image.open(tmp_path / out / str(found.image))).astype(int) for out, found in (("direct", there), ("back", back))]
+    assert np.abs(images[0] - images[1]).max() <= 9
+
+
 def test_one_bad_photo_does_not_stop_the_rest(tmp_path: Path) -> None:
     photos = run.photos(tmp_path / "in", 2)
     (photos / "00.png").write_text("no picture")

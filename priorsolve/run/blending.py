@@ -46,8 +46,8 @@ class _Composer:
         damage, self.photo = scene.source.damage, shot.measured
         self.known, self.grey = damage.known(scene.size), damage.grey
         measured = shot.measured
-        if scene.source.degrade and self.known is not None and damage.factor == 1:  # what lies below a soft edge
-            measured = torch.where(self.known > 0, measured / self.known.clamp_min(1e-3), 0)
+        if self.known is not None and damage.factor == 1:  # what lies below a soft edge
+            measured = torch.where(self.known > 0, measured / self.known.clamp_min(1e-3), measured)
         if scene.fills and self.known is not None:
             measured = continued(measured, self.known[:, :: damage.factor, :: damage.factor]).clamp(0, 1)
         measured = enlarged(measured, damage.factor)
