@@ -26,7 +26,7 @@ _ROUNDING = 1e-4
 
 
 class AllAlikeError(ValueError):
-    """Several solutions are all one."""
+    """Several solutions are all one, since nothing is drawn."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +142,7 @@ def solve_several(
             solver's are. Of noise that was drawn once more a part stays in it.
 
     Raises:
-        ValueError: the second solution is the first one again, `k` is below 1, or `noise` is not a noise.
+        ValueError: without noise the second solution is the first one again, `k` is below 1, or `noise` is not a noise.
     """
     if not is_whole(k) or k < 1:
         raise ValueError(f"k is {shown(k)}; give a whole number of solutions, at least 1")
@@ -176,7 +176,7 @@ def solve_several(
             on_step=shifted(on_step, i * solver.steps, k * solver.steps),
             batch_size=batch_size,
         )
-        if len(y) and torch.equal(solution.images, first.images):
+        if noise is None and len(y) and torch.equal(solution.images, first.images):
             raise AllAlikeError(
                 "solve_several: the solver draws nothing and there is no noise, so that all solutions are one; "
                 "begin at sampled or likely codes, give noise=, or k=1"

@@ -269,6 +269,17 @@ def test_solutions_that_are_all_one_are_refused() -> None:
         solve_several(solver, y, Identity(), 2, noise=None, where=torch.ones_like(y), seeds=[3], batch_size=8)
 
 
+def test_of_a_photo_in_which_the_noise_draws_nothing_all_solutions_are_one_in_any_batch() -> None:
+    """Black has no photons."""
+    prior = toy()
+    y = prior.decode(torch.stack([torch.zeros(6, dtype=torch.float64), torch.ones(6, dtype=torch.float64)]))
+    solver = Stubborn(prior, begin_at="centre", steps=2)
+    for batch in (y, y[:1]):
+        samples = solve_several(solver, batch, Identity(), 3, noise=Poisson(50.0)).samples
+        assert samples is not None
+        assert samples.spread.flatten(1).amax(1).gt(0).tolist() == [False, True][: len(batch)]
+
+
 @pytest.mark.usefixtures("digiface64")
 def test_a_run_s_answer_may_be_the_mean_of_its_samples(tmp_path: Path) -> None:
     """Of the same pictures, with what was measured in its place, and resumed as another recipe's."""
