@@ -143,40 +143,43 @@ class GaussianSensing(Sensing):
         return self if self._is_for(shape) else GaussianSensing(self.m, self.ratio, self.seed, self.limit_gb, list(shape))
 
     def _A(self, x: Images) -> Measurements:
-        apply: Callable[..., Tensor] = _Measured.apply
-        return apply(x.flatten(1), self.matrix.to(x))
+        return _product(x.flatten(1), self.matrix.to(x))
 
     def _A_adjoint(self, y: Measurements) -> Images:
-        apply: Callable[..., Tensor] = _Undone.apply
-        return apply(y, self.matrix.to(y)).view(-1, *self._sized())
+        return _product(y, self.matrix.to(y), back=True).view(-1, *self._sized())
 
 
-class _Measured(Function):
-    """Rows (B, n) times a matrix (m, n): (B, m). By oneDNN, for the order in which torch adds up depends on how many rows there are."""
-
-    @staticmethod
-    def forward(ctx: Any, rows: Tensor, matrix: Tensor) -> Tensor:
-        ctx.matrix = matrix
-        return in_pairs(lambda rows: product(rows, matrix), rows)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        apply: Callable[..., Tensor] = _Undone.apply
-        return apply(gradients[0], ctx.matrix), None
+def _product(rows: Tensor, matrix: Tensor, back: bool = False) -> Tensor:
+    apply: Callable[..., Tensor] = _Product.apply
+    return apply(rows, matrix, back)
 
 
-class _Undone(Function):
-    """The way back, rows (B, m) to (B, n), which torch adds up alike for two rows and for more."""
+class _Product(Function):
+    """Rows (B, n) times a matrix (m, n): (B, m); or `back`, rows (B, m) to (B, n).
+
+    By oneDNN, for the order in which torch adds up depends on how many rows there are; on the way back it is the same for two and for more.
+    """
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, matrix: Tensor) -> Tensor:
-        ctx.matrix = matrix
-        return in_pairs(lambda rows: rows @ matrix, rows)
+    def forward(rows: Tensor, matrix: Tensor, back: bool) -> Tensor:
+        return in_pairs(lambda rows: rows @ matrix if back else product(rows, matrix), rows)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        apply: Callable[..., Tensor] = _Measured.apply
-        return apply(gradients[0], ctx.matrix), None
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        _, ctx.matrix, ctx.back = inputs
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        return _product(gradients[0], ctx.matrix, not ctx.back), None, None
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Tensor) -> Tensor:
+        return _product(tangents[0], ctx.matrix, ctx.back)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], rows: Tensor, matrix: Tensor, back: bool) -> tuple[Tensor, int]:
+        made = _product(rows.movedim(in_dims[0], 0).flatten(0, 1), matrix, back)
+        return made.view(info.batch_size, -1, made.shape[1]), 0
 
 
 @final

@@ -166,3 +166,20 @@ def test_no_images_make_no_measurements(operator: Operator) -> None:
     assert operator.support(x.detach()).shape == y.shape
     prior = LinearPrior.random(4, (3, 32, 32))
     assert Latent(prior, steps=0)(y.detach(), operator).images.shape == x.shape
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:FutureWarning")  # which torch calls for a jvp
+@pytest.mark.parametrize("operator", ROUNDED, ids=repr)
+def test_torch_func_goes_through(operator: Operator) -> None:
+    """As deepinv's physics ask for a derivative, and others for many at once."""
+    x, v = torch.rand(2, 2, 3, 32, 32, generator=torch.Generator().manual_seed(0)).unbind()
+    y = operator.A(x)
+    leaf = x.clone().requires_grad_()
+    (expected,) = torch.autograd.grad(operator.A(leaf), leaf, y)
+    made, back = torch.func.vjp(operator.A, x)
+    torch.testing.assert_close(made, y)
+    torch.testing.assert_close(back(y)[0], expected)
+    torch.testing.assert_close(torch.func.vmap(lambda row: operator.A(row[None])[0])(x), y)
+    if isinstance(operator, LinearOperator):
+        torch.testing.assert_close(torch.func.jvp(operator.A, (x,), (v,))[1], operator.A(v))
+        torch.testing.assert_close(torch.func.vmap(lambda row: operator.A_adjoint(row[None])[0])(y), operator.A_adjoint(y))
