@@ -10,7 +10,7 @@ import run_support as run
 import torch
 
 from priorsolve.cluster.worker import Worker
-from priorsolve.consistency import put_back
+from priorsolve.consistency import put_back_within
 from priorsolve.photos.names import find_photos
 from priorsolve.run import answers
 from priorsolve.run.restoration import Options, restore
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("digiface64")
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many pictures were to be put back at once, each time: more than two do not fit."""
-    real, asked = put_back, list[int]()
+    real, asked = put_back_within, list[int]()
 
     def short(x: torch.Tensor, *given: Any, **settings: Any) -> torch.Tensor:
         asked.append(len(x))
@@ -29,7 +29,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return real(x, *given, **settings)
 
-    monkeypatch.setattr(answers, "put_back", short)
+    monkeypatch.setattr(answers, "put_back_within", short)
     return asked
 
 
