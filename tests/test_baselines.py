@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from sklearn.linear_model import Lasso
 from torch import Tensor
 
 from priorsolve.baselines import BASELINES, Problem
-from priorsolve.baselines.lasso import haar, lasso
+from priorsolve.baselines.lasso import COSINES, haar, lasso
 from priorsolve.data import samples
 from priorsolve.operators import (
     JPEG,
@@ -38,7 +39,9 @@ from priorsolve.operators import (
 )
 from priorsolve.operators.base import LinearOperator
 from priorsolve.operators.blur import Padding
+from priorsolve.operators.transforms import Transform
 from priorsolve.photos.images import read_image
+from priorsolve.types import Shape
 
 PADDINGS: list[Padding] = ["reflect", "replicate", "circular"]
 SKIMAGE: Any = restoration
@@ -277,5 +280,8 @@ def test_total_variation_is_scikit_images_with_known_pixels_put_back() -> None:
     torch.testing.assert_close(restored("tv", problem).double(), torch.from_numpy(picture).permute(2, 0, 1), rtol=0, atol=1e-5)
 
 
-def test_lasso_has_the_strength_of_bora_et_al() -> None:
-    assert [BASELINES[name].restore.keywords["alpha"] for name in ("lasso_dct", "lasso_wavelet")] == [0.1, 1e-5]  # type: ignore[attr-defined]
+@pytest.mark.parametrize(("name", "basis", "alpha"), [("lasso_dct", lambda shape: COSINES, 0.1), ("lasso_wavelet", haar, 1e-5)])
+def test_lasso_has_the_strength_of_bora_et_al(name: str, basis: Callable[[Shape], Transform], alpha: float) -> None:
+    problem = posed(SENSING, photo())
+    assert torch.equal(restored(name, problem), lasso(problem, basis, alpha))
+    assert not torch.equal(restored(name, problem), lasso(problem, basis, 2 * alpha)), "the strength shows here"
