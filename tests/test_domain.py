@@ -60,6 +60,19 @@ def test_larger_pictures_are_read_at_the_size_that_was_learnt() -> None:
     torch.testing.assert_close(encoder(large), encoder(torch.nn.functional.avg_pool2d(large, 2)))
 
 
+def test_it_is_learnt_once_for_all_batches_and_anew_once_the_prior_has_changed() -> None:
+    prior = linear()
+    first, other = (LinearEncoder.learnt(prior, "z", count) for count in (20, 21))
+    assert first is LinearEncoder.learnt(prior, "z", 20)
+    assert first is not other
+    images = pictures(1)
+    before = first(images)
+    with torch.no_grad():
+        for parameter in prior.parameters():
+            parameter.mul_(2)  # pictures of twice the contrast tell of codes half as far from the middle
+    assert float((LinearEncoder.learnt(prior, "z", 20)(images) - before).abs().max()) > 0.01
+
+
 def test_it_learns_from_the_bank_and_knows_no_noise_maps() -> None:
     assert Latent(linear(), in_domain=1.0, bank=40).learns_from == 40
     assert Latent(linear()).learns_from == 0

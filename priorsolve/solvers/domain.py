@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from priorsolve.priors.bank import bank_of
 from priorsolve.priors.base import Prior
+from priorsolve.priors.kept import kept_of
 from priorsolve.solvers.regression import Ridge
 from priorsolve.types import Codes, Images, PerImage, Shape
 
@@ -29,11 +30,8 @@ class LinearEncoder:
 
     @staticmethod
     def learnt(prior: Prior, space: str, count: int) -> LinearEncoder:
-        """From `count` pictures of the prior and their codes in `space`."""
-        bank = bank_of(prior, count)
-        codes = prior.map(bank.codes, source=prior.first_space, target=space)
-        height, width = bank.pictures.shape[2:]
-        return LinearEncoder(Ridge.fit(bank.pictures.to(codes).flatten(1), codes.flatten(1)), (height, width), tuple(codes.shape[1:]))
+        """From `count` pictures of the prior and their codes in `space`; once for a prior, for as long as that stays as it is."""
+        return kept_of(prior, (LinearEncoder, space, count), lambda: _learnt(prior, space, count))
 
     def __call__(self, images: Images) -> Codes:
         """The codes (B, *shape) of pictures (B, C, H, W)."""
@@ -47,3 +45,12 @@ class LinearEncoder:
         Source: Zhu, Shen, Zhao & Zhou, "In-Domain GAN Inversion for Real Image Editing", ECCV 2020, eq. 3, with another E.
         """
         return (codes - self(images)).square().flatten(1).mean(1)
+
+
+@torch.inference_mode(False)
+@torch.no_grad()
+def _learnt(prior: Prior, space: str, count: int) -> LinearEncoder:
+    bank = bank_of(prior, count)
+    codes = prior.map(bank.codes, source=prior.first_space, target=space)
+    height, width = bank.pictures.shape[2:]
+    return LinearEncoder(Ridge.fit(bank.pictures.to(codes).flatten(1), codes.flatten(1)), (height, width), tuple(codes.shape[1:]))
