@@ -375,7 +375,7 @@ def place_of(operator: Operator) -> tuple[torch.device | None, torch.dtype | Non
 
 def support_of(operator: Operator, in_shape: Shape, like: Tensor) -> Measurements:
     """Its `support` of images (C, H, W) that are known everywhere, the fewest that it takes; of the type of `like`, and there."""
-    return operator.support(like.new_ones(smallest_batch(operator), *in_shape))
+    return operator.support(like.new_ones(smallest_batch(operator), *in_shape)).to(like)
 
 
 def _length(rows: Tensor) -> Tensor:

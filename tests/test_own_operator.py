@@ -11,7 +11,8 @@ from device_support import DEVICE, another_device
 from solvers_support import linear, pictures
 from torch import Tensor, nn
 
-from priorsolve.losses import l2
+from priorsolve.consistency import put_back
+from priorsolve.losses import LaplacianPyramid, Loss, Mixture, MultiResolution, l2
 from priorsolve.operators.base import Identity, LinearOperator, Operator
 from priorsolve.operators.laws import check_laws
 from priorsolve.solvers import (
@@ -120,6 +121,36 @@ def test_an_operator_that_does_not_make_what_it_says_is_told() -> None:
 
     with pytest.raises(ValueError, match=r"^Lying\(\): makes measurements of shape \(3, 8, 8\), and its out_shape says \(1, 8, 8\)$"):
         Latent(linear(), steps=2)(pictures(2)[:, :1], Lying())
+
+
+class Left(Identity):
+    """Of which only the left half is measured, as a mask of bool says."""
+
+    def support(self, inside: Images) -> Measurements:
+        return inside.bool() & (torch.arange(inside.shape[-1]) < inside.shape[-1] // 2)
+
+
+@pytest.mark.parametrize("loss", [l2, MultiResolution(), LaplacianPyramid(), Mixture([(LaplacianPyramid(1), 2.0)])])
+def test_a_support_of_bool_is_that_of_ones(loss: Loss) -> None:
+    class OfOnes(Left):
+        def support(self, inside: Images) -> Measurements:
+            return super().support(inside).to(inside)
+
+    prior, y = linear(), pictures(2)
+    solver = Latent(prior, steps=2, loss=loss)
+    assert torch.equal(solver(y, Left()).images, solver(y, OfOnes()).images)
+    assert torch.equal(put_back(pictures(2) / 2, y, Left()), put_back(pictures(2) / 2, y, OfOnes()))
+    known = Left().support(y)
+    assert torch.equal(loss(y / 2, y, known), loss(y / 2, y, known.to(y)))
+
+
+def test_a_support_of_another_shape_is_told_as_one() -> None:
+    class OneChannel(Left):
+        def support(self, inside: Images) -> Measurements:
+            return super().support(inside)[:, :1]
+
+    with pytest.raises(ValueError, match=r"^OneChannel\(\): has a support of shape \(1, 8, 8\), and its out_shape says \(3, 8, 8\)$"):
+        Latent(linear(), steps=2)(pictures(2), OneChannel())
 
 
 def test_an_operator_without_a_gradient_is_told_with_both_ways_out() -> None:

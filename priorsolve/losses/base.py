@@ -40,7 +40,7 @@ class Preparing(ABC):
         """The loss with its measurement settled."""
 
     def __call__(self, estimate: Measurements, measured: Measurements, where: Tensor) -> PerImage:
-        return self.against(measured, where)(estimate)
+        return self.against(measured, where.to(measured))(estimate)  # a mask may be of bool
 
 
 @runtime_checkable

@@ -97,6 +97,7 @@ class LaplacianPyramid:
             raise ValueError(
                 f"laplacian_pyramid: {self.levels} levels need pictures of {2**self.levels} pixels, got {size}; use fewer levels"
             )
+        where = where.to(measured)  # a mask may be of bool
         rest = (estimate - measured) * where  # all levels are linear, so they are taken of the difference
         values = []
         for _ in range(self.levels):

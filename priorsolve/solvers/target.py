@@ -87,8 +87,10 @@ class Measured:
             if operator.batch not in (None, len(y)):
                 raise ValueError(f"{operator}: has parameters for {operator.batch} images, got {len(y)} measurements")
             where = support_of(operator, image_shape, y)
-            if tuple(where.shape[1:]) != expected:
-                raise ValueError(f"{operator}: makes measurements of shape {tuple(where.shape[1:])}, and its out_shape says {expected}")
+            if (told := tuple(where.shape[1:])) != expected:
+                made = tuple(operator.A(y.new_ones(smallest_batch(operator), *image_shape)).shape[1:])
+                what = f"has a support of shape {told}" if made == expected else f"makes measurements of shape {made}"
+                raise ValueError(f"{operator}: {what}, and its out_shape says {expected}")
             if len(where) != smallest_batch(operator):
                 raise ValueError(f"{operator}: makes {len(where)} measurements of {smallest_batch(operator)} images; {OF_EACH}")
             self.where = where.expand_as(y)
