@@ -12,6 +12,7 @@ from prior_support import made
 from states_support import matrices
 
 from priorsolve.command.checks import check_recipe
+from priorsolve.operators import Identity
 from priorsolve.priors import Prior
 from priorsolve.recipe.build import build_operators, rehearse
 from priorsolve.recipe.components import RecipeError
@@ -48,6 +49,20 @@ def test_where_a_layered_stage_goes_on_from_is_told_without_its_spread(monkeypat
         rehearsed(prior, *stages[:2], Latent(prior, space="w"))
     monkeypatch.setattr(layered, "spread_of", None)
     rehearsed(prior, *stages[:3])
+
+
+def test_noise_maps_that_no_later_block_adds_are_told_before_any_photo() -> None:
+    """The last block of this prior adds none: the search ended in torch's words of what has no gradient."""
+    prior = made("mobilestylegan")
+    one, two, three = (Layered(prior, block, steps=1) for block in (1, 2, 3))
+    first, maps = Latent(prior, space="w", steps=1), Latent(prior, space="noise", steps=1)
+    rehearsed(prior, first, one, maps, two, maps)
+    for stages in ((first, three, maps), (first, maps, three, maps)):
+        told = "latent: the start has features@3, behind which no noise map is added"
+        with pytest.raises(RecipeError, match=rf"^solver\[{len(stages) - 1}\]: {told}"):
+            rehearsed(prior, *stages)
+        with pytest.raises(ValueError, match=f"^{told}"):
+            Staged(stages)(torch.zeros(1, *prior.image_shape), Identity())
 
 
 def test_what_layerwise_cannot_invert_is_told_before_any_photo(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def carried(prior: Prior, codes: Mapping[str, Tensor], space: str, who: str) -> 
     Features are made with the noise maps of `codes`, so that the picture stays what it was.
 
     Raises:
-        ValueError: no map leads there; the line begins with `who`, the solver.
+        ValueError: no map leads there, or to noise maps that nothing behind the features adds; the line begins with `who`, the solver.
     """
     if any(is_weight(name) for name in codes):
         raise ValueError(
@@ -43,13 +43,15 @@ def carried(prior: Prior, codes: Mapping[str, Tensor], space: str, who: str) -> 
             "or start at its code alone: start_at(prior, solution.codes[space], space)"
         )
     codes = {name: value for name, value in codes.items() if name in prior.spaces}
+    deep = _deepest(codes)
+    if space == "noise" and deep is not None:
+        _must_add_maps(prior, deep, who)
     if space in codes:
         return dict(codes)
     style, maps = style_of(prior, codes), maps_of(codes)
     own: Noise = maps.get("noise", "const")
     if space == "noise" and style is not None:
         return {"noise": prior.noise_maps().repeat(len(codes[style]), 1), **codes}
-    deep = _deepest(codes)
     if deep is not None:
         if depth(space) <= depth(deep):
             must_be_without_features(codes, space, who)
@@ -74,6 +76,14 @@ def must_be_without_features(codes: Mapping[str, Tensor], space: str, who: str, 
         other = "start only what found them from it, or start at the code alone: start_at(prior, solution.codes[space], space)"
         way = way or f"put {who} before what found them, {other}"
         raise ValueError(f"{who}: the start has {deep}, and codes of {space!r} would begin without them; {way}")
+
+
+def _must_add_maps(prior: Prior, deep: str, who: str) -> None:
+    """Raises ValueError for features behind which no layer adds a noise map. Found by trying."""
+    with torch.enable_grad():
+        images = prior.decode(prior.centre(deep), deep, noise=prior.noise_maps().clone().requires_grad_())
+    if not images.requires_grad:
+        raise ValueError(f"{who}: the start has {deep}, behind which no noise map is added, so nothing would move; put {who} before them")
 
 
 def must_lead_to_wplus(prior: Prior, codes: Mapping[str, Tensor], who: str) -> None:
