@@ -84,6 +84,13 @@ def test_each_image_by_itself_and_what_was_measured_only(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", EVERY)
+def test_a_mask_of_one_channel_counts_for_all(name: str) -> None:
+    estimate, measured, where = triple()
+    known = where[:, :1]
+    assert torch.equal(EVERY[name](estimate, measured, known), EVERY[name](estimate, measured, known.expand_as(measured)))
+
+
+@pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_values_and_gradients_are_to_the_last_bit_the_same_in_any_batch(name: str, channels: int) -> None:
     given = [part.float() for part in triple((5, channels, 32, 32))]

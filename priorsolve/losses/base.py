@@ -143,8 +143,8 @@ def _rows(values: Tensor) -> list[Tensor]:
 
 
 def mean_where(values: Tensor, where: Tensor) -> PerImage:
-    """Each image's mean of `values`, weighted with `where`; 0 where nothing was measured."""
-    weighted, weight = values * where, _sum(where)
+    """Each image's mean of `values`, weighted with `where`, which may be one for all channels; 0 where nothing was measured."""
+    weighted, weight = values * where, _sum(where.expand_as(values))
     return (_sum(weighted) / weight.clamp_min(torch.finfo(weight.dtype).eps)).to(weighted.dtype)
 
 
