@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from priorsolve.losses import Mixture, MultiResolution, l2
+from priorsolve.losses.base import Distance
 from priorsolve.operators.base import Identity
 from priorsolve.solvers import Latent, Pivotal
 
@@ -36,6 +37,17 @@ def test_a_loss_that_is_none_is_told_at_once(loss: Any) -> None:
             Pivotal(linear(), stop_at=0.1, stop_loss=loss)
 
 
+class Settled:
+    """A loss of `against` alone, by what it makes of the measurement and the mask, and by its distance."""
+
+    def __init__(self, far: Callable[[Tensor, Tensor, Tensor], Tensor] = l2, first: Callable[[Tensor, Tensor], object] = torch.mul) -> None:
+        self.far, self.first = far, first
+
+    def against(self, measured: Tensor, where: Tensor) -> Distance:
+        self.first(measured, where)
+        return lambda estimate: self.far(estimate, measured, where)
+
+
 @pytest.mark.parametrize(
     ("loss", "message"),
     [
@@ -48,6 +60,10 @@ def test_a_loss_that_is_none_is_told_at_once(loss: Any) -> None:
         (lambda e, y, where: e.sub_(y).square().flatten(1).mean(1), r"^the loss changes the estimate"),
         (lambda e, y, where: ((e - y) * where.div_(2)).square().flatten(1).mean(1), r"^the loss changes the mask"),
         (Mixture([(lambda e, y, where: e.sub_(y).square().flatten(1).mean(1), 1.0)]), r"^the loss changes the estimate"),
+        (Settled(lambda e, y, where: e.sub_(y).square().flatten(1).mean(1)), r"^the loss changes the estimate"),
+        (Settled(lambda e, y, where: y.sub_(e.detach()).square().flatten(1).mean(1)), r"^the loss changes the measurement"),
+        (Settled(first=lambda y, where: y.sub_(0.5)), r"^the loss changes the measurement"),
+        (Settled(first=lambda y, where: where.div_(2)), r"^the loss changes the mask"),
         (lambda e, y, where: (e - y).detach().flatten(1).mean(1), r"^the loss lets no gradient through"),
         (Mixture([(lambda e, y, where: (e - y).square().mean(), 1.0)]), r"^the loss gives a tensor of shape \(\)"),
     ],

@@ -6,7 +6,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from inspect import signature
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ Loss: TypeAlias = Callable[[Measurements, Measurements, Tensor], PerImage]
 Distance: TypeAlias = Callable[[Measurements], PerImage]
 """A loss whose measurement is settled: `distance(estimate)`."""
 
+_Made = TypeVar("_Made")
 _SETTINGS = (bool, int, float, str)
 
 
@@ -59,24 +60,32 @@ def prepared(loss: Loss, measured: Measurements, where: Tensor, repeats: int = 1
     image, lets no gradient through or changes what it is given; a network must be in eval mode.
     """
     _must_be_settled(loss, "the loss")  # as it is now, whatever it was when the solver was made
-    if isinstance(loss, Prepares):
-        if len(measured) < 2 or measured.device.type != "cpu":
-            distance = loss.against(measured, where)
-            return lambda estimate: one_each(distance(estimate), estimate)
-        own = [loss.against(*row) for row in zip(_rows(measured[::repeats]), _rows(where[::repeats]), strict=True)]
-        each = [distance for distance in own for _ in range(repeats)]
-        return lambda estimate: torch.cat([one_each(distance(row), row) for distance, row in zip(each, _rows(estimate), strict=True)])
-    return lambda estimate: one_each(_untouched(loss, estimate, measured, where), estimate)
+    if not isinstance(loss, Prepares):
+        return _watched(lambda estimate: loss(estimate, measured, where), measured, where)
+    if len(measured) < 2 or measured.device.type != "cpu":
+        return _settled(loss, measured, where)
+    own = [_settled(loss, *row) for row in zip(_rows(measured[::repeats]), _rows(where[::repeats]), strict=True)]
+    each = [distance for distance in own for _ in range(repeats)]
+    return lambda estimate: torch.cat([distance(row) for distance, row in zip(each, _rows(estimate), strict=True)])
 
 
-def _untouched(loss: Loss, estimate: Measurements, measured: Measurements, where: Tensor) -> PerImage:
-    """The loss. Raises ValueError where it writes into what it is given, which the next steps and the residual are to see as it was."""
-    given = {"the measurement": measured, "the mask": where, "the estimate": estimate}
-    before = [_version(tensor) for tensor in given.values()]
-    value = loss(estimate, measured, where)
-    for (name, tensor), version in zip(given.items(), before, strict=True):
-        if _version(tensor) != version:
-            raise ValueError(f"the loss changes {name}, which is needed as it was; write e - m, not e.sub_(m) or m.sub_(e)")
+def _settled(loss: Prepares, measured: Measurements, where: Tensor) -> Distance:
+    distance = _untouched(lambda: loss.against(measured, where), measurement=measured, mask=where)
+    return _watched(distance, measured, where)
+
+
+def _watched(distance: Distance, measured: Measurements, where: Tensor) -> Distance:
+    """`distance`, which is from `measured`. It raises ValueError for what a loss must not give or do."""
+    return lambda estimate: one_each(_untouched(lambda: distance(estimate), measurement=measured, mask=where, estimate=estimate), estimate)
+
+
+def _untouched(made: Callable[[], _Made], **given: Tensor) -> _Made:
+    """`made()`. Raises ValueError where it writes into what is given, which the next steps and the residual are to see as it was."""
+    before = {name: _version(tensor) for name, tensor in given.items()}
+    value = made()
+    for name, tensor in given.items():
+        if _version(tensor) != before[name]:
+            raise ValueError(f"the loss changes the {name}, which is needed as it was; write e - m, not e.sub_(m) or m.sub_(e)")
     return value
 
 
