@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import math
 import pickle
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy
@@ -19,7 +19,7 @@ import priorsolve as ps
 from priorsolve.losses import Huber, MultiResolution, l2
 from priorsolve.operators.base import Identity
 from priorsolve.priors import Prior
-from priorsolve.solvers import Langevin, Latent, Layered, Multicode, Pivotal, Staged, Tuned
+from priorsolve.solvers import Langevin, Latent, Layered, Multicode, Pivotal, Projector, Pulse, Staged, Tuned
 from priorsolve.solvers.checks import Block
 
 
@@ -130,6 +130,53 @@ def test_numbers_of_numpy_and_losses_that_prepare_are_settings() -> None:
     plain = Latent(linear(), steps=3, lr=float(numpy.float32(0.1)))
     y = torch.rand(2, 3, 8, 8, dtype=torch.float64)
     torch.testing.assert_close(solver(y, lambda x: x).images, plain(y, lambda x: x).images)
+
+
+OF_NUMPY = {bool: numpy.bool_, int: numpy.int64, float: numpy.float32}
+
+
+def of_numpy(value: Any) -> Any:
+    """A setting with numpy's numbers in the place of Python's."""
+    if isinstance(value, Mapping):
+        return {name: of_numpy(item) for name, item in value.items()}
+    return OF_NUMPY[type(value)](value) if type(value) in OF_NUMPY else value
+
+
+EVERY: dict[str, Callable[[], Any]] = {
+    "latent": lambda: Latent(linear(), restarts=3, noise=0.25, plateau=7, clip=2.0, penalties={"gaussian": 0.5}),
+    "multicode": lambda: Multicode(made("dcgan"), block={"side": 8}),
+    "layered": lambda: Layered(made("dcgan"), 1, radius=3.0),
+    "projector": lambda: Projector(made("stylegan2-skip"), plateau=3),
+    "pulse": lambda: Pulse(made("stylegan2-skip"), noise=0.25),
+    "langevin": lambda: Langevin(linear(), noise=0.5),
+    "tuned": lambda: Tuned(linear(), sample_std=0.5, blocks=1, stop_at=0.25),
+    "pivotal": lambda: Pivotal(linear(), stop_at=0.25),
+}
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_number_may_be_numpys_and_is_kept_as_pythons(name: str) -> None:
+    """Some have less than Python's: an integer of numpy's has no bit_length, and a float32 none that a tensor would be filled with."""
+    solver = EVERY[name]()
+    given = {field.name: getattr(solver, field.name) for field in fields(solver) if field.init}
+    again = replace(solver, **{key: of_numpy(value) for key, value in given.items()})
+    for key, value in given.items():
+        kept = getattr(again, key)
+        assert type(kept) is type(value), key
+        if isinstance(value, Mapping):
+            assert {name: type(item) for name, item in kept.items()} == {name: type(item) for name, item in value.items()}
+        elif type(value) in OF_NUMPY:
+            assert kept == pytest.approx(value), key
+
+
+def test_numbers_of_numpy_change_no_answer() -> None:
+    y, prior = pictures(2), linear()
+    for solver, changes in (
+        (Latent(prior, steps=3, restarts=2, candidates=4), {"restarts": numpy.int64(2)}),
+        (Tuned(prior, steps=3, candidates=2, sample_std=0.5), {"sample_std": numpy.float32(0.5)}),
+    ):
+        again: Any = replace(solver, **changes)
+        assert torch.equal(again(y, Identity()).images, solver(y, Identity()).images)
 
 
 def test_a_setting_that_is_no_choice_is_told() -> None:

@@ -24,7 +24,7 @@ from priorsolve.solvers.checks import (
     must_have_an_end,
     unwrapped,
 )
-from priorsolve.solvers.frozen_mapping import freeze_mappings
+from priorsolve.solvers.frozen_mapping import freeze_settings
 from priorsolve.solvers.loop import Loop, LoopSettings
 from priorsolve.solvers.optimisers import Adam, Optimiser
 from priorsolve.solvers.schedule import Schedule
@@ -104,7 +104,7 @@ class Solver(ABC):
         """What all solvers check alike; a leaf with checks of its own calls this first."""
         must_be_as_annotated(self)
         must_have_an_end(self)
-        freeze_mappings(self)
+        freeze_settings(self)
 
     @property
     @abstractmethod

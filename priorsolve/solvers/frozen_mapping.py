@@ -1,10 +1,12 @@
-"""Mappings among a solver's settings stay as they were when the solver was made."""
+"""A solver's settings stay as they were when it was made."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any, final
+
+import numpy as np
 
 
 @final
@@ -39,9 +41,16 @@ class FrozenMapping(Mapping[str, Any]):
         return FrozenMapping, (dict(self._items),)
 
 
-def freeze_mappings(solver: Any) -> None:
-    """Keep the mappings among a solver's fields as they are now, whatever their owner does with them later."""
+def freeze_settings(solver: Any) -> None:
+    """Keep a solver's fields as they are now: mappings whatever their owner does with them later, and numpy's numbers as Python's own."""
     for field in fields(solver):
         value = getattr(solver, field.name)
         if isinstance(value, Mapping):
-            object.__setattr__(solver, field.name, FrozenMapping(value))
+            object.__setattr__(solver, field.name, FrozenMapping({name: _plain(number) for name, number in value.items()}))
+        elif isinstance(value, np.generic):
+            object.__setattr__(solver, field.name, _plain(value))
+
+
+def _plain(value: Any) -> Any:
+    """A numpy's number as Python's own, which can do more; anything else as it is."""
+    return value.item() if isinstance(value, np.generic) else value
