@@ -84,6 +84,16 @@ def test_so_does_the_loss_of_the_pivots_neighbourhood() -> None:
         solver(y, Identity(), start=start)
 
 
+def test_a_loss_that_settles_its_measurement_looks_at_the_neighbourhood_too() -> None:
+    prior = made("mobilestylegan")
+    y = torch.rand(2, *prior.image_shape, generator=torch.Generator().manual_seed(0))
+    start = Latent(prior, space="w", steps=0, candidates=1)(y, Identity())
+    losses: list[Any] = [l2, Settled()]
+    one, other = (Pivotal(prior, steps=3, locality=0.5, locality_loss=loss)(y, Identity(), start=start) for loss in losses)
+    assert torch.equal(one.images, other.images)
+    assert torch.equal(one.misfit, other.misfit)
+
+
 class Compared(nn.Module):
     """A loss with a network in it."""
 

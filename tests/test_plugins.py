@@ -11,6 +11,7 @@ import torch
 
 from priorsolve.cli import main
 from priorsolve.command.catalogue import catalogue
+from priorsolve.command.checks import check_recipe
 from priorsolve.photos.images import read_photo
 from priorsolve.priors import LinearPrior, load_prior
 from priorsolve.recipe.components import RecipeError, arguments
@@ -80,6 +81,21 @@ def test_a_loss_where_its_maker_should_be_is_told(tmp_path: Path, monkeypatch: p
         arguments("losses", "plain")
     assert set(arguments("losses", "made").model_fields) == {"weight"}
     assert "is a loss itself" in catalogue("losses")["plain"]
+
+
+def test_a_loss_that_only_settles_its_measurement_is_checked_and_restores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = "from priorsolve.losses import l1\n\nclass Settled:\n    def against(self, measured, where):\n"
+    module += "        return lambda estimate: l1(estimate, measured, where)\n"
+    installed(tmp_path, "settled_plugin", "[priorsolve.losses]\nsettled = settled_plugin:Settled\n", module)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = []
+    for loss in ("settled", "l1"):
+        recipe = run.quick(solver={"latent": {"steps": 2, "restarts": 1, "candidates": 2, "loss": loss}})
+        assert check_recipe(recipe)[0]["solver"] == "fits the prior, 2 steps"
+        (record,) = restore(recipe, run.photos(tmp_path / "in", 1), tmp_path / loss)
+        assert record.status == "done", record.reason
+        found.append(record.misfit)
+    assert found[0] == found[1]
 
 
 def test_a_mask_of_its_own_is_written_as_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

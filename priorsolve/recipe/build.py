@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from priorsolve.framing import DetectorError, load_detector
+from priorsolve.losses import prepared
 from priorsolve.operators.noise import Chain, Noise
 from priorsolve.priors import ZOO, Prior, load_prior
 from priorsolve.recipe.components import RecipeError, build
@@ -108,7 +109,7 @@ def rehearse(solver: Solves, solving: Operators) -> None:
             stage = replace(stage, begin_at="sampled", in_domain=0.0)
         try:
             with torch.no_grad():
-                stage.loss(blank, blank, torch.ones_like(blank))
+                prepared(stage.loss, blank, torch.ones_like(blank))(blank)
                 if isinstance(stage, Layered) and start is not None:
                     start = replace(start, codes=stage.resumed(solver.prior, start.codes))
                     continue

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from priorsolve.counter_rng import uniform_hash
-from priorsolve.losses import Loss, l2
-from priorsolve.losses.base import one_each
+from priorsolve.losses import Loss, l2, prepared
 from priorsolve.penalties import weighted
 from priorsolve.priors.base import Prior
 from priorsolve.solvers.base import Keep, Solver
@@ -160,7 +159,7 @@ class Nearby:
         # drawn in the same way, so that weights that have not moved differ by nothing: Adam makes whole steps of what is only rounding
         before = tuned_picture(self.prior, codes | copies(self.prior, own, len(pivot))).detach()
         after = tuned_picture(self.prior, codes | weights)
-        return one_each(self.solver.locality_loss(after, before, torch.ones_like(before)), after)
+        return prepared(self.solver.locality_loss, before, torch.ones_like(before))(after)
 
 
 @final
