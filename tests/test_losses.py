@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from priorsolve.losses import L1, L2, DeadZone, Huber, LaplacianPyramid, Loss, Mixture, MultiResolution, huber, l1, l2, prepared
 from priorsolve.losses.base import Distance
+from priorsolve.operators.base import Identity
 from priorsolve.priors.linear import LinearPrior
 from priorsolve.recipe.build import build_solver
 from priorsolve.recipe.components import RecipeError, build_loss, check_loss
@@ -21,6 +22,7 @@ from priorsolve.recipe.recipe import Recipe
 from priorsolve.recipe.schema import recipe_schema
 from priorsolve.recipe.yamlfile import parse
 from priorsolve.solvers.latent import Latent
+from priorsolve.solvers.mirrored import Mirrored
 from priorsolve.solvers.target import Target
 
 PIXEL: dict[str, Loss] = {"l2": L2(), "l1": L1(), "huber": Huber(0.05), "dead_zone": DeadZone(0.02)}
@@ -102,6 +104,16 @@ def test_values_and_gradients_are_to_the_last_bit_the_same_in_any_batch(name: st
     alone = [looked_at(*row) for row in zip(*[torch.split(part, 1) for part in given], strict=True)]
     for whole, single in zip(looked_at(*given), zip(*alone, strict=True), strict=True):
         assert torch.equal(whole, torch.cat(single))
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_no_images_have_no_misfits(name: str) -> None:
+    estimate, measured, where = (part[:0] for part in triple())
+    values = EVERY[name](estimate.requires_grad_(), measured, where)
+    assert values.shape == prepared(EVERY[name], measured, where)(estimate).shape == (0,)
+    assert torch.autograd.grad(values.sum(), estimate)[0].shape == estimate.shape
+    found = Mirrored(Latent(linear(), steps=2, loss=EVERY[name]))(pictures(0), Identity())  # takes the misfit again
+    assert found.misfit.shape == (0,)
 
 
 @pytest.mark.parametrize("name", EVERY)

@@ -114,6 +114,8 @@ def halved(pictures: Tensor) -> Tensor:
 
 
 def _blurred(planes: Tensor) -> Tensor:
+    if not len(planes):
+        return planes  # no convolution has as many groups
     line = torch.exp(-torch.arange(-2, 3, device=planes.device, dtype=planes.dtype).square() / (2 * 2.0**2))
     line = line / line.sum()
     count = len(planes)
