@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from priorsolve.operators.krylov import Map, least_squares
+from priorsolve.operators.made import is_real, none, not_real
 from priorsolve.showing import made_float, shown
 from priorsolve.types import Images, Measurements, Shape
 
@@ -59,15 +60,17 @@ class Operator(nn.Module, ABC):
         """Measure images `x` (B, C, H, W): noiseless and differentiable.
 
         Raises:
-            ValueError: `x` does not fit, or the formula writes into it.
+            ValueError: `x` does not fit, or the formula writes into it or makes no real tensor.
         """
         self._check_float(x, "images")
         shape = self.out_shape(tuple(x.shape[1:]))
         self._check_batch(x)
         if not len(x):
-            return _none(x, shape)
+            return none(x, shape)
         written = None if x.is_inference() else x._version
         y = self._A(x)
+        if not is_real(y):
+            raise ValueError(f"{self}: its _A {not_real(y)}")
         if written is not None and written != x._version:
             raise ValueError(f"{self}: its _A writes into the images that it is given; make new ones, such as x * 0.5 for x.mul_(0.5)")
         return y
@@ -198,7 +201,7 @@ class LinearOperator(Operator, ABC):
         self._check_float(y, "measurements")
         shape = self.in_shape(tuple(y.shape[1:]))
         self._check_batch(y)
-        return formula(y) if len(y) else _none(y, shape)
+        return formula(y) if len(y) else none(y, shape)
 
     @overload
     def __matmul__(self, inner: LinearOperator) -> LinearOperator: ...
@@ -387,11 +390,6 @@ def _length(rows: Tensor) -> Tensor:
 def _of_rows(chosen: Tensor, rows: Tensor) -> Tensor:
     """The rows that are chosen, and 0 in place of the others."""
     return torch.where(chosen.view(-1, *[1] * (rows.ndim - 1)), rows, 0)
-
-
-def _none(batch: Tensor, shape: Shape) -> Tensor:
-    """(0, *shape): not every formula takes no images. The sum lets gradients through."""
-    return batch.sum().expand(0, *shape)
 
 
 def shape_text(shape: Shape) -> str:

@@ -113,7 +113,7 @@ def closest(operator: LinearOperator, in_shape: Shape, *, batch: int = 2, dtype:
 
 
 def shapes(operator: Operator, in_shape: Shape, *, batch: int = 2, dtype: torch.dtype = torch.float32, seed: int = 0) -> float:
-    """The shape that `out_shape` promises, `A` delivers, and `in_shape` leads back; 0 or 1."""
+    """The shape that `out_shape` promises, `A` delivers, in the images' type, and `in_shape` leads back; 0 or 1."""
     x, _ = _inputs(operator, in_shape, batch, dtype, seed)
     y = operator.A(x)
     wrong = tuple(y.shape) != (batch, *operator.out_shape(in_shape)) or y.dtype != dtype
@@ -202,9 +202,17 @@ def check_laws(operator: Operator, in_shape: Shape, *, batch: int | None = None,
                 raise
             raise AssertionError(f"{operator}: {name} on {batch} × {in_shape} ends in {first!r}; {OF_EACH}") from wrong
         if not error <= TOLERANCE[dtype]:
+            made = f"; it makes {_form(operator, in_shape, batch, dtype)}" if law is shapes else ""
             raise AssertionError(
-                f"{operator}: {name} is off by {error:.2e} (relative) on {batch} × {in_shape} {dtype}; allowed {TOLERANCE[dtype]:.0e}"
+                f"{operator}: {name} is off by {error:.2e} (relative) on {batch} × {in_shape} {dtype}; allowed {TOLERANCE[dtype]:.0e}{made}"
             )
+
+
+def _form(operator: Operator, in_shape: Shape, batch: int, dtype: torch.dtype) -> str:
+    """What it makes of such images, in words, and what it says of that."""
+    y = operator.A(_inputs(operator, in_shape, batch, dtype, 0)[0])
+    back = f", its in_shape {tuple(operator.in_shape(tuple(y.shape[1:])))}" if isinstance(operator, LinearOperator) else ""
+    return f"{tuple(y.shape)} {y.dtype}; its out_shape says {tuple(operator.out_shape(in_shape))}{back}"
 
 
 def _must_be_ours(operator: object, who: str) -> None:

@@ -132,6 +132,19 @@ def test_each_law_is_broken_by_itself() -> None:
     assert [shapes(operator, (3, 8, 8)) for operator in (Wide(), Short(), Deep(), Gray())] == [1, 1, 1, 0]
 
 
+@pytest.mark.parametrize(
+    ("operator", "made"),
+    [
+        (Wide(), r"\(2, 1, 8, 8\) torch.float64; its out_shape says \(1, 8, 8\), its in_shape \(3, 8, 8\)"),
+        (Short(), r"\(2, 1, 8, 8\) torch.float32; its out_shape says \(1, 7, 8\), its in_shape \(3, 8, 8\)"),
+        (Deep(), r"\(2, 1, 8, 8\) torch.float32; its out_shape says \(1, 8, 8\), its in_shape \(4, 8, 8\)"),
+    ],
+)
+def test_what_is_made_is_told_where_it_is_not_what_was_promised(operator: LinearOperator, made: str) -> None:
+    with pytest.raises(AssertionError, match=rf"\): shapes is off by 1.00e\+00 .* allowed 1e-04; it makes {made}$"):
+        check_laws(operator, (3, 8, 8))
+
+
 def test_laws_are_judged_whatever_modes_the_caller_has_set() -> None:
     """The library's own operators were told to have no gradient, or another type's shapes."""
     prior = Own()

@@ -76,6 +76,29 @@ def test_an_operator_that_writes_into_the_images_is_told() -> None:
         Latent(linear(), steps=2)(pictures(2), Writes())
 
 
+@pytest.mark.parametrize(
+    ("formula", "message"),
+    [
+        (torch.fft.fft2, r"makes complex numbers of images; it must make .*, such as torch.view_as_real gives"),
+        (lambda x: x.detach().numpy(), r"makes a ndarray of images; it must make a real tensor of measurements \(B, \.\.\.\)"),
+        (lambda x: [x], "makes a list of images; .*"),
+        (lambda x: None, "makes a NoneType of images; .*"),
+    ],
+)
+def test_an_operator_that_makes_no_real_tensor_is_told(formula: Callable[[Tensor], Any], message: str) -> None:
+    class Makes(Identity):
+        support = Operator.support
+
+        def _A(self, x: Images) -> Measurements:
+            made: Measurements = formula(x)
+            return made
+
+    y, told = pictures(2), rf"^Makes\(\): its _A {message}$"
+    for tried in (lambda: Makes().A(y), lambda: Latent(linear(), steps=2)(y, Makes()), lambda: check_laws(Makes(), (3, 4, 4))):
+        with pytest.raises(ValueError, match=told):
+            tried()
+
+
 def test_an_operator_whose_parent_was_not_made_is_told() -> None:
     with pytest.raises(AttributeError, match=r"^Bare: its __init__ does not call super\(\).__init__\(\); call it first$"):
         Latent(linear(), steps=2)(pictures(2), Bare())

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from priorsolve.losses import Distance, Loss, l2, prepared
 from priorsolve.operators.base import OF_EACH, Operator, smallest_batch, support_of
+from priorsolve.operators.made import is_real, not_real
 from priorsolve.solvers.checks import must_be_measurements, must_be_operator, unwrapped
 from priorsolve.solvers.measured_range import must_be_in_range
 from priorsolve.solvers.solution import Solution
@@ -177,10 +178,8 @@ def _made(A: Callable[[Images], Measurements], x: Images) -> Measurements:
                 "the operator makes numpy arrays of pictures, which let no gradient through; write it in torch, or as an Operator of yours"
             ) from error
         raise
-    if not isinstance(made, Tensor) or made.is_complex():
-        given = "complex numbers" if isinstance(made, Tensor) else f"a {type(made).__name__}"
-        way = ", such as torch.view_as_real gives" if isinstance(made, Tensor) else ""
-        raise ValueError(f"the operator makes {given} of images; it must make a real tensor of measurements (B, ...){way}")
+    if not is_real(made):
+        raise ValueError(f"the operator {not_real(made)}")
     if made.shape[:1] != x.shape[:1]:
         raise ValueError(
             f"the operator makes measurements of shape {tuple(made.shape)} from images of shape {tuple(x.shape)}; "

@@ -1,0 +1,24 @@
+"""What an operator makes: one real tensor, for each image a measurement."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from priorsolve.types import Measurements, Shape
+
+
+def is_real(made: object) -> bool:
+    """Whether it is a tensor of real numbers."""
+    return isinstance(made, Tensor) and not made.is_complex()
+
+
+def not_real(made: object) -> str:
+    """What is told of an operator that made something else."""
+    given = "complex numbers" if isinstance(made, Tensor) else f"a {type(made).__name__}"
+    way = ", such as torch.view_as_real gives" if isinstance(made, Tensor) else ""
+    return f"makes {given} of images; it must make a real tensor of measurements (B, ...){way}"
+
+
+def none(batch: Tensor, shape: Shape) -> Measurements:
+    """(0, *shape): not every formula takes no images. The sum lets gradients through."""
+    return batch.sum().expand(0, *shape)
