@@ -223,6 +223,41 @@ def test_discriminator_features_are_their_formula() -> None:
         DiscriminatorFeatures(network, last=4, size=16)(e, y, where)
 
 
+@pytest.mark.parametrize("given", [None, "D.pth", Pools, nn.Conv2d(3, 3, 1), lambda images: [images]])
+def test_what_is_no_discriminator_is_told_at_once(given: Any) -> None:
+    with pytest.raises(ValueError, match=r"^discriminator is .*; give a module whose `features\(images\)` lists what it makes of them"):
+        DiscriminatorFeatures(given)
+
+
+class Makes(nn.Module):
+    """A discriminator whose features are what a function makes of pictures."""
+
+    def __init__(self, features: Any) -> None:
+        super().__init__()
+        self.features = features
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (lambda x: {"first": x}, r"are a dict; they must be a list of tensors \(B, \.\.\.\)"),
+        (lambda x: x, "are a Tensor; they must be"),
+        (lambda x: [x, x.mean()], r"of 2 images is of shape \(\); it must be a tensor \(2, \.\.\.\)"),
+        (lambda x: [x, x[:1]], r"of 2 images is of shape \(1, 3, 16, 16\); it must be"),
+        (lambda x: [x.tolist(), x], "of 2 images is a list; it must be"),
+    ],
+)
+def test_features_that_are_no_list_of_each_images_are_told(made: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=f"discriminator's features {message}"):
+        DiscriminatorFeatures(Makes(made), last=1, size=16)(*pair(count=2, side=16))
+
+
+def test_a_feature_may_be_one_number_for_each_image() -> None:
+    e, y, where = pair(side=16)
+    loss = DiscriminatorFeatures(Makes(lambda x: (x, x.mean((1, 2, 3)))), last=1, size=16)
+    torch.testing.assert_close(loss(e, y, where), (e.mean((1, 2, 3)) - y.mean((1, 2, 3))).abs())
+
+
 def test_the_discriminator_of_a_file(shared: Path) -> None:
     cases = [path for path in sorted((shared / "reference").glob("*/*")) if path.suffix in (".pth", ".pt")]
     found = [path for path in cases if "embed.weight" in (state := tensors(path)) and "linear.u0" in state]
@@ -263,6 +298,8 @@ def tensors(path: Path) -> dict[str, Tensor]:
         (lambda: LPIPS(size=16), "size is 16; this network needs pictures of at least 32 pixels"),
         (lambda: VGGFeatures(("relu3_4",)), "layers has 'relu3_4'; VGG16's are relu1_1, relu1_2"),
         (lambda: VGGFeatures(()), "layers is empty"),
+        (lambda: VGGFeatures("relu3_3"), r"layers is 'relu3_3'; give a list of names, such as \['relu3_3'\]"),
+        (lambda: VGGFeatures(5), r"layers is 5; give a list of names, such as \['relu3_3'\]"),  # type: ignore[arg-type]
         (lambda: VGGFeatures(power=3), "power is 3; it must be one of 1, 2"),  # type: ignore[arg-type]
         (lambda: DiscriminatorFeatures(Pools(), last=0), "last is 0"),
         (lambda: View("lpips").through(torch.ones(2, 100)), r"lpips compares pictures .* and the measurement is \(100,\); use l2"),

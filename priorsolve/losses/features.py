@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, final
 
@@ -18,7 +18,7 @@ from priorsolve.losses.weights import weights_of
 from priorsolve.priors.biggan_discriminator import BigGANDiscriminator
 from priorsolve.priors.checkpoint import read_state
 from priorsolve.priors.errors import CheckpointError
-from priorsolve.showing import checked_path, must_be_as_annotated
+from priorsolve.showing import checked_path, must_be_as_annotated, shown
 from priorsolve.types import Images, Measurements, PerImage
 
 _MEAN, _SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -38,7 +38,7 @@ class VGGFeatures(Preparing):
         resize, fill: how, and what holes show, as in `LPIPS`.
 
     Raises:
-        ValueError: an unknown or missing layer, or a value outside these; when called, what is no picture.
+        ValueError: `layers` is no list, has an unknown layer or none, or a value is outside these; when called, what is no picture.
         FetchError: the weights cannot be had.
     """
 
@@ -50,6 +50,8 @@ class VGGFeatures(Preparing):
 
     def __post_init__(self) -> None:
         must_be_as_annotated(self)
+        if isinstance(self.layers, str) or not isinstance(self.layers, Iterable):
+            raise ValueError(f"layers is {shown(self.layers)}; give a list of names, such as ['relu3_3']")
         object.__setattr__(self, "layers", tuple(self.layers))  # hashable, whatever was given
         for layer in self.layers:
             if layer not in LAYERS["vgg"]:
@@ -78,7 +80,7 @@ class VGGFeatures(Preparing):
 
 
 class Discriminator(Protocol):
-    """A network that tells what it makes of images in [0, 1] (B, 3, H, W), layer by layer; a torch module."""
+    """A network that tells what it makes of images in [0, 1] (B, 3, H, W), layer by layer, each (B, ...); a torch module."""
 
     def features(self, images: Images) -> list[Tensor]: ...
 
@@ -97,8 +99,8 @@ class DiscriminatorFeatures(Preparing):
         fill: what holes show, as in `LPIPS`.
 
     Raises:
-        ValueError: `last` or `size` is too small, or `fill` beyond [0, 1]; when called, what is no picture, or a discriminator with
-            fewer features.
+        ValueError: the discriminator has no `features`, `last` or `size` is too small, or `fill` beyond [0, 1]; when called, what is no
+            picture, or features that are fewer or no list of tensors.
     """
 
     discriminator: Discriminator
@@ -109,6 +111,11 @@ class DiscriminatorFeatures(Preparing):
 
     def __post_init__(self) -> None:
         must_be_as_annotated(self)
+        if isinstance(self.discriminator, type) or not callable(getattr(self.discriminator, "features", None)):
+            raise ValueError(
+                f"discriminator is {shown(self.discriminator)}; give a module whose `features(images)` lists what it makes of them, "
+                "such as BigGANDiscriminator.from_state(read_state('D.pth'))"
+            )
         if self.last < 1:
             raise ValueError(f"last is {self.last}; it must be at least 1")
         self._view.check()
@@ -118,6 +125,7 @@ class DiscriminatorFeatures(Preparing):
 
         def features(pictures: Images) -> list[Tensor]:
             every = network.features(pictures)
+            _must_be_listed(every, len(pictures))
             if len(every) < self.last:
                 raise ValueError(f"last is {self.last}, and the discriminator has {len(every)} features")
             return every[-self.last :]
@@ -165,5 +173,16 @@ def discriminator_features(file: str, last: int = 8, fill: float | None = None) 
     return DiscriminatorFeatures(network, last, size=4 * 256 // coarsest, fill=fill)  # BigGAN's last block works on 4×4
 
 
+def _must_be_listed(features: object, count: int) -> None:
+    """Raise ValueError unless these are tensors (B, ...) for `count` images, in a list."""
+    if not isinstance(features, list | tuple):
+        raise ValueError(f"the discriminator's features are a {type(features).__name__}; they must be a list of tensors (B, ...)")
+    for each in features:
+        if not isinstance(each, Tensor) or each.shape[:1] != (count,):
+            given = f"of shape {tuple(each.shape)}" if isinstance(each, Tensor) else f"a {type(each).__name__}"
+            raise ValueError(f"one of the discriminator's features of {count} images is {given}; it must be a tensor ({count}, ...)")
+
+
 def _differences(power: int) -> Callable[[list[Tensor], list[Tensor]], list[PerImage]]:
-    return lambda found, known: [(a - b).abs().pow(power).flatten(1).mean(1) for a, b in zip(found, known, strict=True)]
+    # with an axis more, since a feature may be one number
+    return lambda found, known: [(a - b).abs().pow(power).unsqueeze(1).flatten(1).mean(1) for a, b in zip(found, known, strict=True)]
