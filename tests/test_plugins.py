@@ -11,9 +11,9 @@ import torch
 
 from priorsolve.cli import main
 from priorsolve.command.catalogue import catalogue
-from priorsolve.command.checks import check_recipe
+from priorsolve.command.checks import check_prior, check_recipe
 from priorsolve.photos.images import read_photo
-from priorsolve.priors import LinearPrior, load_prior
+from priorsolve.priors import LinearPrior, fetch, load_prior
 from priorsolve.recipe.components import RecipeError, arguments
 from priorsolve.run.masks import write_masks
 from priorsolve.run.restoration import restore
@@ -137,4 +137,11 @@ def test_a_prior_restores_by_its_name(tmp_path: Path, monkeypatch: pytest.Monkey
     with pytest.raises(ValueError, match=r"^the prior 'vague' comes from a plugin that does not load \(prior_plugin:vague\): Can't"):
         load_prior("vague")
     assert catalogue("priors")["planes"] == "from a plugin (prior_plugin:planes)"
+    facts, finite = check_prior(Path("planes"))
+    assert finite
+    assert (facts["origin"], facts["resolution"]) == ("from a plugin (prior_plugin:planes)", "64×64, RGB")
+    with pytest.raises(ValueError, match=r"^no prior called 'plane'; did you mean 'planes'\? known names: absent, digiface64, "):
+        load_prior("plane")
+    with pytest.raises(ValueError, match=r"^the prior 'planes' comes from a plugin, and not from the zoo: nothing of it is fetched"):
+        fetch("planes")
     assert "MIT" in catalogue("priors")["digiface64"]

@@ -14,6 +14,7 @@ from priorsolve.operators.laws import TOLERANCE, laws
 from priorsolve.priors import ZOO, Prior, cached_path, fetch, load_prior
 from priorsolve.priors.checkpoint import FOLDER
 from priorsolve.priors.load import load_file
+from priorsolve.priors.plugins import is_named, plugins
 from priorsolve.recipe.build import build_noise, build_operators, build_solver, check_faces, image_shape_of, rehearse
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.recipe.sources import builtin_recipes
@@ -24,7 +25,7 @@ _RECIPES = (".yaml", ".yml")
 
 
 def is_checkpoint(path: Path) -> bool:
-    """Whether `check` should read the path as a generator: its weights' file or folder, or, where no file is called so, the zoo's name."""
+    """Whether `check` should read the path as a generator: its weights' file or folder, or, where no file is called so, a prior's name."""
     if path.is_file() or (path / FOLDER[0]).is_file():
         return path.suffix.lower() not in _RECIPES
     return _is_named(path) or path.suffix.lower() not in ("", *_RECIPES)
@@ -65,7 +66,7 @@ def check_recipe(recipe: Recipe) -> tuple[dict[str, Any], bool]:
 
 
 def check_prior(path: Path) -> tuple[dict[str, Any], bool]:
-    """What a checkpoint, or a prior of the zoo, is, and whether it draws finite pictures. Where it draws none, `draws` says why.
+    """What a checkpoint or a prior with a name is, and whether it draws finite pictures. Where it draws none, `draws` says why.
 
     A prior of the zoo whose weights are not here is told from the list alone: nothing is downloaded. Raises as `load_prior`.
     """
@@ -79,6 +80,9 @@ def check_prior(path: Path) -> tuple[dict[str, Any], bool]:
 
 
 def _check_named(name: str) -> tuple[dict[str, Any], bool]:
+    if name not in ZOO:
+        facts, finite = _facts(load_prior(name), "made by the plugin")
+        return {"prior": name, "origin": f"from a plugin ({plugins()[name].value})"} | facts, finite
     entry = ZOO[name]
     origin = {"prior": name, "origin": entry.provenance, "licence": entry.licence, "note": entry.note, "package": entry.requirement}
     digests = {f"sha256 of {file.path}": file.sha256 for file in entry.files}
@@ -122,8 +126,8 @@ def _resolution(shape: Shape) -> str:
 
 
 def _is_named(path: Path) -> bool:
-    """Whether the word is a name of the zoo, and neither a file here nor a recipe."""
-    return str(path) in ZOO and str(path) not in builtin_recipes() and not path.is_file()
+    """Whether the word is a prior's name, of the zoo or a plugin's, and neither a file here nor a recipe."""
+    return is_named(str(path)) and str(path) not in builtin_recipes() and not path.is_file()
 
 
 def _laws(operator: Operator, shape: Shape) -> dict[str, Any]:

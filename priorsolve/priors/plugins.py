@@ -1,4 +1,4 @@
-"""Priors of other packages: what is named under the entry-point group `priorsolve.priors` gives one when it is called with nothing."""
+"""Priors of other packages: what is named under the entry-point group `PLUGINS` gives one when it is called with nothing."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 
 from priorsolve.priors.base import Prior
-from priorsolve.priors.zoo import ZOO
+from priorsolve.priors.zoo import PLUGINS, ZOO
 from priorsolve.showing import shown
 
 
 def plugins() -> Mapping[str, EntryPoint]:
     """By name, but for names of the zoo."""
-    return {point.name: point for point in entry_points(group="priorsolve.priors") if point.name not in ZOO}
+    return {point.name: point for point in entry_points(group=PLUGINS) if point.name not in ZOO}
 
 
 def is_named(prior: str) -> bool:

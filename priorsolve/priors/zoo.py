@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass, replace
+from importlib.metadata import entry_points
 
 from priorsolve.types import Shape
+
+PLUGINS = "priorsolve.priors"
+"""The entry-point group under which other packages name priors of theirs."""
 
 
 @dataclass(frozen=True)
@@ -117,9 +121,12 @@ ZOO: dict[str, Entry] = {
 
 
 def find(name: str) -> Entry:
-    """The entry called `name`. Raises ValueError, with the nearest name, where there is none."""
+    """The entry called `name`. Raises ValueError, with the nearest name, a plugin's too, where there is none."""
     if name in ZOO:
         return ZOO[name]
-    near = difflib.get_close_matches(name[:60], ZOO, n=1)
+    known = sorted({*ZOO, *(point.name for point in entry_points(group=PLUGINS))})
+    if name in known:
+        raise ValueError(f"the prior {name!r} comes from a plugin, and not from the zoo: nothing of it is fetched or cached")
+    near = difflib.get_close_matches(name[:60], known, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    raise ValueError(f"no prior called {name[:60]!r}; {hint}known names: {', '.join(sorted(ZOO))}; a checkpoint is given by its path")
+    raise ValueError(f"no prior called {name[:60]!r}; {hint}known names: {', '.join(known)}; a checkpoint is given by its path")
