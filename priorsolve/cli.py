@@ -16,7 +16,7 @@ import typer
 from priorsolve.command.arguments import AsJson, Batch, Device, Dtype, Out, Photos, Quiet, RecipeName, Seed, Sets, Version, What, path_of
 from priorsolve.command.engine import cluster_of, records_of, shard_of
 from priorsolve.command.interrupted import stopped
-from priorsolve.command.output import emit, losing_lines
+from priorsolve.command.output import emit, losing_lines, warning_plainly
 
 app = typer.Typer(
     add_completion=False,
@@ -311,7 +311,7 @@ def main(arguments: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):  # in a terminal that knows fewer letters a table comes out all the same
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    with losing_lines():
+    with losing_lines(), warning_plainly():
         try:
             return _exit_code(sys.argv[1:] if arguments is None else arguments)
         except (BrokenPipeError, SystemExit):  # whoever read the output, such as head, has seen enough; typer leaves for nothing else

@@ -9,6 +9,7 @@ import math
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,7 +20,7 @@ import torch
 from priorsolve.cli import main
 from priorsolve.command.catalogue import catalogue
 from priorsolve.command.console import RunDisplay
-from priorsolve.priors import load_prior
+from priorsolve.priors import cached_path, load_prior
 from priorsolve.run.records import Record
 
 HERE = Path(__file__).resolve().parent.parent
@@ -122,6 +123,21 @@ def test_exit_codes_and_streams(tmp_path: Path, capfd: pytest.CaptureFixture[str
     assert "failed: odd [red]:x:.png: not an image" in capfd.readouterr().err
     assert {"sheet.png", "results.parquet", "recipe.yaml"} <= {path.name for path in (tmp_path / "out").iterdir()}
     assert main(["report", str(tmp_path / "out")]) == 0
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_what_is_warned_of_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = cached_path("digiface64")
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("PRIORSOLVE_CACHE", str(tmp_path / "file"))
+    run.photos(tmp_path / "in", 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        solver = "solver=[{latent: {begin_at: regressed, bank: 2, steps: 0}}]"
+        assert main(restore(tmp_path, "--set", f"prior={weights}", "--set", solver)) == 0
+    said = [line for line in capfd.readouterr().err.splitlines() if "cannot write to the cache folder" in line]
+    assert [line.partition(": ")[0] for line in said] == ["warning"]
+    assert said[0].endswith("until then every run draws 2 pictures of its own")
 
 
 @pytest.mark.usefixtures("digiface64")

@@ -5,10 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, TextIO
 
 import typer
+
+_OURS = Path(__file__).parents[1]
 
 
 @contextlib.contextmanager
@@ -44,6 +48,28 @@ def losing_lines() -> Iterator[None]:
             stream.flush()
         except OSError:  # Python would try again at its end, and make an exit code of its own of it
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+@contextlib.contextmanager
+def warning_plainly() -> Iterator[None]:
+    """Within it what priorsolve warns of is one line, as all else that a command says, without the line of code that warned."""
+    before = warnings.showwarning
+
+    def show(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, file: TextIO | None = None, line: str | None = None
+    ) -> None:
+        if not Path(filename).is_relative_to(_OURS):
+            before(message, category, filename, lineno, file, line)
+            return
+        from priorsolve.command.console import say
+
+        say(f"warning: {message}")
+
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = before
 
 
 class _Lossy:
