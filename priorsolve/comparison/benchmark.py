@@ -21,6 +21,7 @@ from priorsolve.baselines import BASELINES, Baseline, Problem
 from priorsolve.comparison.contest import Contest, Entry, Place, contests_of
 from priorsolve.comparison.summary import CALIBRATION, Score, unpaired
 from priorsolve.comparison.variants import Variant
+from priorsolve.comparison.written import refuse_foreign, sheet_of
 from priorsolve.files import WriteError, together
 from priorsolve.metrics import METRICS
 from priorsolve.photos.identity import identify
@@ -85,6 +86,7 @@ class Benchmark:
             if variant.name in BASELINES:
                 raise ValueError(f"{variant.name} is the name of a baseline; name the recipe, such as my-{variant.name}=RECIPE")
         intake = take_in(photos, [out], [variant.recipe for variant in variants])
+        refuse_foreign(intake.photos, out, [variant.name for variant in variants])
         self.photos, self.remarks = intake.photos[: options.limit], intake.sentences()
         chosen = {photo.name for photo in self.photos}
         self.entries = []
@@ -189,7 +191,7 @@ class Benchmark:
         for contest in self.contests:
             done = [photo for photo in self.photos if any(place.record_of(photo) for place in contest.places)]
             if rows := [row for photo in done[:SHOWN] if (row := self._row(contest, photo)) is not None]:
-                written.append(self.out / f"sheet-{contest.name}.png")
+                written.append(self.out / sheet_of(contest.name))
                 write_sheet(written[-1], rows, more=len(done) - len(rows))
         return written
 

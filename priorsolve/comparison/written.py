@@ -1,0 +1,26 @@
+"""What a benchmark writes beside its recipes' folders, and whether somebody's own files are where it would."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from priorsolve.photos.names import Photo
+from priorsolve.run.outfolder import is_run, refuse_overwriting
+
+TABLES = ("table.csv", "table.parquet", "table.md", "per_photo.parquet")
+
+
+def sheet_of(name: str) -> str:
+    """The sheet's name where the recipe of this name comes first."""
+    return f"sheet-{name}.png"
+
+
+def refuse_foreign(photos: Iterable[Photo], out: Path, names: Sequence[str]) -> None:
+    """Raise ValueError where a table or a recipe's sheet would overwrite a photo, or, with no run in `out` before, somebody's own file."""
+    targets = [*TABLES, *map(sheet_of, names)]
+    refuse_overwriting(photos, out, targets)
+    own = [out / target for target in targets if os.path.lexists(out / target)]
+    if own and not any(is_run(folder) for folder in out.iterdir() if folder.is_dir()):
+        raise ValueError(f"{own[0]} is there, and no run made it, but this one would overwrite it; choose another output folder (--out)")

@@ -1,0 +1,42 @@
+"""A benchmark's output folder: whose files are in it, what is out of date there, and who is at work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import run_support as run
+
+from priorsolve.cli import main
+
+
+def command(recipe: str, photos: Path, out: Path) -> list[str]:
+    """The quickest benchmark of one recipe, called `a`."""
+    return ["benchmark", f"a={recipe}", "--photos", str(photos), "--out", str(out), "--metric", "psnr", "--no-baselines", "--quiet"]
+
+
+@pytest.mark.usefixtures("digiface64")
+@pytest.mark.parametrize("name", ["table.csv", "table.parquet", "table.md", "per_photo.parquet", "sheet-a.png"])
+def test_somebody_s_own_file_is_not_overwritten(tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str) -> None:
+    recipe, photos, out = run.recipe_file(tmp_path), run.photos(tmp_path / "in", 1), tmp_path / "out"
+    out.mkdir()
+    (out / name).write_text("my own")
+    assert main(command(recipe, photos, out)) == 2
+    told = f"{out / name} is there, and no run made it, but this one would overwrite it; choose another output folder (--out)\n"
+    assert capfd.readouterr().err.endswith(told)
+    assert [(path, path.read_text()) for path in out.iterdir()] == [(out / name, "my own")]
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_a_photo_is_not_overwritten_by_a_sheet(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    recipe, photos = run.recipe_file(tmp_path), run.photos(tmp_path / "in", 1)
+    run.picture(1).save(photos / "sheet-a.png")
+    before = run.files(photos)
+    assert main(command(recipe, photos, photos)) == 2
+    assert "sheet-a.png would be overwritten by its own result; choose another output folder (--out)\n" in capfd.readouterr().err
+    assert run.files(photos) == before
+    (photos / "sheet-a.png").rename(photos / "sheet-b.png")  # no recipe is called so
+    for _ in range(2):  # the second time its own table and sheet are there
+        assert main(command(recipe, photos, photos)) == 0
+        assert (photos / "table.md").read_text(encoding="utf-8").splitlines()[2].startswith("| a | latent | 2 |")
+    assert main([*command(recipe, photos, photos), "--limit", "1", f"b={recipe}?seed=3"]) == 2  # now one is
