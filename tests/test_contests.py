@@ -21,6 +21,7 @@ from priorsolve.comparison.summary import Line, Mean, Score, cells, write_tables
 from priorsolve.comparison.variants import Variant
 from priorsolve.metrics import METRICS
 from priorsolve.operators.mask import Mask
+from priorsolve.photos.names import Photo
 from priorsolve.recipe.components import RecipeError
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.run.keeping import _judged
@@ -52,9 +53,17 @@ def test_baselines_apply_where_the_first_photo_lacks_its_mask(tmp_path: Path) ->
     assert [baseline.name for baseline in contest.baselines] == ["copy", "biharmonic", "tv", "pinv"]
 
 
-def entry(name: str, recipe: Recipe, side: int) -> Entry:
-    run: Any = SimpleNamespace(prepare=lambda: SimpleNamespace(operators=SimpleNamespace(image_shape=(3, side, side))))
+def entry(name: str, recipe: Recipe, side: int, channels: int = 3) -> Entry:
+    run: Any = SimpleNamespace(prepare=lambda: SimpleNamespace(operators=SimpleNamespace(image_shape=(channels, side, side))))
     return Entry(name, recipe, run)
+
+
+def test_baselines_of_grey_pictures_are_not_those_of_pictures_in_colours() -> None:
+    """Else they count as done when the recipe's prior is exchanged for one in colours, of the same size."""
+    photo = Photo(Path("in"), "a.png")
+    grey, coloured = (contests_of([entry("a", run.quick(), 64, channels)], [photo], with_baselines=False)[0] for channels in (1, 3))
+    assert grey.fingerprint(photo) == f"{coloured.fingerprint(photo)}x1"
+    assert coloured.fingerprint(photo).endswith("-64x64")
 
 
 def test_recipes_share_a_contest_where_problem_and_size_are_the_same() -> None:

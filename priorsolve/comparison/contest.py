@@ -106,8 +106,9 @@ class Contest:
 
     def fingerprint(self, photo: Photo) -> str:
         """What decides the baselines' answers."""
-        height, width = self.operators.image_shape[1:]
-        return f"{posed(self.first.recipe).fingerprint(stem(photo.name), self.seed(photo))}-{height}x{width}"
+        channels, height, width = self.operators.image_shape
+        size = f"{height}x{width}" if channels == 3 else f"{height}x{width}x{channels}"
+        return f"{posed(self.first.recipe).fingerprint(stem(photo.name), self.seed(photo))}-{size}"
 
     @cached_property
     def baselines(self) -> tuple[Baseline, ...]:
