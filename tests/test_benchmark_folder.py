@@ -40,3 +40,12 @@ def test_a_photo_is_not_overwritten_by_a_sheet(tmp_path: Path, capfd: pytest.Cap
         assert main(command(recipe, photos, photos)) == 0
         assert (photos / "table.md").read_text(encoding="utf-8").splitlines()[2].startswith("| a | latent | 2 |")
     assert main([*command(recipe, photos, photos), "--limit", "1", f"b={recipe}?seed=3"]) == 2  # now one is
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_a_recipe_that_failed_on_every_photo_is_told_of(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    recipe, photos, out = run.recipe_file(tmp_path), run.photos(tmp_path / "in", 2), tmp_path / "out"
+    no_mask = f"b={recipe}?operator={{mask: {{file: 'none/{{stem}}.png'}}}}"
+    assert main([*command(recipe, photos, out), no_mask]) == 1
+    assert capfd.readouterr().err.endswith("b latent: 0 of 2 photos\n")
+    assert "\nb latent: 0 of 2 photos.\n" in (out / "table.md").read_text(encoding="utf-8")

@@ -74,6 +74,7 @@ def test_means_of_other_photos_are_told_of_and_rows_keep_their_places(tmp_path: 
     assert unpaired(some) == ["r latent: 1 of 2 photos; means are not of the same photos"]
     assert infinite(some) == ["r copy: psnr is infinite for 1 of 2 photos"]
     assert unpaired(some[1:]) == infinite(some[2:]) == []
+    assert unpaired(some, [("r", "tv"), ("r", "copy")]) == ["r tv: 0 of 2 photos", *unpaired(some)], "it is not in the table"
     write_tables(tmp_path, some)
     text = (tmp_path / "table.md").read_text(encoding="utf-8")
     assert text.index("| r | latent") < text.index("| r | copy") < text.index(unpaired(some)[0]) < text.index(infinite(some)[0])

@@ -55,7 +55,7 @@ def _judge(bench: Benchmark, stop: Stopping, quiet: bool) -> list[Score]:
 
 def _show(bench: Benchmark, scores: Sequence[Score], quiet: bool) -> int:
     """Write tables and sheets, and print the table. Returns 1 where results are missing."""
-    lines = write_tables(bench.out, scores)
+    lines = write_tables(bench.out, scores, bench.methods)
     bench.write_sheets()
     missing = bench.expected() - len(scores)
     if not quiet:

@@ -110,7 +110,12 @@ class Benchmark:
 
     def expected(self) -> int:
         """How many scores there are when nothing failed. Raises as `contests`."""
-        return len(self.photos) * sum(len(contest.places) for contest in self.contests)
+        return len(self.photos) * len(self.methods)
+
+    @property
+    def methods(self) -> list[tuple[str, str]]:
+        """(recipe, method) of each line that the table has when nothing failed, in its order. Raises as `contests`."""
+        return [(place.recipe, place.method) for contest in self.contests for place in contest.places]
 
     def baseline_work(self) -> list[Todo]:
         """What the baselines have still to do."""
@@ -165,7 +170,7 @@ class Benchmark:
 
         At the end it is told which methods lack photos that others have.
         """
-        rows = [(place.recipe, place.method) for contest in self.contests for place in contest.places]
+        methods = self.methods
         found: list[Score] = []
         told: set[str] = set()
 
@@ -179,10 +184,10 @@ class Benchmark:
                 if stop():
                     return
                 for place, values in self._judgements(contest, photo, leave_out, say):
-                    row = rows.index((place.recipe, place.method))
+                    row = methods.index((place.recipe, place.method))
                     found.append(Score(place.recipe, place.method, photo.name, values, row))
                     yield found[-1]
-        for line in unpaired(found):
+        for line in unpaired(found, methods):
             say(line)
 
     def write_sheets(self) -> list[Path]:

@@ -94,13 +94,14 @@ def summarised(scores: Sequence[Score]) -> list[Line]:
     ]
 
 
-def unpaired(scores: Sequence[Score]) -> list[str]:
-    """A sentence on each method that lacks photos which another one has."""
+def unpaired(scores: Sequence[Score], methods: Sequence[tuple[str, str]] = ()) -> list[str]:
+    """A sentence on each method that lacks photos which another one has; `methods`, (recipe, method), are those that may have none."""
     photos = len({score.photo for score in scores})
+    counts = dict.fromkeys(methods, 0) | {method: len(group) for method, group in _by_method(scores).items()}
     return [
-        f"{recipe} {method}: {len(group)} of {photos} photos; means are not of the same photos"
-        for (recipe, method), group in _by_method(scores).items()
-        if len(group) < photos
+        f"{recipe} {method}: {count} of {photos} photos{'; means are not of the same photos' if count else ''}"
+        for (recipe, method), count in counts.items()
+        if count < photos
     ]
 
 
@@ -123,10 +124,10 @@ def cells(lines: Sequence[Line]) -> tuple[list[str], list[list[str]]]:
     ]
 
 
-def write_tables(out: Path, scores: Sequence[Score]) -> list[Line]:
+def write_tables(out: Path, scores: Sequence[Score], methods: Sequence[tuple[str, str]] = ()) -> list[Line]:
     """Write `table.csv`, `table.parquet`, `table.md` (with `CAPTION` and remarks below) and `per_photo.parquet`; returns the table's lines.
 
-    Half the width of a column's interval is in the column `<name>_ci95`. Raises ValueError for no scores.
+    `methods` as in `unpaired`. Half the width of a column's interval is in the column `<name>_ci95`. Raises ValueError for no scores.
     """
     import pyarrow as arrow  # slow to import
     import pyarrow.csv as csv
@@ -159,7 +160,7 @@ def write_tables(out: Path, scores: Sequence[Score]) -> list[Line]:
     write_atomically(out / "table.csv", data.getvalue())
     head, rows = cells(lines)
     text = [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
-    remarks = [line for sentence in (*unpaired(scores), *infinite(scores)) for line in ("", f"{sentence}.")]
+    remarks = [line for sentence in (*unpaired(scores, methods), *infinite(scores)) for line in ("", f"{sentence}.")]
     write_atomically(out / "table.md", "\n".join([*text, *remarks, "", CAPTION, ""]).encode())
     return lines
 
