@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import pickle
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -88,6 +89,35 @@ def test_a_mirror_images_pictures_are_the_right_way_round() -> None:
     Mirrored(solver)(y, Identity(), on_step=film)
     assert torch.equal(film.frames[1], solver(y, Identity()).images)
     assert torch.equal(film.frames[3], solver(y.flip(-1), Identity()).images.flip(-1))
+
+
+def test_pictures_are_the_searchs_whoever_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread knows neither that no gradient is taken, without which a network is exact, nor that a batch is drawn row by row."""
+    prior, frames, singly = made("dcgan").computing(torch.bfloat16), list[Images](), list[bool]()
+    told = type(prior)._goes_by_row
+
+    def goes_by_row(self: Prior, *given: Any) -> bool:
+        singly.append(self.row_by_row)
+        return told(self, *given)
+
+    def on_step(step: Step) -> None:
+        with ThreadPoolExecutor(1) as pool:
+            frames.extend([step.images(), pool.submit(step.images).result()])
+        with torch.enable_grad():
+            frames.append(step.images())
+        with torch.inference_mode():
+            frames.append(step.images())
+
+    monkeypatch.setattr(type(prior), "_goes_by_row", goes_by_row)
+    y = prior.decode(prior.sample(3, torch.Generator().manual_seed(1)))
+    singly.clear()
+    found = Latent(prior, steps=10, candidates=4, optimiser="lbfgs")(y, Identity(), on_step=on_step)
+    assert all(torch.equal(frame, frames[0]) for frame in frames[:4])
+    assert all(torch.equal(frame, found.images) for frame in frames[4:])
+    assert len(frames) == 8
+    assert not any(frame.requires_grad or frame.is_inference() for frame in frames)
+    assert all(singly)
+    torch.testing.assert_close(found.images, made("dcgan").decode(found.codes["z"]), atol=1e-4, rtol=0)
 
 
 def test_what_is_told_of_a_run_has_them() -> None:

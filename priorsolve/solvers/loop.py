@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextvars import copy_context
 from dataclasses import dataclass
 
 import torch
@@ -73,6 +74,7 @@ class Loop:
 
     def solved(self, on_step: OnStep | None) -> Solution:
         """Run to the end."""
+        here = copy_context()  # `on_step` may ask for pictures from a thread of its own, which knows nothing of `singly`
         for step in range(self.settings.steps + 1):
             if self.measured.count:
                 self.evaluate(step)
@@ -81,7 +83,7 @@ class Loop:
             if step % CHECK_EVERY == 0 or step == self.settings.steps:
                 self.retire()
                 if on_step is not None:
-                    tell(on_step, self.report(step), self.drawn)
+                    tell(on_step, self.report(step), lambda: here.copy().run(self.drawn))
                 if not len(self.images):
                     break
             if step < self.settings.steps:
@@ -184,8 +186,10 @@ class Loop:
         """What a progress bar wants to know."""
         return Step(step, self.settings.steps, self.final_misfit.clone(), self.final_verdict == RUNNING)
 
+    @torch.inference_mode(False)
+    @torch.no_grad()
     def drawn(self) -> Images:
-        """The best of every image so far, drawn once more."""
+        """The best of every image so far, drawn once more, in as many bits whoever asks."""
         return self.task.answer(self.final, At(self.settings.steps, self.settings.steps, self.own_seeds))
 
     def solution(self) -> Solution:
