@@ -244,7 +244,7 @@ def test_a_sheet_tells_how_many_finished_photos_it_does_not_show(tmp_path: Path,
     monkeypatch.setattr(benchmark, "SHOWN", 2)
     monkeypatch.setattr(benchmark, "write_sheet", lambda path, rows, more: told.append((rows, more)))
     contest = SimpleNamespace(name="a", places=[SimpleNamespace(record_of=lambda photo: photo != 3)])
-    bench: Any = SimpleNamespace(out=tmp_path, photos=[1, 2, 3, 4, 5], contests=[contest], _row=lambda contest, photo: photo)
+    bench: Any = SimpleNamespace(entries=[], out=tmp_path, photos=[1, 2, 3, 4, 5], contests=[contest], _row=lambda contest, photo: photo)
     assert Benchmark.write_sheets(bench) == [tmp_path / "sheet-a.png"]
     assert told == [([1, 2], 2)]
 

@@ -8,6 +8,7 @@ import pytest
 import run_support as run
 
 from priorsolve.cli import main
+from priorsolve.comparison.written import TABLES
 
 
 def command(recipe: str, photos: Path, out: Path) -> list[str]:
@@ -49,3 +50,26 @@ def test_a_recipe_that_failed_on_every_photo_is_told_of(tmp_path: Path, capfd: p
     assert main([*command(recipe, photos, out), no_mask]) == 1
     assert capfd.readouterr().err.endswith("b latent: 0 of 2 photos\n")
     assert "\nb latent: 0 of 2 photos.\n" in (out / "table.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_tables_and_sheets_that_no_longer_hold_go(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    recipe, photos, out = run.recipe_file(tmp_path), run.photos(tmp_path / "in", 1), tmp_path / "out"
+    small = f"b={recipe}?operator=[{{downsample: {{factor: 4}}}}]"
+    assert main([*command(recipe, photos, out), small]) == 0
+
+    def files() -> set[str]:
+        return {path.name for path in out.iterdir()}
+
+    assert files() == {"a", "b", *TABLES, "sheet-a.png", "sheet-b.png"}
+    (out / "sheet-c.png").touch()  # no recipe of these
+    assert main([*command(recipe, photos, out), f"b={recipe}?solver.steps=1"]) == 0
+    assert files() == {"a", "b", *TABLES, "sheet-a.png", "sheet-c.png"}, "b is on the sheet of a now"
+    (photos / "00.png").write_text("no picture")
+    capfd.readouterr()
+    assert main(command(recipe, photos, out)) == 1
+    assert capfd.readouterr().err.endswith(f"no photo was restored, so there is no table; the records in {out} say why\n")
+    assert files() == {"a", "b", "sheet-c.png"}
+    run.picture(0).save(photos / "00.png")
+    assert main(command(recipe, photos, out)) == 0
+    assert files() == {"a", "b", *TABLES, "sheet-a.png", "sheet-c.png"}

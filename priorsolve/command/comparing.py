@@ -57,6 +57,9 @@ def _show(bench: Benchmark, scores: Sequence[Score], quiet: bool) -> int:
     """Write tables and sheets, and print the table. Returns 1 where results are missing."""
     lines = write_tables(bench.out, scores, bench.methods)
     bench.write_sheets()
+    if not lines:
+        console.say(f"no photo was restored, so there is no table; the records in {bench.out} say why")
+        return 1
     missing = bench.expected() - len(scores)
     if not quiet:
         head, rows = cells(lines)

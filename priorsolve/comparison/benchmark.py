@@ -21,7 +21,7 @@ from priorsolve.baselines import BASELINES, Baseline, Problem
 from priorsolve.comparison.contest import Contest, Entry, Place, contests_of
 from priorsolve.comparison.summary import CALIBRATION, Score, unpaired
 from priorsolve.comparison.variants import Variant
-from priorsolve.comparison.written import refuse_foreign, sheet_of
+from priorsolve.comparison.written import refuse_foreign, remove, sheet_of
 from priorsolve.files import WriteError, together
 from priorsolve.metrics import METRICS
 from priorsolve.photos.identity import identify
@@ -191,13 +191,17 @@ class Benchmark:
             say(line)
 
     def write_sheets(self) -> list[Path]:
-        """`sheet-<recipe>.png` for each problem: the first photos' original, measurement and every method's picture, with its PSNR."""
+        """`sheet-<recipe>.png` for each problem: the first photos' original, measurement and every method's picture, with its PSNR.
+
+        Sheets of before that these recipes no longer have are removed.
+        """
         written = []
         for contest in self.contests:
             done = [photo for photo in self.photos if any(place.record_of(photo) for place in contest.places)]
             if rows := [row for photo in done[:SHOWN] if (row := self._row(contest, photo)) is not None]:
                 written.append(self.out / sheet_of(contest.name))
                 write_sheet(written[-1], rows, more=len(done) - len(rows))
+        remove(self.out, {sheet_of(entry.name) for entry in self.entries} - {path.name for path in written})
         return written
 
     def _check_metrics(self, image_shape: Shape) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from priorsolve.comparison.written import TABLES, remove
 from priorsolve.files import legible, write_atomically
 
 LEVEL = 0.95
@@ -127,7 +128,8 @@ def cells(lines: Sequence[Line]) -> tuple[list[str], list[list[str]]]:
 def write_tables(out: Path, scores: Sequence[Score], methods: Sequence[tuple[str, str]] = ()) -> list[Line]:
     """Write `table.csv`, `table.parquet`, `table.md` (with `CAPTION` and remarks below) and `per_photo.parquet`; returns the table's lines.
 
-    `methods` as in `unpaired`. Half the width of a column's interval is in the column `<name>_ci95`. Raises ValueError for no scores.
+    `methods` as in `unpaired`. Half the width of a column's interval is in the column `<name>_ci95`. Without scores there is no table: none
+    is written, and those of before are removed.
     """
     import pyarrow as arrow  # slow to import
     import pyarrow.csv as csv
@@ -135,7 +137,8 @@ def write_tables(out: Path, scores: Sequence[Score], methods: Sequence[tuple[str
 
     lines = summarised(scores)
     if not lines:
-        raise ValueError(f"no photo was restored, so there is no table; the records in {out} say why")
+        remove(out, TABLES)
+        return []
     whole: dict[str, Any] = {
         "recipe": [line.recipe for line in lines],
         "method": [line.method for line in lines],

@@ -1,4 +1,4 @@
-"""What a benchmark writes beside its recipes' folders, and whether somebody's own files are where it would."""
+"""What a benchmark writes beside its recipes' folders: somebody's own files in its place are kept, its own that no longer hold are not."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from priorsolve.files import writing
 from priorsolve.photos.names import Photo
 from priorsolve.run.outfolder import is_run, refuse_overwriting
 
@@ -24,3 +25,10 @@ def refuse_foreign(photos: Iterable[Photo], out: Path, names: Sequence[str]) -> 
     own = [out / target for target in targets if os.path.lexists(out / target)]
     if own and not any(is_run(folder) for folder in out.iterdir() if folder.is_dir()):
         raise ValueError(f"{own[0]} is there, and no run made it, but this one would overwrite it; choose another output folder (--out)")
+
+
+def remove(out: Path, names: Iterable[str]) -> None:
+    """Remove tables and sheets of before, of which nothing holds any more. Raises WriteError."""
+    for name in names:
+        with writing(out / name):
+            (out / name).unlink(missing_ok=True)
