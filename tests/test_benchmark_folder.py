@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import run_support as run
 
 from priorsolve.cli import main
+from priorsolve.command.comparing import run_benchmark
+from priorsolve.comparison.benchmark import Benchmark
+from priorsolve.comparison.variants import read_variants
 from priorsolve.comparison.written import TABLES
+from priorsolve.run.claims import FolderBusyError, at_work, claimed
+from priorsolve.run.restoration import Options
 
 
 def command(recipe: str, photos: Path, out: Path) -> list[str]:
@@ -73,3 +80,34 @@ def test_tables_and_sheets_that_no_longer_hold_go(tmp_path: Path, capfd: pytest.
     run.picture(0).save(photos / "00.png")
     assert main(command(recipe, photos, out)) == 0
     assert files() == {"a", "b", *TABLES, "sheet-a.png", "sheet-c.png"}
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_a_second_benchmark_in_the_folder_is_refused(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before any work, and also where it began to prepare before the first one was at work; else both do the same baselines."""
+    recipe, photos, out = run.recipe_file(tmp_path), run.photos(tmp_path / "in", 1), tmp_path / "out"
+    bench = Benchmark(read_variants([f"a={recipe}"]), [photos], out, Options(), metrics=["psnr"])
+    with claimed(out, None):
+        assert main(command(recipe, photos, out)) == 2
+        assert capfd.readouterr().err.startswith(f"priorsolve: output folder {out} is in use: a run that this process itself began")
+        with pytest.raises(FolderBusyError, match="in use"):
+            run_benchmark(bench, quiet=True)
+    assert list(out.iterdir()) == []
+    held: list[int] = []
+
+    def watched(name: str) -> Callable[..., Any]:
+        real = getattr(Benchmark, name)
+
+        def method(self: Benchmark, *given: Any) -> Any:
+            held.append(len(at_work(out)))
+            return real(self, *given)
+
+        return method
+
+    for name in ("_baseline_record", "_judgements", "write_sheets"):
+        monkeypatch.setattr(Benchmark, name, watched(name))
+    assert run_benchmark(bench, quiet=True) == 0
+    assert held == [1] * (len(bench.contests[0].baselines) + 2)
+    assert at_work(out) == []

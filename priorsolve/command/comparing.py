@@ -14,10 +14,14 @@ from priorsolve.command.output import to_output
 from priorsolve.command.stopping import Stopping
 from priorsolve.comparison.benchmark import Benchmark, Todo
 from priorsolve.comparison.summary import Score, cells, write_tables
+from priorsolve.run.outfolder import working_in
 
 
 def run_benchmark(bench: Benchmark, quiet: bool) -> int:
-    """Restore, judge, write and show it. Returns the command's exit code."""
+    """Restore, judge, write and show it. Returns the command's exit code.
+
+    Raises FolderBusyError where another benchmark is at work in its folder.
+    """
     say = console.say_unless(quiet)
     for line in bench.remarks:
         say(line)
@@ -25,10 +29,11 @@ def run_benchmark(bench: Benchmark, quiet: bool) -> int:
         with console.downloading(entry.recipe.prior, quiet) as on_download, console.learning(entry.recipe.prior, quiet) as on_learning:
             entry.run.prepare(on_download, on_learning)
     work = bench.baseline_work()
-    with Stopping(say) as stop:
-        _restore(bench, work, stop, quiet)
-        scores = _judge(bench, stop, quiet)
-    return _show(bench, scores, quiet) if stop.exit_code is None else stop.exit_code
+    with working_in(bench.out):
+        with Stopping(say) as stop:
+            _restore(bench, work, stop, quiet)
+            scores = _judge(bench, stop, quiet)
+        return _show(bench, scores, quiet) if stop.exit_code is None else stop.exit_code
 
 
 def _restore(bench: Benchmark, work: Sequence[Todo], stop: Stopping, quiet: bool) -> None:

@@ -30,6 +30,7 @@ from priorsolve.photos.names import Photo
 from priorsolve.photos.pictures import PhotoError, reason_of
 from priorsolve.recipe.components import RecipeError
 from priorsolve.recipe.registry import did_you_mean
+from priorsolve.run.claims import refuse_where_busy
 from priorsolve.run.intake import take_in
 from priorsolve.run.measuring import measured_where
 from priorsolve.run.outfolder import refuse_unwritable
@@ -89,6 +90,7 @@ class Benchmark:
         refuse_foreign(intake.photos, out, [variant.name for variant in variants])
         self.photos, self.remarks = intake.photos[: options.limit], intake.sentences()
         chosen = {photo.name for photo in self.photos}
+        refuse_where_busy(out, None)
         self.entries = []
         for variant in variants:
             recipe = variant.recipe.model_copy(update={"output": variant.recipe.output.model_copy(update={"format": "png"})})
