@@ -296,6 +296,8 @@ def test_variants(tmp_path: Path) -> None:
     assert [first.name, second.name, third.name] == ["recipe", "quick", "presets-x"]
     assert (first.recipe.seed, second.recipe.seed, third.recipe.seed) == (3, 7, 3)
     assert second.recipe.solver[0]["latent"]["steps"] == 5
+    (both,) = read_variants([f"x={path}?&task=R&D & more&&seed=4& solver.*.steps =6&"])  # what no key follows is of the value
+    assert (both.recipe.task, both.recipe.seed, both.recipe.solver[0]["latent"]["steps"]) == ("R&D & more", 4, 6)
     odd = tmp_path / "a?b=c.yaml"
     odd.write_text(run.QUICK)
     with pytest.raises(RecipeError, match="cannot name a folder"):  # it is the file, not a variant of `a`

@@ -11,6 +11,9 @@ from priorsolve.files import is_file
 from priorsolve.recipe.components import RecipeError
 from priorsolve.recipe.recipe import Recipe
 
+_NEXT = re.compile(r"&+(?=\s*[\w.*:-]+\s*=|$)")
+"""What parts changes: an & that a key follows, or nothing; any other is the value's."""
+
 
 @dataclass(frozen=True)
 class Variant:
@@ -21,7 +24,8 @@ class Variant:
 
 
 def read_variants(texts: Sequence[str], overrides: Sequence[str] = ()) -> list[Variant]:
-    """`RECIPE` or `NAME=RECIPE?key=value&key=value` for each text; `overrides` come before a variant's own.
+    """`RECIPE` or `NAME=RECIPE?key=value&key=value` for each text; `overrides` come before a variant's own. An
+    `&` that no `key=` follows is the value's.
 
     RECIPE is a built-in recipe's name or a file's path; a path that itself holds such signs is taken as it stands. Without a name the
     recipe's own is used. Raises RecipeError for a recipe that cannot be used, changes without a name, and names that are no folder's or
@@ -46,7 +50,7 @@ def _read(text: str, overrides: Sequence[str]) -> Variant:
         name = Path(head).stem if head.endswith((".yaml", ".yml")) else head.replace("/", "-")
         if changed:
             raise RecipeError(f"{text}: a recipe with changes needs a name of its own, such as mine={text}")
-    own = [change for change in changes.split("&") if change]
+    own = [change for change in _NEXT.split(changes) if change]
     folder = _folder_name(name, text)
     try:
         return Variant(folder, Recipe.load(source, [*overrides, *own]))
