@@ -67,6 +67,14 @@ def pseudo_inverse(
     return _relative(operator.A(operator.A_dagger(y)), y)
 
 
+def lifting(operator: LinearOperator, in_shape: Shape, *, batch: int = 2, dtype: torch.dtype = torch.float32, seed: int = 0) -> float:
+    """`A lift(A x) = A x`: what is put back into a picture adds to its measurement just what was missing."""
+    _must_be_linear(operator, "lifting")
+    u, _ = _inputs(operator, in_shape, batch, dtype, seed)
+    y = operator.A(u)
+    return _relative(operator.A(operator.lift(y)), y)
+
+
 def dagger_gradient(
     operator: LinearOperator, in_shape: Shape, *, batch: int = 2, dtype: torch.dtype = torch.float32, seed: int = 0
 ) -> float:
@@ -167,6 +175,8 @@ def laws(operator: Operator) -> dict[str, Law]:
     common: dict[str, Law] = {"unchanged": unchanged, "shapes": shapes, "independence": independence, "support": support}
     if not isinstance(operator, LinearOperator):
         return {**common, "vjp": vjp}
+    # elsewhere `lift` is A†
+    own_lift: dict[str, Law] = {"A lift A = A": lifting} if operator.grey or type(operator).lift is not LinearOperator.lift else {}
     return {
         **common,
         "dot test": dot_test,
@@ -176,6 +186,7 @@ def laws(operator: Operator) -> dict[str, Law]:
         "gradient of A†": dagger_gradient,
         "A† A symmetric": shortest,
         "A A† symmetric": closest,
+        **own_lift,
     }
 
 

@@ -7,9 +7,9 @@ import torch
 from prior_support import Own
 
 from priorsolve.operators import gaussian_blur
-from priorsolve.operators.base import LinearOperator, Operator
+from priorsolve.operators.base import Identity, LinearOperator, Operator
 from priorsolve.operators.gray import Gray
-from priorsolve.operators.laws import autograd_adjoint, check_laws, linearity, shapes, vjp
+from priorsolve.operators.laws import autograd_adjoint, check_laws, laws, lifting, linearity, shapes, vjp
 from priorsolve.operators.pillow import PillowJPEG
 from priorsolve.priors import LinearPrior, check_prior_laws
 from priorsolve.solvers import Latent
@@ -73,6 +73,29 @@ class WrongHoles(Gray):
         return super().support(inside).index_fill(-1, torch.tensor([0]), 0.0)
 
 
+class WrongLift(Gray):
+    """As much in all colours as in grey, whatever these weigh."""
+
+    def lift(self, y: Measurements) -> Images:
+        return (y / 3).expand(-1, 3, -1, -1)
+
+
+class Half(Identity):
+    """Half of each number, by formulas that keep all laws but what is put back."""
+
+    def _A(self, x: Images) -> Measurements:
+        return x / 2
+
+    def _A_adjoint(self, y: Measurements) -> Images:
+        return y / 2
+
+    def _A_dagger(self, y: Measurements) -> Images:
+        return 2 * y
+
+    def lift(self, y: Measurements) -> Images:
+        return 1.5 * y
+
+
 @pytest.mark.parametrize(
     ("operator", "law"),
     [
@@ -84,6 +107,8 @@ class WrongHoles(Gray):
         (NotLinear(), "dot test"),
         (Leaky(), "independence"),
         (WrongHoles(), "support"),
+        (WrongLift(), "A lift A = A"),
+        (Half(), "A lift A = A"),
     ],
 )
 def test_a_broken_law_is_named(operator: LinearOperator, law: str) -> None:
@@ -121,6 +146,14 @@ class Short(Gray):
 class Deep(Gray):
     def in_shape(self, out_shape: Shape) -> Shape:
         return (4, *out_shape[1:])
+
+
+def test_how_far_what_is_put_back_is_off_is_a_closed_form() -> None:
+    """`A lift A = ¾ A` for the half whose lift is 1½ y; `A†` is no lift of its own."""
+    assert lifting(Half(), (3, 8, 8)) == pytest.approx(1 / 4)
+    assert lifting(Gray(), (3, 8, 8)) < 1e-6
+    assert "A lift A = A" in laws(Gray() @ gaussian_blur(1.0)), "where grey is measured lift is the grey change"
+    assert "A lift A = A" not in laws(gaussian_blur(1.0))
 
 
 def test_each_law_is_broken_by_itself() -> None:
