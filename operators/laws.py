@@ -121,10 +121,11 @@ def closest(operator: LinearOperator, in_shape: Shape, *, batch: int = 2, dtype:
 
 
 def shapes(operator: Operator, in_shape: Shape, *, batch: int = 2, dtype: torch.dtype = torch.float32, seed: int = 0) -> float:
-    """The shape that `out_shape` promises, `A` delivers, in the images' type, and `in_shape` leads back; 0 or 1."""
+    """The shape that `out_shape` promises, `A` delivers, in the images' type, `support` has, and `in_shape` leads back; 0 or 1."""
     x, _ = _inputs(operator, in_shape, batch, dtype, seed)
     y = operator.A(x)
     wrong = tuple(y.shape) != (batch, *operator.out_shape(in_shape)) or y.dtype != dtype
+    wrong |= operator.support(torch.ones_like(x)).shape[1:] != y.shape[1:]
     if isinstance(operator, LinearOperator):
         wrong |= tuple(operator.in_shape(tuple(y.shape[1:]))) != tuple(in_shape)
     return float(wrong)
@@ -221,9 +222,11 @@ def check_laws(operator: Operator, in_shape: Shape, *, batch: int | None = None,
 
 def _form(operator: Operator, in_shape: Shape, batch: int, dtype: torch.dtype) -> str:
     """What it makes of such images, in words, and what it says of that."""
-    y = operator.A(_inputs(operator, in_shape, batch, dtype, 0)[0])
+    x, _ = _inputs(operator, in_shape, batch, dtype, 0)
+    y, where = operator.A(x), operator.support(torch.ones_like(x))
     back = f", its in_shape {tuple(operator.in_shape(tuple(y.shape[1:])))}" if isinstance(operator, LinearOperator) else ""
-    return f"{tuple(y.shape)} {y.dtype}; its out_shape says {tuple(operator.out_shape(in_shape))}{back}"
+    said = f"its out_shape says {tuple(operator.out_shape(in_shape))}, its support {tuple(where.shape[1:])}{back}"
+    return f"{tuple(y.shape)} {y.dtype}; {said}"
 
 
 def _must_be_ours(operator: object, who: str) -> None:

@@ -143,6 +143,11 @@ class Short(Gray):
         return (1, in_shape[1] - 1, in_shape[2])
 
 
+class OfColours(Gray):
+    def support(self, inside: Images) -> Measurements:
+        return inside
+
+
 class Deep(Gray):
     def in_shape(self, out_shape: Shape) -> Shape:
         return (4, *out_shape[1:])
@@ -162,15 +167,16 @@ def test_each_law_is_broken_by_itself() -> None:
         assert linearity(operator, (3, 8, 8)) > 0.1
     assert autograd_adjoint(Fading(0.5), (3, 8, 8)) == pytest.approx(0.5), "the worst image counts"
     assert [vjp(Fading(share), (3, 8, 8)) for share in (0.0, 0.5, torch.nan)] == [1, 0, 1]
-    assert [shapes(operator, (3, 8, 8)) for operator in (Wide(), Short(), Deep(), Gray())] == [1, 1, 1, 0]
+    assert [shapes(operator, (3, 8, 8)) for operator in (Wide(), Short(), OfColours(), Deep(), Gray())] == [1, 1, 1, 1, 0]
 
 
 @pytest.mark.parametrize(
     ("operator", "made"),
     [
-        (Wide(), r"\(2, 1, 8, 8\) torch.float64; its out_shape says \(1, 8, 8\), its in_shape \(3, 8, 8\)"),
-        (Short(), r"\(2, 1, 8, 8\) torch.float32; its out_shape says \(1, 7, 8\), its in_shape \(3, 8, 8\)"),
-        (Deep(), r"\(2, 1, 8, 8\) torch.float32; its out_shape says \(1, 8, 8\), its in_shape \(4, 8, 8\)"),
+        (Wide(), r"\(2, 1, 8, 8\) torch.float64; its out_shape says \(1, 8, 8\), its support \(1, 8, 8\), its in_shape \(3, 8, 8\)"),
+        (Short(), r"\(2, 1, 8, 8\) torch.float32; its out_shape says \(1, 7, 8\), its support \(1, 8, 8\), its in_shape \(3, 8, 8\)"),
+        (OfColours(), r"\(2, 1, 8, 8\) torch.float32; its out_shape says \(1, 8, 8\), its support \(3, 8, 8\), its in_shape \(3, 8, 8\)"),
+        (Deep(), r"\(2, 1, 8, 8\) torch.float32; its out_shape says \(1, 8, 8\), its support \(1, 8, 8\), its in_shape \(4, 8, 8\)"),
     ],
 )
 def test_what_is_made_is_told_where_it_is_not_what_was_promised(operator: LinearOperator, made: str) -> None:
