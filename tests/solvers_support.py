@@ -79,3 +79,8 @@ class Heavy(Mask):
         if len(x) > self.limit:
             raise self.fault()
         return super()._A(x)
+
+
+def smooth(count: int) -> Tensor:
+    """Dark on the left, bright on the right, in [0, 1]."""
+    return torch.linspace(0, 1, 8).expand(count, 3, 8, 8).double()

@@ -15,6 +15,7 @@ import run_support as run
 import test_every_solver as every
 import torch
 from device_support import DEVICE, another_device
+from prior_support import made
 from torch import Tensor
 
 from priorsolve.cli import main
@@ -302,3 +303,14 @@ def test_a_whole_run(name: str, digiface64: Prior, tmp_path: Path, monkeypatch: 
     assert [record["status"] for record in there.values()] == ["done"] * 2
     for photo, record in here.items():
         assert there[photo]["misfit"] == pytest.approx(record["misfit"], rel=1e-3)
+
+
+def test_features_are_made_with_the_maps_given_there_too() -> None:
+    """All rows at once, and on the CPU one after another."""
+    prior = made("stylegan2-skip")
+    codes, maps = (prior.sample(2, torch.Generator().manual_seed(seed), space) for seed, space in ((1, "w"), (2, "noise")))
+    expected = prior.map(codes, source="w", target="features@3", noise=maps)
+    assert float((expected - prior.map(codes, source="w", target="features@3")).abs().max()) > 0.01, "the maps are hardly seen"
+    with another_device():
+        found = prior.to(DEVICE).map(codes.to(DEVICE), source="w", target="features@3", noise=maps.to(DEVICE)).cpu()
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)

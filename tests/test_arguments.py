@@ -15,7 +15,7 @@ from typing import Any
 import numpy
 import pytest
 import torch
-from solvers_support import linear, pictures
+from solvers_support import linear, pictures, smooth
 from torch import Tensor, nn
 
 import priorsolve as ps
@@ -137,11 +137,6 @@ def test_measurements_may_be_as_large_as_the_operator_makes_them() -> None:
     assert bool(Latent(prior, steps=2)(holding(1e4), Identity()).misfit.isfinite().all())
     edges = Latent(prior, steps=2)(255 * y.diff(dim=3), lambda x: 255 * x.diff(dim=3))
     assert bool(edges.misfit.isfinite().all())
-
-
-def smooth(count: int) -> Tensor:
-    """Dark on the left, bright on the right, in [0, 1]."""
-    return torch.linspace(0, 1, 8).expand(count, 3, 8, 8).double()
 
 
 @pytest.mark.parametrize("operator", [Identity(), lambda x: x], ids=["ours", "theirs"])

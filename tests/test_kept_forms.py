@@ -288,3 +288,18 @@ def test_rounds_measure_the_styles_once(monkeypatch: pytest.MonkeyPatch) -> None
     _in_place(prior)
     assert not torch.equal(mahalanobis(run_form(prior), "w")(ones), before)
     assert torch.equal(mahalanobis(prior, "w")(ones), mahalanobis(run_form(prior), "w")(ones))
+
+
+def test_numbers_may_begin_anywhere_in_their_memory() -> None:
+    """Such as all of a network's in one row: 8 bytes at a time are read from places that 8 divides."""
+    prior = made("dcgan")
+    row = torch.zeros(1 + sum(parameter.numel() for parameter in prior.parameters()))
+    first = 1
+    for parameter in prior.parameters():
+        parameter.data = row[first : first + parameter.numel()].view_as(parameter).copy_(parameter.data)
+        first += parameter.numel()
+    form = run_form(prior)
+    row *= 2
+    codes = prior.sample(2, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(run_form(prior).decode(codes), prior.decode(codes), atol=1e-5, rtol=1e-4)
+    assert run_form(prior) is not form

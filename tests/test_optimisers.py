@@ -8,8 +8,10 @@ from typing import Any, get_args
 
 import pytest
 import torch
+from prior_support import made
 from torch import Tensor
 
+from priorsolve.solvers import Projector
 from priorsolve.solvers.optimisers import LBFGS, Adam, Descent, NormalisedDescent, Optimiser, OptimiserName, RMSProp, make_optimiser
 from priorsolve.solvers.schedule import Schedule
 from priorsolve.solvers.variables import Variables
@@ -218,3 +220,12 @@ def test_warm_up_and_decay(decay: Any, half: float) -> None:
         rates = [schedule.at(step, 7) for step in range(8)]
         assert all(math.isfinite(rate) and rate >= 0 for rate in rates)
         assert schedule.at(0, 0) >= 0
+
+
+def test_the_projectors_own_ramps_are_its_settings() -> None:
+    """The rates of 100 steps by appendix D's formula, with shares that are nobody's default."""
+    solver = Projector(made("stylegan2-skip"), lr=0.2, warmup=0.1, decay_share=0.5)
+    rates = [solver.schedule.at(step, 100) for step in range(100)]
+    rising = [0.2 * (step + 1) / 11 for step in range(10)]
+    falling = [0.2 * (0.5 - 0.5 * math.cos(math.pi * min(1, (100 - step) / 50))) for step in range(10, 100)]
+    assert rates == pytest.approx(rising + falling)

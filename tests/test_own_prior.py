@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from prior_support import Own
+from solvers_support import linear
 from torch import Tensor, nn
 
 from priorsolve.operators.base import Identity
@@ -145,3 +146,10 @@ def test_weights_move_without_blocks() -> None:
     assert bool((tuned.misfit < begun.misfit).all())
     pivoted = Staged([Latent(prior, steps=2), Pivotal(prior, steps=5)])(y, Identity())
     assert bool((pivoted.misfit < begun.misfit).all())
+
+
+def test_where_gradients_are_off_none_is_missed() -> None:
+    prior = linear()
+    codes = torch.zeros(1, 4, dtype=torch.float64, requires_grad=True)
+    with torch.no_grad():
+        assert torch.equal(prior.decode(codes), prior.bias.view(1, *SHAPE))

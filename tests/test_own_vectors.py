@@ -95,3 +95,14 @@ def test_styles_beside_features_move_at_their_share_of_the_rate() -> None:
     whole, quarter = (after - before for before, after in (whitened_styles(style_lr=share, **step) for share in (1.0, 0.25)))
     torch.testing.assert_close(quarter, whole / 4, atol=2e-6, rtol=1e-2)
     assert whole.abs().max() > 1e-4
+
+
+def test_the_proxy_is_pulses_mapping() -> None:
+    """Mean and deviation of each number by itself of leaky ReLU of slope 5 of w, which slope 1/5 leads back: (z·σ + μ) is w's."""
+    prior = made("stylegan2-skip")
+    w = prior.sample(4096, torch.Generator().manual_seed(0), "w")
+    straight = torch.where(w < 0, 5 * w, w)
+    proxy = Proxy.of(prior)
+    torch.testing.assert_close(proxy.whitened(w), (straight - straight.mean(0)) / straight.std(0), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(proxy.coloured(proxy.whitened(w)), w, atol=1e-5, rtol=1e-4)
+    assert float(straight.std(0).max()) > 1.1 * float(straight.std(0).min()), "the case is too easy: all numbers spread alike"

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from priorsolve.onednn import product
 from priorsolve.solvers import products
 from priorsolve.solvers.products import Products, transposed_convolution
 
@@ -87,3 +88,13 @@ def test_shared_weights_and_batches_are_left_to_torch() -> None:
         with torch.no_grad(), Products(own):
             drawn = layer(x)
         assert torch.equal(drawn, layer(x))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_a_product_is_torchs_in_every_type(dtype: torch.dtype) -> None:
+    rng = torch.Generator().manual_seed(0)
+    rows, matrix, bias = (torch.randn(*shape, generator=rng).to(dtype) for shape in ((3, 4), (5, 4), (5,)))
+    expected = rows.double() @ matrix.double().T + bias.double()
+    made = product(rows, matrix, bias)
+    assert made.dtype == dtype
+    torch.testing.assert_close(made.double(), expected, atol=4 * torch.finfo(dtype).eps, rtol=4 * torch.finfo(dtype).eps)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -192,3 +193,13 @@ def test_ilo_moves_no_picture_drawn_so_far() -> None:
 def test_other_features_hold_no_picture(name: str) -> None:
     with pytest.raises(ValueError, match=r"drop_picture: features of .* carry no picture"):
         Layered(made(name), block=2, drop_picture=True)
+
+
+def test_moments_that_are_not_all_there_begin_anew() -> None:
+    """Without momentum Adam remembers no first mean, with which a stage that has momentum could go on."""
+    prior = made("dcgan")
+    y = measured(prior, 2)
+    first = Tuned(prior, steps=3, candidates=2, beta1=0.0, carry_moments=True)(y, Identity())
+    second = Tuned(prior, steps=2, beta1=0.9, carry_moments=True)
+    bare = replace(first, codes={name: code for name, code in first.codes.items() if not name.startswith("adam:")})
+    torch.testing.assert_close(second(y, Identity(), start=first).codes, second(y, Identity(), start=bare).codes)

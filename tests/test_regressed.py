@@ -16,7 +16,7 @@ from priorsolve.operators.base import Identity, Operator
 from priorsolve.operators.downsample import Downsample
 from priorsolve.operators.mask import Mask
 from priorsolve.operators.sensing import GaussianSensing
-from priorsolve.priors import Prior, bank
+from priorsolve.priors import LinearPrior, Prior, bank
 from priorsolve.priors.base import Noise
 from priorsolve.priors.kept import made_of
 from priorsolve.solvers import Latent, Staged, regression
@@ -303,3 +303,16 @@ def test_a_callers_modes_change_no_pictures_that_are_drawn_ahead() -> None:
     assert not found.codes.is_inference()
     assert torch.equal(found.pictures, other.pictures)
     assert bool(solver(pictures(2, torch.float32), Identity()).misfit.isfinite().all())
+
+
+@pytest.mark.parametrize(("side", "kept"), [(64, (4, 8)), (8, (4, 8)), (4, (2, 4))])
+def test_pictures_are_kept_with_their_longer_side_at_most_so_long(
+    side: int, kept: tuple[int, int], own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Means of squares where they are larger, and else as they are."""
+    monkeypatch.setattr(bank, "SIDE", side)
+    prior = LinearPrior.random(4, (3, 4, 8))
+    found = bank.bank_of(prior, 5)
+    pictures = prior.decode(found.codes).reshape(5, 3, kept[0], 4 // kept[0], kept[1], 8 // kept[1]).mean((3, 5))
+    torch.testing.assert_close(found.pictures, pictures.half(), atol=1e-3, rtol=0)
+    assert found.images(0, 5).shape == (5, 3, 4, 8)

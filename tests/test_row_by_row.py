@@ -195,3 +195,22 @@ def test_lbfgs_sums_a_long_row_alone_as_among_others() -> None:
         assert torch.equal(moved(slice(1)), moved(slice(2))[:1])
     finally:
         torch.set_num_threads(threads)
+
+
+def test_what_leads_to_lbfgs_is_drawn_singly_in_every_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the stages before would have for themselves."""
+    prior, seen = made("dcgan"), list[bool]()
+    y = prior.decode(prior.sample(2, torch.Generator().manual_seed(3)))
+    told = type(prior)._goes_by_row
+
+    def goes_by_row(self: Prior, *given: Any) -> bool:
+        seen.append(self.row_by_row)
+        return told(self, *given)
+
+    monkeypatch.setattr(type(prior), "_goes_by_row", goes_by_row)
+    full: dict[str, Any] = {"optimiser": "lbfgs", "lr": 1.0, "warmup": 0.0, "decay": "none"}
+    Staged([Latent(prior, steps=2), Latent(prior, steps=2), Latent(prior, steps=2, **full)])(y, Identity())
+    assert seen
+    assert all(seen)
+    with singly(), singly(False):
+        assert prior.row_by_row

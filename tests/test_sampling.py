@@ -10,15 +10,16 @@ import pytest
 import run_support as run
 import torch
 from PIL import Image
+from solvers_support import linear, pictures
 
-from priorsolve.counter_rng import FRAMES, SAMPLES, seed_at
+from priorsolve.counter_rng import FRAMES, SAMPLES, normal_hash, seed_at
 from priorsolve.operators import Identity, Mask
 from priorsolve.operators.noise import Gaussian, Poisson
 from priorsolve.priors.linear import LinearPrior
 from priorsolve.recipe.components import RecipeError
 from priorsolve.run.restoration import Options, restore
 from priorsolve.sampling import solve_several
-from priorsolve.solvers import Langevin, Latent, Mirrored, Solution, Staged, Step, load_solution, save_solution
+from priorsolve.solvers import Langevin, Latent, Mirrored, Solution, Staged, Step, load_solution, save_solution, start_at
 from priorsolve.solvers.curvature import curvatures
 from priorsolve.types import Images, Measurements
 
@@ -367,3 +368,20 @@ def test_curvatures_are_those_of_each_row_where_some_directions_have_none(count:
         torch.testing.assert_close(directions[i].T @ directions[i], torch.eye(6, dtype=torch.float64), atol=1e-12, rtol=0)
     assert bool((values >= 0).all())
     assert float(off.max()) < 1e-10
+
+
+def test_a_move_of_langevin_is_its_formula() -> None:
+    """`z − η·P∇U + √(2ηT)·P^½ξ` of a linear prior, P^½ by eigenvectors of all of `I + WᵀW/σ²` and a share of its largest."""
+    prior, y, sigma, lr, flattest = linear(), pictures(2), 0.3, 0.2, 0.05
+    W, b = prior.weight, prior.bias
+    z = torch.randn(2, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    curvature = W.T @ W / sigma**2
+    eigenvalues, directions = torch.linalg.eigh(curvature + (1 + flattest * torch.linalg.eigvalsh(curvature)[-1]) * torch.eye(4))
+    root = directions * eigenvalues.rsqrt() @ directions.T
+    gradient = (z @ W.T + b - y.flatten(1)) @ W / sigma**2 + z
+    noise = normal_hash(torch.tensor([5, 6]), 0, 4).double()
+    for temperature in (0.0, 0.25, 1.0):
+        solver = Langevin(prior, noise=sigma, steps=1, lr=lr, flattest=flattest, temperature=temperature)
+        moved = solver(y, Identity(), seeds=[5, 6], start=start_at(prior, z)).codes["z"]
+        expected = z - lr * gradient @ root @ root + (2 * lr * temperature) ** 0.5 * noise @ root
+        torch.testing.assert_close(moved, expected, atol=1e-9, rtol=1e-9)

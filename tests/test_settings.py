@@ -238,3 +238,80 @@ def test_langevin_without_steps_asks_the_operator_for_no_gradient() -> None:
     found = solver(y, lambda x: x.detach())
     assert found.codes["z"].equal(Latent(linear(), steps=0, restarts=1)(y, Identity()).codes["z"])
     assert Pivotal(linear()).descends
+
+
+BELOW_0, BELOW_1 = (-1, "it must be at least 0"), (0, "it must be at least 1")
+NOT_ABOVE_0 = (0, "it must be above 0")
+NO_SHARE, TOO_LARGE_A_SHARE = ((value, "it is a share, from 0 to 1$") for value in (-0.1, 1.1))
+NO_RATE = (1.0, "it must be at least 0 and below 1")
+STEPPING = {"steps": BELOW_0, "lr": BELOW_0, "noise": NOT_ABOVE_0, "plateau": NOT_ABOVE_0, "warmup": TOO_LARGE_A_SHARE}
+LIMITS: dict[str, tuple[Callable[..., object], dict[str, tuple[float, str]]]] = {
+    "latent": (
+        lambda **wrong: Latent(linear(), **wrong),
+        STEPPING
+        | dict.fromkeys(("jitter", "in_domain", "total_variation"), BELOW_0)
+        | {"restarts": BELOW_1, "candidates": BELOW_1, "bank": (1, "it must be at least 2"), "clip": NOT_ABOVE_0}
+        | {"decay_share": NO_SHARE, "beta1": NO_RATE},
+    ),
+    "layered": (
+        lambda **wrong: Layered(made("dcgan"), **({"block": 1} | wrong)),
+        STEPPING
+        | dict.fromkeys(("style_lr", "geocross", "total_variation", "moving_maps"), BELOW_0)
+        | {"radius": NOT_ABOVE_0, "decay_share": NO_SHARE},
+    ),
+    "multicode": (
+        lambda **wrong: Multicode(made("dcgan"), **wrong),
+        STEPPING | {"mix_lr": BELOW_0, "total_variation": BELOW_0, "codes": BELOW_1, "candidates": BELOW_1},
+    ),
+    "pivotal": (
+        lambda **wrong: Pivotal(made("dcgan"), **wrong),
+        dict.fromkeys(("steps", "locality", "total_variation"), BELOW_0)
+        | dict.fromkeys(("lr", "stop_at", "distance", "noise", "plateau"), NOT_ABOVE_0)
+        | {"beta1": NO_RATE},
+    ),
+    "projector": (
+        lambda **wrong: Projector(made("stylegan2-skip"), **wrong),
+        STEPPING | {"jitter": BELOW_0, "whiteness": BELOW_0, "decay_share": NO_SHARE},
+    ),
+    "pulse": (
+        lambda **wrong: Pulse(made("stylegan2-skip"), **wrong),
+        STEPPING | {"geocross": BELOW_0, "moving_maps": BELOW_0, "decay_share": NO_SHARE},
+    ),
+    "tuned": (
+        lambda **wrong: Tuned(made("dcgan"), **wrong),
+        STEPPING
+        | dict.fromkeys(("weights_lr", "block_ratio", "nll", "total_variation"), BELOW_0)
+        | {"restarts": BELOW_1, "candidates": BELOW_1, "stop_at": NOT_ABOVE_0, "sample_std": NOT_ABOVE_0}
+        | {"decay_share": NO_SHARE, "beta1": NO_RATE},
+    ),
+    "langevin": (
+        lambda **wrong: Langevin(linear(), **({"noise": 1.0} | wrong)),
+        dict.fromkeys(("steps", "lr", "temperature"), BELOW_0)
+        | {"candidates": BELOW_1, "directions": BELOW_1, "noise": NOT_ABOVE_0, "flattest": TOO_LARGE_A_SHARE},
+    ),
+}
+
+
+@pytest.mark.parametrize(("solver", "setting"), [(solver, setting) for solver, (_, limits) in LIMITS.items() for setting in limits])
+def test_every_setting_has_its_limits(solver: str, setting: str) -> None:
+    make, limits = LIMITS[solver]
+    value, message = limits[setting]
+    with pytest.raises(ValueError, match=f"^{setting} is {value}; .*{message}"):
+        make(**{setting: value})
+
+
+@pytest.mark.parametrize("setting", ["steps", "restarts", "candidates", "bank"])
+def test_no_search_is_so_long_that_it_takes_days(setting: str) -> None:
+    with pytest.raises(ValueError, match=f"^{setting} is 10000001; it must be at most 10000000, which would take days$"):
+        Latent(linear(), **{setting: 10_000_001})  # type: ignore[arg-type]
+
+
+def test_a_side_is_that_of_the_last_block_that_such_features_enter() -> None:
+    """Two of PGGAN's have the side 8, one before and one after a convolution: mGANprior mixes behind both."""
+    prior = made("pggan")
+    solutions = [
+        Multicode(prior, codes=2, steps=0, block=block)(torch.zeros(1, *prior.image_shape), Identity()) for block in (4, {"side": 8})
+    ]
+    assert prior.spaces["features@3"] == prior.spaces["features@4"]
+    assert [name for name in solutions[1].codes if name.startswith("features@")] == ["features@4"]
+    torch.testing.assert_close(solutions[1].codes, solutions[0].codes)

@@ -240,3 +240,14 @@ def test_what_would_not_be_read_back_is_not_written(tmp_path: Path, kind: torch.
     with pytest.raises(ValueError, match=f"^the solution holds codes/z of {kind}, which would not be read back: expected floats"):
         save_solution(replace(solution, codes={"z": solution.codes["z"].to(kind)}), tmp_path / "b")
     assert not (tmp_path / "b").exists()
+
+
+def test_what_was_loaded_stays_when_the_file_is_written_over(tmp_path: Path) -> None:
+    """In its place, as other programs copy files: tensors in the file's own memory would change with it."""
+    solution = Latent(linear(), steps=1)(pictures(2), Identity())
+    save_solution(solution, tmp_path / "one")
+    loaded = load_solution(tmp_path / "one")
+    with (tmp_path / "one").open("r+b") as file:
+        file.write(bytes((tmp_path / "one").stat().st_size))
+    assert torch.equal(loaded.images, solution.images)
+    assert torch.equal(loaded.codes["z"], solution.codes["z"])

@@ -368,3 +368,14 @@ def test_the_prior_keeps_its_own_weights_while_it_is_tuned_so_that_threads_may_s
     stages(y, Identity())
     assert len(seen) >= 6
     assert all(seen)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_weights_that_lie_transposed_move_as_others(count: int) -> None:
+    plain, turned = linear(torch.float32), linear(torch.float32)
+    weight = turned.get_parameter("_layer.weight")
+    weight.data = weight.data.T.contiguous().T
+    settings: dict[str, Any] = {"steps": 5, "candidates": 2, "weights_lr": 1e-2}
+    moved, expected = (Tuned(prior, **settings)(pictures(count, torch.float32), Identity()) for prior in (turned, plain))
+    torch.testing.assert_close(moved.codes, expected.codes, atol=1e-5, rtol=1e-5)
+    assert float((moved.images - turned.decode(moved.codes["z"])).abs().max()) > 1e-2, "nothing was tuned"
