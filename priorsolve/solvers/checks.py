@@ -161,7 +161,7 @@ def must_be_shares(solver: object, *names: str) -> None:
     """Raises ValueError where an attribute is not within 0 to 1."""
     for name in names:
         if not 0 <= getattr(solver, name) <= 1:
-            raise ValueError(f"{name} is {getattr(solver, name)}; it is a share of the steps, from 0 to 1")
+            raise ValueError(f"{name} is {getattr(solver, name)}; it is a share, from 0 to 1")
 
 
 def must_be_decay_rate(solver: object, name: str) -> None:
