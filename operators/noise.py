@@ -38,13 +38,12 @@ class Noise(ABC):
         neighbours. Where `where` (broadcastable to `y`) is 0 nothing was measured, and `y` stays as it is.
 
         Raises:
-            ValueError: `y` is no float tensor, `where` is no tensor, or there is not one generator per image.
+            ValueError: `y` is no float tensor, `where` is no tensor that fits it, or there is not one generator per image.
         """
         if not isinstance(y, Tensor) or not y.is_floating_point():
             given = y.dtype if isinstance(y, Tensor) else f"an object of type {type(y).__name__}"
             raise ValueError(f"{self}: expected measurements as a float tensor, got {given}; pictures are in [0, 1]")
-        if where is not None and not isinstance(where, Tensor):
-            raise ValueError(f"{self}: where is {shown(where)}; give a tensor, 0 where nothing was measured, or None")
+        must_be_where(where, y, str(self))
         several = [rng] if isinstance(rng, Generator) else list(rng) if isinstance(rng, Iterable) else [rng]
         if not all(isinstance(each, Generator) for each in several):
             raise ValueError(f"{self}: rng is {rng!r}; give torch.Generator().manual_seed(0), or a list of one for each image")
@@ -68,6 +67,17 @@ def must_be_noise(noise: object, who: str, way: str = "") -> None:
     """Raises ValueError, with a further way out, unless it is a noise, or None."""
     if noise is not None and not isinstance(noise, Noise):
         raise ValueError(f"{who} needs a noise of priorsolve.noise, such as Gaussian(0.02), got {shown(noise)}{way}")
+
+
+def must_be_where(where: object, y: Measurements, who: str) -> None:
+    """Raises ValueError unless it is a tensor that is broadcastable to `y`, or None."""
+    if where is None:
+        return
+    if not isinstance(where, Tensor):
+        raise ValueError(f"{who}: where is {shown(where)}; give a tensor, 0 where nothing was measured, or None")
+    sides = zip(reversed(where.shape), reversed(y.shape), strict=False)
+    if where.ndim > y.ndim or not all(own in (1, side) for own, side in sides):
+        raise ValueError(f"{who}: where is of shape {tuple(where.shape)}; the measurements are {tuple(y.shape)}, give one number for each")
 
 
 @final

@@ -5,22 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 
 from priorsolve.counter_rng import SAMPLES, seed_at
 from priorsolve.operators.base import Operator, support_of
-from priorsolve.operators.noise import Noise, must_be_noise
+from priorsolve.operators.noise import Noise, must_be_noise, must_be_where
 from priorsolve.showing import is_whole, shown
 from priorsolve.solvers import OnStep, Solution, Solves
-from priorsolve.solvers.checks import checked_seeds, must_be_callback, unwrapped
+from priorsolve.solvers.base import must_be_solver
+from priorsolve.solvers.checks import checked_seeds, must_be_callback, must_be_measurements, unwrapped
 from priorsolve.solvers.fit import solve_fitting
 from priorsolve.solvers.solution import shifted
 from priorsolve.solvers.target import with_images
 from priorsolve.types import AnyOperator, Images, Measurements, PerImage
 
+Finish: TypeAlias = Callable[[Solution, Measurements], Images]
+"""From a solution and a measurement to the pictures that are kept."""
 _ROUNDING = 1e-4
 """Values that are no further apart are one value: what was put back is the same in all pictures but for rounding."""
 
@@ -120,7 +123,7 @@ def solve_several(
     noise: Noise | None = None,
     where: Tensor | None = None,
     seeds: Sequence[int] | None = None,
-    finish: Callable[[Solution, Measurements], Images] = _as_drawn,
+    finish: Finish = _as_drawn,
     on_step: OnStep | None = None,
     batch_size: int | None = None,
     mean: bool = False,
@@ -142,12 +145,18 @@ def solve_several(
             solver's are. Of noise that was drawn once more a part stays in it.
 
     Raises:
-        ValueError: without noise the second solution is the first one again, `k` is below 1, or `noise` is not a noise.
+        ValueError: without noise the second solution is the first one again, `k` is below 1, `noise` is not a noise, `where` does not fit
+            the measurements, or `finish` gives no pictures; and as the solver's own call.
     """
+    must_be_solver(solver, "solve_several: solver")
+    if not callable(finish):
+        raise ValueError(f"finish is {shown(finish)}; give a function of a solution and a measurement")
     if not is_whole(k) or k < 1:
         raise ValueError(f"k is {shown(k)}; give a whole number of solutions, at least 1")
     must_be_noise(noise, "solve_several")
     must_be_callback(on_step)
+    must_be_measurements(y)
+    must_be_where(where, y, "solve_several")
     first, batch_size = solve_fitting(
         solver, y, operator, seeds=seeds, on_step=shifted(on_step, 0, k * solver.steps), batch_size=batch_size
     )
@@ -165,7 +174,8 @@ def solve_several(
     def again(i: int) -> Measurements:
         return y if noise is None else noise(y, rng=[torch.Generator().manual_seed(seed) for seed in own(i)], where=where)
 
-    drawn, pictures = first.images.clone(), [finish(first, again(k) if solver.samples else y)]  # again(0) may be the noise that is in y
+    drawn = first.images.clone()
+    pictures = [_finished(finish, first, again(k) if solver.samples else y)]  # again(0) may be the noise that is in y
     for i in range(1, k):
         measured = again(i)
         solution, batch_size = solve_fitting(
@@ -182,10 +192,19 @@ def solve_several(
                 "begin at sampled or likely codes, give noise=, or k=1"
             )
         drawn += solution.images
-        pictures.append(finish(solution, measured))
+        pictures.append(_finished(finish, solution, measured))
         del solution  # its codes may be networks' weights, which need not lie beside the next search
     answer = with_images(first, drawn / k, y, operator, solver.loss) if mean else first
     return Several(answer, Samples(torch.stack(pictures, 1), around_first=apart, mean=mean), batch_size)
+
+
+def _finished(finish: Finish, solution: Solution, measured: Measurements) -> Images:
+    """What it gives. Raises ValueError where that is no picture for each photo."""
+    images = finish(solution, measured)
+    if not isinstance(images, Tensor) or images.ndim != 4 or len(images) != len(solution):
+        given = f"a tensor of shape {tuple(images.shape)}" if isinstance(images, Tensor) else f"a {type(images).__name__}"
+        raise ValueError(f"finish gives {given} for {len(solution)} photos; it must give a picture for each, ({len(solution)}, C, H, W)")
+    return images
 
 
 def _measured(solver: Solves, y: Measurements, operator: AnyOperator) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 
 from priorsolve.operators.base import Operator
 from priorsolve.showing import is_whole, shown
-from priorsolve.solvers.base import OnStep, Solution, Solves
+from priorsolve.solvers.base import OnStep, Solution, Solves, must_be_solver
 from priorsolve.solvers.checks import checked_seeds, checked_start, must_be_measurements, unwrapped
 from priorsolve.solvers.solution import AXIS
 from priorsolve.types import AnyOperator, Measurements
@@ -39,8 +39,9 @@ def solve_fitting(
 
     Raises:
         MemoryError: a single measurement does not fit, or the operator cannot be parted.
-        ValueError: as the solver's own call, or the operator would have to be parted for `batch_size` and cannot be.
+        ValueError: `solver` is none, as the solver's own call, or the operator would have to be parted for `batch_size` and cannot be.
     """
+    must_be_solver(solver, "solve_fitting: solver")
     must_be_measurements(y)
     operator = unwrapped(operator)
     size = max(len(y), 1) if batch_size is None else batch_size
