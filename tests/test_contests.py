@@ -8,9 +8,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import imagecodecs
+import numpy as np
 import pytest
 import run_support as run
 import torch
+from photo_support import WIDE
+from PIL import Image
 from torch import Tensor
 
 from priorsolve.baselines import Baseline, Problem
@@ -162,3 +166,21 @@ def test_the_noise_that_baselines_are_told_is_of_what_was_measured(tmp_path: Pat
     (contest,) = made.contests
     clean, problem = contest.pose(made.photos[0])
     assert problem.noise == pytest.approx(float(clean[:, 48:].mean() / 50) ** 0.5, rel=0.02)
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_photos_of_more_than_8_bits_or_other_colours_are_judged_alike_for_all_methods(tmp_path: Path) -> None:
+    """Where nothing is damaged every method is exact; a file in the photo's own bits and profile would not be what others write."""
+    folder, values = tmp_path / "in", np.asarray(run.picture(0))
+    folder.mkdir()
+    Image.fromarray(values).save(folder / "profile.png", icc_profile=WIDE)
+    (folder / "deep.png").write_bytes(imagecodecs.png_encode(values.astype("u2") * 257 + np.arange(64, dtype="u2")[:, None, None]))
+    Image.fromarray(values[..., 0].astype("u2") * 257 - 100).save(folder / "deep grey.png")
+    Image.fromarray(values[..., 0]).save(folder / "grey.png", exif=Image.Exif())
+    made = bench(tmp_path, run.quick(operator="identity"), folder)
+    assert {record.status for record in made.entries[0].run.records()} == {"done"}
+    assert {record.status for record in made.baseline_records(made.baseline_work())} == {"done"}
+    values_of = {(score.method, score.photo): (score.values["psnr"], score.values["misfit"]) for score in made.scores()}
+    assert values_of == {(method, photo.name): (math.inf, 0) for method in ("latent", "copy", "pinv") for photo in made.photos}
+    with Image.open(tmp_path / "out" / "mine" / "images" / "grey.png") as image:
+        assert image.mode == "L", "grey stays grey"

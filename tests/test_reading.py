@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import run_support as run
 import torch
 from PIL import Image
@@ -16,6 +17,7 @@ from priorsolve.photos.images import read_photo
 from priorsolve.photos.names import Photo
 from priorsolve.recipe.build import build_operators
 from priorsolve.run.jobs import HIDES_ALL, Reader, Work
+from priorsolve.run.measuring import photograph
 
 SIDE = 16
 
@@ -26,6 +28,13 @@ def read(picture: Image.Image, folder: Path, *, degrade: bool = False, **changes
     recipe, cpu = run.quick(output={}, **changes), torch.device("cpu")
     operators, solving = build_operators(recipe, (3, SIDE, SIDE), cpu, torch.float32, clean=degrade)
     return Reader(recipe, operators, solving, None, degrade).read(Photo(folder / "a.png", "a.png"))
+
+
+def test_a_photo_of_8_bits_is_the_same_in_8_bits(tmp_path: Path) -> None:
+    """To the last bit, so that what benchmarks measured before holds."""
+    levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    Image.fromarray(np.stack([levels, levels.T, levels[::-1]], -1)).save(tmp_path / "a.png")
+    assert torch.equal(photograph(tmp_path / "a.png", (3, 16, 16), plain=True)[0], photograph(tmp_path / "a.png", (3, 16, 16))[0])
 
 
 def test_every_tile_has_its_own_clean_picture(tmp_path: Path) -> None:

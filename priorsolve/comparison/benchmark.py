@@ -94,7 +94,8 @@ class Benchmark:
         self.entries = []
         for variant in variants:
             recipe = variant.recipe.model_copy(update={"output": variant.recipe.output.model_copy(update={"format": "png"})})
-            run = Run(recipe, photos, out / variant.name, replace(options, degrade=True, limit=None, retry_failed=True))
+            every = replace(options, degrade=True, limit=None, retry_failed=True)
+            run = Run(recipe, photos, out / variant.name, every, plain=True)
             run.todo = [photo for photo in run.todo if photo.name in chosen]
             self.entries.append(Entry(variant.name, recipe, run))
 

@@ -94,7 +94,7 @@ class Contest:
     def pose(self, photo: Photo) -> tuple[Tensor, Problem]:
         """The clean picture (C, H, W) and its measurement, as the runs made it. Raises PhotoError and RecipeError."""
         noise, seed = self.first.run.noise, self.seed(photo)
-        clean, _ = photograph(photo.path, self.operators.image_shape)
+        clean, _ = photograph(photo.path, self.operators.image_shape, plain=True)
         operator = self._operator(photo)
         y = measure(clean[None], operator, noise, [seed])
         rms = torch.zeros(1) if noise is None else noise.rms(y, measured_where(operator, clean[None]))

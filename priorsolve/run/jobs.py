@@ -76,13 +76,14 @@ class Work:
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads photos as a run takes them; with `degrade` they are clean, and are degraded first."""
+    """Reads photos as a run takes them; with `degrade` they are clean, and are degraded first. `plain` as in `Run`."""
 
     recipe: Recipe
     operators: Operators
     solving: Operators
     noise: Noise | None
     degrade: bool
+    plain: bool = False
 
     def read(self, photo: Photo) -> Work:
         """The photo's work. Raises PhotoError or RecipeError, such as for its mask that is missing."""
@@ -94,14 +95,15 @@ class Reader:
         work = self._read(photo, seed, parts, solving)
         said = [note for part in parts if isinstance(part, PhotoHoles) for note in part.notes]
         said += [self.recipe.exchanged] if self.recipe.exchanged else []
-        return replace(work, notes=(*work.notes, *said), tags=Tags() if is_array else read_tags(photo.path))
+        tags = Tags() if is_array else read_tags(photo.path)
+        return replace(work, notes=(*work.notes, *said), tags=Tags(grey=tags.grey) if self.plain else tags)
 
     def _read(self, photo: Photo, seed: int, parts: list[Operator], solving: list[Operator]) -> Work:
         if self.recipe.frame.kind != "center":
             return self._read_frames(photo, seed, parts, solving)
         operator = self.operators.join([parts])
         if self.degrade:
-            clean, framing = photograph(photo.path, self.operators.image_shape)
+            clean, framing = photograph(photo.path, self.operators.image_shape, plain=self.plain)
             clean = self._placed(clean)
             y = measure(clean[None], operator, self.noise, [seed])[0]
             notes = (*framing.sentences(), *self._hidden([parts]))

@@ -25,11 +25,15 @@ def observe(path: Path, shape: Shape) -> tuple[Tensor, Framing | None]:
     return read_framed(path, (shape[1], shape[2]), _channels(shape))
 
 
-def photograph(path: Path, shape: Shape) -> tuple[Tensor, Framing]:
-    """The clean image (`shape`) that the file is, and how it was cropped and resized to that shape. Raises PhotoError."""
+def photograph(path: Path, shape: Shape, *, plain: bool = False) -> tuple[Tensor, Framing]:
+    """The clean image (`shape`) that the file is, in 8 bits where `plain`, and how it was cropped and resized to that shape.
+
+    Raises PhotoError.
+    """
     if path.suffix.lower() == ".npy":
         raise PhotoError(path, "an array is a measurement, not a photo to degrade; restore it without degrade (--degrade)")
-    return read_framed(path, (shape[1], shape[2]), _channels(shape))
+    image, framing = read_framed(path, (shape[1], shape[2]), _channels(shape))
+    return (image * 255).round() / 255 if plain else image, framing
 
 
 def measure(images: Images, operator: Operator, noise: Noise | None, seeds: list[int]) -> Measurements:

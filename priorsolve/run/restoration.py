@@ -123,11 +123,14 @@ class Run:
     `remarks` what is to be said of the files among the photos, `strangers` how many records of another recipe stay in the folder,
     `fingerprint` what decides each photo's answer.
 
+    `plain` is for comparisons, of photos that are degraded without frames: clean photos are taken in 8 bits, and results are written in 8
+    bits of sRGB, without their photo's profile and words.
+
     Raises as `restore` does, before anything is solved; the folder is written to only once prior, operators and solver are built.
     """
 
-    def __init__(self, recipe: Recipe, photos: Sequence[Path], out: Path, options: Options) -> None:
-        self.recipe, self.out, self.options = recipe, out, options
+    def __init__(self, recipe: Recipe, photos: Sequence[Path], out: Path, options: Options, *, plain: bool = False) -> None:
+        self.recipe, self.out, self.options, self._plain = recipe, out, options, plain
         self.noise = build_noise(recipe)
         if recipe.output.album and options.shard is not None:
             raise ValueError(
@@ -198,7 +201,7 @@ class Run:
 
     def _equipped(self, on_download: Progress | None = None, on_learning: Progress | None = None) -> Equipment:
         if self._equipment is None:
-            self._equipment = equip(self.recipe, self.out, self.options, on_download, on_learning)
+            self._equipment = equip(self.recipe, self.out, self.options, on_download, on_learning, plain=self._plain)
         return self._equipment
 
     def _places(self) -> Iterator[str]:
@@ -224,11 +227,18 @@ class Equipment:
 
 
 def equip(
-    recipe: Recipe, out: Path, options: Options, on_download: Progress | None = None, on_learning: Progress | None = None
+    recipe: Recipe,
+    out: Path,
+    options: Options,
+    on_download: Progress | None = None,
+    on_learning: Progress | None = None,
+    *,
+    plain: bool = False,
 ) -> Equipment:
     """Load the prior, fetching it if need be, and build what the recipe names, for photos that are kept below `out`.
 
     `on_download` is called while the weights are fetched, with bytes, `on_learning` while a solver makes what it needs once for a prior.
+    `plain` as in `Run`.
 
     Raises RecipeError, ValueError, CheckpointError or FetchError.
     """
@@ -252,6 +262,6 @@ def equip(
     solver.prepare(on_learning)
     limits = Limits(solver, recipe.seed, shared=not solving.vary) if recipe.output.limit else None
     tools = Tools(recipe, solver, operators, solving, noise, Typicality(prior), limits)
-    reader = Reader(recipe, operators, solving, noise, options.degrade)
+    reader = Reader(recipe, operators, solving, noise, options.degrade, plain)
     keeper = Keeper(out, recipe, Fingerprint(recipe, options.degrade, options.dtype), chosen)
     return Equipment(tools, Workbench(tools, reader, keeper, options.batch_size, searched=at_once(prior)))
