@@ -146,7 +146,8 @@ class Holes(Masking):
             return self._described() if self.soft else self
         others = self._described(with_file=picture is None)
         notes: list[str] = []
-        holes = torch.zeros(picture_size(path)) if picture is None else _stretched(picture.ceil(), picture_size(path), notes)
+        own = picture_size(path)
+        holes = torch.zeros(own, dtype=torch.float32, device="cpu") if picture is None else _stretched(picture.ceil(), own, notes)
         if self.of_photo:
             found = self._marks.find(path, alone=not self._drawings).float()
             notes.append(f"{_percent(found)} of the photo is {' or '.join(self._marks.names())}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import final
 
 import torch
@@ -59,5 +60,8 @@ class JPEG(Operator):
         from kornia.enhance import jpeg_codec_differentiable  # here because it takes seconds to import
 
         # kornia reads the quality's range, so it is given on the host; from 0.9 on it then copies it to CUDA without waiting
-        coded: Images = jpeg_codec_differentiable(x.expand(-1, 3, -1, -1), torch.tensor([float(self.quality)]))
+        quality = torch.tensor([float(self.quality)], dtype=torch.float32, device="cpu")
+        # it makes numbers of its own on the caller's default device; where that is the CPU anyway a context would only slow each call
+        with nullcontext() if torch.get_default_device().type == "cpu" else torch.device("cpu"):
+            coded: Images = jpeg_codec_differentiable(x.expand(-1, 3, -1, -1), quality)
         return coded

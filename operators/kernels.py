@@ -91,12 +91,12 @@ def read_kernel(file: str) -> Tensor:
 
 
 def _offsets(radius: int) -> Tensor:
-    return torch.arange(-radius, radius + 1, dtype=torch.float64)
+    return torch.arange(-radius, radius + 1, dtype=torch.float64, device="cpu")
 
 
 def _midpoints(count: int, length: float) -> Tensor:
     """The middles of `count` equal pieces of a line of `length` around 0."""
-    return (torch.arange(count, dtype=torch.float64) + 0.5) * (length / count) - length / 2
+    return (torch.arange(count, dtype=torch.float64, device="cpu") + 0.5) * (length / count) - length / 2
 
 
 def _tents(position: Tensor, reach: int) -> Tensor:

@@ -145,7 +145,7 @@ def vjp(operator: Operator, in_shape: Shape, *, batch: int = 2, dtype: torch.dty
 def independence(operator: Operator, in_shape: Shape, *, batch: int = 2, dtype: torch.dtype = torch.float32, seed: int = 0) -> float:
     """An image's measurement does not depend on its neighbours in the batch."""
     x, _ = _inputs(operator, in_shape, batch, dtype, seed)
-    own = [operator.select(torch.tensor([i])) for i in range(batch)]
+    own = [operator.select(torch.tensor([i], device="cpu")) for i in range(batch)]
     if any(one.batch not in (None, 1) for one in own):
         raise AssertionError(f"{operator}: one image selected of {batch} is still for {own[0].batch}; {OF_EACH}")
     together, singles = operator.A(x), [one.A(x[i : i + 1]) for i, one in enumerate(own)]

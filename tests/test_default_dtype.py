@@ -11,14 +11,14 @@ from prior_support import CHAINS, NOISY, made
 from torch import Tensor
 
 from priorsolve.losses.lpips import LPIPS
-from priorsolve.operators import lines
+from priorsolve.operators import JPEG, disk_blur, gaussian_blur, lines, motion_blur
 from priorsolve.operators.downsample import Downsample
 from priorsolve.operators.drawing import draw_boxes, draw_half, draw_strokes
 from priorsolve.operators.holes import Holes
 from priorsolve.operators.lines import Lines
 from priorsolve.operators.mask import join_masks
 from priorsolve.priors import Prior, load_prior
-from priorsolve.solvers import Langevin, Latent
+from priorsolve.solvers import Langevin, Latent, Mirrored
 
 
 @contextmanager
@@ -71,6 +71,43 @@ def test_masks_are_drawn_alike() -> None:
         same(drawn(), before)
     with torch.device("meta"):
         same(drawn(), before)
+
+
+def measured() -> Mapping[str, Tensor]:
+    x = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float32, device="cpu")
+    blurs = {
+        "gaussian": gaussian_blur(1.0),
+        "circular": gaussian_blur(2.0, "circular"),
+        "disk": disk_blur(1.5),
+        "motion": motion_blur(3.0, 30.0),
+    }
+    found = {name: blur.A(x) for name, blur in blurs.items()}
+    return found | {
+        "dagger": blurs["circular"].A_dagger(x),
+        "jpeg": JPEG(50).A(x),
+        "jpeg of 7": JPEG(7).A(x),
+        "both": (JPEG(50) @ blurs["disk"]).A(x),
+    }
+
+
+def test_operators_measure_alike() -> None:
+    before = measured()
+    with double_by_default():
+        same(measured(), before)
+    with torch.device("meta"):
+        same(measured(), before)
+
+
+def test_mirrored_detail_is_alike() -> None:
+    """Its own detail is by a blur that is made in the call."""
+    prior, A = made("dcgan"), Downsample(2)
+    y = A.A(prior.decode(prior.sample(1, torch.Generator().manual_seed(0))))
+    solver = Mirrored(Latent(prior, steps=2, restarts=1, candidates=2), own_detail=1.0)
+    before = solver(y, A).images
+    with double_by_default():
+        assert torch.equal(solver(y, A).images, before)
+    with torch.device("meta"):
+        assert torch.equal(solver(y, A).images, before)
 
 
 def same(found: Mapping[str, Tensor], before: Mapping[str, Tensor]) -> None:
