@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, final, get_args
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from priorsolve.apart import apart
@@ -75,7 +76,7 @@ class Holes(Masking):
             raise ValueError(f"Holes: file is {shown(file)}; give the path of an image, or Mask(known) for a mask at hand, 1 where known")
         seed, boxes = checked_seed(seed, "Holes"), _checked_boxes(boxes)
         self._given = {"file": file, "hole": hole, "boxes": boxes, "strokes": strokes, "pixels": pixels, "half": half, "seed": seed}
-        self._marks = Marks(alpha, colour, tolerance, grow, None if scratches is None else Scratches.model_validate(scratches))
+        self._marks = Marks(alpha, colour, tolerance, grow, _checked_scratches(scratches))
         if hole not in ("white", "black"):
             raise ValueError(f"Holes: hole is the colour of the holes in the file, white or black, got {hole!r}")
         self._boxes = boxes or []
@@ -228,6 +229,19 @@ def _known(drawings: tuple[Drawing, ...], height: int, width: int, dtype: torch.
     """1 minus the union of the holes, (1, 1, H, W). Drawn once per operator (drawings compare by identity), size, type and place."""
     holes = torch.stack([draw(height, width) for draw in drawings]).amax(0)
     return (1 - holes)[None, None].to(device, dtype)
+
+
+def _checked_scratches(scratches: Any) -> Scratches | None:
+    """As settings, which True and a mapping of them become."""
+    if scratches is None:
+        return None
+    try:
+        return Scratches.model_validate(scratches)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, ("scratches", *first["loc"])))
+        told = f"Holes: {place} is {shown(first['input'])}: {first['msg']}"
+        raise ValueError(f"{told}; give True, or settings such as {{'kind': 'dark'}}") from None
 
 
 def _checked_boxes(boxes: Any) -> list[list[float]] | None:

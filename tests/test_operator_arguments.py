@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy
 import pytest
 import torch
 from torch import nn
@@ -43,12 +44,24 @@ ours: Any = ps.operators  # what follows gives its classes what their types do n
         (lambda: ours.FastSensing(m=3, seed=2**64), "^FastSensing: seed must be a whole number of 64 bits, got 1844"),
         (lambda: ours.FastSensing(m=3, transform=[]), r"^FastSensing: transform must be one of hadamard, dct, fft, got \[\]$"),
         (lambda: ours.FastSensing(m=3, shape=[3, 8, 8.5]), r"^FastSensing: shape must be \[C, H, W\], .*, got \[3, 8, 8.5\]$"),
+        (lambda: ours.Holes(alpha=1), "^Holes: alpha is 1; it must be True or False$"),
+        (lambda: ours.Holes(alpha="false"), "^Holes: alpha is 'false'; it must be True or False$"),
+        (lambda: ours.Holes(scratches=5), "^Holes: scratches is 5: Input should be .*; give True, or settings such as {'kind': 'dark'}$"),
+        (lambda: ours.Holes(scratches={"width": "x"}), "^Holes: scratches.width is 'x': Input should be a valid number; give True, or .*$"),
+        (lambda: ours.Holes(scratches={"wide": 3}), "^Holes: scratches.wide is 3: Extra inputs are not permitted; give True, or .*$"),
         (lambda: ours.FastSensing(m=3, shape=8), r"^FastSensing: shape must be \[C, H, W\], .*, got 8$"),
     ],
 )
 def test_what_is_no_number_of_an_operator_is_told(call: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("alpha", [True, numpy.bool_(True)])
+def test_a_switch_of_an_operator_may_be_numpys(alpha: Any) -> None:
+    assert ours.Holes(alpha=alpha).of_photo
+    assert ours.Holes(alpha=alpha, scratches=True).of_photo
+    assert not ours.Holes(alpha=numpy.bool_(False), half="left").of_photo
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

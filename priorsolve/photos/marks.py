@@ -13,7 +13,7 @@ from torch import Tensor
 
 from priorsolve.photos.pictures import PhotoError, finish, open_picture
 from priorsolve.photos.scratches import Scratches, find_scratches, grown
-from priorsolve.showing import is_number, is_whole, shown
+from priorsolve.showing import is_number, is_whole, must_be_switch, shown
 
 OPAQUE = 250
 """Of 255: pixels with less alpha are holes."""
@@ -32,6 +32,7 @@ class Marks:
     scratches: Scratches | None = None
 
     def __post_init__(self) -> None:
+        must_be_switch(self.alpha, "Holes: alpha")
         if self.colour is not None:
             _rgb(self.colour)
         if not is_number(self.tolerance) or not 0 <= self.tolerance < 1:
@@ -40,7 +41,7 @@ class Marks:
             raise ValueError(f"Holes: grow is by how many pixels painted places are widened, from 0 to 64, got {shown(self.grow)}")
 
     def __bool__(self) -> bool:
-        return self.alpha or self.colour is not None or self.scratches is not None
+        return bool(self.alpha) or self.colour is not None or self.scratches is not None
 
     def names(self) -> list[str]:
         """What is looked for, in words."""
