@@ -182,6 +182,9 @@ def test_an_operator_that_is_none_is_told(operator: Any, message: str) -> None:
         (["a", "b"], "^a seed is 'a'"),
         ("ab", "^seeds is 'ab'; give a list of whole numbers, one for each of 2 measurements, or none$"),
         (3, "^seeds is 3; give a list"),
+        ({7, 3}, "^seeds is {3, 7}; give a list"),
+        ({7: 1, 3: 2}, "^seeds is {7: 1, 3: 2}; give a list"),
+        (b"ab", "^seeds is b'ab'; give a list"),
         ((seed for seed in (1, 2)), "^seeds is <generator object .*; give a list"),
         ([1, 2, 3], "^got 3 seeds for 2 measurements; give one each, or none$"),
         ([1, 2**64], "^a seed is 18446744073709551616; it must be at least 0 and below"),
@@ -191,6 +194,24 @@ def test_an_operator_that_is_none_is_told(operator: Any, message: str) -> None:
 def test_seeds_that_are_none_are_told(solve: Callable[..., Any], seeds: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         solve(pictures(2), Identity(), seeds=seeds)
+
+
+@pytest.mark.parametrize("space", ["", 0, False, {}, []])
+def test_a_space_that_is_empty_is_none(space: Any) -> None:
+    """It was the prior's first, which is what None says."""
+    prior = linear()
+    codes = prior.sample(1, torch.Generator())
+    for solver in (Latent, Multicode, Tuned, partial(Langevin, noise=0.1)):
+        with pytest.raises(ValueError, match=r"^space .* is not one of the prior's: z; "):
+            solver(prior, space=space)
+    for call in (
+        lambda: prior.decode(codes, space),
+        lambda: prior.sample(1, torch.Generator(), space),
+        lambda: start_at(prior, codes, space),
+        lambda: prior.map(codes, source=space, target="z"),
+    ):
+        with pytest.raises(ValueError, match=r"^LinearPrior.*: has no space .*; it has z$"):
+            call()
 
 
 def test_seeds_may_be_of_any_sequence() -> None:

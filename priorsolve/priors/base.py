@@ -199,7 +199,7 @@ class Prior(nn.Module, ABC):
         codes, expected = self._sample(n, rng), (n, *self._shape(self.first_space))
         if _form(codes) != expected:
             raise ValueError(f"{self}: _sample gives {_form(codes)} for {n} codes; its spaces say {expected}")
-        return self.map(codes.to(parameter), source=self.first_space, target=space or self.first_space)
+        return self.map(codes.to(parameter), source=self.first_space, target=self.first_space if space is None else space)
 
     @torch.no_grad()
     def centre(self, space: str) -> Codes:
@@ -219,7 +219,7 @@ class Prior(nn.Module, ABC):
         """The standard deviation of all numbers of `n` codes that the prior draws, of a fixed seed; a scalar. Raises ValueError below 2."""
         if not is_whole(n) or n < 2:
             raise ValueError(f"{self}: cannot tell the spread of {n!r} codes; give a whole number from 2 on")
-        space = space or self.first_space
+        space = self.first_space if space is None else space
         source = "noise" if space == "noise" else self.first_space
         codes = self.sample(n, torch.Generator().manual_seed(0), source)
         rows, each = [], 0
@@ -251,7 +251,7 @@ class Prior(nn.Module, ABC):
         Raises:
             ValueError: no such space or noise, codes or noise of another shape or type, or a label or noise for a prior that takes none.
         """
-        space = space or self.first_space
+        space = self.first_space if space is None else space
         self._check(codes, space)
         must_be_label(label, self.n_classes, self)
         self._check_noise(noise, len(codes), space)
@@ -329,7 +329,7 @@ class Prior(nn.Module, ABC):
         return self
 
     def _check_space(self, space: str) -> None:
-        if space not in self.spaces:
+        if not isinstance(space, str) or space not in self.spaces:
             raise ValueError(f"{self}: has no space {space!r}; it has {', '.join(self.spaces)}")
 
     def _shape(self, space: str) -> tuple[int, ...]:

@@ -249,4 +249,4 @@ class CodeSolver(Solver):
     @property
     def code_space(self) -> str:
         """Where its codes live: in `space`, or where that is left out in the prior's first one."""
-        return self.space or self.prior.first_space
+        return self.prior.first_space if self.space is None else self.space

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Mapping, Sequence, Set, Sized
 from dataclasses import replace
 from operator import index
 from typing import Any, TypeAlias
@@ -110,7 +110,7 @@ def must_be_callback(on_step: Any) -> None:
 
 def checked_seeds(seeds: Sequence[int], count: int) -> list[int]:
     """The seeds as plain numbers. Raises ValueError unless there is a whole one for each of `count` measurements."""
-    if not isinstance(seeds, Sized) or isinstance(seeds, str):
+    if not isinstance(seeds, Sized) or isinstance(seeds, str | bytes | Set | Mapping):  # a set has no order
         raise ValueError(f"seeds is {shown(seeds)}; give a list of whole numbers, one for each of {count} measurements, or none")
     if len(seeds) != count:
         raise ValueError(f"got {len(seeds)} seeds for {count} measurements; give one each, or none")

@@ -48,7 +48,7 @@ def start_at(prior: Prior, codes: Codes, space: str | None = None) -> Solution:
         unknown = images.new_full((len(codes),), torch.inf)
         return Solution(
             images=images,
-            codes={space or prior.first_space: codes},
+            codes={prior.first_space if space is None else space: codes},
             misfit=unknown,
             residual=unknown,
             steps=torch.zeros(len(codes), dtype=torch.long, device=codes.device),
