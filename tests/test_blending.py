@@ -100,3 +100,10 @@ def test_colours_follow_the_edges_of_a_photo_that_is_larger_than_the_answer() ->
     grey = Gray().A((photo + change)[None])[0]
     coloured = with_chroma(grey, lay(drawn, frame, (side, side)), 8)
     torch.testing.assert_close(made, Gray().within(coloured[None] + grey - Gray().A(coloured[None]))[0], atol=1e-4, rtol=0)
+
+
+def test_colours_given_to_a_grey_photo_are_the_answers_own() -> None:
+    photo = torch.full((1, SIDE, SIDE), 0.5)
+    answer = torch.tensor([0.6, 0.5, 0.45]).view(3, 1, 1).expand(3, SIDE, SIDE)
+    made = compose(scene(Gray(), Whole(), keeps=False, channels=1), Shot(photo, None, ()), [answer], [answer])
+    torch.testing.assert_close(made, answer, atol=1e-4, rtol=0)

@@ -45,3 +45,11 @@ def test_words_that_are_not_ascii_come_back_byte_for_byte(tmp_path: Path, name: 
         found = made.getexif()
         words = found[315], found[33432], found.get_ifd(EXIF)[42036], found.get_ifd(GPS)[18]
     assert [each.encode("latin-1") for each in words] == list(said.values())
+
+
+@pytest.mark.parametrize(("unit", "dpi"), [(2, 100.0), (3, 254.0)])
+def test_a_resolution_by_the_centimetre_is_told_by_the_inch(tmp_path: Path, unit: int, dpi: float) -> None:
+    exif = Image.Exif()
+    exif[282], exif[283], exif[296] = 100.0, 100.0, unit
+    Image.new("RGB", (16, 16)).save(tmp_path / "a.webp", exif=exif)
+    assert read_tags(tmp_path / "a.webp").dpi == pytest.approx((dpi, dpi))

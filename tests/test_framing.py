@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from functools import cache
 from typing import Any
@@ -29,8 +30,9 @@ from priorsolve.framing import (
     paste,
     tile_frames,
 )
-from priorsolve.framing.colour import of_head
+from priorsolve.framing.colour import GAIN, SHIFT, matched, of_head, with_chroma
 from priorsolve.framing.frame import centres
+from priorsolve.photos.lab import from_lab, to_lab
 
 DATA: Any = skimage.data
 
@@ -215,3 +217,93 @@ def test_a_surface_is_half_way_between_the_harmonic_and_the_biharmonic() -> None
     bent = skimage.restoration.inpaint_biharmonic(picture.double().numpy(), known[0].numpy() == 0, channel_axis=0)
     surface = (filled(picture, known, fill.SWEEPS) + torch.from_numpy(bent).float()) / 2
     torch.testing.assert_close(continued(picture, known), torch.where(known > 0, picture, surface))
+
+
+def test_a_ramp_goes_on_through_a_hole() -> None:
+    ramp, known = torch.linspace(0, 1, 128).expand(1, 96, 128), torch.ones(1, 96, 128)
+    known[:, 30:60, 40:80] = 0
+    assert (filled(ramp * known, known, fill.SWEEPS) - ramp).abs().max() < 2e-3
+
+
+def test_a_surface_found_in_a_smaller_picture_meets_what_is_around(monkeypatch: pytest.MonkeyPatch) -> None:
+    ramp, known = torch.linspace(0, 1, 128).expand(1, 96, 128), torch.ones(1, 96, 128)
+    known[:, 30:60, 40:80] = 0
+    monkeypatch.setattr(fill, "SOLVED", 50)
+    assert (continued(ramp * known, known) - ramp).abs().max() < 3e-3
+
+
+def test_what_lies_below_a_soft_edge_is_not_gone_on_from() -> None:
+    known, picture = torch.ones(1, 32, 32), torch.full((1, 32, 32), 0.2)
+    known[:, 10:20, 10:20] = 0
+    known[:, 9, 10:20] = 0.5
+    picture[:, 9:20, 10:20] = 0.9
+    made = continued(picture, known)
+    torch.testing.assert_close(made[:, 10:20, 10:20], torch.full((1, 10, 10), 0.2), atol=1e-3, rtol=0)
+    torch.testing.assert_close(made[:, 9, 10:20], torch.full((1, 10), 0.55), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("overlap", [0.0, 0.2, 0.3, 0.45])
+def test_tiles_overlap_by_no_less_than_was_asked_for(overlap: float) -> None:
+    for side in range(65, 200):
+        boxes = [patch.frame.box for patch in tile_frames((64, side), (64, 64), overlap)]
+        shared = [first[2] - second[0] for first, second in itertools.pairwise(boxes)]
+        assert min(shared) >= overlap * 64, side
+
+
+def test_what_is_known_half_a_pixel_off_has_seen_no_hole() -> None:
+    """Bicubic at the photo's own size, which looks two pixels away."""
+    photo, known = torch.zeros(1, 40, 40), torch.ones(1, 40, 40)
+    photo[:, 20, 20], known[:, 20, 20] = 1, 0
+    frame = Frame.of_box(4.5, 4.5, 36.5, 36.5)
+    assert cut(photo, frame, (32, 32))[cut_known(known, frame, (32, 32)) == 1].abs().max() < 1e-6
+
+
+def test_at_its_edges_a_frame_sees_what_lies_beyond() -> None:
+    photo = torch.rand(1, 64, 64, generator=torch.Generator().manual_seed(0))
+    small, large = cut(photo, Frame.of_box(10.5, 10.5, 42.5, 42.5), (32, 32)), cut(photo, Frame.of_box(6.5, 6.5, 46.5, 46.5), (40, 40))
+    torch.testing.assert_close(small, large[:, 4:-4, 4:-4], atol=1e-4, rtol=0)
+
+
+def test_a_pattern_of_four_pixels_keeps_its_contrast_where_a_photo_is_made_smaller() -> None:
+    wave = 0.5 + 0.4 * torch.sin(torch.arange(256) * (2 * math.pi / 16)).expand(1, 256, 256)
+    made = cut(wave, Frame.of_box(0, 0, 256, 256), (64, 64))[:, 8:-8, 8:-8]
+    assert float(made.std()) * math.sqrt(2) / 0.4 == pytest.approx(0.87, abs=0.05)
+
+
+def test_a_frame_counts_wherever_the_centre_of_a_pixel_lies_in_it() -> None:
+    frame = Frame.of_box(10.2, 5.4, 42.7, 30.6)
+    made = paste(torch.zeros(1, 40, 60), [Patch(frame, Whole())], lambda _, box: torch.ones(1, *box.size))
+    expected = torch.zeros(1, 40, 60)
+    expected[:, 5:31, 10:43] = 1
+    assert torch.equal(made, expected)
+
+
+def test_holes_beside_a_turned_frame_stay() -> None:
+    frame = Frame((30.0, 30.0), (14.0, 14.0), (-14.0, 14.0))
+    made = paste(torch.zeros(1, 60, 60), [Patch(frame, Rounded())], lambda _, box: torch.ones(1, *box.size), holes=torch.ones(1, 60, 60))
+    x, y = centres(60, 60).unbind(-1)
+    assert torch.equal(made[0] > 0, (x - 30).abs() + (y - 30).abs() <= 28)
+
+
+def test_a_patch_is_matched_no_farther_than_so_far() -> None:
+    wave, everywhere = torch.linspace(-1, 1, 64).view(1, 8, 8), torch.ones(1, 8, 8)
+    for middle, spread, shift, gain in ((0.9, 0.01, SHIFT, 1 / GAIN), (0.1, 0.3, -SHIFT, GAIN), (0.55, 0.11, 0.05, 1.1)):
+        made = matched(0.5 + 0.1 * wave, middle + spread * wave, everywhere)
+        torch.testing.assert_close(made, 0.5 + shift + gain * 0.1 * wave, atol=1e-5, rtol=0)
+
+
+def test_colours_whose_lightness_is_the_photos_are_not_smoothed() -> None:
+    coloured = 0.3 + 0.4 * torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(0)).repeat_interleave(8, 1).repeat_interleave(8, 2)
+    lightness = to_lab(coloured)[:1]
+    grey = from_lab(torch.cat([lightness, torch.zeros(2, 64, 64)]))[:1]
+    torch.testing.assert_close(with_chroma(grey, coloured, 8), coloured, atol=2e-3, rtol=0)
+
+
+def test_colours_change_where_a_faint_edge_of_the_photo_is() -> None:
+    """A step of 12 of 100 in lightness, and of 40 in a, smoothed over 16 pixels as an enlargement is."""
+    step = (torch.arange(96) >= 48).float().expand(1, 96, 96)
+    soft = ((torch.arange(96) - 39.5) / 16).clamp(0, 1).expand(1, 96, 96)
+    grey = from_lab(torch.cat([50 + 12 * step, torch.zeros(2, 96, 96)]))[:1]
+    coloured = from_lab(torch.cat([50 + 12 * soft, 40 * soft - 20, torch.zeros(1, 96, 96)]))
+    across = to_lab(with_chroma(grey, coloured, 8))[1, 48].diff()
+    assert float(across[47]) > 10

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 import run_support as run
+import torch
 from PIL import Image, ImageDraw
 
 from priorsolve.cli import main
+from priorsolve.photos.scratches import Scratches, find_scratches
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.run.masks import write_masks
 from priorsolve.run.restoration import Options, restore
@@ -64,3 +67,19 @@ def test_the_masks_of_one_recipe_are_written_together(tmp_path: Path) -> None:
     hole = np.zeros((64, 64), bool)
     hole[:10, :10] = hole[30:40, 30:40] = True
     assert ((run.pixels(tmp_path / "masks/00.png") > 127) == hole).all()
+
+
+@pytest.mark.parametrize("degrees", range(0, 180, 30))
+def test_a_scratch_is_found_whatever_its_direction(degrees: int) -> None:
+    photo, along = torch.full((160, 160), 0.4), torch.linspace(-60, 60, 481)
+    angle = math.radians(degrees)
+    rows, columns = ((80 + along * each).round().long() for each in (math.sin(angle), math.cos(angle)))
+    photo[rows, columns] = 0.8
+    assert find_scratches(photo, Scratches(grow=0, dust=False))[rows, columns].float().mean() > 0.9
+
+
+def test_a_wide_scratch_may_be_as_short_as_a_thin_one() -> None:
+    """It is found in a smaller picture, in which it is a quarter as long."""
+    photo = torch.full((1024, 1024), 0.4)
+    photo[500:508, 400:490] = 0.8
+    assert find_scratches(photo, Scratches(grow=0, dust=False))[500:508, 400:490].float().mean() > 0.9

@@ -17,7 +17,7 @@ from PIL import Image
 from priorsolve.photos.deep import png
 from priorsolve.photos.images import read_framed, read_photo, write_tagged
 from priorsolve.photos.metadata import read_tags
-from priorsolve.photos.pictures import picture_size
+from priorsolve.photos.pictures import open_picture, picture_size
 
 HEIGHT, WIDTH = 20, 12
 
@@ -105,3 +105,12 @@ def test_a_picture_for_two_eyes_is_turned_and_the_first_is_used_without_a_word(t
     assert (framing.original, framing.notes) == ((1600, 800), ())
     assert torch.equal(image.round()[:, ::15, ::7], torch.from_numpy(upright[::1599, ::799] / np.float32(255)).permute(2, 0, 1))
     assert read_photo(path)[0].shape == (3, 1600, 800)
+
+
+def test_a_photo_on_its_side_is_decoded_as_small_as_an_upright_one(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.new("RGB", (200, 1600)).save(tmp_path / "upright.jpg")
+    Image.new("RGB", (1600, 200)).save(tmp_path / "side.jpg", exif=exif)
+    sizes = [open_picture(tmp_path / name, lambda height, width: (height // 4, width // 4))[0].size for name in ("upright.jpg", "side.jpg")]
+    assert sizes == [(50, 400), (50, 400)]

@@ -4,10 +4,14 @@ import os
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
+import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from priorsolve.photos.images import read_photo
 from priorsolve.photos.names import Photo, find_photos, output_name, output_names
 from priorsolve.run.places import places_of
 
@@ -146,3 +150,17 @@ def test_one_folder_given_by_two_ways_is_one(tmp_path: Path) -> None:
     (tmp_path / "photos/a.png").write_bytes(b"x")
     (tmp_path / "link").symlink_to(tmp_path / "photos", target_is_directory=True)
     assert names(tmp_path / "photos", tmp_path / "link") == ["a.png"]
+
+
+def test_opaque_alpha_of_16_bits_is_not_said_to_lie_on_white(tmp_path: Path) -> None:
+    values = np.full((16, 16, 4), 65535, np.uint16)
+    values[..., :3] = 12345
+    (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(values))
+    photo, notes = read_photo(tmp_path / "a.png")
+    assert notes == ()
+    assert torch.equal(photo, torch.full((3, 16, 16), 12345 / 65535))
+
+
+def test_however_often_a_photo_is_called_png_its_result_has_a_name_of_its_own() -> None:
+    names = ["a.gif", "a.gif.png", "a.gif.png.png", "a.gif.png.png.png"]
+    assert [output_name(name) for name in names] == [f"{name}.png" for name in names]

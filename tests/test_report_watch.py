@@ -174,3 +174,13 @@ def test_a_hidden_photo_that_is_given_by_name_is_seen(tmp_path: Path) -> None:
     seen = Onlooker(out).look()
     assert (seen.done, [each.name for each in seen.latest]) == (1, [".a.png"])
     assert Run(run.quick(seed=1), [run.photos(tmp_path / "in", 1)], out, Options()).strangers == 1
+
+
+def test_what_a_shard_did_before_the_last_one_began_counts(tmp_path: Path) -> None:
+    with working_in(tmp_path, (0, 2)), working_in(tmp_path, (1, 2)):
+        planned(tmp_path, Plan(3), 1000, (0, 2))
+        written(tmp_path, "a.png", 1004)
+        planned(tmp_path, Plan(2), 1006, (1, 2))
+        written(tmp_path, "b.png", 1008)
+        seen = Onlooker(tmp_path).look()
+        assert (seen.done, seen.total, seen.rate, seen.left) == (2, 5, 0.25, 12)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
+import pytest
 import torch
 from prior_support import sampled
 from style_support import style2_state
 
 import priorsolve as ps
 from priorsolve.operators import Identity
+from priorsolve.priors import LinearPrior
 from priorsolve.priors.stylegan2 import StyleGAN2
 from priorsolve.solvers import Projector
 from priorsolve.typicality import Typicality
@@ -27,3 +31,13 @@ def test_noise_maps_are_no_codes_to_be_judged() -> None:
     solution = Projector(prior, steps=1)(y, Identity())
     assert "noise" in solution.codes
     assert len(ps.diagnose(solution, prior)[0]) == len(solution.codes), "one of the fit, and one of each code but the maps"
+
+
+def test_a_code_is_far_where_one_sample_of_a_million_is() -> None:
+    """In two dimensions the chi-square's tail is exp(-r²/2); elsewhere it is half as far again as 99 of 100 samples."""
+    z = Typicality(LinearPrior.random(2, (3, 8, 8), seed=1)).distance(torch.zeros(1, 2), "z")
+    assert z.typical == pytest.approx(math.sqrt(-math.log(1e-2)), rel=1e-6)
+    assert z.far == pytest.approx(math.sqrt(-math.log(1e-6)), rel=1e-6)
+    prior = StyleGAN2.from_state(style2_state())
+    w = Typicality(prior).distance(prior.map(prior.sample(1, torch.Generator().manual_seed(0)), source="z", target="w"), "w")
+    assert w.far == pytest.approx(1.5 * w.typical, rel=1e-9)
