@@ -12,6 +12,7 @@ from priorsolve.framing import Frame, Patch, Rounded, Whole, cut, lay, pasting
 from priorsolve.framing.colour import with_chroma
 from priorsolve.framing.windows import Window
 from priorsolve.operators.base import Identity, Operator
+from priorsolve.operators.downsample import Downsample
 from priorsolve.operators.gray import Gray
 from priorsolve.operators.mask import Mask
 from priorsolve.run.blending import compose
@@ -107,3 +108,13 @@ def test_colours_given_to_a_grey_photo_are_the_answers_own() -> None:
     answer = torch.tensor([0.6, 0.5, 0.45]).view(3, 1, 1).expand(3, SIDE, SIDE)
     made = compose(scene(Gray(), Whole(), keeps=False, channels=1), Shot(photo, None, ()), [answer], [answer])
     torch.testing.assert_close(made, answer, atol=1e-4, rtol=0)
+
+
+def test_a_mask_after_two_that_shrink_hides_blocks_of_both() -> None:
+    known = torch.ones(8, 8)
+    known[2, 3:5] = 0
+    found = Damage([Downsample(2), Downsample(4), Mask(known)], (3, 64, 64)).known((64, 64))
+    expected = torch.ones(1, 64, 64)
+    expected[:, 16:24, 24:40] = 0
+    assert found is not None
+    assert torch.equal(found, expected)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import run_support as run
+from PIL import Image
 
 from priorsolve.photos.names import Photo
 from priorsolve.recipe.recipe import OPERATORS, Recipe
@@ -104,3 +105,12 @@ def test_a_photo_s_own_mask_counts_for_that_photo_alone(tmp_path: Path, key: str
     before = [told(photo) for photo in photos]
     run.picture(5).save(masks / "00.png")
     assert [told(photo) == first for photo, first in zip(photos, before, strict=True)] == [False, True]
+
+
+def test_one_file_that_is_gone_makes_a_recipe_unreadable(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        Image.new("L", (64, 64)).save(tmp_path / name)
+    recipe = run.quick(operator=[{"mask": {"file": str(tmp_path / name)}} for name in ("a.png", "b.png")])
+    assert recipe.is_readable()
+    (tmp_path / "b.png").unlink()
+    assert not recipe.is_readable()

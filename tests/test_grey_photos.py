@@ -15,6 +15,7 @@ from photo_support import WIDE
 from PIL import Image
 
 from priorsolve.photos.images import GREY, read_photo, shows_greys_alone
+from priorsolve.photos.marks import Marks
 from priorsolve.run.records import Record
 from priorsolve.run.restoration import Options, restore
 
@@ -118,3 +119,22 @@ def test_a_pixel_in_colours_is_seen_wherever_it_is_but_in_a_hole() -> None:
     known[0, 590, 2] = 0
     assert shows_greys_alone(image, known)
     assert not shows_greys_alone(image, 0 * known)  # all is hidden, and nothing known of it
+
+
+def test_paint_of_just_the_colour_is_found_without_tolerance(tmp_path: Path) -> None:
+    photo = np.full((20, 20, 3), 90, np.uint8)
+    photo[5:9, 5:9], photo[9, 9] = (255, 0, 255), (254, 0, 255)
+    Image.fromarray(photo).save(tmp_path / "a.png")
+    hole = torch.zeros(20, 20, dtype=torch.bool)
+    hole[5:9, 5:9] = True
+    assert torch.equal(Marks(colour="magenta", tolerance=0, grow=0).find(tmp_path / "a.png", alone=True), hole)
+
+
+def test_smeared_paint_is_found_across_corners_too(tmp_path: Path) -> None:
+    photo = np.full((20, 20, 3), 90, np.uint8)
+    photo[5:9, 5:9] = 255, 0, 255
+    photo[9, 9] = photo[15, 15] = 255 - 3 * 25, 3 * 25, 255 - 3 * 25  # three times the tolerance off: a hole only where it touches
+    Image.fromarray(photo).save(tmp_path / "a.png")
+    hole = torch.zeros(20, 20, dtype=torch.bool)
+    hole[5:9, 5:9], hole[9, 9] = True, True
+    assert torch.equal(Marks(colour="magenta", tolerance=0.1, grow=0).find(tmp_path / "a.png", alone=True), hole)

@@ -16,6 +16,7 @@ from priorsolve.photos.images import write_image
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.report import write_report
 from priorsolve.run.degrade import degrade
+from priorsolve.run.earlier import mark_previews
 from priorsolve.run.intake import take_in
 from priorsolve.run.masks import write_masks
 from priorsolve.run.restoration import Options, Run, restore
@@ -186,3 +187,9 @@ def test_every_command_says_what_it_leaves_out(used: Path, tmp_path: Path, capfd
     assert capfd.readouterr().err == ""
     assert main(["degrade", recipe, str(used / "sub"), "--out", str(used / "sub" / "images")]) == 0
     assert "that are left out, since results are written where they are: 1\n" in capfd.readouterr().err
+
+
+def test_a_photo_of_a_masks_name_beside_it_is_no_mask(tmp_path: Path) -> None:
+    photos = laid(tmp_path, "sub/a.png", "sub/a.bmp", "sub/previews/a.jpg")
+    mark_previews(photos / "sub")
+    assert [photo.name for photo in take_in([photos], [], []).photos] == ["sub/a.bmp"]

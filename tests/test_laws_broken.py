@@ -253,3 +253,22 @@ def test_parameters_of_which_none_can_be_selected_are_told_as_such(outer: Gray |
 def test_an_operator_that_changes_what_it_is_given_is_told() -> None:
     with pytest.raises(AssertionError, match=r"^Changing\(\): unchanged is off by"):
         check_laws(Changing(torch.ones(1, 1, 1, 1)), (3, 8, 8))
+
+
+def test_what_is_no_number_keeps_no_law() -> None:
+    class NoNumber(Gray):
+        def _A_dagger(self, y: Measurements) -> Images:
+            return super()._A_dagger(y) * torch.nan
+
+    with pytest.raises(AssertionError, match=r"A A† A = A is off by nan"):
+        check_laws(NoNumber(), (3, 8, 8))
+
+
+def test_in_float64_laws_are_kept_more_closely() -> None:
+    class Nearly(Gray):
+        def _A_dagger(self, y: Measurements) -> Images:
+            return super()._A_dagger(y) * (1 + 1e-7)
+
+    check_laws(Nearly(), (3, 8, 8))
+    with pytest.raises(AssertionError, match=r"A A† A = A is off by 1\.00e-07 .*; allowed 1e-09"):
+        check_laws(Nearly(), (3, 8, 8), dtype=torch.float64)

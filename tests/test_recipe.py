@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import re
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from priorsolve.recipe.components import RecipeError
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.recipe.schema import recipe_schema
 from priorsolve.recipe.sources import builtin_recipes
+from priorsolve.recipe.templates import photo_seed
 from priorsolve.recipe.yamlfile import parse
 from priorsolve.run.restoration import Options, equip, restore
 
@@ -322,3 +324,9 @@ def test_a_file_that_is_really_called_so_is_taken(tmp_path: Path) -> None:
     (tmp_path / "{name}.png").write_bytes(b"x")
     text = run.QUICK.replace("boxes: [[0.25, 0.25, 0.75, 0.75]]", "file: '{name}.png'")
     assert Recipe.load(run.recipe_file(tmp_path, text)).operator[0]["mask"]["file"] == str(tmp_path / "{name}.png")
+
+
+def test_a_photos_seed_is_of_its_plain_name_and_stays_what_it_was() -> None:
+    expected = int(hashlib.sha256(b"3/sub/a").hexdigest()[:12], 16)
+    assert photo_seed(3, "sub/a.jpg") == photo_seed(3, "sub/a.jpg.png") == expected
+    assert photo_seed(0, "\udce8.png") != photo_seed(0, "\udce9.png")  # names that are no UTF-8

@@ -19,7 +19,7 @@ from priorsolve.report.progress import Onlooker
 from priorsolve.report.watch import table, watch
 from priorsolve.run.claims import claimed
 from priorsolve.run.outfolder import working_in
-from priorsolve.run.plan import Plan, read_plans, write_plan
+from priorsolve.run.plan import Plan, forget_plans, read_plans, write_plan
 from priorsolve.run.records import Record, read_record, record_path, write_record
 from priorsolve.run.restoration import Options, Run
 
@@ -184,3 +184,20 @@ def test_what_a_shard_did_before_the_last_one_began_counts(tmp_path: Path) -> No
         written(tmp_path, "b.png", 1008)
         seen = Onlooker(tmp_path).look()
         assert (seen.done, seen.total, seen.rate, seen.left) == (2, 5, 0.25, 12)
+
+
+def test_a_shard_that_begins_again_keeps_its_plan_and_its_age(tmp_path: Path) -> None:
+    """What it did since, and what failed since, was to do when it began."""
+    write_plan(tmp_path, Plan(5, 2, 1), (0, 2))
+    os.utime(tmp_path / "run-0-of-2.json", (1000.0, 1000.0))
+    write_plan(tmp_path, Plan(2, 3, 3), (0, 2))
+    assert read_plans(tmp_path) == [(Plan(5, 2, 1), 1000.0)]
+    write_plan(tmp_path, Plan(4, 3, 3), (0, 2))  # two photos more
+    assert read_plans(tmp_path) == [(Plan(7, 2, 1), 1000.0)]
+
+
+def test_a_file_of_a_plans_name_that_is_none_stays(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("[1, 2]")
+    write_plan(tmp_path, Plan(1), (0, 2))
+    forget_plans(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]

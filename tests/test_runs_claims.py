@@ -146,3 +146,24 @@ def test_a_run_holds_its_claim_to_the_end_and_one_with_nothing_to_do_holds_none(
     assert others(tmp_path / "out") == []
     with claimed(tmp_path / "out", None):
         assert Run(run.quick(), [tmp_path / "in"], tmp_path / "out", Options()).before["done"] == 6
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux tells")
+def test_a_process_that_ended_and_was_not_waited_for_is_dead() -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert claims._born(process.pid) is None
+
+
+def test_a_claim_is_renewed_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    several, renewed = threading.Event(), list[Path]()
+
+    def write(path: Path, claim: Claim) -> None:
+        renewed.append(path)
+        if len(renewed) > 3:  # the first one is the claim itself
+            several.set()
+
+    monkeypatch.setattr(claims, "BEAT_SECONDS", 0.01)
+    monkeypatch.setattr(claims, "write_claim", write)
+    with claimed(tmp_path, None):
+        assert several.wait(30)
