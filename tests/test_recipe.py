@@ -330,3 +330,9 @@ def test_a_photos_seed_is_of_its_plain_name_and_stays_what_it_was() -> None:
     expected = int(hashlib.sha256(b"3/sub/a").hexdigest()[:12], 16)
     assert photo_seed(3, "sub/a.jpg") == photo_seed(3, "sub/a.jpg.png") == expected
     assert photo_seed(0, "\udce8.png") != photo_seed(0, "\udce9.png")  # names that are no UTF-8
+
+
+def test_the_weight_of_a_lone_loss_is_kept() -> None:
+    """Beside penalties it counts."""
+    for given, kept in (("l2", "l2"), ({"l2": {"weight": 1}}, "l2"), ({"l2": {"weight": 2}}, {"l2": {"weight": 2.0}})):
+        assert run.quick(solver=[{"latent": {"loss": given}}]).solver[0]["latent"]["loss"] == kept
