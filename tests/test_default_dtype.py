@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import pytest
@@ -65,14 +65,6 @@ def drawn() -> Mapping[str, Tensor]:
     return {"boxes": boxes, "half": draw_half(96, 64, side="top"), "strokes": strokes, "joined": joined}
 
 
-def test_masks_are_drawn_alike() -> None:
-    before = drawn()
-    with double_by_default():
-        same(drawn(), before)
-    with torch.device("meta"):
-        same(drawn(), before)
-
-
 def measured() -> Mapping[str, Tensor]:
     x = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float32, device="cpu")
     blurs = {
@@ -90,12 +82,14 @@ def measured() -> Mapping[str, Tensor]:
     }
 
 
-def test_operators_measure_alike() -> None:
-    before = measured()
+@pytest.mark.parametrize("work", [drawn, measured])
+def test_masks_are_drawn_and_operators_measure_alike(work: Callable[[], Mapping[str, Tensor]]) -> None:
+    """On another default device, too."""
+    before = work()
     with double_by_default():
-        same(measured(), before)
+        same(work(), before)
     with torch.device("meta"):
-        same(measured(), before)
+        same(work(), before)
 
 
 def test_mirrored_detail_is_alike() -> None:
