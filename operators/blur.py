@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from priorsolve.alike import plane_by_plane
 from priorsolve.operators.base import LinearOperator
 from priorsolve.operators.kernels import disk_kernel, gaussian_kernel, motion_kernel, read_kernel
-from priorsolve.operators.pairs import plane_by_plane
 from priorsolve.types import Images, Measurements, Shape
 
 Padding: TypeAlias = Literal["reflect", "replicate", "circular", "zero"]

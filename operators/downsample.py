@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import final, get_args
 
+from priorsolve.alike import in_pairs
 from priorsolve.operators.base import LinearOperator
-from priorsolve.operators.pairs import in_pairs
 from priorsolve.operators.resample import Kernel, shrink, shrink_dagger
 from priorsolve.showing import is_number, shown
 from priorsolve.types import Images, Measurements, Shape

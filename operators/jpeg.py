@@ -7,9 +7,9 @@ from typing import final
 
 import torch
 
+from priorsolve.alike import in_pairs
 from priorsolve.operators.base import Operator
 from priorsolve.operators.gray import WEIGHTS
-from priorsolve.operators.pairs import in_pairs
 from priorsolve.showing import is_number, shown
 from priorsolve.types import Images, Measurements, Shape
 

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from priorsolve.alike import in_pairs
 from priorsolve.onednn import product
 from priorsolve.operators.base import LinearOperator, shape_text
-from priorsolve.operators.pairs import in_pairs
 from priorsolve.operators.transforms import TRANSFORMS
 from priorsolve.showing import checked_seed, is_number, is_whole, must_be_number, shown
 from priorsolve.types import Images, Measurements, Shape

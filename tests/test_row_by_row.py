@@ -10,11 +10,11 @@ import torch
 from prior_support import made, sampled
 from states_support import matrices, mlp_state
 
+from priorsolve.alike import even, even_parts, evened, threads_of
 from priorsolve.operators import JPEG, Downsample, Identity
 from priorsolve.priors import LinearPrior
 from priorsolve.priors.base import Noise, Prior, singly
 from priorsolve.priors.decoders import Decoder
-from priorsolve.priors.shares import even, even_parts, evened, threads_of
 from priorsolve.solvers import Langevin, Latent, Layered, Multicode, Staged, Tuned
 from priorsolve.solvers.base import Solves
 from priorsolve.solvers.optimisers import LBFGS

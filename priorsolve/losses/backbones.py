@@ -10,9 +10,9 @@ from typing import Literal, final
 import torch
 from torch import Tensor, nn
 
+from priorsolve.alike import in_pairs
 from priorsolve.apart import apart
 from priorsolve.losses.weights import weights_of
-from priorsolve.operators.pairs import in_pairs
 
 Net = Literal["alex", "vgg"]
 """Known networks."""

@@ -11,6 +11,7 @@ from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from priorsolve.alike import rows_apart
 from priorsolve.priors.layers import mixes
 from priorsolve.showing import shown
 from priorsolve.types import Measurements, PerImage
@@ -64,9 +65,9 @@ def prepared(loss: Loss, measured: Measurements, where: Tensor, repeats: int = 1
         return _watched(lambda estimate: loss(estimate, measured, where), measured, where)
     if len(measured) < 2 or measured.device.type != "cpu":
         return _settled(loss, measured, where)
-    own = [_settled(loss, *row) for row in zip(_rows(measured[::repeats]), _rows(where[::repeats]), strict=True)]
+    own = [_settled(loss, *row) for row in zip(rows_apart(measured[::repeats]), rows_apart(where[::repeats]), strict=True)]
     each = [distance for distance in own for _ in range(repeats)]
-    return lambda estimate: torch.cat([distance(row) for distance, row in zip(each, _rows(estimate), strict=True)])
+    return lambda estimate: torch.cat([distance(row) for distance, row in zip(each, rows_apart(estimate), strict=True)])
 
 
 def _settled(loss: Prepares, measured: Measurements, where: Tensor) -> Distance:
@@ -144,11 +145,6 @@ def one_each(value: PerImage, estimate: Measurements) -> PerImage:
     if estimate.requires_grad and torch.is_grad_enabled() and not value.requires_grad:
         raise ValueError("the loss lets no gradient through, so no solver can follow it; write it with differentiable torch functions")
     return value.to(estimate.dtype)
-
-
-def _rows(values: Tensor) -> list[Tensor]:
-    """The rows, each in memory of its own: how it lay changes what is rounded."""
-    return [row.clone(memory_format=torch.contiguous_format) for row in torch.split(values, 1)]
 
 
 def mean_where(values: Tensor, where: Tensor) -> PerImage:

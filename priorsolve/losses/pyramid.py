@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from priorsolve.alike import plane_by_plane
 from priorsolve.losses.base import Distance, Loss, Preparing, mean_where, must_be_pictures, must_compare, prepared
 from priorsolve.losses.pixel import l1
-from priorsolve.operators.pairs import plane_by_plane
 from priorsolve.showing import must_be_as_annotated
 from priorsolve.types import Measurements, PerImage
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from priorsolve.alike import rows_apart
 from priorsolve.priors.chance import normal
 from priorsolve.priors.labels import must_be_label
 from priorsolve.showing import is_whole, must_be_number, shown
@@ -391,10 +392,5 @@ def _form(value: object) -> tuple[int, ...] | str:
 
 
 def _rows(value: Any, n: int) -> Sequence[Any]:
-    """The `n` rows of a tensor, or its only one for all; so a mode or None. Copied, since where and how one lay changes what is rounded.
-
-    Taken apart at once: the gradient of one row at a time would be as large as all, for each.
-    """
-    if not isinstance(value, Tensor):
-        return [value] * n
-    return [row.clone(memory_format=torch.contiguous_format) for row in torch.split(value.expand(n, *value.shape[1:]), 1)]
+    """The `n` rows of a tensor, or its only one for all; so a mode or None."""
+    return rows_apart(value.expand(n, *value.shape[1:])) if isinstance(value, Tensor) else [value] * n

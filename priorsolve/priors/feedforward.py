@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from priorsolve.alike import evened
 from priorsolve.apart import apart
 from priorsolve.priors.base import Noise, Prior
 from priorsolve.priors.chance import normal
 from priorsolve.priors.labels import with_class
 from priorsolve.priors.layers import fused
-from priorsolve.priors.shares import evened
 from priorsolve.types import Codes, Images, Shape
 
 

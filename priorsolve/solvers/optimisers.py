@@ -9,7 +9,7 @@ from typing import ClassVar, Literal, final
 import torch
 from torch import Tensor
 
-from priorsolve.operators.pairs import in_pairs
+from priorsolve.alike import in_pairs
 from priorsolve.solvers.variables import Variables
 
 OptimiserName = Literal["adam", "sgd", "momentum", "rmsprop", "normalised", "lbfgs"]

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from priorsolve.alike import even_parts, threads_of
 from priorsolve.priors.base import Prior
-from priorsolve.priors.shares import even_parts, threads_of
 from priorsolve.solvers.drawing import carried, picture
 from priorsolve.solvers.instance_norm import NAME, Beginning, instance_normed
 from priorsolve.solvers.products import Products
