@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from priorsolve.alike import rows_apart
 from priorsolve.priors.chance import normal
 from priorsolve.priors.labels import must_be_label
+from priorsolve.priors.spaces import is_features
 from priorsolve.showing import is_whole, must_be_number, shown
 from priorsolve.types import Codes, Images, Shape
 
@@ -296,13 +297,13 @@ class Prior(nn.Module, ABC):
             self._try_map(codes, source, target, label, truncation)
             return codes.sum().expand(0, *self.spaces[target])
         with self._precision():
-            if self._goes_by_row(codes, label) and (_SINGLY.get() or target.startswith("features@")):
+            if self._goes_by_row(codes, label) and (_SINGLY.get() or is_features(target)):
                 own = self._by_row(codes, label, noise)
                 mapped = torch.cat([prior._map(code, source, target, of, truncation, maps) for prior, code, of, maps in own])
             else:
                 mapped = self._map(codes, source, target, label, truncation, noise)
         mapped = mapped.to(codes.dtype)
-        return mapped.contiguous() if target.startswith("features@") else mapped
+        return mapped.contiguous() if is_features(target) else mapped
 
     @torch.no_grad()
     def _try_map(self, none: Codes, source: str, target: str, label: Tensor | None, truncation: float) -> None:

@@ -14,6 +14,7 @@ from priorsolve.priors.base import Noise, Prior
 from priorsolve.priors.chance import normal
 from priorsolve.priors.labels import with_class
 from priorsolve.priors.layers import fused
+from priorsolve.priors.spaces import depth
 from priorsolve.types import Codes, Images, Shape
 
 
@@ -76,8 +77,3 @@ class FeedForward(Prior, ABC):
     def _picture(self, output: Tensor) -> Images:
         """The network's output as an image of [0, 1]."""
         return (output + 1) / 2
-
-
-def depth(space: str) -> int:
-    """How many blocks come before `space`."""
-    return int(space.removeprefix("features@")) if space.startswith("features@") else 0

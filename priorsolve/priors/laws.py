@@ -15,6 +15,7 @@ from priorsolve.apart import exactly_graded
 from priorsolve.operators.laws import TOLERANCE
 from priorsolve.priors.base import Prior, exactly
 from priorsolve.priors.layers import must_be_differentiable
+from priorsolve.priors.spaces import is_features
 from priorsolve.showing import is_whole, shown
 
 Law: TypeAlias = Callable[[Prior, str, int, int], float]
@@ -49,7 +50,7 @@ def agreement(prior: Prior, space: str, batch: int, seed: int) -> float:
     if space == "z" and prior.n_classes:
         return 0.0
     begun, codes = _codes(prior, first, batch, seed), _codes(prior, space, batch, seed)
-    later = prior.resumed(begun, first) if space.startswith("features@") else prior
+    later = prior.resumed(begun, first) if is_features(space) else prior
     return _relative(_decode(prior, begun, first), _decode(later, codes, space))
 
 

@@ -13,11 +13,11 @@ from priorsolve.apart import apart
 from priorsolve.priors.base import Noise
 from priorsolve.priors.chance import normal
 from priorsolve.priors.errors import CheckpointError
-from priorsolve.priors.feedforward import depth
 from priorsolve.priors.layout import fill
 from priorsolve.priors.mobilestylegan_frozen import Frozen
 from priorsolve.priors.mobilestylegan_layers import Finish, First, Head, Layer, Styles
 from priorsolve.priors.mobilestylegan_layers import Mapping as MappingNetwork
+from priorsolve.priors.spaces import carries_no_style, depth, is_features
 from priorsolve.priors.styled import Styled
 from priorsolve.priors.whitening import Whitening
 from priorsolve.types import Codes, Images, Shape
@@ -163,7 +163,7 @@ class MobileStyleGAN(Styled):
         return self.whitening
 
     def _lead(self, codes: Codes, source: str, target: str, label: Tensor | None, truncation: float, noise: Noise) -> Codes:
-        if source.startswith("features@"):
+        if is_features(source):
             return self._run(codes, depth(source), depth(target), self._styles(codes, source), noise)
         if source == "z":
             codes, source = self.mapping(codes), "w"
@@ -185,7 +185,7 @@ class MobileStyleGAN(Styled):
             return self._styles_of(codes, space)
 
     def _styles_of(self, codes: Codes, space: str) -> list[Tensor]:
-        if space == "noise" or space.startswith("features@"):
+        if carries_no_style(space):
             codes, space = self._going_on(codes)
         codes, space = self._coloured(codes, space)
         if space == "z":

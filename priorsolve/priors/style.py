@@ -13,10 +13,10 @@ from torch import Tensor
 from priorsolve.priors.base import Noise
 from priorsolve.priors.chance import normal
 from priorsolve.priors.errors import CheckpointError, told
-from priorsolve.priors.feedforward import depth
 from priorsolve.priors.labels import class_weights, with_class
 from priorsolve.priors.layout import fill
 from priorsolve.priors.mapping import MEAN, MappingNetwork
+from priorsolve.priors.spaces import carries_no_style, depth, is_features
 from priorsolve.priors.styled import Styled
 from priorsolve.priors.whitening import WHITENING, MeasuredWhitening, Whitening
 from priorsolve.showing import is_number
@@ -120,7 +120,7 @@ class StylePrior(Styled):
 
     def _decode(self, codes: Codes, space: str, label: Tensor | None, noise: Noise) -> Images:
         codes, space = self._coloured(with_class(self, codes, space, label), space)
-        features = codes if space.startswith("features@") else None  # others enter block 1: block 0 is the mapping network
+        features = codes if is_features(space) else None  # others enter block 1: block 0 is the mapping network
         noise = codes if space == "noise" else noise
         return (self._run(self._styles(codes, space, 1.0), features, max(1, depth(space)), len(self.blocks), noise) + 1) / 2
 
@@ -140,7 +140,7 @@ class StylePrior(Styled):
         styles = self._styles(codes, source, truncation)
         if target == "s":
             return torch.cat(styles, dim=1)
-        return self._run(styles, codes if source.startswith("features@") else None, max(1, depth(source)), depth(target), noise)
+        return self._run(styles, codes if is_features(source) else None, max(1, depth(source)), depth(target), noise)
 
     def _wplus(self, codes: Codes, space: str, truncation: float) -> Tensor:
         w = self.mapping(codes) if space in ("z+c", "z") else codes
@@ -148,7 +148,7 @@ class StylePrior(Styled):
         return wplus if truncation == 1 else self.truncated(wplus, truncation)
 
     def _styles(self, codes: Codes, space: str, truncation: float) -> list[Tensor]:
-        if space == "noise" or space.startswith("features@"):
+        if carries_no_style(space):
             codes, space = self._going_on(codes)
         if space == "s":
             ends = list(accumulate(self.style_sizes))

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from priorsolve.priors.base import Noise, Prior
+from priorsolve.priors.spaces import carries_no_style
 from priorsolve.priors.whitening import Whitening
 from priorsolve.types import Codes
 
@@ -89,7 +90,7 @@ class Styled(Prior):
 
     def resumed(self, codes: Codes, space: str) -> Self:
         self._check(codes, space)
-        if space == "noise" or space.startswith("features@"):
+        if carries_no_style(space):
             raise ValueError(f"{self}: {space.split('@')[0]} carry no styles to go on with; give codes of z, w, w+ or s")
         if not space.startswith(("w", "s")):
             target = "w" if codes.ndim == 2 else "w+"

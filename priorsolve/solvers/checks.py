@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from priorsolve.losses.base import Loss, must_compare
 from priorsolve.priors.base import Prior
 from priorsolve.priors.layers import mixes, must_be_differentiable
+from priorsolve.priors.spaces import features_of
 from priorsolve.showing import annotated, is_whole, made_float, must_be_of, shown
 from priorsolve.solvers.solution import Solution
 from priorsolve.types import AnyOperator, HasA
@@ -195,7 +196,7 @@ def must_be_class(prior: Prior, space: str, label: int | None) -> None:
 def features_at(prior: Prior, block: Block) -> str:
     """The space of what enters the block, `features@k`. Raises ValueError for features that the prior does not have."""
     if is_whole(block):
-        entered = [name.removeprefix("features@") for name in prior.spaces if name.startswith("features@")]
+        entered = [name.partition("@")[2] for name in features_of(prior.spaces)]
         if str(block) not in entered:
             have = f"enter its blocks {', '.join(entered)}" if entered else "are none"
             raise ValueError(f"block is {block}, and the features inside {prior} {have}")
@@ -203,7 +204,7 @@ def features_at(prior: Prior, block: Block) -> str:
     if not isinstance(block, Mapping) or set(block) != {"side"} or not is_whole(block["side"]):
         given = repr(dict(block)) if isinstance(block, Mapping) else shown(block)
         raise ValueError(f"block is {given}; give its number, or the side of the features that enter it, as {{side: 16}}")
-    sides = {min(shape[1:]): name for name, shape in prior.spaces.items() if name.startswith("features@") and len(shape) == 3}
+    sides = {min(prior.spaces[name][1:]): name for name in features_of(prior.spaces) if len(prior.spaces[name]) == 3}
     if block["side"] not in sides:
         have = f"of sides {', '.join(map(str, sides))}" if sides else "none"
         raise ValueError(f"block is at side {block['side']}, and the features inside {prior} are {have}")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from priorsolve.priors.base import Noise, Prior, singly
-from priorsolve.priors.feedforward import depth
+from priorsolve.priors.spaces import carries_no_style, depth, features_of, is_features
 from priorsolve.solvers.variables import Variables, is_weight
 from priorsolve.types import Codes, Images
 
@@ -65,7 +65,7 @@ def carried(prior: Prior, codes: Mapping[str, Tensor], space: str, who: str) -> 
             mapped = prior.map(codes[style], source=style, target=space, noise=own)
         except ValueError as error:
             raise ValueError(f"{who}: cannot go on in {space!r} from the start's {style!r}: {error}") from error
-    keeps_style = space.startswith("features@") and needs_style(prior)
+    keeps_style = is_features(space) and needs_style(prior)
     return {space: mapped, **({style: codes[style]} if keeps_style else {}), **maps}
 
 
@@ -100,7 +100,7 @@ def needs_style(prior: Prior) -> bool:
 
 def style_of(prior: Prior, codes: Mapping[str, Tensor]) -> str | None:
     """The space of the code that is neither features nor noise maps."""
-    return next((name for name in codes if name in prior.spaces and not name.startswith("features@") and name != "noise"), None)
+    return next((name for name in codes if name in prior.spaces and not carries_no_style(name)), None)
 
 
 def maps_of(codes: Mapping[str, Tensor]) -> Variables:
@@ -126,4 +126,4 @@ def repeated(codes: Codes, rows: int) -> Codes:
 
 
 def _deepest(codes: Mapping[str, Tensor]) -> str | None:
-    return max((name for name in codes if name.startswith("features@")), key=depth, default=None)
+    return max(features_of(codes), key=depth, default=None)

@@ -11,8 +11,8 @@ from torch import Tensor
 from priorsolve.losses import Loss, l2
 from priorsolve.penalties import Penalty, check_penalties, weighted
 from priorsolve.priors.base import Noise, Prior
-from priorsolve.priors.feedforward import depth
 from priorsolve.priors.kept import run_form, spread_of
+from priorsolve.priors.spaces import depth, features_of, is_features
 from priorsolve.solvers.base import CodeSolver, Keep
 from priorsolve.solvers.checks import Block, features_at, must_be_at_least, must_be_positive, must_be_shares, must_be_space
 from priorsolve.solvers.drawing import carried, maps_of, must_be_without_features, needs_style
@@ -152,7 +152,7 @@ class Multicode(CodeSolver):
     def _first(self, prior: Prior, start: Solution) -> Codes:
         """The code of the start. Raises ValueError where that alone does not draw the start's pictures."""
         space = self.code_space
-        if not space.startswith("features@"):
+        if not is_features(space):
             way = "after another multicode keep its space, block and number of codes"
             must_be_without_features(start.codes, space, "multicode", way)
         return carried(prior, start.codes, space, "multicode")[space]
@@ -168,7 +168,7 @@ class Multicode(CodeSolver):
     @property
     def _deep(self) -> str:
         """The space where the codes are mixed. Raises ValueError where the prior has no features inside, or none that enter the block."""
-        deep = [name for name in self.prior.spaces if name.startswith("features@")]
+        deep = features_of(self.prior.spaces)
         if not deep:
             raise ValueError(f"{self.prior}: has no features inside, so codes cannot be mixed there; use latent")
         return deep[len(deep) // 2] if self.block is None else features_at(self.prior, self.block)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from priorsolve.alike import in_pairs
+from priorsolve.priors.spaces import is_features
 from priorsolve.solvers.variables import Variables
 
 OptimiserName = Literal["adam", "sgd", "momentum", "rmsprop", "normalised", "lbfgs"]
@@ -189,7 +190,7 @@ def make_optimiser(name: OptimiserName, beta1: float = 0.9) -> Optimiser:
 
 def _vectors(name: str, codes: Tensor) -> Tensor:
     """(rows, ..., n): features (rows, C, H, W) and multicode's (rows, N, C, H, W) with all numbers last; w++ has four axes too."""
-    if name.startswith("features@"):
+    if is_features(name):
         return codes.flatten(1)
     return codes.flatten(2) if codes.ndim > 4 else codes
 
