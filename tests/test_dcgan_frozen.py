@@ -15,8 +15,8 @@ from torch.autograd import gradcheck
 
 from priorsolve.operators.gray import Gray
 from priorsolve.priors import DCGAN, ConditionalDCGAN, Prior
-from priorsolve.priors.dcgan_frozen import First, FrozenLayer, Last
-from priorsolve.priors.frozen import Product
+from priorsolve.priors.dcgan_frozen import First, Last
+from priorsolve.priors.frozen import FrozenLayer, Product
 from priorsolve.priors.toom import Toom
 from priorsolve.solvers import Multicode
 from priorsolve.solvers.mixing import mixed

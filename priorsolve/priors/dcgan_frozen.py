@@ -2,46 +2,15 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd import Function
 from torch.nn import functional as F
 
-from priorsolve.apart import apart
-from priorsolve.priors.frozen import Product, type_of_pass
-
-
-class FrozenLayer(nn.Module, ABC):
-    """A layer whose weights stay. On the CPU, in float32 and bfloat16, it takes its own way, else the plain layer's."""
-
-    def __init__(self, plain: nn.ConvTranspose2d | nn.Linear) -> None:
-        super().__init__()
-        self.plain = plain
-        self._made: dict[torch.dtype, Callable[[Tensor], Tensor]] = {}
-
-    def forward(self, x: Tensor) -> Tensor:
-        dtype = type_of_pass(x)
-        if x.device.type != "cpu" or dtype not in (torch.float32, torch.bfloat16):
-            made: Tensor = self.plain(x)
-            return made
-        if dtype not in self._made:
-            with apart():
-                weight = self.plain.weight.detach()
-                outputs = self.plain.out_features if isinstance(self.plain, nn.Linear) else self.plain.out_channels
-                bias = weight.new_zeros(outputs) if self.plain.bias is None else self.plain.bias.detach()
-                self._made[dtype] = self._prepared(weight, bias, dtype)
-        return self._made[dtype](x.to(dtype))
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_made": {}}  # made again, wherever it comes to
-
-    @abstractmethod
-    def _prepared(self, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
-        """The layer as a function of maps of this type, all that weights alone decide done."""
+from priorsolve.priors.frozen import FrozenLayer, Product
 
 
 @final

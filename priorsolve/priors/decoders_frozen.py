@@ -9,8 +9,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from priorsolve.priors.dcgan_frozen import FrozenLayer
-from priorsolve.priors.frozen import Product
+from priorsolve.priors.frozen import FrozenLayer, Product
 
 
 def frozen(layer: nn.Module) -> nn.Module:

@@ -1,10 +1,11 @@
-"""Convolutions with frozen weights, as the CPU does them fastest: channels last, and gradients of nothing but what enters.
+"""Layers with frozen weights, as the CPU does them fastest: channels last, and gradients of nothing but what enters.
 
 Pictures are (B, C, H, W) as everywhere; in memory a pixel's channels lie side by side. Other layouts are right too, only slower.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, final
 
@@ -62,6 +63,35 @@ def type_of_pass(x: Tensor) -> torch.dtype:
     kind = x.device.type
     there = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
     return torch.get_autocast_dtype(kind) if there else x.dtype
+
+
+class FrozenLayer(nn.Module, ABC):
+    """A layer whose weights stay. On the CPU, in float32 and bfloat16, it takes its own way, else the plain layer's."""
+
+    def __init__(self, plain: nn.ConvTranspose2d | nn.Linear) -> None:
+        super().__init__()
+        self.plain = plain
+        self._made: dict[torch.dtype, Callable[[Tensor], Tensor]] = {}
+
+    def forward(self, x: Tensor) -> Tensor:
+        dtype = type_of_pass(x)
+        if x.device.type != "cpu" or dtype not in (torch.float32, torch.bfloat16):
+            made: Tensor = self.plain(x)
+            return made
+        if dtype not in self._made:
+            with apart():
+                weight = self.plain.weight.detach()
+                outputs = self.plain.out_features if isinstance(self.plain, nn.Linear) else self.plain.out_channels
+                bias = weight.new_zeros(outputs) if self.plain.bias is None else self.plain.bias.detach()
+                self._made[dtype] = self._prepared(weight, bias, dtype)
+        return self._made[dtype](x.to(dtype))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_made": {}}  # made again, wherever it comes to
+
+    @abstractmethod
+    def _prepared(self, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
+        """The layer as a function of maps of this type, all that weights alone decide done."""
 
 
 def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -28,7 +28,7 @@ class Frozen(nn.Module):
         super().__init__()
         self.head = FrozenHead(head)
         self.first = FrozenFirst(first, _banded(len(first.weight)))
-        self.layers = nn.ModuleList(FrozenLayer(layer, last=layer is layers[-1]) for layer in layers)
+        self.layers = nn.ModuleList(BandedLayer(layer, last=layer is layers[-1]) for layer in layers)
 
     def forward(self, x: Tensor, start: int, stop: int, styles: Sequence[Tensor], noises: Sequence[Tensor | None]) -> Tensor:
         """What enters block `stop` from what enters block `start`; the first block, 0, takes nothing but its style."""
@@ -69,7 +69,7 @@ class FrozenFirst(nn.Module):
 
 
 @final
-class FrozenLayer(nn.Module):
+class BandedLayer(nn.Module):
     """`Layer` from banded features to banded ones; to those in order where it is the last."""
 
     def __init__(self, layer: Layer, *, last: bool) -> None:

@@ -13,8 +13,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from priorsolve.priors.dcgan_frozen import FrozenLayer
-from priorsolve.priors.frozen import Product
+from priorsolve.priors.frozen import FrozenLayer, Product
 
 _POINTS = (0.0, 0.75, -0.75, 2.0, -2.0)
 """Few digits are lost at these; at 0, ±1, 2 and infinity more than twice as many."""
