@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from priorsolve.priors import Prior, StyleGAN2
 from priorsolve.priors.mobilestylegan_layers import haar
 from priorsolve.priors.styled import Styled
-from priorsolve.priors.synthesis3 import Layer
+from priorsolve.priors.stylegan3_layers import Layer
 from priorsolve.typicality import Typicality
 
 

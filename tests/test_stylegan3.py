@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from priorsolve.priors import CheckpointError, load_prior
-from priorsolve.priors.plan3 import names_of, plan_of
 from priorsolve.priors.stylegan3 import StyleGAN3
-from priorsolve.priors.synthesis3 import downsampled, upsampled
+from priorsolve.priors.stylegan3_layers import downsampled, upsampled
+from priorsolve.priors.stylegan3_plan import names_of, plan_of
 
 CASES = ["06_nvidia_sg3_T_32", "06_nvidia_sg3_R_32"]
 

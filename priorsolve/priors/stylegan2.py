@@ -22,7 +22,7 @@ from priorsolve.priors.layout import numbered
 from priorsolve.priors.mapping import MappingNetwork
 from priorsolve.priors.style import StylePrior, finish, positive
 from priorsolve.priors.stylegan2_frozen import Frozen, FrozenBlock, FrozenConvolution
-from priorsolve.priors.synthesis2 import Block, Convolution, Picture
+from priorsolve.priors.stylegan2_layers import Block, Convolution, Picture
 from priorsolve.types import Shape
 
 _UNUSED = {

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from priorsolve.priors.base import Noise
 from priorsolve.priors.chance import normal
 from priorsolve.priors.frozen import type_of_pass
-from priorsolve.priors.synthesis2 import Block, Convolution, Picture, Skip
+from priorsolve.priors.stylegan2_layers import Block, Convolution, Picture, Skip
 
 _SLOPE = 0.2
 

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from priorsolve.priors.base import Noise
 from priorsolve.priors.errors import CheckpointError
 from priorsolve.priors.mapping import MappingNetwork
-from priorsolve.priors.plan3 import names_of, plan_of
 from priorsolve.priors.style import StylePrior, finish, positive
-from priorsolve.priors.synthesis3 import Layer, Waves
+from priorsolve.priors.stylegan3_layers import Layer, Waves
+from priorsolve.priors.stylegan3_plan import names_of, plan_of
 from priorsolve.types import Shape
 
 

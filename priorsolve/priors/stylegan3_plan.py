@@ -9,7 +9,7 @@ from typing import Any
 
 from priorsolve.priors.errors import CheckpointError, told
 from priorsolve.priors.style import positive
-from priorsolve.priors.synthesis3 import Plan
+from priorsolve.priors.stylegan3_layers import Plan
 from priorsolve.showing import is_number
 
 _NAME = re.compile(r"L(\d{1,2})_(\d{1,4})_(\d{1,4})")
