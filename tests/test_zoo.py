@@ -31,7 +31,7 @@ from priorsolve.priors import (
     fetch,
     load_prior,
 )
-from priorsolve.priors.download import cache_disk
+from priorsolve.priors.cache import cache_disk
 from priorsolve.priors.zoo import Inner
 
 WEIGHTS = bytes(range(256)) * 40

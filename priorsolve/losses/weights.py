@@ -7,7 +7,6 @@ import http.client
 import importlib.util
 import json
 import urllib.request
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,20 +17,12 @@ from safetensors import SafetensorError
 from safetensors.torch import save
 from torch import Tensor
 
-from priorsolve.files import digest_of, sha256_of, write_atomically
+from priorsolve.files import digest_of, sha256_of
+from priorsolve.priors.cache import DownloadError, FetchError, WrongFileError, cache_disk, cache_folder, keep, working_folder
 from priorsolve.priors.checkpoint import read_state
-from priorsolve.priors.download import (
-    CacheError,
-    DownloadError,
-    FetchError,
-    WrongFileError,
-    cache_disk,
-    cache_folder,
-    run_pip,
-    working_folder,
-)
 from priorsolve.priors.errors import CheckpointError
 from priorsolve.priors.inert import Array
+from priorsolve.priors.pip import run_pip
 from priorsolve.priors.safetensors_file import read_safetensors
 from priorsolve.priors.unpickle import nowhere, unpickle
 
@@ -139,12 +130,7 @@ def _read(path: Path) -> dict[str, Tensor] | None:
 
 
 def _keep(net: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    place = _cached(net)
-    try:
-        with cache_disk(place.parent):
-            write_atomically(place, save(state, {"sha256": _digest(state)}))
-    except CacheError as error:
-        warnings.warn(f"{error}; until then every run looks for the weights of {net} anew", stacklevel=2)
+    keep(_cached(net), save(state, {"sha256": _digest(state)}), f"every run looks for the weights of {net} anew")
     return state
 
 

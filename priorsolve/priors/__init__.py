@@ -7,11 +7,12 @@ from priorsolve.priors.base import NoiseMode, Prior
 from priorsolve.priors.biggan import BigGAN
 from priorsolve.priors.biggan_deep import BigGANDeep
 from priorsolve.priors.biggan_discriminator import BigGANDiscriminator
+from priorsolve.priors.cache import CacheError, DownloadError, FetchError, WrongFileError, cache_folder
 from priorsolve.priors.checkpoint import Checkpoint, read_checkpoint, read_state
 from priorsolve.priors.conditional_dcgan import ConditionalDCGAN
 from priorsolve.priors.dcgan import DCGAN
 from priorsolve.priors.decoders import Decoder
-from priorsolve.priors.download import CacheError, DownloadError, FetchError, WrongFileError, cache_folder, cached_path, fetch
+from priorsolve.priors.download import cached_path, fetch
 from priorsolve.priors.errors import CheckpointError
 from priorsolve.priors.laws import check_prior_laws
 from priorsolve.priors.linear import LinearPrior

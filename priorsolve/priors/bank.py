@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -14,9 +13,8 @@ from safetensors.torch import load, save
 from torch import Tensor
 from torch.nn import functional as F
 
-from priorsolve.files import write_atomically
 from priorsolve.priors.base import Prior
-from priorsolve.priors.download import CacheError, cache_disk, cache_folder
+from priorsolve.priors.cache import cache_folder, keep
 from priorsolve.priors.kept import kept_of, run_form
 from priorsolve.types import Codes, Images, Progress, Shape
 
@@ -78,11 +76,7 @@ def _stored(prior: Prior, codes: Codes, on_progress: Progress | None) -> Tensor:
         if on_progress is not None:
             on_progress(min(len(parts) * _CHUNK, len(codes)), len(codes))
     pictures = torch.cat(parts).cpu().contiguous()  # style priors may lay channels last
-    try:
-        with cache_disk(path.parent):
-            write_atomically(path, save({"pictures": pictures}))
-    except CacheError as error:
-        warnings.warn(f"{error}; until then every run draws {len(codes)} pictures of its own", stacklevel=2)
+    keep(path, save({"pictures": pictures}), f"every run draws {len(codes)} pictures of its own")
     return pictures
 
 

