@@ -13,6 +13,7 @@ from typing import TypeAlias, final
 import torch
 from torch import Generator, Tensor
 
+from priorsolve.counter_rng import normal
 from priorsolve.showing import is_number, shown
 from priorsolve.types import Measurements, PerImage
 
@@ -95,7 +96,7 @@ class Gaussian(Noise):
             )
 
     def _noisy(self, y: Tensor, rng: Generator) -> Tensor:
-        return y + self.sigma * torch.randn(y.shape, generator=rng, device="cpu", dtype=torch.float32).to(y)
+        return y + self.sigma * normal(rng, *y.shape).to(y)
 
     def rms(self, y: Measurements, where: Tensor | None = None) -> PerImage:
         return y.new_full((len(y),), self.sigma)

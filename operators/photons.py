@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from priorsolve.apart import apart
+from priorsolve.counter_rng import normal
 from priorsolve.operators.base import Operator
 from priorsolve.operators.noise import check_photons
 from priorsolve.showing import checked_seed
@@ -54,9 +55,9 @@ class FixedPhotons(Operator):
     def _A(self, x: Images) -> Measurements:
         if x.dtype not in (torch.float32, torch.float64):  # half precision does not count as far
             return self._A(x.float()).to(x)
-        normal, alive = _drawn(self.seed, self.dead, tuple(x.shape[1:]), x.dtype, x.device)
+        drawn, alive = _drawn(self.seed, self.dead, tuple(x.shape[1:]), x.dtype, x.device)
         photons = self.peak * _clamped(x)
-        return _clamped(alive * (photons - 0.5 + (photons + _LEAST).sqrt() * normal) / self.peak)
+        return _clamped(alive * (photons - 0.5 + (photons + _LEAST).sqrt() * drawn) / self.peak)
 
 
 @lru_cache(maxsize=4)
@@ -64,9 +65,9 @@ class FixedPhotons(Operator):
 def _drawn(seed: int, dead: float, shape: Shape, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
     """Normal numbers of `shape` (C, H, W), and (H, W): 1 where a pixel is alive. Drawn once per seed, shape, type and place."""
     rng = torch.Generator().manual_seed(seed)
-    normal = torch.randn(shape, generator=rng, dtype=torch.float32)
+    drawn = normal(rng, *shape)
     alive = torch.rand(shape[-2:], generator=rng, dtype=torch.float32) >= dead
-    return normal.to(device, dtype), alive.to(device, dtype)
+    return drawn.to(device, dtype), alive.to(device, dtype)
 
 
 def _clamped(x: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from priorsolve.alike import in_pairs
+from priorsolve.counter_rng import normal
 from priorsolve.onednn import product
 from priorsolve.operators.base import LinearOperator, shape_text
 from priorsolve.operators.transforms import TRANSFORMS
@@ -136,7 +137,7 @@ class GaussianSensing(Sensing):
             )
         with torch.inference_mode(False):
             rng = torch.Generator().manual_seed(self.seed)
-            matrix = torch.randn(self.rows, self.n, generator=rng, dtype=torch.float32, device="cpu")
+            matrix = normal(rng, self.rows, self.n)
             self.register_buffer("matrix", matrix.div_(math.sqrt(self.rows)))
 
     def for_shape(self, shape: Shape) -> GaussianSensing:

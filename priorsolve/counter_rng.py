@@ -1,6 +1,6 @@
-"""Random numbers by counting: each depends on its row's seed, the step and its place alone, never on the rest of the batch.
+"""Random numbers that are the same on every machine: from torch's own generator, one for each use of a seed, and by counting.
 
-And torch's own generator, for one use of a seed apart from others.
+Those by counting depend on their row's seed, the step and their place alone, never on the rest of the batch.
 """
 
 from __future__ import annotations
@@ -20,6 +20,11 @@ FRAMES, SAMPLES = 0x9E3779B97F4B, 0x9E3779B97F4A
 
 They differ, or frame j's sample i would draw what frame i's sample j draws.
 """
+
+
+def normal(rng: torch.Generator, *shape: int) -> Tensor:
+    """N(0, 1), drawn on the CPU and in float32, whatever torch's defaults are and wherever it is used."""
+    return torch.randn(*shape, generator=rng, device="cpu", dtype=torch.float32)
 
 
 def generator_for(use: int, seed: int) -> torch.Generator:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from priorsolve.baselines.base import Baseline, Problem
+from priorsolve.counter_rng import normal
 from priorsolve.operators.base import LinearOperator, Operator, factors
 from priorsolve.operators.sensing import Sensing
 from priorsolve.operators.transforms import Transform, dct, idct
@@ -95,7 +96,7 @@ def _fista(gradient: Callable[[Tensor], Tensor], c: Tensor, step: float, thresho
 
 def _largest(square: Callable[[Tensor], Tensor], like: Tensor) -> float:
     """The largest eigenvalue of AᵀA, by 30 power iterations."""
-    vector, value = torch.randn(like.shape, generator=torch.Generator().manual_seed(0), device="cpu", dtype=torch.float32).to(like), 0.0
+    vector, value = normal(torch.Generator().manual_seed(0), *like.shape).to(like), 0.0
     for _ in range(30):
         vector = square(vector / vector.norm())
         value = float(vector.norm())

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from priorsolve.counter_rng import normal
 from priorsolve.losses.base import Distance
 from priorsolve.losses.pyramid import halved
 from priorsolve.types import Images, Measurements, PerImage
@@ -127,7 +128,7 @@ def compared(
 
 def _pattern(like: Tensor) -> Tensor:
     """(1, 3, H, W), the same for every image; made on the CPU, so the same on every device."""
-    drawn = torch.randn(1, *like.shape[1:], generator=torch.Generator().manual_seed(0), device="cpu", dtype=torch.float32)
+    drawn = normal(torch.Generator().manual_seed(0), 1, *like.shape[1:])
     return ((drawn + 0.5) / 2).to(like)
 
 

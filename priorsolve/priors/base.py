@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from priorsolve.alike import rows_apart
-from priorsolve.priors.chance import normal
+from priorsolve.counter_rng import normal
 from priorsolve.priors.labels import must_be_label
 from priorsolve.priors.spaces import is_features
 from priorsolve.showing import is_whole, must_be_number, shown

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from priorsolve.counter_rng import normal
 from priorsolve.priors.base import Noise
-from priorsolve.priors.chance import normal
 from priorsolve.priors.feedforward import FeedForward
 from priorsolve.priors.labels import class_weights
 from priorsolve.types import Codes, Shape

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from priorsolve.alike import evened
 from priorsolve.apart import apart
+from priorsolve.counter_rng import normal
 from priorsolve.priors.base import Noise, Prior
-from priorsolve.priors.chance import normal
 from priorsolve.priors.labels import with_class
 from priorsolve.priors.layers import fused
 from priorsolve.priors.spaces import depth

@@ -9,8 +9,8 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from priorsolve.counter_rng import normal
 from priorsolve.priors.base import Noise, Prior
-from priorsolve.priors.chance import normal
 from priorsolve.priors.layers import linear
 from priorsolve.types import Codes, Images, Shape
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from priorsolve.priors.chance import normal
+from priorsolve.counter_rng import normal
 from priorsolve.priors.errors import CheckpointError
 from priorsolve.priors.layers import normalised
 from priorsolve.priors.layout import empty, numbered, shape_of

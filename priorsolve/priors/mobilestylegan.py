@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from priorsolve.apart import apart
+from priorsolve.counter_rng import normal
 from priorsolve.priors.base import Noise
-from priorsolve.priors.chance import normal
 from priorsolve.priors.errors import CheckpointError
 from priorsolve.priors.layout import fill
 from priorsolve.priors.mobilestylegan_frozen import Frozen

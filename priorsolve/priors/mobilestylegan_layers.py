@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from priorsolve.counter_rng import normal
 from priorsolve.priors.base import Noise
-from priorsolve.priors.chance import normal
 from priorsolve.priors.layers import normalised
 from priorsolve.priors.layout import empty
 from priorsolve.priors.perfilter import convolved

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from priorsolve.priors.chance import normal
+from priorsolve.counter_rng import normal
 from priorsolve.priors.errors import CheckpointError
 from priorsolve.priors.layout import SIDE_LIMIT
 

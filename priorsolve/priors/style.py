@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from priorsolve.counter_rng import normal
 from priorsolve.priors.base import Noise
-from priorsolve.priors.chance import normal
 from priorsolve.priors.errors import CheckpointError, told
 from priorsolve.priors.labels import class_weights, with_class
 from priorsolve.priors.layout import fill

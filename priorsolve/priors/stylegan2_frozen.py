@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn import functional as F
 
+from priorsolve.counter_rng import normal
 from priorsolve.priors.base import Noise
-from priorsolve.priors.chance import normal
 from priorsolve.priors.frozen import type_of_pass
 from priorsolve.priors.stylegan2_layers import Block, Convolution, Picture, Skip
 

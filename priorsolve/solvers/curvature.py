@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from priorsolve.counter_rng import normal
+
 _NOTHING_NEW = 1e-4
 """A product of which no more than this share is outside the directions so far is rounding."""
 
@@ -32,7 +34,7 @@ def curvatures(function: Callable[[Tensor], Tensor], codes: Tensor, count: int) 
     n = codes.shape[1:].numel()
     k = min(count, n)
     rng = torch.Generator().manual_seed(0)
-    spare = torch.randn(k, n, generator=rng, device="cpu", dtype=torch.float32).to(codes)  # the same for every row
+    spare = normal(rng, k, n).to(codes)  # the same for every row
     directions = codes.new_zeros(len(codes), n, k)
     products = torch.zeros_like(directions)
     vector = spare[0].expand(len(codes), n)
