@@ -47,6 +47,10 @@ class Masking(LinearOperator, ABC):
         """1 where a pixel is known, be it at a soft edge, and inside the image."""
         return (self._known_for(inside) > 0) * inside
 
+    def known_of(self, in_shape: Shape) -> Tensor:
+        """m, (1|B, 1|C, H, W), for images of `in_shape` (C, H, W); float32, on the CPU. Raises ValueError, as `join_masks` does."""
+        return join_masks([self], in_shape).known
+
 
 class Mask(Masking):
     """Inpainting with a mask at hand; boxes, strokes and files: `Holes`, which recipes call `mask`.

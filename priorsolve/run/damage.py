@@ -15,7 +15,7 @@ from priorsolve.operators.base import Identity, Operator, compose
 from priorsolve.operators.clip import Clip
 from priorsolve.operators.downsample import Downsample
 from priorsolve.operators.gray import Gray
-from priorsolve.operators.mask import Mask, Masking, join_masks
+from priorsolve.operators.mask import Mask, Masking
 from priorsolve.operators.noise import Noise
 from priorsolve.operators.photo_holes import PhotoHoles
 from priorsolve.operators.pillow import PillowResize
@@ -121,6 +121,6 @@ class Damage:
 def _drawn(mask: Masking, size: tuple[int, int]) -> Tensor:
     """(1, *size). Masks of recipes are alike in all colours."""
     try:
-        return join_masks([mask], (1, *size)).known[0]
+        return mask.known_of((1, *size))[0]
     except ValueError as error:
         raise RecipeError(f"operator: {error}") from None

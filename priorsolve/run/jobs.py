@@ -14,7 +14,7 @@ from priorsolve.operators.base import Operator
 from priorsolve.operators.gray import Gray
 from priorsolve.operators.holes import Holes
 from priorsolve.operators.lines import Lines
-from priorsolve.operators.mask import Mask, Masking, join_masks
+from priorsolve.operators.mask import Mask, Masking
 from priorsolve.operators.noise import Noise
 from priorsolve.operators.photo_holes import PhotoHoles
 from priorsolve.photos.identity import Identity
@@ -183,7 +183,7 @@ class Reader:
         shape = self.operators.image_shape
         for part in parts:
             if isinstance(part, Masking):
-                yield join_masks([part], shape).known
+                yield part.known_of(shape)
             shape = part.out_shape(shape)
 
 

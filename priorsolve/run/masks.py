@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from priorsolve.operators.holes import Holes
-from priorsolve.operators.mask import Masking, join_masks
+from priorsolve.operators.mask import Masking
 from priorsolve.photos.images import read_photo, write_image
 from priorsolve.photos.names import Photo
 from priorsolve.photos.pictures import PhotoError, reason_of
@@ -98,5 +98,5 @@ def _holes(recipe: Recipe, photo: Photo, size: tuple[int, int]) -> Tensor:
             own = rendered({name: given}, stem(photo.name), photo_seed(recipe.seed, photo.name))[name]
             mask: Masking = build("operators", name, own, where)
             mask = mask.in_photo(photo.path, whole=True) if isinstance(mask, Holes) else mask
-            holes = torch.maximum(holes, 1 - join_masks([mask], (1, *size)).known[0])
+            holes = torch.maximum(holes, 1 - mask.known_of((1, *size))[0])
     return holes
