@@ -24,22 +24,23 @@ TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-9}
 
 def dot_test(operator: LinearOperator, in_shape: Shape, *, batch: int = 2, dtype: torch.dtype = torch.float32, seed: int = 0) -> float:
     """`⟨A u, v⟩ = ⟨u, Aᵀ v⟩`: the difference over `‖A u‖‖v‖`, the worst image of the batch."""
-    _must_be_linear(operator, "dot_test")
+    _must_be_ours(operator, "dot_test")
+    if not isinstance(operator, LinearOperator):
+        raise ValueError(f"dot_test: {operator} is not linear, so it has no adjoint; check_laws runs the laws that it has")
     u, v = _inputs(operator, in_shape, batch, dtype, seed)
     image, adjoint = operator.A(u), operator.A_adjoint(v)
     left, right = _dot(image, v), _dot(u, adjoint)
-    return _worst((left - right).abs(), _norm(image) * _norm(v))
+    return _worst((left - right).abs(), norm(image) * norm(v))
 
 
 def linearity(operator: LinearOperator, in_shape: Shape, *, batch: int = 2, dtype: torch.dtype = torch.float32, seed: int = 0) -> float:
     """`A(2u − 3v) = 2 A u − 3 A v`, and the same of `Aᵀ`."""
-    _must_be_linear(operator, "linearity")
     u, y = _inputs(operator, in_shape, batch, dtype, seed)
     v, z = _inputs(operator, in_shape, batch, dtype, seed + 1)
     worst = 0.0
     for map_, a, b in ((operator.A, u, v), (operator.A_adjoint, y, z)):
         left, right = map_(2 * a - 3 * b), 2 * map_(a) - 3 * map_(b)
-        worst = max(worst, _relative(left, right))
+        worst = max(worst, relative(left, right))
     return worst
 
 
@@ -47,46 +48,42 @@ def autograd_adjoint(
     operator: LinearOperator, in_shape: Shape, *, batch: int = 2, dtype: torch.dtype = torch.float32, seed: int = 0
 ) -> float:
     """`Aᵀ v` is what autograd's vector-Jacobian product gives."""
-    _must_be_linear(operator, "autograd_adjoint")
     u, v = _inputs(operator, in_shape, batch, dtype, seed)
     u.requires_grad_(True)
     measured = operator.A(u)
     if not measured.requires_grad:
         return 1.0
     (gradient,) = torch.autograd.grad(measured, u, v)
-    return _relative(operator.A_adjoint(v), gradient)
+    return relative(operator.A_adjoint(v), gradient)
 
 
 def pseudo_inverse(
     operator: LinearOperator, in_shape: Shape, *, batch: int = 2, dtype: torch.dtype = torch.float32, seed: int = 0
 ) -> float:
     """`A A† A = A`: the pseudo-inverse explains every measurement that an image can make."""
-    _must_be_linear(operator, "pseudo_inverse")
     u, _ = _inputs(operator, in_shape, batch, dtype, seed)
     y = operator.A(u)
-    return _relative(operator.A(operator.A_dagger(y)), y)
+    return relative(operator.A(operator.A_dagger(y)), y)
 
 
 def lifting(operator: LinearOperator, in_shape: Shape, *, batch: int = 2, dtype: torch.dtype = torch.float32, seed: int = 0) -> float:
     """`A lift(A x) = A x`: what is put back into a picture adds to its measurement just what was missing."""
-    _must_be_linear(operator, "lifting")
     u, _ = _inputs(operator, in_shape, batch, dtype, seed)
     y = operator.A(u)
-    return _relative(operator.A(operator.lift(y)), y)
+    return relative(operator.A(operator.lift(y)), y)
 
 
 def dagger_gradient(
     operator: LinearOperator, in_shape: Shape, *, batch: int = 2, dtype: torch.dtype = torch.float32, seed: int = 0
 ) -> float:
     """`⟨A† y, v⟩ = ⟨y, (A†)ᵀ v⟩`, the right side by autograd, for a y and a v that the other side can make."""
-    _must_be_linear(operator, "dagger_gradient")
     u, r = _inputs(operator, in_shape, batch, dtype, seed)
     y, v = operator.A(u), operator.A_adjoint(r)
     x = operator.A_dagger(y.requires_grad_())
     if not x.requires_grad:
         return 1.0
     (gradient,) = torch.autograd.grad(x, y, v)
-    return _worst((_dot(x, v) - _dot(y, gradient)).abs(), _norm(x) * _norm(v))
+    return _worst((_dot(x, v) - _dot(y, gradient)).abs(), norm(x) * norm(v))
 
 
 def shortest(operator: LinearOperator, in_shape: Shape, *, batch: int = 2, dtype: torch.dtype = torch.float32, seed: int = 0) -> float:
@@ -94,7 +91,6 @@ def shortest(operator: LinearOperator, in_shape: Shape, *, batch: int = 2, dtype
 
     0 where `A†` is by conjugate gradients: they keep this law, as far as they come.
     """
-    _must_be_linear(operator, "shortest")
     u, y = _inputs(operator, in_shape, batch, dtype, seed)
     v, _ = _inputs(operator, in_shape, batch, dtype, seed + 1)
     y = torch.zeros_like(y).requires_grad_()  # of which conjugate gradients make no step
@@ -112,7 +108,6 @@ def closest(operator: LinearOperator, in_shape: Shape, *, batch: int = 2, dtype:
 
     0 where `A†` is by conjugate gradients: they keep this law, as far as they come.
     """
-    _must_be_linear(operator, "closest")
     _, y = _inputs(operator, in_shape, batch, dtype, seed)
     _, z = _inputs(operator, in_shape, batch, dtype, seed + 1)
     if found_by_steps(operator.A_dagger(torch.zeros_like(y).requires_grad_())):
@@ -139,7 +134,7 @@ def vjp(operator: Operator, in_shape: Shape, *, batch: int = 2, dtype: torch.dty
     if not measured.requires_grad:
         return 1.0
     (gradient,) = torch.autograd.grad(measured, x, v)
-    return float(not (gradient.isfinite().all() and (_norm(gradient) > 0).all()))
+    return float(not (gradient.isfinite().all() and (norm(gradient) > 0).all()))
 
 
 def independence(operator: Operator, in_shape: Shape, *, batch: int = 2, dtype: torch.dtype = torch.float32, seed: int = 0) -> float:
@@ -151,7 +146,7 @@ def independence(operator: Operator, in_shape: Shape, *, batch: int = 2, dtype: 
     together, singles = operator.A(x), [one.A(x[i : i + 1]) for i, one in enumerate(own)]
     if any(len(single) != 1 for single in singles):
         raise AssertionError(f"{operator}: makes {len(singles[0])} measurements of one image; {OF_EACH}")
-    return _relative(together, torch.cat(singles))
+    return relative(together, torch.cat(singles))
 
 
 def unchanged(operator: Operator, in_shape: Shape, *, batch: int = 2, dtype: torch.dtype = torch.float32, seed: int = 0) -> float:
@@ -168,7 +163,7 @@ def support(operator: Operator, in_shape: Shape, *, batch: int = 2, dtype: torch
     v, _ = _inputs(operator, in_shape, batch, dtype, seed + 1)
     one, other = operator.A(u), operator.A(v)
     holes = operator.support(torch.ones_like(u)) == 0
-    return _worst(_norm(torch.where(holes, one - other, 0)), torch.maximum(_norm(one), _norm(other)))
+    return _worst(norm(torch.where(holes, one - other, 0)), torch.maximum(norm(one), norm(other)))
 
 
 def laws(operator: Operator) -> dict[str, Law]:
@@ -234,12 +229,6 @@ def _must_be_ours(operator: object, who: str) -> None:
         raise ValueError(f"{who}: expected an Operator, got {shown(operator)}; subclass priorsolve.operators.base.Operator")
 
 
-def _must_be_linear(operator: object, who: str) -> None:
-    _must_be_ours(operator, who)
-    if not isinstance(operator, LinearOperator):
-        raise ValueError(f"{who}: {operator} is not linear, so it has no adjoint; check_laws runs the laws that it has")
-
-
 def _inputs(operator: Operator, in_shape: Shape, batch: int, dtype: torch.dtype, seed: int) -> tuple[Tensor, Tensor]:
     rng = torch.Generator().manual_seed(seed)
     x = torch.rand(batch, *in_shape, generator=rng, device="cpu", dtype=torch.float64)
@@ -252,7 +241,8 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
     return (a * b).flatten(1).sum(1)
 
 
-def _norm(a: Tensor) -> Tensor:
+def norm(a: Tensor) -> Tensor:
+    """The Euclidean length of every row, (B,)."""
     return _dot(a, a).sqrt()
 
 
@@ -260,11 +250,12 @@ def _worst(difference: Tensor, size: Tensor) -> float:
     return float((difference / size.clamp_min(torch.finfo(size.dtype).tiny)).detach().max())
 
 
-def _relative(a: Tensor, b: Tensor) -> float:
-    return _worst(_norm(a - b), torch.maximum(_norm(a), _norm(b)))
+def relative(a: Tensor, b: Tensor) -> float:
+    """The largest difference of two rows, over the size of the larger."""
+    return _worst(norm(a - b), torch.maximum(norm(a), norm(b)))
 
 
 def _unequal(left: tuple[Tensor, Tensor], right: tuple[Tensor, Tensor]) -> float:
     """How far one inner product is from the other, over the larger product of lengths."""
-    sizes = torch.maximum(_norm(left[0]) * _norm(left[1]), _norm(right[0]) * _norm(right[1]))
+    sizes = torch.maximum(norm(left[0]) * norm(left[1]), norm(right[0]) * norm(right[1]))
     return _worst((_dot(*left) - _dot(*right)).abs(), sizes)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from priorsolve.apart import exactly_graded
-from priorsolve.operators.laws import TOLERANCE
+from priorsolve.operators.laws import TOLERANCE, norm, relative
 from priorsolve.priors.base import Prior, exactly
 from priorsolve.priors.layers import must_be_differentiable
 from priorsolve.priors.spaces import is_features
@@ -40,7 +40,7 @@ def independence(prior: Prior, space: str, batch: int, seed: int) -> float:
     begun, codes = _codes(prior, first, batch, seed), _codes(prior, space, batch, seed)
     mapped = [prior.map(begun[i : i + 1], source=first, target=space) for i in range(batch)]
     drawn = [_decode(prior, codes[i : i + 1], space, i) for i in range(batch)]
-    return max(_relative(codes, torch.cat(mapped)), _relative(_decode(prior, codes, space), torch.cat(drawn)))
+    return max(relative(codes, torch.cat(mapped)), relative(_decode(prior, codes, space), torch.cat(drawn)))
 
 
 @torch.no_grad()
@@ -51,14 +51,14 @@ def agreement(prior: Prior, space: str, batch: int, seed: int) -> float:
         return 0.0
     begun, codes = _codes(prior, first, batch, seed), _codes(prior, space, batch, seed)
     later = prior.resumed(begun, first) if is_features(space) else prior
-    return _relative(_decode(prior, begun, first), _decode(later, codes, space))
+    return relative(_decode(prior, begun, first), _decode(later, codes, space))
 
 
 @torch.no_grad()
 def constancy(prior: Prior, space: str, batch: int, seed: int) -> float:
     """The same codes draw the same pictures again."""
     codes = _codes(prior, space, batch, seed)
-    return _relative(_decode(prior, codes, space), _decode(prior, codes, space))
+    return relative(_decode(prior, codes, space), _decode(prior, codes, space))
 
 
 @torch.no_grad()
@@ -79,7 +79,7 @@ def vjp(prior: Prior, space: str, batch: int, seed: int) -> float:
         return 1.0
     weights = torch.randn(images.shape, generator=torch.Generator().manual_seed(seed), device="cpu").to(images)
     (gradient,) = torch.autograd.grad(images, codes, weights)
-    return float(not (gradient.isfinite().all() and (_norm(gradient) > 0).all()))
+    return float(not (gradient.isfinite().all() and (norm(gradient) > 0).all()))
 
 
 def slope(prior: Prior, space: str, batch: int, seed: int) -> float:
@@ -103,9 +103,9 @@ def _foretold(prior: Prior, space: str, batch: int, seed: int, k: int) -> float:
     with exactly():
         images = _decode(prior, leaf, space)
         (gradient,) = torch.autograd.grad(images, leaf, change)
-    size = _norm(change).clamp_min(torch.finfo(codes.dtype).tiny)
+    size = norm(change).clamp_min(torch.finfo(codes.dtype).tiny)
     seen = (gradient * direction).flatten(1).sum(1) / size
-    rounded = _ROUNDED * torch.finfo(codes.dtype).eps * _norm(images.detach())
+    rounded = _ROUNDED * torch.finfo(codes.dtype).eps * norm(images.detach())
     return float((((seen - size).abs() - rounded).clamp_min(0) / torch.maximum(seen.abs(), size)).max())
 
 
@@ -191,13 +191,3 @@ def _decode(prior: Prior, codes: Tensor, space: str, start: int = 0) -> Tensor:
     if space == "z" and prior.n_classes and prior.first_space != "z":
         label = torch.arange(start, start + len(codes), device=codes.device) % prior.n_classes
     return prior.decode(codes, space, label=label)
-
-
-def _norm(a: Tensor) -> Tensor:
-    return a.flatten(1).square().sum(1).sqrt()
-
-
-def _relative(a: Tensor, b: Tensor) -> float:
-    """The largest difference of two rows, over the size of the larger."""
-    size = torch.maximum(_norm(a), _norm(b)).clamp_min(torch.finfo(a.dtype).tiny)
-    return float((_norm(a - b) / size).max())
