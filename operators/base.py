@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from priorsolve.operators.krylov import Map, least_squares
 from priorsolve.operators.made import is_real, none, not_real
+from priorsolve.rows import spread_over
 from priorsolve.showing import made_float, shown
 from priorsolve.types import Images, Measurements, Shape
 
@@ -93,7 +94,7 @@ class Operator(nn.Module, ABC):
         lowest = torch.stack([torch.where(y.isfinite(), y, torch.inf) for y in made]).amin(0)
         highest = torch.stack([torch.where(y.isfinite(), y, -torch.inf) for y in made]).amax(0)
         largest = torch.maximum(lowest.abs(), highest.abs()).nan_to_num(0, 0, 0).flatten(1).amax(1)
-        return (highest - lowest > _ROUNDING * largest.view(-1, *[1] * (lowest.ndim - 1))).to(inside)
+        return (highest - lowest > _ROUNDING * spread_over(largest, lowest)).to(inside)
 
     def _trials(self, like: Images) -> list[Tensor]:
         """Pictures (1, C, H, W) of `like`'s size to tell operators by."""
@@ -389,7 +390,7 @@ def _length(rows: Tensor) -> Tensor:
 
 def _of_rows(chosen: Tensor, rows: Tensor) -> Tensor:
     """The rows that are chosen, and 0 in place of the others."""
-    return torch.where(chosen.view(-1, *[1] * (rows.ndim - 1)), rows, 0)
+    return torch.where(spread_over(chosen, rows), rows, 0)
 
 
 def shape_text(shape: Shape) -> str:

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from priorsolve.rows import spread_over
+
 Map: TypeAlias = Callable[[Tensor], Tensor]
 _Solve: TypeAlias = Callable[[Map, Map, Tensor], Tensor]
 """From A, Aᵀ and y to x, linear in y, and its transpose where A and Aᵀ change places."""
@@ -181,12 +183,11 @@ def _balance(A: Map, A_adjoint: Map, y: Tensor) -> tuple[Tensor, Tensor]:
     for _ in range(PROBES):
         probe = torch.randn(1, *shape, generator=rng, device="cpu", dtype=torch.float64).to(y)
         squares += A(probe.expand(len(y), *shape)).square() / PROBES
-    each = (-1, *[1] * (y.ndim - 1))
-    longest = squares.flatten(1).amax(1).view(each)
+    longest = spread_over(squares.flatten(1).amax(1), y)
     used = squares > longest * torch.finfo(y.dtype).eps
     uneven = (used & (squares < SPREAD * longest)).flatten(1).any(1)
     weights = torch.where(used, squares.clamp_min(torch.finfo(y.dtype).tiny).rsqrt(), 0)
-    return torch.where(uneven.view(each), weights, 1), uneven
+    return torch.where(spread_over(uneven, y), weights, 1), uneven
 
 
 def _size(a: Tensor) -> Tensor:
@@ -195,11 +196,11 @@ def _size(a: Tensor) -> Tensor:
 
 def _where(chosen: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """For each item `a` where it is chosen, else `b`."""
-    return torch.where(chosen.view(-1, *[1] * (a.ndim - 1)), a, b)
+    return torch.where(spread_over(chosen, a), a, b)
 
 
 def _times(scale: Tensor, x: Tensor) -> Tensor:
-    return scale.view(-1, *[1] * (x.ndim - 1)) * x
+    return spread_over(scale, x) * x
 
 
 def _safe_divide(a: Tensor, b: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from priorsolve.rows import spread_over
 from priorsolve.solvers.optimisers import BETA2, Optimiser
 from priorsolve.solvers.variables import REMEMBERED, Variables, is_remembered
 
@@ -43,7 +44,7 @@ class CarriedAdam(Optimiser):
         moved = dict(variables)
         for name, gradient in gradients.items():
             taken = variables[_STEPS + name] + 1
-            t = taken.view(-1, *[1] * (gradient.ndim - 1))
+            t = spread_over(taken, gradient)
             m = torch.lerp(variables[_FIRST + name], gradient, 1 - self.beta1) if self.beta1 else gradient
             v = torch.lerp(variables[_SECOND + name], gradient.square(), 1 - BETA2)
             step_size = lr * scale[name] * m / (1 - self.beta1**t)

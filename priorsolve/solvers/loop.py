@@ -14,6 +14,7 @@ from priorsolve.counter_rng import row_seeds
 from priorsolve.losses import Loss
 from priorsolve.penalties import total_variation
 from priorsolve.priors.base import exactly
+from priorsolve.rows import spread_over
 from priorsolve.solvers.optimisers import Optimiser
 from priorsolve.solvers.schedule import Schedule
 from priorsolve.solvers.solution import OnStep, Solution, Step, tell
@@ -248,7 +249,7 @@ def _where(condition: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """Rows of `a` where the condition holds, else of `b`; what is the same either way, such as what is held, is not copied."""
     if a is b or (condition.device.type == "cpu" and bool(condition.numpy().all())):  # elsewhere looking would wait for the device
         return a
-    return torch.where(condition.view(-1, *[1] * (a.ndim - 1)), a, b)
+    return torch.where(spread_over(condition, a), a, b)
 
 
 def _copy(rows: Tensor, of: Tensor, to: Tensor, at: Tensor, where: Tensor) -> None:

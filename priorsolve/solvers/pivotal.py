@@ -13,6 +13,7 @@ from priorsolve.counter_rng import uniform_hash
 from priorsolve.losses import Loss, l2, prepared
 from priorsolve.penalties import weighted
 from priorsolve.priors.base import Prior
+from priorsolve.rows import spread_over
 from priorsolve.solvers.base import Keep, Solver
 from priorsolve.solvers.checks import must_be_at_least, must_be_decay_rate, must_be_positive
 from priorsolve.solvers.drawing import style_of
@@ -149,7 +150,7 @@ class Nearby:
         away = self.sampled[place] - pivot
         # one style is every layer's: published of all of them
         layers = self.prior.spaces["w+"][0] if self.space == "w" and "w+" in self.prior.spaces else 1
-        length = layers**0.5 * away.flatten(1).norm(dim=1).clamp_min(1e-12).view(-1, *[1] * (pivot.ndim - 1))
+        length = layers**0.5 * spread_over(away.flatten(1).norm(dim=1).clamp_min(1e-12), pivot)
         there = pivot + self.solver.distance * away / length
         codes = {self.space: there}
         if self.prior.noise_size:
