@@ -33,3 +33,10 @@ def exactly_graded(device: str) -> Iterator[None]:
     """Within it gradients are taken and nothing is cast on such a device, as `"cpu"`."""
     with torch.inference_mode(False), torch.enable_grad(), torch.autocast(device, enabled=False):
         yield
+
+
+@contextmanager
+def exactly_ungraded(device: str) -> Iterator[None]:
+    """As `exactly_graded`, without gradients: for searches and what others read, for which nothing that the caller has set is meant."""
+    with torch.inference_mode(False), torch.no_grad(), torch.autocast(device, enabled=False):
+        yield

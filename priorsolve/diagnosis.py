@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
+from priorsolve.apart import exactly_ungraded
 from priorsolve.counter_rng import LIMITS, generator_for
 from priorsolve.operators.base import Operator
 from priorsolve.priors.base import Prior
@@ -88,7 +89,7 @@ def find_limits(solver: Solves, operator: AnyOperator, seeds: Sequence[int] = (0
         return []
     seeds = checked_seeds(seeds, len(seeds))
     kind = next(solver.prior.parameters()).device.type
-    with torch.inference_mode(False), torch.no_grad(), torch.autocast(kind, enabled=False):  # as solvers do
+    with exactly_ungraded(kind):
         codes = [solver.prior.sample(1, generator_for(LIMITS, seed)) for seed in seeds]
         operator = beside(codes[0], operator)
         # one by one, since all may not fit

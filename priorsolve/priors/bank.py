@@ -13,6 +13,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 from torch.nn import functional as F
 
+from priorsolve.apart import exactly_ungraded
 from priorsolve.priors.base import Prior
 from priorsolve.priors.cache import cache_folder, keep
 from priorsolve.priors.kept import kept_of, run_form
@@ -54,10 +55,8 @@ def bank_of(prior: Prior, count: int, on_progress: Progress | None = None) -> Ba
     return kept_of(prior, (Bank, count), lambda: _bank(prior, count, on_progress))
 
 
-@torch.inference_mode(False)
-@torch.no_grad()
 def _bank(prior: Prior, count: int, on_progress: Progress | None) -> Bank:
-    with torch.autocast(next(prior.parameters()).device.type, enabled=False):  # a caller's, which is not meant for what others read
+    with exactly_ungraded(next(prior.parameters()).device.type):
         codes = prior.sample(count, torch.Generator().manual_seed(_SEED))
         pictures = _stored(prior, codes, on_progress).to(codes.device)
     return Bank(codes, pictures, tuple(prior.image_shape))

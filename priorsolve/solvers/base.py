@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Literal, Protocol, cast, runtime_checkable
 
-import torch
-
+from priorsolve.apart import exactly_ungraded
 from priorsolve.losses import Loss
 from priorsolve.operators.base import Operator
 from priorsolve.priors.bank import bank_of
@@ -205,11 +204,10 @@ class Solver(ABC):
         must_be_callback(on_step)
         must_be_searchable(self.prior)  # as it is now, whatever it was when the solver was made
         like = next(self.prior.parameters())
-        # what the caller has around it is not meant for the search: `computing` says in what a network computes
         known = unwrapped(operator)
         jumps = isinstance(known, Operator) and known.jumps
         alone = singly(self.amplifies or (jumps and self.rounds_by_batch))
-        with torch.inference_mode(False), torch.no_grad(), torch.autocast(like.device.type, enabled=False), alone:
+        with exactly_ungraded(like.device.type), alone:  # `computing` says in what a network computes
             prior = self.ready()
             measured = Measured(y, operator, tuple(prior.image_shape), like=like)
             seeds = checked_seeds([self.seed] * measured.count if seeds is None else seeds, measured.count)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from priorsolve.apart import exactly_ungraded
 from priorsolve.counter_rng import STARTS, generator_for
 from priorsolve.losses import Loss
 from priorsolve.priors.base import Prior
@@ -42,7 +43,7 @@ def start_at(prior: Prior, codes: Codes, space: str | None = None) -> Solution:
         way = "; give torch.from_numpy(codes)" if type(codes).__name__ == "ndarray" else ""
         raise ValueError(f"start_at: expected codes as a tensor (B, ...), got {shown(codes)}{way}")
     like = next(prior.parameters())
-    with torch.inference_mode(False), torch.no_grad(), torch.autocast(like.device.type, enabled=False):
+    with exactly_ungraded(like.device.type):
         codes = codes.detach().to(like, copy=True)
         images = prior.decode(codes, space)
         unknown = images.new_full((len(codes),), torch.inf)
