@@ -17,9 +17,9 @@ from priorsolve.showing import shown
 from priorsolve.solvers.checks import (
     checked_seeds,
     checked_start,
-    must_be_as_annotated,
     must_be_callback,
     must_be_searchable,
+    must_be_settings,
     must_have_an_end,
     unwrapped,
 )
@@ -101,7 +101,7 @@ class Solver(ABC):
 
     def __post_init__(self) -> None:
         """What all solvers check alike; a leaf with checks of its own calls this first."""
-        must_be_as_annotated(self)
+        must_be_settings(self)
         must_have_an_end(self)
         freeze_settings(self)
 

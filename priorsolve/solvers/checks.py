@@ -25,7 +25,7 @@ MOST = 10_000_000
 _OPERATOR = "expected an operator with a method A, or a function of images"
 
 
-def must_be_as_annotated(solver: Any) -> None:
+def must_be_settings(solver: Any) -> None:
     """Raises ValueError where a field of a solver is not what its annotation says: a prior, a loss, a number, a switch or a choice."""
     for name, value, kinds in annotated(solver):
         if Prior in kinds:

@@ -18,10 +18,10 @@ from priorsolve.priors.kept import kept_of
 from priorsolve.solvers.chain import Chain
 from priorsolve.solvers.checks import (
     checked_seeds,
-    must_be_as_annotated,
     must_be_callback,
     must_be_positive,
     must_be_searchable,
+    must_be_settings,
     unwrapped,
 )
 from priorsolve.solvers.one_layer import Norm, estimated, inverted, value_range
@@ -65,7 +65,7 @@ class Layerwise:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        must_be_as_annotated(self)
+        must_be_settings(self)
         must_be_positive(self, "noise", "largest")
         facts = [
             (layer, f"layerwise: block {layer.block} of {self.prior} makes {layer.outputs} numbers of {layer.inputs}")
