@@ -119,7 +119,7 @@ class StyleGAN2(StylePrior):
             return self
         other = copy(self)
         other._modules = dict(self._modules)
-        other._frozen = Frozen(self._synthesis)
+        other._frozen = Frozen(self._synthesis, [slot for slot, _ in self._slotted])
         return other
 
     @property

@@ -27,21 +27,22 @@ _SLOPE = 0.2
 
 @final
 class Frozen(nn.Module):
-    """The affine maps of all layers, and the blocks, which are called as the plain ones are; one style for all filters of a layer."""
+    """The affine maps of all layers, and the blocks, which are called as the plain ones are; one style for all filters of a layer.
+
+    Args:
+        slots: each layer's row of w+, in order; neighbours may share one.
+    """
 
     weight: Tensor
     bias: Tensor
 
-    def __init__(self, blocks: Sequence[Block]) -> None:
+    def __init__(self, blocks: Sequence[Block], slots: Sequence[int]) -> None:
         super().__init__()
         self.blocks = [FrozenBlock(block) for block in blocks]
         self.parts = nn.ModuleList(self.blocks)
         affines = [layer.affine for block in blocks for layer in block.layers]
         _keep(self, weight=torch.cat([affine.matrix for affine in affines]), bias=torch.cat([affine.bias for affine in affines]))
         self._sizes = [len(affine.bias) for affine in affines]
-        # a block's colours share the slot of the next block's first convolution
-        starts = [sum(len(block.convolutions) for block in blocks[:k]) for k in range(len(blocks))]
-        slots = [start + i for start, block in zip(starts, blocks, strict=True) for i in range(len(block.layers))]
         shared = groupby(zip(slots, self._sizes, strict=True), key=lambda pair: pair[0])
         self._slots = {slot: sum(size for _, size in pairs) for slot, pairs in shared}
 
