@@ -32,11 +32,9 @@ class Downsample(LinearOperator):
 
     def __init__(self, factor: int, kernel: Kernel = "bicubic") -> None:
         super().__init__()
-        if not (is_number(factor) and factor >= 1) or factor % 1:
-            raise ValueError(f"Downsample: factor must be a whole number of at least 1, got {shown(factor)}")
+        self.factor = checked_factor(factor, "Downsample")
         if kernel not in get_args(Kernel):
             raise ValueError(f"Downsample: there is no kernel {kernel!r}; choose one of {', '.join(get_args(Kernel))}")
-        self.factor = int(factor)
         self.kernel: Kernel = kernel
 
     def out_shape(self, in_shape: Shape) -> Shape:
@@ -65,3 +63,10 @@ class Downsample(LinearOperator):
 
     def extra_repr(self) -> str:
         return f"factor={self.factor}, kernel={self.kernel}"
+
+
+def checked_factor(factor: float, who: str) -> int:
+    """By how much pictures become smaller. Raises ValueError, a line that begins with `who`, unless it is whole and at least 1."""
+    if not (is_number(factor) and factor >= 1) or factor % 1:
+        raise ValueError(f"{who}: factor must be a whole number of at least 1, got {shown(factor)}")
+    return int(factor)

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from priorsolve.operators.base import Operator
-from priorsolve.operators.downsample import Downsample
+from priorsolve.operators.downsample import Downsample, checked_factor
 from priorsolve.showing import is_number, shown
 from priorsolve.types import Images, Measurements, Shape
 
@@ -30,11 +30,10 @@ class PillowResize(Operator):
 
     def __init__(self, factor: int, filter: Filter = "bicubic") -> None:
         super().__init__()
-        if not (is_number(factor) and factor >= 1) or factor % 1:
-            raise ValueError(f"PillowResize: factor must be a whole number of at least 1, got {shown(factor)}")
+        self.factor = checked_factor(factor, "PillowResize")
         if filter not in get_args(Filter):
             raise ValueError(f"PillowResize: there is no filter {filter!r}; choose one of {', '.join(get_args(Filter))}")
-        self.factor, self.filter = int(factor), filter
+        self.filter = filter
 
     @property
     def stand_in(self) -> str:
@@ -57,6 +56,10 @@ class PillowResize(Operator):
     def _A(self, x: Images) -> Measurements:
         size = x.shape[3] // self.factor, x.shape[2] // self.factor
         return _each(x, lambda picture: picture.resize(size, Image.Resampling[self.filter.upper()]))
+
+
+SMALLER = (Downsample, PillowResize)
+"""What makes pictures smaller by a whole `factor`."""
 
 
 @final

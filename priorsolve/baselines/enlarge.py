@@ -10,8 +10,9 @@ from PIL import Image
 from torch import Tensor
 
 from priorsolve.baselines.base import Baseline
-from priorsolve.baselines.undo import SMALLER, only, undo
+from priorsolve.baselines.undo import only, undo
 from priorsolve.operators import Downsample, PillowResize
+from priorsolve.operators.pillow import SMALLER
 
 EDGE = 4
 """How many pixels a picture goes on as its border pixels, where it is looked at half a pixel off: Lanczos reaches 3."""

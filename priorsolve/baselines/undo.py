@@ -12,6 +12,7 @@ from priorsolve.baselines.base import Problem
 from priorsolve.operators import JPEG, Blur, Clip, Downsample, FixedPhotons, Gray, Identity, PillowJPEG, PillowResize, Quantize
 from priorsolve.operators.base import Operator, factors
 from priorsolve.operators.mask import Masking
+from priorsolve.operators.pillow import SMALLER
 
 Fill: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """(picture (C, H, W), known (C, H, W) bool) -> the picture with its holes filled; known pixels as they were."""
@@ -20,7 +21,6 @@ Enlarge: TypeAlias = Callable[[Tensor, Downsample | PillowResize], Tensor]
 Sharpen: TypeAlias = Callable[[Tensor, Blur, float | None], Tensor]
 """(picture (C, H, W), what blurred it, noise as in `Problem`) -> (C, H, W)."""
 
-SMALLER = (Downsample, PillowResize)
 HARD = (Masking, SMALLER, Blur)
 EASY = (Gray, Identity, Clip, Quantize, JPEG, PillowJPEG, FixedPhotons)
 """Parts that are undone in one way only: grey is copied to three channels, the others are left as they are."""

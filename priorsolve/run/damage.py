@@ -18,13 +18,12 @@ from priorsolve.operators.gray import Gray
 from priorsolve.operators.mask import Mask, Masking
 from priorsolve.operators.noise import Noise
 from priorsolve.operators.photo_holes import PhotoHoles
-from priorsolve.operators.pillow import PillowResize
+from priorsolve.operators.pillow import SMALLER
 from priorsolve.operators.quantize import Quantize
 from priorsolve.recipe.components import RecipeError
 from priorsolve.run.measuring import measure
 from priorsolve.types import Shape
 
-SMALLER = (Downsample, PillowResize)
 ANY_SIZE = (Masking, *SMALLER, Gray, Identity, Clip, Quantize)
 """Operators that do the same to a photo of any size; others, such as a blur, count in pixels of the prior's picture."""
 
