@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import torch
 
-from priorsolve.solvers.base import Step
+from priorsolve.solvers import Step
 
 
 def must_be_repeats(repeats: int) -> None:

@@ -22,8 +22,7 @@ from torch import Tensor
 from priorsolve.memory import keep_freed_memory
 from priorsolve.operators.mask import Mask
 from priorsolve.priors import Prior, load_prior
-from priorsolve.solvers import Latent
-from priorsolve.solvers.base import Solution
+from priorsolve.solvers import Latent, Solution
 
 STEPS = 10
 

@@ -1,6 +1,6 @@
 """Solvers: find the code whose picture explains the measurement."""
 
-from priorsolve.solvers.base import OnStep, Solution, Solver, Solves, Step
+from priorsolve.solvers.base import Solver, Solves
 from priorsolve.solvers.delta import load_delta, save_delta
 from priorsolve.solvers.fit import solve_fitting
 from priorsolve.solvers.langevin import Langevin
@@ -13,6 +13,7 @@ from priorsolve.solvers.pivotal import Pivotal
 from priorsolve.solvers.projector import Projector
 from priorsolve.solvers.pulse import Pulse
 from priorsolve.solvers.redrawn import picture
+from priorsolve.solvers.solution import OnStep, Solution, Step
 from priorsolve.solvers.staged import Staged
 from priorsolve.solvers.starts import start_at
 from priorsolve.solvers.stopping import Stop

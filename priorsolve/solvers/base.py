@@ -27,15 +27,13 @@ from priorsolve.solvers.frozen_mapping import freeze_settings
 from priorsolve.solvers.loop import Loop, LoopSettings
 from priorsolve.solvers.optimisers import Adam, Optimiser
 from priorsolve.solvers.schedule import Schedule
-from priorsolve.solvers.solution import OnStep, Solution, Step
+from priorsolve.solvers.solution import OnStep, Solution
 from priorsolve.solvers.stopping import Rules
 from priorsolve.solvers.target import Measured
 from priorsolve.solvers.task import Task
 from priorsolve.types import AnyOperator, Measurements, Progress
 
 Keep = Literal["best", "last"]
-
-__all__ = ["Keep", "OnStep", "Solution", "Solver", "Solves", "Step"]
 
 
 @runtime_checkable

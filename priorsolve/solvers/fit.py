@@ -8,9 +8,9 @@ import torch
 
 from priorsolve.operators.base import Operator
 from priorsolve.showing import is_whole, shown
-from priorsolve.solvers.base import OnStep, Solution, Solves, must_be_solver
+from priorsolve.solvers.base import Solves, must_be_solver
 from priorsolve.solvers.checks import checked_seeds, checked_start, must_be_measurements, unwrapped
-from priorsolve.solvers.solution import AXIS
+from priorsolve.solvers.solution import AXIS, OnStep, Solution
 from priorsolve.types import AnyOperator, Measurements
 
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "_alloc_failed")
