@@ -29,7 +29,7 @@ from priorsolve.solvers.drawing import carried, repeated
 from priorsolve.solvers.optimisers import Optimiser, OptimiserName, make_optimiser
 from priorsolve.solvers.regression import regressed
 from priorsolve.solvers.schedule import Decay, Schedule
-from priorsolve.solvers.shake import Shake
+from priorsolve.solvers.shake import Shake, ShakenTask
 from priorsolve.solvers.solution import Solution
 from priorsolve.solvers.starts import best_sampled, of_class
 from priorsolve.solvers.stopping import Rules
@@ -231,12 +231,10 @@ class Latent(CodeSolver):
 
 @final
 @dataclass(kw_only=True)
-class LatentSearch(Task):
+class LatentSearch(ShakenTask):
     """A code in `space`, and beside it what an earlier solver found and is held."""
 
     solver: Latent
-    space: str
-    shake: Shake
     unlikely: Penalty
     """What a code costs for being so."""
     encoder: LinearEncoder | None = None
@@ -244,12 +242,9 @@ class LatentSearch(Task):
     """The pictures of this step, for the encoder, so that they need not be drawn again."""
 
     def draw(self, variables: Variables, at: At) -> Images:
-        images = super().draw({**variables, self.space: self.shake(variables[self.space], at)}, at)
+        images = super().draw(variables, at)
         self.drawn = images if self.encoder else None
         return images
-
-    def shaken(self, at: At) -> bool:
-        return self.shake.on(at)
 
     def penalty(self, variables: Variables, at: At) -> PerImage:
         codes = variables[self.space]

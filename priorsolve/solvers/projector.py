@@ -18,13 +18,13 @@ from priorsolve.solvers.base import Keep, Solver
 from priorsolve.solvers.checks import must_be_at_least, must_be_positive, must_be_shares, must_be_space
 from priorsolve.solvers.drawing import carried, must_be_without_features, repeated
 from priorsolve.solvers.schedule import Schedule
-from priorsolve.solvers.shake import Shake
+from priorsolve.solvers.shake import Shake, ShakenTask
 from priorsolve.solvers.solution import Solution
 from priorsolve.solvers.stopping import Rules
 from priorsolve.solvers.target import Measured
 from priorsolve.solvers.task import At, Task
 from priorsolve.solvers.variables import Variables, copied
-from priorsolve.types import Images, PerImage
+from priorsolve.types import PerImage
 
 _STYLES = ("w", "w+", "w++")
 
@@ -107,18 +107,10 @@ class Projector(Solver):
 
 @final
 @dataclass(kw_only=True)
-class _Shaken(Task):
+class _Shaken(ShakenTask):
     """A code and `noise` (rows, N), all maps end to end."""
 
-    space: str
-    shake: Shake
     whiteness: float
-
-    def draw(self, variables: Variables, at: At) -> Images:
-        return super().draw({**variables, self.space: self.shake(variables[self.space], at)}, at)
-
-    def shaken(self, at: At) -> bool:
-        return self.shake.on(at)
 
     def penalty(self, variables: Variables, at: At) -> PerImage:
         return self.whiteness * noise_autocorrelation(variables["noise"], self.prior.noise_shapes)

@@ -8,8 +8,9 @@ from typing import final
 from torch import Tensor
 
 from priorsolve.counter_rng import normal_like
-from priorsolve.solvers.task import At
-from priorsolve.types import Codes
+from priorsolve.solvers.task import At, Task
+from priorsolve.solvers.variables import Variables
+from priorsolve.types import Codes, Images
 
 
 @final
@@ -28,6 +29,20 @@ class Shake:
     def __call__(self, codes: Codes, at: At) -> Codes:
         """The codes (rows, ...) as they are drawn."""
         return codes + self.jitter * _fade(at) * self.spread * normal_like(codes, at.seeds, at.step) if self.on(at) else codes
+
+
+@dataclass(kw_only=True)
+class ShakenTask(Task):
+    """A search whose code in `space` is shaken while it is drawn."""
+
+    space: str
+    shake: Shake
+
+    def draw(self, variables: Variables, at: At) -> Images:
+        return super().draw({**variables, self.space: self.shake(variables[self.space], at)}, at)
+
+    def shaken(self, at: At) -> bool:
+        return self.shake.on(at)
 
 
 def _fade(at: At) -> float:
