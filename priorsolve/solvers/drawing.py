@@ -108,6 +108,11 @@ def maps_of(codes: Mapping[str, Tensor]) -> Variables:
     return {name: value for name, value in codes.items() if name == "noise"}
 
 
+def maps_from(codes: Mapping[str, Tensor], prior: Prior, rows: int) -> Tensor:
+    """(rows, noise_size) the noise maps among the codes; where there are none, the prior's own."""
+    return codes.get("noise", prior.noise_maps().expand(rows, -1))
+
+
 def split_maps(maps: Tensor, moving: int) -> Variables:
     """Noise maps (rows, N) as `maps`, the first numbers, which move, and `rest`, the others; none of no numbers."""
     parts = {"maps": maps[:, :moving], "rest": maps[:, moving:]}

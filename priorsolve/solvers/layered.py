@@ -16,7 +16,7 @@ from priorsolve.priors.base import Prior
 from priorsolve.priors.kept import spread_of
 from priorsolve.solvers.base import Keep, Solver
 from priorsolve.solvers.checks import Block, features_at, must_be_at_least, must_be_positive, must_be_shares
-from priorsolve.solvers.drawing import carried, joined_maps, must_lead_to_wplus, needs_style, repeated, split_maps, style_of
+from priorsolve.solvers.drawing import carried, joined_maps, maps_from, must_lead_to_wplus, needs_style, repeated, split_maps, style_of
 from priorsolve.solvers.latent import Unit
 from priorsolve.solvers.optimisers import Optimiser, OptimiserName, make_optimiser
 from priorsolve.solvers.proxy import Proxy
@@ -132,7 +132,7 @@ class Layered(Solver):
             held |= set() if self.style_lr else {"z+"}
         sizes = prior.noise_sizes[: self.moving_maps]
         if "noise" in codes or sizes:
-            maps = codes.get("noise", prior.noise_maps().expand(measured.count, -1)).to(unit, copy=True)
+            maps = maps_from(codes, prior, measured.count).to(unit, copy=True)
             variables |= split_maps(maps, sum(sizes))
         radius = None if self.radius is None else self.radius * unit
         return _Round(

@@ -13,7 +13,7 @@ from priorsolve.penalties import geocross
 from priorsolve.priors.base import Prior
 from priorsolve.solvers.base import Keep, Solver
 from priorsolve.solvers.checks import must_be_at_least, must_be_positive, must_be_shares
-from priorsolve.solvers.drawing import carried, joined_maps, must_be_without_features, must_lead_to_wplus, split_maps
+from priorsolve.solvers.drawing import carried, joined_maps, maps_from, must_be_without_features, must_lead_to_wplus, split_maps
 from priorsolve.solvers.proxy import Proxy
 from priorsolve.solvers.schedule import Decay, Schedule
 from priorsolve.solvers.solution import Solution
@@ -98,7 +98,7 @@ class Pulse(Solver):
             codes = carried(prior, start.codes, "w+", "pulse")
             drawn = proxy.whitened(codes["w+"].to(measured.y))
             drawn = drawn.mean(1, keepdim=True) if self.same_code else drawn
-            maps = codes.get("noise", prior.noise_maps().expand(measured.count, -1)).to(drawn)
+            maps = maps_from(codes, prior, measured.count).to(drawn)
         one = drawn.new_ones(())
         sizes = prior.noise_sizes[: self.moving_maps]
         variables = {"z+": drawn, **split_maps(maps, sum(sizes))}
