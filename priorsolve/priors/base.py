@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from priorsolve.alike import rows_apart
 from priorsolve.counter_rng import normal
 from priorsolve.priors.labels import must_be_label
+from priorsolve.priors.layers import first_parameter
 from priorsolve.priors.spaces import is_features
 from priorsolve.showing import is_whole, must_be_number, shown
 from priorsolve.types import Codes, Images, Shape
@@ -193,9 +194,7 @@ class Prior(nn.Module, ABC):
         if not isinstance(rng, torch.Generator) or rng.device.type != "cpu":
             given = f"on {rng.device}" if isinstance(rng, torch.Generator) else repr(rng)
             raise ValueError(f"{self}: rng is {given}; give one of the CPU, torch.Generator().manual_seed(0)")
-        parameter = next(self.parameters(), None)
-        if parameter is None:
-            raise ValueError(f"{self}: has no parameter, whose device and type codes have; register one, such as a frozen nn.Parameter")
+        parameter = first_parameter(self)
         if space == "noise" and self.noise_size:
             return normal(rng, n, self.noise_size).to(parameter)
         codes, expected = self._sample(n, rng), (n, *self._shape(self.first_space))

@@ -106,12 +106,17 @@ def mixes(module: nn.Module) -> bool:
     return any(isinstance(part, _BatchNorm | _DropoutNd) and part.training for part in module.modules())
 
 
+def first_parameter(prior: nn.Module) -> nn.Parameter:
+    """Of which device and type the prior's codes are. Raises ValueError for a prior without parameters."""
+    parameter = next(prior.parameters(), None)
+    if parameter is None:
+        raise ValueError(f"{prior}: has no parameter, whose device and type codes have; register one, such as a frozen nn.Parameter")
+    return parameter
+
+
 def must_be_differentiable(prior: nn.Module) -> None:
     """Raises ValueError for a prior without parameters, made where gradients are off, or whose pictures are not their codes' alone."""
-    like = next(prior.parameters(), None)
-    if like is None:
-        raise ValueError(f"{prior}: has no parameter, whose device and type codes have; register one, such as a frozen nn.Parameter")
-    if like.is_inference():
+    if first_parameter(prior).is_inference():
         raise ValueError(
             f"{prior}: was made under torch.inference_mode, whose tensors let no gradient through; make it outside, "
             "or under torch.inference_mode(False)"
