@@ -6,6 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+ALONE = 20480
+"""Numbers up to which torch convolves a single picture without oneDNN, and so rounds it otherwise than several."""
+
 
 def has_onednn() -> bool:
     """Whether this torch was built with it."""

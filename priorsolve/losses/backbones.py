@@ -13,12 +13,11 @@ from torch import Tensor, nn
 from priorsolve.alike import in_pairs
 from priorsolve.apart import apart
 from priorsolve.losses.weights import weights_of
+from priorsolve.onednn import ALONE
 
 Net = Literal["alex", "vgg"]
 """Known networks."""
 
-_SMALL = 20480
-"""Numbers in a batch up to which torch's CPU convolution asks whether the batch is of one."""
 _VGG = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 LAYERS: dict[Net, tuple[str, ...]] = {
     "alex": ("relu1", "relu2", "relu3", "relu4", "relu5"),
@@ -64,7 +63,7 @@ def _alike(layer: nn.Module, x: Tensor) -> Tensor:
     torch convolves a single small picture on the CPU by another routine than several, and the last digits differ (1e-6 of a gradient,
     which hundreds of steps make visible); a second copy of it costs next to nothing at that size.
     """
-    made: Tensor = in_pairs(layer, x) if x.numel() <= _SMALL else layer(x)
+    made: Tensor = in_pairs(layer, x) if x.numel() <= ALONE else layer(x)
     return made
 
 

@@ -15,11 +15,7 @@ from torch.autograd import Function
 from torch.nn import functional as F
 
 from priorsolve.apart import apart
-from priorsolve.onednn import has_onednn, product
-
-_SMALL = 20480
-"""Numbers up to which torch convolves a single picture without oneDNN."""
-
+from priorsolve.onednn import ALONE, has_onednn, product
 
 _ROWS = 320
 """Rows that a packed matrix is sorted for; others are as quick. For a single row oneDNN would sort otherwise, and round otherwise."""
@@ -100,7 +96,7 @@ def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     On one thread torch makes it a matrix product of MKL, which knows AVX-512 on Intel's processors only; oneDNN does it on all, twice as
     quickly. A dilated convolution goes there, and with 1×1 weights it is the same convolution.
     """
-    wide = x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16) and x.numel() > _SMALL and _has_wide_vectors()
+    wide = x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16) and x.numel() > ALONE and _has_wide_vectors()
     return F.conv2d(x, weight, bias, dilation=2 if wide else 1)
 
 
