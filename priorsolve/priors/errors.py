@@ -16,6 +16,8 @@ FAILURES = (
 """Whatever a damaged or hostile file can raise in a reader; a file is no reason for a traceback."""
 
 
+BIG_ENDIAN = "was written on a big-endian machine; load and save it again on a little-endian one"
+
 _LONGEST = 1000
 
 

@@ -7,7 +7,7 @@ import struct
 from mmap import mmap
 from typing import Any, BinaryIO
 
-from priorsolve.priors.errors import CheckpointError
+from priorsolve.priors.errors import BIG_ENDIAN, CheckpointError
 from priorsolve.priors.inert import Bytes, Storage
 from priorsolve.priors.unpickle import nowhere, unpickle
 
@@ -38,7 +38,7 @@ def read_stream(stream: BinaryIO, raw: mmap | memoryview) -> Any:
     unpickle(stream, nowhere)
     system = unpickle(stream, nowhere)
     if isinstance(system, dict) and system.get("little_endian") is False:
-        raise CheckpointError("was written on a big-endian machine; load and save it again on a little-endian one")
+        raise CheckpointError(BIG_ENDIAN)
     content = unpickle(stream, find)
     keys = unpickle(stream, nowhere)
     names = [str(key) for key in keys if isinstance(key, (str, int))] if isinstance(keys, list) else ["?"]

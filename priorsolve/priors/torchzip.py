@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from priorsolve.priors.errors import FAILURES, CheckpointError
+from priorsolve.priors.errors import BIG_ENDIAN, FAILURES, CheckpointError
 from priorsolve.priors.inert import Bytes
 from priorsolve.priors.unpickle import unpickle
 
@@ -68,5 +68,5 @@ def _checked_records(archive: zipfile.ZipFile, records: Mapping[str, zipfile.Zip
         raise CheckpointError(f"declares {total} bytes in a file of {size}; it is damaged or made to fill the memory")
     order = records.get(pickles[0].removesuffix("data.pkl") + "byteorder")
     if order is not None and archive.read(order) == b"big":
-        raise CheckpointError("was written on a big-endian machine; load and save it again on a little-endian one")
+        raise CheckpointError(BIG_ENDIAN)
     return pickles[0]
