@@ -15,8 +15,7 @@ from priorsolve.priors.base import Noise
 from priorsolve.priors.errors import CheckpointError
 from priorsolve.priors.layout import fill
 from priorsolve.priors.mobilestylegan_frozen import Frozen
-from priorsolve.priors.mobilestylegan_layers import Finish, First, Head, Layer, Styles
-from priorsolve.priors.mobilestylegan_layers import Mapping as MappingNetwork
+from priorsolve.priors.mobilestylegan_layers import Finish, First, Head, Layer, PlainMapping, Styles
 from priorsolve.priors.spaces import carries_no_style, depth, is_features
 from priorsolve.priors.styled import Styled
 from priorsolve.priors.whitening import Whitening
@@ -51,7 +50,7 @@ class MobileStyleGAN(Styled):
     _frozen: Frozen | None
 
     def __init__(
-        self, mapping: MappingNetwork, styles: Styles, first: First, layers: Sequence[Layer], head: Head, whitening: Whitening
+        self, mapping: PlainMapping, styles: Styles, first: First, layers: Sequence[Layer], head: Head, whitening: Whitening
     ) -> None:
         super().__init__()
         self.mapping, self.styles, self.first = mapping, styles, first
@@ -236,7 +235,7 @@ def _one_way(style: Tensor) -> bool:
     return style.ndim == 2 or len(style) == 1
 
 
-def _skeleton(state: Mapping[str, Tensor]) -> tuple[MappingNetwork, Styles, First, list[Layer], Head, Whitening]:
+def _skeleton(state: Mapping[str, Tensor]) -> tuple[PlainMapping, Styles, First, list[Layer], Head, Whitening]:
     """The modules whose sizes the tensors show, without numbers yet. Raises KeyError for a tensor that is needed."""
     depth, count = _count(state, "mapping.layers."), _count(state, "layers.")
     width = state["mapping.layers.0.weight"].shape[1]
@@ -251,7 +250,7 @@ def _skeleton(state: Mapping[str, Tensor]) -> tuple[MappingNetwork, Styles, Firs
         layers.append(Layer(channels, features, side, k))
         sizes += [channels, channels // 4, features]
         channels = features
-    return MappingNetwork(depth, width), Styles([*sizes, channels], width), first, layers, Head(channels, outputs, kernel), Whitening(width)
+    return PlainMapping(depth, width), Styles([*sizes, channels], width), first, layers, Head(channels, outputs, kernel), Whitening(width)
 
 
 def _count(state: Mapping[str, Tensor], prefix: str) -> int:

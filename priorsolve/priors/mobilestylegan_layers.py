@@ -43,7 +43,7 @@ def haar(x: Tensor) -> Tensor:
 
 
 @final
-class Mapping(nn.Module):
+class PlainMapping(nn.Module):
     """z (B, 512) → w (B, 512): z over its root mean square, then fully connected layers, each followed by a leaky ReLU times √2."""
 
     def __init__(self, depth: int, width: int) -> None:
