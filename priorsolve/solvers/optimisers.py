@@ -80,8 +80,10 @@ class Descent(Optimiser):
 class RMSProp(Optimiser):
     """RMSProp (Tieleman & Hinton 2012): each number's step over the root of its gradient's running mean square."""
 
-    def __init__(self, alpha: float = 0.99, epsilon: float = 1e-8) -> None:
-        self.alpha, self.epsilon = alpha, epsilon
+    alpha: ClassVar[float] = 0.99
+    epsilon: ClassVar[float] = 1e-8
+
+    def __init__(self) -> None:
         self.second: Variables = {}
 
     def keep(self, rows: Tensor) -> None:
