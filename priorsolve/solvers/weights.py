@@ -38,7 +38,7 @@ def tunable(prior: Prior, codes: Mapping[str, Tensor], blocks: int | None = None
     depths = {name: place.get(id(parameter), 0 if blocks is None else last) for name, parameter in prior.named_parameters()}
     own = {name: prior.get_parameter(name).detach().requires_grad_() for name, depth in depths.items() if depth < last}
     with torch.enable_grad():
-        drawn = _Apart(prior).made({name: _rowed(code)[:1].detach() for name, code in codes.items()}, own)[_IMAGES]
+        drawn = _WithWeights(prior).made({name: _rowed(code)[:1].detach() for name, code in codes.items()}, own)[_IMAGES]
         gradients = torch.autograd.grad(drawn.sum(), [*own.values()], allow_unused=True) if drawn.requires_grad else [None] * len(own)
     shares = {name: ratio ** depths[name] for name, gradient in zip(own, gradients, strict=True) if gradient is not None}
     if not shares:
@@ -86,7 +86,7 @@ def beginning_norms(prior: Prior, variables: Mapping[str, Tensor], unsigned: boo
     """
     codes, weights = parted(variables)
     beginning = Beginning(instance_normed(prior.computing(None), weights), unsigned)
-    drawing = _Apart(beginning.prior)
+    drawing = _WithWeights(beginning.prior)
 
     def row(codes: Variables, weights: Variables) -> Variables:
         drawing.made({name: code[None] for name, code in codes.items()}, weights)
@@ -115,13 +115,13 @@ def tuned_picture(prior: Prior, variables: Mapping[str, Tensor]) -> Images:
         return picture(prior, codes)
     prior, by_row = instance_normed(prior, weights), prior.row_by_row
     # under vmap torch's autocast casts what enters a convolution, and its weights not: so there all is in the parameters' type
-    apart = _Apart(prior if by_row else prior.computing(None))
+    exchanging = _WithWeights(prior if by_row else prior.computing(None))
 
     def alone(codes: Variables, weights: Variables) -> Images:
-        return apart.made(codes, {name: value[0] for name, value in weights.items()})[_IMAGES]
+        return exchanging.made(codes, {name: value[0] for name, value in weights.items()})[_IMAGES]
 
     def row(codes: Variables, weights: Variables) -> Images:
-        return apart.made({name: code[None] for name, code in codes.items()}, weights)[_IMAGES][0]
+        return exchanging.made({name: code[None] for name, code in codes.items()}, weights)[_IMAGES][0]
 
     # what a prior measures once of codes that it draws is the same for all rows
     drawn: Callable[..., Images] = alone if by_row else vmap(row, randomness="same")
@@ -152,8 +152,8 @@ def _row_by_row(prior: Prior, variables: Mapping[str, Tensor], make: Make) -> Va
     count = len(next(iter(weights.values()), ()))
     if not count:
         return make(prior, codes)
-    apart, rows = _Apart(instance_normed(prior.computing(None), weights), make), [1] * count
-    each = [apart.kept(*row) for row in zip(_split(codes, rows), _split(weights, rows), strict=True)]
+    exchanging, rows = _WithWeights(instance_normed(prior.computing(None), weights), make), [1] * count
+    each = [exchanging.kept(*row) for row in zip(_split(codes, rows), _split(weights, rows), strict=True)]
     return {name: torch.cat([one[name] for one in each]) for name in each[0]}
 
 
@@ -177,7 +177,7 @@ def _drawn(prior: Prior, codes: Variables) -> Variables:
     return {_IMAGES: picture(prior, codes)}
 
 
-class _Apart(nn.Module):
+class _WithWeights(nn.Module):
     """What is made with a prior, such as pictures, as a module, so that torch can exchange its parameters for the time of one call."""
 
     def __init__(self, prior: Prior, make: Make = _drawn) -> None:
