@@ -297,10 +297,11 @@ def report(
             watch_run(folder, Console(highlight=False, emoji=False))
         return
     from priorsolve.report import write_report
+    from priorsolve.run.places import REPORT
 
     write_report(folder)
     if not quiet:
-        emit(str(folder / "report.html"))
+        emit(str(folder / REPORT))
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -27,12 +27,13 @@ from priorsolve.photos.images import read_photo
 from priorsolve.recipe.components import RecipeError
 from priorsolve.report import write_report
 from priorsolve.run import album, journal
-from priorsolve.run.album import FILE, Chroma, chroma_of, grey_of, recoloured, share_colours, unshared
+from priorsolve.run.album import Chroma, chroma_of, grey_of, recoloured, share_colours, unshared
 from priorsolve.run.journal import add_line
 from priorsolve.run.records import Record, read_records, write_record
 from priorsolve.run.restoration import Options, Run, restore
 
 ALBUM = {"consistency": True, "album": True}
+FILE = "album.json"
 
 
 def coloured(hue: tuple[float, float, float]) -> torch.Tensor:

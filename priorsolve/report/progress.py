@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from priorsolve.run.claims import at_work
+from priorsolve.run.places import RECORDS
 from priorsolve.run.plan import read_plans
 from priorsolve.run.records import Record, read_record
 
@@ -42,7 +43,7 @@ class Onlooker:
     def __init__(self, out: Path) -> None:
         self._out, self._began = out, -1.0
         self._forget()
-        if not read_plans(out) and not (out / "records").is_dir():
+        if not read_plans(out) and not (out / RECORDS).is_dir():
             raise ValueError(f"no run in {out}: neither run.json nor records; give the folder that a run has as --out")
 
     def look(self) -> Progress:
@@ -74,7 +75,7 @@ class Onlooker:
 
     def _read(self, everything: bool) -> bool:
         """Read the records that are not known yet; whether some were left. `everything` asks for times, not only for inodes."""
-        room, folders = AT_ONCE, [str(self._out / "records")]
+        room, folders = AT_ONCE, [str(self._out / RECORDS)]
         while folders:
             with contextlib.suppress(FileNotFoundError), os.scandir(folders.pop()) as entries:
                 for entry in entries:

@@ -9,12 +9,13 @@ from typing import Any
 import yaml
 
 from priorsolve.recipe.yamlfile import parse
+from priorsolve.run.places import RECIPE
 
 
 def text_of(out: Path) -> str:
     """The recipe's text; empty where there is none."""
     try:
-        return (out / "recipe.yaml").read_text(encoding="utf-8")
+        return (out / RECIPE).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return ""
 

@@ -22,6 +22,7 @@ from priorsolve.priors.cache import FetchError
 from priorsolve.recipe.components import RecipeError, build
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.run.journal import read_lines, write_told
+from priorsolve.run.places import ALBUM
 from priorsolve.run.records import Record, read_records, record_path, rounded, write_record
 
 COLOURED = 4.0
@@ -30,9 +31,8 @@ GAIN = 1.25
 """A photo's colours are made at most so many times stronger or weaker."""
 SHIFT = 8.0
 """And moved at most so far along a and b."""
-FILE = "album.json"
 JOURNAL = ".album.jsonl"
-"""What was done since `FILE` was written, a line for each picture: to write all of that anew for each would take ever longer."""
+"""What was done since `ALBUM` was written, a line for each picture: to write all of that anew for each would take ever longer."""
 OF_FRAMES = "the figures are of the frames as they were before output.album shifted the colours"
 NO_FIGURES = "no figures: output.album shifted the colours, and the picture could not be compared with the original again"
 
@@ -172,7 +172,7 @@ def _read(out: Path, recipe: str) -> tuple[dict[str, Chroma], dict[str, str]]:
     """
     since = {str(told.get("image")): str(told.get("sha256")) for told in read_lines(out / JOURNAL)}
     try:
-        given = json.loads((out / FILE).read_bytes())
+        given = json.loads((out / ALBUM).read_bytes())
         known = given["chroma"] or {}
         albums = {recipe: known} if "spread" in known else known
         return {name: Chroma(**chroma) for name, chroma in albums.items()}, {**given["images"], **since}
@@ -182,7 +182,7 @@ def _read(out: Path, recipe: str) -> tuple[dict[str, Chroma], dict[str, str]]:
 
 def _write(out: Path, albums: Mapping[str, Chroma], shared: Mapping[str, str]) -> None:
     told = {"chroma": {name: asdict(chroma) for name, chroma in albums.items()}, "images": shared}
-    write_atomically(out / FILE, json.dumps(told, indent=1).encode())
+    write_atomically(out / ALBUM, json.dumps(told, indent=1).encode())
 
 
 def chroma_of(image: Tensor) -> Chroma | None:

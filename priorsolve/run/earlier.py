@@ -11,7 +11,7 @@ from priorsolve.files import is_file, is_folder, write_atomically
 from priorsolve.photos.names import Photo
 from priorsolve.photos.real_places import RealPlaces
 from priorsolve.run.outfolder import is_run
-from priorsolve.run.places import FOLDERS
+from priorsolve.run.places import FOLDERS, SHEET
 
 PREVIEWS = "previews"
 """The folder beside masks in which `priorsolve masks` shows them."""
@@ -35,7 +35,7 @@ def without_earlier(photos: Sequence[Photo], inputs: Sequence[Path]) -> list[Pho
     kept = [photo for photo in photos if not seen.wrote(photo)]
     for run in seen.runs_asked_for():
         below = {photo: place for photo in kept if (place := seen.below(run, photo))}
-        results = {photo for photo, place in below.items() if place == "sheet.png" or place.partition(os.sep)[0] in FOLDERS}
+        results = {photo for photo, place in below.items() if place == SHEET or place.partition(os.sep)[0] in FOLDERS}
         if len(results) < len(below):
             kept = [photo for photo in kept if photo not in results or seen.asks_within(run, photo)]
     if photos and not kept:
@@ -62,7 +62,7 @@ class _Seen:
         below = list(self._up(folder))
         if any(map(self._holds_results, below)) or self._is_sheet_of_benchmark(folder, name):
             return True
-        is_sheet = name == "sheet.png" and self._is_run(folder)
+        is_sheet = name == SHEET and self._is_run(folder)
         return bool(below) and (is_sheet or self._has_mark(folder) or self._is_mask(folder, name))
 
     def runs_asked_for(self) -> list[str]:

@@ -12,12 +12,10 @@ from priorsolve.files import WriteError, is_leftover, is_temporary, is_there
 from priorsolve.photos.names import Photo
 from priorsolve.photos.real_places import RealPlaces
 from priorsolve.run.claims import Shard, claimed
-from priorsolve.run.places import FOLDERS
+from priorsolve.run.places import FOLDERS, OTHERS, RECIPE, RECORDS
 from priorsolve.run.plan import forget_plans, read_plans
 from priorsolve.run.records import has_records
 
-_OTHERS = ("run.json", "album.json", "sheet.png", "report.html", "results.parquet")
-"""What else it writes under one name, beside `recipe.yaml`."""
 _OF_THE_NAME = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.EISDIR, errno.ENOTDIR, errno.EEXIST)
 """Errors of a file system that are about one photo's name; all others are about every photo."""
 
@@ -81,9 +79,9 @@ def refuse_foreign(out: Path, targets: Iterable[str], recipe: str) -> None:
     """
     if is_run(out):
         return
-    own = out / "recipe.yaml"
+    own = out / RECIPE
     other = own.is_file() and own.read_bytes() != recipe.encode()
-    for target in [*(["recipe.yaml"] if other else []), *_OTHERS, *targets]:
+    for target in [*([RECIPE] if other else []), *OTHERS, *targets]:
         if os.path.lexists(f"{out}{os.sep}{target}"):
             raise ValueError(
                 f"{out / target} is there, and no run made it, but this one would overwrite it; choose another output folder (--out)"
@@ -124,7 +122,7 @@ def working_in(out: Path, shard: Shard | None = None) -> Iterator[None]:
 def _tidy(out: Path) -> None:
     """Remove old plans, and what a killed run left half-written where a run writes."""
     forget_plans(out)
-    for folder in ("", "records", *FOLDERS):
+    for folder in ("", RECORDS, *FOLDERS):
         for place, within, names in os.walk(out / folder):
             if not folder:
                 within.clear()

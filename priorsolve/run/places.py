@@ -1,4 +1,4 @@
-"""Where in a run's output folder each photo's results lie."""
+"""Where in a run's output folder everything lies, and each photo's results."""
 
 from __future__ import annotations
 
@@ -11,6 +11,12 @@ from priorsolve.photos.names import output_name
 
 FOLDERS = ("images", "measurements", "originals", "spread", "codes")
 """Where a run writes pictures, and what draws them."""
+RECORDS = "records"
+"""And what it keeps about each photo."""
+RECIPE, PLAN, ALBUM = "recipe.yaml", "run.json", "album.json"
+REPORT, SHEET, TABLE = "report.html", "sheet.png", "results.parquet"
+OTHERS = (PLAN, ALBUM, SHEET, REPORT, TABLE)
+"""All that it writes under one name, but for the recipe."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from priorsolve.files import write_atomically
 from priorsolve.run.claims import Shard
+from priorsolve.run.places import PLAN
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ def write_plan(out: Path, plan: Plan, shard: Shard | None) -> None:
 
     A shard that begins again while others are at work goes on with its own plan: what it did since then is counted as new.
     """
-    path = out / ("run.json" if shard is None else f"run-{shard[0]}-of-{shard[1]}.json")
+    path = out / (PLAN if shard is None else f"run-{shard[0]}-of-{shard[1]}.json")
     before = _read(path)
     if before is not None:
         old, when = before
@@ -58,4 +59,4 @@ def _read(path: Path) -> tuple[Plan, float] | None:
 
 
 def _files(out: Path) -> list[Path]:
-    return sorted([*out.glob("run.json"), *out.glob("run-*-of-*.json")])
+    return sorted([*out.glob(PLAN), *out.glob("run-*-of-*.json")])

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Strict, TypeAda
 from priorsolve.files import Write, is_file, is_filled, write_atomically
 from priorsolve.photos.identity import Identity, Whole
 from priorsolve.photos.names import Photo
-from priorsolve.run.places import must_be_result
+from priorsolve.run.places import RECORDS, must_be_result
 
 Status = Literal["done", "failed"]
 Number = Annotated[float, Strict(), BeforeValidator(lambda given: float(given) if isinstance(given, str) else given)]
@@ -79,7 +79,7 @@ class Record:
 
 def record_path(out: Path, name: str) -> Path:
     """Where the record of the photo `name` lies."""
-    return out / "records" / f"{name}.json"
+    return out / RECORDS / f"{name}.json"
 
 
 def write_record(out: Path, record: Record, write: Write = write_atomically) -> Path:
@@ -109,7 +109,7 @@ def read_record(path: Path) -> Record | None:
 
 def read_records(out: Path) -> Iterator[Record]:
     """All readable records of an output folder, sorted by the photo's name; none when there is no such folder."""
-    folder = out / "records"
+    folder = out / RECORDS
     for path in sorted(record_files(out), key=lambda path: path.relative_to(folder).as_posix()):
         if (record := read_record(path)) is not None:
             yield record
@@ -117,7 +117,7 @@ def read_records(out: Path) -> Iterator[Record]:
 
 def record_files(out: Path) -> Iterator[Path]:
     """All that is called as a record of an output folder is, in no order."""
-    return (out / "records").rglob("*.json")
+    return (out / RECORDS).rglob("*.json")
 
 
 def has_records(out: Path) -> bool:
@@ -150,7 +150,7 @@ def pending(
 
 def strangers(out: Path, settled: Collection[str], fingerprint: Callable[[Photo], str], recipe: str) -> int:
     """How many records of another recipe stay in the folder. `settled` are photos' names of whose records that is not to be asked."""
-    count, folder = 0, out / "records"
+    count, folder = 0, out / RECORDS
     for place, _, files in os.walk(folder):
         below = Path(place).relative_to(folder).as_posix()
         for file in files:
@@ -191,7 +191,7 @@ def _glance(path: str) -> _Glance | Record | None:
 
 def _standing(out: Path, photo: Photo, fingerprint: str) -> Status | None:
     """The status that a photo has, if it has one."""
-    record = _glance(f"{out}/records/{photo.name}.json")
+    record = _glance(f"{out}/{RECORDS}/{photo.name}.json")
     if record is None or record.fingerprint != fingerprint or (record.file is not None and not record.file.is_of(photo.path)):
         return None
     needed = (record.image, *([] if record.codes is None else [record.codes]))

@@ -37,7 +37,7 @@ from priorsolve.run.intake import take_in
 from priorsolve.run.jobs import Reader
 from priorsolve.run.keeping import Keeper
 from priorsolve.run.outfolder import check_writable, refuse_foreign, refuse_mingling, refuse_overwriting, unwritable, working_in
-from priorsolve.run.places import FOLDERS, places_of
+from priorsolve.run.places import FOLDERS, RECIPE, SHEET, places_of
 from priorsolve.run.plan import Plan, write_plan
 from priorsolve.run.records import Record, pending, strangers
 from priorsolve.run.workbench import ShouldStop, Workbench
@@ -138,7 +138,7 @@ class Run:
             )
         check_writable(out)
         refuse_mingling(out)
-        intake = take_in(photos, [*(out / folder for folder in FOLDERS), out / "sheet.png"], [recipe])
+        intake = take_in(photos, [*(out / folder for folder in FOLDERS), out / SHEET], [recipe])
         found, self.remarks = intake.photos, intake.sentences()
         self.names = output_names(found, recipe.output.format)
         refuse_overwriting(found, out, self._places())
@@ -187,7 +187,7 @@ class Run:
         with working_in(self.out, self.options.shard):
             try:  # the plan first: without one the next run takes the recipe for somebody's own
                 write_plan(self.out, Plan(len(self.todo), self.before["done"], self.before["failed"]), self.options.shard)
-                write_atomically(self.out / "recipe.yaml", self.recipe.dump().encode())
+                write_atomically(self.out / RECIPE, self.recipe.dump().encode())
             except OSError as error:
                 raise unwritable(self.out, error.strerror or error) from None
             yield
