@@ -18,6 +18,7 @@ from priorsolve.solvers.base import must_be_solver
 from priorsolve.solvers.checks import checked_seeds, must_be_prior, must_be_solution, unwrapped
 from priorsolve.solvers.fit import solve_fitting
 from priorsolve.solvers.layerwise import EXACT
+from priorsolve.solvers.stopping import Stop
 from priorsolve.solvers.target import beside
 from priorsolve.types import AnyOperator
 from priorsolve.typicality import Typicality
@@ -67,7 +68,8 @@ def find_limits(solver: Solves, operator: AnyOperator, seeds: Sequence[int] = (0
     """The residual that a solver reaches on noiseless measurements of a picture that its prior can draw, one for each seed.
 
     It costs a solve; where that diverges, what it reaches is not finite.
-    No picture is one of those that the solver itself draws with that seed.
+    No picture is one of those that the solver itself draws with that seed. The solver's `noise` and `stop_at` stop no search here: they
+    are levels of other measurements. `langevin` keeps the noise that it needs.
 
     Args:
         solver: one solver, or `Staged` ones.
@@ -94,7 +96,7 @@ def find_limits(solver: Solves, operator: AnyOperator, seeds: Sequence[int] = (0
         operator = beside(codes[0], operator)
         # one by one, since all may not fit
         y = torch.cat([operator.select(torch.tensor([i])).A(solver.prior.decode(code)) for i, code in enumerate(codes)])
-    solution, _ = solve_fitting(solver, y, operator, seeds=seeds, batch_size=batch_size)
+    solution, _ = solve_fitting(solver.noiseless(), y, operator, seeds=seeds, batch_size=batch_size)
     found: list[float] = solution.residual.tolist()
     return found
 
@@ -113,7 +115,7 @@ def sentences(
     within = band(numbers)
     said = [fit(residual, noise, stopped, within)]
     if limit is not None:
-        said.append(bottleneck(residual, limit, noise, within))
+        said.append(bottleneck(residual, limit, noise, within, stopped))
     for space, codes in solution.codes.items():
         if typicality.knows(space):
             said.append(typicality.distance(codes[index : index + 1], space).sentence(space))
@@ -145,14 +147,17 @@ def fit(residual: float, noise: float | None, stopped: str, within: float = WITH
     return f"fits to the noise ({left}, {level})"
 
 
-def bottleneck(residual: float, limit: float, noise: float | None = None, within: float = WITHIN) -> str:
-    """Whether noise, solver or prior keeps the residual where it is; `limit` is what the solver reaches on the prior's own picture."""
+def bottleneck(residual: float, limit: float, noise: float | None = None, within: float = WITHIN, stopped: str = "") -> str:
+    """Whether noise, solver or prior keeps the residual where it is; `limit` is what the solver reaches on the prior's own picture, and
+    `stopped` why it ended here."""
     if not math.isfinite(limit):
         return f"what limits the fit cannot be told: on a picture that the prior can draw the residual is {limit}"
     if noise and residual <= noise * (1 + within):
         return "the noise is the limit: neither the prior nor the solver stands in the way"
     if residual <= EXACT:
         return f"nothing limits the fit: it is exact, up to rounding (residual {residual:.3g})"
+    if stopped in (Stop.noise.value, Stop.quality.value):
+        return f"the solver is the limit: it stopped where it was told to ({stopped})"
     here = f"here even {residual:.3g}" if residual < limit else f"here {residual:.3g}"
     facts = f"on a picture that the prior can draw this solver reaches {limit:.3g}, {here}"
     if residual <= NEAR * max(limit, EXACT):

@@ -281,7 +281,8 @@ def test_stages_that_are_no_solvers_are_told(stages: Any, message: str) -> None:
         Staged(stages)
 
 
-ANSWERED = ("prior", "steps", "seed", "loss", "samples", "no_start", "descends", "amplifies", "prepare", "varied", "noisier", "passes")
+ATTRIBUTES = ("prior", "steps", "seed", "loss", "samples", "no_start", "descends", "amplifies")
+ANSWERED = (*ATTRIBUTES, "prepare", "varied", "noisier", "noiseless", "passes")
 
 
 @pytest.mark.parametrize("missing", [None, *ANSWERED, "__call__"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, ClassVar, Literal, Protocol, cast, runtime_checkable
 
 from priorsolve.apart import exactly_ungraded
@@ -59,6 +59,7 @@ class Solves(Protocol):
     def prepare(self, on_progress: Progress | None = None) -> None: ...
     def varied(self) -> Solves: ...
     def noisier(self, times: float) -> Solves: ...
+    def noiseless(self) -> Solves: ...
     def passes(self, steps: int, *, started: bool = False) -> int: ...
     def __call__(
         self,
@@ -159,6 +160,13 @@ class Solver(ABC):
         """The solver for measurements whose noise, where it knows that, is so many times as strong."""
         noise: float | None = getattr(self, "noise", None)
         return self if noise is None else replace(cast(Any, self), noise=times * noise)
+
+    def noiseless(self) -> Solver:
+        """The solver for measurements without noise: one that stops at no level of the residual or the loss, where it can do without."""
+        levels = ("noise", "stop_at", "stop_loss")
+        spare = [field.name for field in fields(cast(Any, self)) if field.name in levels and field.default is None]
+        solver: Solver = replace(cast(Any, self), **dict.fromkeys(spare))
+        return solver
 
     def passes(self, steps: int, *, started: bool = False) -> int:
         """Generator passes for one photo that took `steps` steps; `started`, where it went on from another's solution.

@@ -107,6 +107,10 @@ class Layerwise:
         """As a solver's own."""
         return self if self.noise is None else replace(self, noise=times * self.noise)
 
+    def noiseless(self) -> Layerwise:
+        """As a solver's own: it stops at no level."""
+        return self
+
     @torch.inference_mode(False)
     @torch.no_grad()
     def __call__(

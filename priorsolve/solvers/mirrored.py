@@ -96,6 +96,9 @@ class Mirrored:
     def noisier(self, times: float) -> Mirrored:
         return replace(self, solver=self.solver.noisier(times))
 
+    def noiseless(self) -> Mirrored:
+        return replace(self, solver=self.solver.noiseless())
+
     @torch.inference_mode(False)
     def __call__(
         self,

@@ -115,6 +115,10 @@ class Staged:
         """With stages that are."""
         return replace(self, stages=tuple(stage.noisier(times) for stage in self.stages))
 
+    def noiseless(self) -> Staged:
+        """With stages that are."""
+        return replace(self, stages=tuple(stage.noiseless() for stage in self.stages))
+
     @torch.inference_mode(False)
     def __call__(
         self,

@@ -1,0 +1,63 @@
+"""What a solver reaches on the prior's own pictures, and whose fault a fit is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from prior_support import made
+from solvers_support import linear
+
+import priorsolve as ps
+from priorsolve.operators import Identity
+from priorsolve.operators.noise import Gaussian
+from priorsolve.solvers import Langevin, Latent, Mirrored, Pivotal, Solves, Staged, Tuned
+
+WRAPS: dict[str, Callable[[Latent], Solves]] = {
+    "alone": lambda solver: solver,
+    "staged": lambda solver: Staged([solver, solver]),
+    "mirrored": lambda solver: Mirrored(Staged([solver])),
+}
+
+
+@pytest.mark.parametrize("wrap", WRAPS)
+def test_a_limit_is_searched_without_the_noise_that_the_solver_stops_at(wrap: str) -> None:
+    limits = [ps.find_limits(WRAPS[wrap](Latent(linear(), steps=50, lr=0.3, noise=noise)), Identity()) for noise in (0.2, None)]
+    assert limits[0] == limits[1]
+
+
+def test_who_is_to_blame_does_not_hang_on_the_noise_that_the_solver_stops_at() -> None:
+    """The search for the limit stopped there, too, and of a picture that the prior cannot draw the solver was said to be the limit."""
+    sigma, prior = 0.05, linear()
+    rng = torch.Generator().manual_seed(8)
+    foreign = prior.decode(prior.sample(1, rng)) + 0.06 * torch.randn(1, 3, 8, 8, generator=rng)
+    y = Gaussian(sigma)(foreign, rng=rng)
+    said = []
+    for noise in (sigma, None):
+        solver = Latent(prior, steps=200, restarts=1, candidates=1, lr=0.3, noise=noise)
+        limits = ps.find_limits(solver, Identity())
+        said.append(ps.diagnose(solver(y, Identity()), prior, noise=sigma, limit=limits, numbers=192)[0][1])
+    assert said[0] == said[1]
+    assert said[0].startswith("the prior is the limit")
+
+
+def test_without_noise_no_solver_stops_at_a_level() -> None:
+    prior = made("stylegan2-skip")
+    tuned, pivotal = Tuned(prior, plateau=5), Pivotal(prior)
+    levels = Staged([Tuned(prior, plateau=5, noise=0.1, stop_at=0.2), Pivotal(prior, stop_at=0.1, stop_loss=ps.losses.l1)])
+    assert levels.noiseless() == Staged([tuned, pivotal]), "a plateau is no level"
+    langevin = Langevin(linear(), noise=0.1)
+    assert langevin.noiseless() == langevin, "which cannot do without"
+
+
+@pytest.mark.parametrize(("noise", "stop_at"), [(0.2, None), (None, 0.04)])
+def test_a_solver_that_stopped_where_it_was_told_to_is_the_limit(noise: float | None, stop_at: float | None) -> None:
+    """Of the prior's own picture, so the prior is none."""
+    prior = linear()
+    y = prior.decode(prior.sample(1, torch.Generator().manual_seed(3)))
+    solver = Tuned(prior, steps=300, lr=0.05, candidates=1, noise=noise, stop_at=stop_at)
+    solution = solver(y, Identity())
+    limits = ps.find_limits(solver, Identity())
+    said = ps.diagnose(solution, prior, noise=0.01, limit=limits)[0][1]
+    assert said == f"the solver is the limit: it stopped where it was told to ({solution.stopped[0].value})"
