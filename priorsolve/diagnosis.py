@@ -158,9 +158,10 @@ def bottleneck(residual: float, limit: float, noise: float | None = None, within
         return f"nothing limits the fit: it is exact, up to rounding (residual {residual:.3g})"
     if stopped in (Stop.noise.value, Stop.quality.value):
         return f"the solver is the limit: it stopped where it was told to ({stopped})"
-    here = f"here even {residual:.3g}" if residual < limit else f"here {residual:.3g}"
+    own = math.sqrt(max(residual**2 - (noise or 0) ** 2, 0))  # the limit has no noise in it
+    here = f"{'here even' if own < limit else 'here'} {own:.3g}" + (" beyond the noise" if noise else "")
     facts = f"on a picture that the prior can draw this solver reaches {limit:.3g}, {here}"
-    if residual <= NEAR * max(limit, EXACT):
+    if own <= NEAR * max(limit, EXACT):
         return f"the solver is the limit: {facts}; more steps or restarts may help"
     return f"the prior is the limit: {facts}; a larger space or another prior may help"
 

@@ -10,6 +10,7 @@ from prior_support import made
 from solvers_support import linear
 
 import priorsolve as ps
+from priorsolve.diagnosis import bottleneck
 from priorsolve.operators import Identity
 from priorsolve.operators.noise import Gaussian
 from priorsolve.solvers import Langevin, Latent, Mirrored, Pivotal, Solves, Staged, Tuned
@@ -61,3 +62,12 @@ def test_a_solver_that_stopped_where_it_was_told_to_is_the_limit(noise: float | 
     limits = ps.find_limits(solver, Identity())
     said = ps.diagnose(solution, prior, noise=0.01, limit=limits)[0][1]
     assert said == f"the solver is the limit: it stopped where it was told to ({solution.stopped[0].value})"
+
+
+def test_the_noise_is_no_part_of_what_a_limit_is_compared_with() -> None:
+    """A search on the way to a picture that the prior can draw was above twice its limit by the noise alone, and the prior was blamed."""
+    own, sigma = 0.115, 0.2
+    for limit, culprit in ((own / 1.9, "solver"), (own / 2.1, "prior")):
+        said = bottleneck((own**2 + sigma**2) ** 0.5, limit, noise=sigma)
+        assert said.startswith(f"the {culprit} is the limit: ")
+        assert f"reaches {limit:.3g}, here 0.115 beyond the noise; " in said
