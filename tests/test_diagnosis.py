@@ -120,8 +120,6 @@ def test_the_limit_is_what_a_solve_of_its_own_picture_reaches() -> None:
         assert reached > 1e-2, "the picture is none of the candidates that the solver samples with the same seed"
         assert reached == limit_of(poor, operator) != limit_of(poor, operator, 6)
         assert limit_of(good, operator) < 1e-4
-    shared = Limits(poor, 5, shared=True)
-    assert shared.of(Identity(), [1, 2]) == shared.of(Identity(), [3, 4]) == [limit_of(poor, Identity())] * 2
     mask = random_mask(3, 1, 8, 8)
     heavy = Heavy(mask.known, 2)
     few = Latent(prior, steps=5, restarts=1, candidates=1)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+import statistics
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
@@ -10,9 +12,12 @@ from prior_support import made
 from solvers_support import linear
 
 import priorsolve as ps
+from priorsolve.counter_rng import SAMPLES, seed_at
 from priorsolve.diagnosis import bottleneck
 from priorsolve.operators import Identity
+from priorsolve.operators.base import Operator
 from priorsolve.operators.noise import Gaussian
+from priorsolve.run.diagnosis import Limits
 from priorsolve.solvers import Langevin, Latent, Mirrored, Pivotal, Solves, Staged, Tuned
 
 WRAPS: dict[str, Callable[[Latent], Solves]] = {
@@ -71,3 +76,21 @@ def test_the_noise_is_no_part_of_what_a_limit_is_compared_with() -> None:
         said = bottleneck((own**2 + sigma**2) ** 0.5, limit, noise=sigma)
         assert said.startswith(f"the {culprit} is the limit: ")
         assert f"reaches {limit:.3g}, here 0.115 beyond the noise; " in said
+
+
+def test_one_limit_for_all_photos_is_the_median_of_several_pictures() -> None:
+    """It was that of one, and they scatter by a factor of four."""
+    poor = Latent(linear(), steps=0, candidates=20)
+    found = [ps.find_limits(poor, Identity(), [seed_at(5, i, SAMPLES)])[0] for i in range(5)]
+    assert max(found) > 1.5 * min(found)
+    for batch in (None, 2):
+        shared = Limits(poor, 5, shared=True)
+        assert shared.of(Identity(), [1, 2], batch) == shared.of(Identity(), [3, 4]) == [pytest.approx(statistics.median(found))] * 2
+
+
+def test_a_search_that_diverges_is_left_out_of_the_median(monkeypatch: pytest.MonkeyPatch) -> None:
+    def found(solver: Solves, operator: Operator, seeds: Sequence[int], batch_size: int | None = None) -> list[float]:
+        return [0.3, math.nan, 0.1, 0.2, math.nan]
+
+    monkeypatch.setattr("priorsolve.run.diagnosis.find_limits", found)
+    assert Limits(Latent(linear(), steps=0), 5, shared=True).of(Identity(), [1]) == [pytest.approx(0.2)]
