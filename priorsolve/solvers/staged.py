@@ -95,8 +95,8 @@ class Staged:
 
     @property
     def samples(self) -> bool:
-        """The last stage's."""
-        return self.stages[-1].samples
+        """The last stage's; a mean of several is none."""
+        return self.stages[-1].samples and not (self.mean and len(self.stages) > 1)
 
     def passes(self, steps: int, *, started: bool = False) -> int:
         """Of all stages, taken to have spent their steps in order: one that stopped before its budget lends what it left to the next."""
