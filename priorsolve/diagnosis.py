@@ -143,7 +143,10 @@ def fit(residual: float, noise: float | None, stopped: str, within: float = WITH
         why = f"the prior cannot draw this picture, or the search stopped short ({stopped})"
         return f"fits worse than the noise ({left}, {times:{'.2g' if times < 10 else '.0f'}} times): {why}"
     if residual < noise * (1 - within):
-        return f"fits better than the noise ({left}, {level}): it is fitting the noise; set noise: {noise:.3g} in the solver"
+        better = f"fits better than the noise ({left}, {level}): it is fitting the noise"
+        if stopped == Stop.noise.value:
+            return f"{better}; the solver stops there, but the search had gone past it; set noise: {noise:.3g} in every stage"
+        return f"{better}; set noise: {noise:.3g} in the solver"
     return f"fits to the noise ({left}, {level})"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from priorsolve.diagnosis import bottleneck
 from priorsolve.operators import Identity
 from priorsolve.operators.base import Operator
 from priorsolve.operators.noise import Gaussian
+from priorsolve.priors import LinearPrior
 from priorsolve.run.diagnosis import Limits
 from priorsolve.solvers import Langevin, Latent, Mirrored, Pivotal, Solves, Staged, Tuned
 
@@ -67,6 +69,20 @@ def test_a_solver_that_stopped_where_it_was_told_to_is_the_limit(noise: float | 
     limits = ps.find_limits(solver, Identity())
     said = ps.diagnose(solution, prior, noise=0.01, limit=limits)[0][1]
     assert said == f"the solver is the limit: it stopped where it was told to ({solution.stopped[0].value})"
+
+
+def test_a_stop_that_came_too_late_is_told_with_what_can_be_done() -> None:
+    """It was told to set the noise that it had set."""
+    sigma, prior = 0.05, LinearPrior.random(96, (3, 8, 8), 0)
+    y = prior.decode(prior.sample(1, torch.Generator().manual_seed(3)))
+    y = Gaussian(sigma)(y, rng=torch.Generator().manual_seed(4))
+    first = Latent(prior, steps=300, restarts=1, candidates=1)
+    for begun, advice in ((first, "the search had gone past it; set noise: 0.05 in every stage"), (replace(first, noise=sigma), "")):
+        solution = Staged([begun, Latent(prior, steps=50, noise=sigma)])(y, Identity())
+        said = ps.diagnose(solution, prior, noise=sigma)[0][0]
+        assert said.endswith(advice) if advice else said.startswith("fits to the noise")
+    alone = ps.diagnose(first(y, Identity()), prior, noise=sigma)[0][0]
+    assert alone.endswith("it is fitting the noise; set noise: 0.05 in the solver")
 
 
 def test_the_noise_is_no_part_of_what_a_limit_is_compared_with() -> None:
