@@ -10,11 +10,11 @@ from torch import Tensor
 from priorsolve.counter_rng import SAMPLES, seed_at
 from priorsolve.diagnosis import find_limits
 from priorsolve.operators.base import Operator, compose, factors, support_of
-from priorsolve.operators.noise import Noise
+from priorsolve.operators.noise import Chain, Gaussian, Noise, Poisson
 from priorsolve.operators.photons import FixedPhotons
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.solvers import Solves
-from priorsolve.types import Images, Measurements
+from priorsolve.types import Images, Measurements, PerImage
 
 PICTURES = 5
 """What a solver reaches on one picture is easily half or twice what it reaches on another, so where one number is to serve all photos it is
@@ -75,5 +75,22 @@ def known_noise(recipe: Recipe, noise: Noise | None, y: Measurements, where: Ten
     for _, given, _ in reversed(list(recipe.components("solver"))):
         if given.get("noise") is not None:
             return [float(given["noise"])] * len(y)
-    told = None if noise is None else noise.rms(torch.where(where > 0, y, 0), where)
-    return [None] * len(y) if told is None else told.tolist()
+    y = torch.where(where > 0, y, 0)
+    told = None if noise is None else noise.rms(y, where)
+    if noise is None or told is None:
+        return [None] * len(y)
+    return _as_clipped(noise, told, y, where).tolist()
+
+
+def _as_clipped(noise: Noise, told: PerImage, y: Measurements, where: Tensor) -> PerImage:
+    """What is left of the noise `told` in pictures that were clipped to [0, 1], as files are: a value that reads 0 or 1 has lost its own.
+
+    Of a true value of 1 or 0 that is exact. Salt and pepper read 0 and 1, too, and nothing is known of others' noises.
+    """
+    if not all(isinstance(part, Gaussian | Poisson) for part in (noise.noises if isinstance(noise, Chain) else [noise])):
+        return told
+    inside = (y > 0) & (y < 1) & (where > 0)
+    kept = inside.flatten(1).sum(1) / (where > 0).expand_as(y).flatten(1).sum(1)
+    left = noise.rms(y, inside)
+    clipped = ((y >= 0) & (y <= 1)).flatten(1).all(1) & (kept > 0)
+    return told if left is None else torch.where(clipped, left * kept.sqrt(), told)
