@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 import run_support as run
 import torch
 from torch import Tensor
 
+from priorsolve.framing import Frame, cut
 from priorsolve.operators.noise import Chain, Gaussian, Noise, Poisson, SaltPepper
 from priorsolve.run.diagnosis import known_noise
+from priorsolve.run.restoration import Options, restore
+from priorsolve.sampling import Several, solve_several
 
 RECIPE = run.quick(operator="gray", noise=[])
 
@@ -52,3 +58,46 @@ def test_holes_are_not_black() -> None:
     hole[:, :64] = 0
     y = Gaussian(0.05)(x, rng=torch.Generator().manual_seed(0)) * hole
     assert known_noise(RECIPE, Gaussian(0.05), y, hole[None, None]) == [pytest.approx(0.05)]
+
+
+@pytest.mark.usefixtures("digiface64")
+@pytest.mark.parametrize("operator", ["identity", {"mask": {"boxes": [[0.25, 0.25, 0.75, 0.75]]}}])
+def test_a_frame_keeps_a_part_of_the_noise_of_its_photo(operator: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of noise of 0.1 at 256² a quarter to a fifth is left at 64²; 0.1 was told, and drawn once more for `samples`."""
+    drawn: list[Noise] = []
+
+    def several(*given: Any, noise: Noise, **settings: Any) -> Several:
+        drawn.append(noise)
+        return solve_several(*given, noise=noise, **settings)
+
+    monkeypatch.setattr("priorsolve.run.answers.solve_several", several)
+    (tmp_path / "in").mkdir()
+    for name, side in (("large", 256), ("small", 64)):
+        run.picture(0, side, side).save(tmp_path / "in" / f"{name}.png")
+    photo = 0.1 * torch.randn(3, 256, 256, generator=torch.Generator().manual_seed(7))
+    left = {"large.png": float(cut(photo, Frame.of_box(0, 0, 256, 256), (64, 64)).std()), "small.png": 0.1}
+    assert left["large.png"] < 0.03
+    recipe = run.quick(operator=operator, noise={"gaussian": {"sigma": 0.1}}, frame="aligned", samples=2, output={"consistency": False})
+    records = list(restore(recipe, tmp_path / "in", tmp_path / "out", Options(degrade=True)))
+    (noise,) = drawn
+    zeros, each = torch.zeros(2, 3, 64, 64), [torch.Generator().manual_seed(seed) for seed in (1, 2)]
+    stds = noise(zeros, rng=each).flatten(1).std(1).tolist()
+    for record, again in zip(records, stds, strict=True):
+        expected = left[record.name]
+        assert again == pytest.approx(expected, rel=0.05)
+        times = float(record.diagnosis[0].split(", ")[1].split(" times")[0])
+        assert (record.residual or 0) / times == pytest.approx(expected, rel=0.1)
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_the_noise_in_a_frame_is_known_whatever_the_solver_was_told(tmp_path: Path) -> None:
+    """A solver that stopped at the photo's noise was told to fit to the noise, four times as far from the picture as that is."""
+    run.picture(0, 256, 256).save(tmp_path / "a.png")
+    solver = {"latent": {"steps": 2, "restarts": 1, "candidates": 2, "noise": 0.9}}
+    told = {}
+    for frame in ("aligned", "tiles"):
+        recipe = run.quick(operator="identity", noise={"gaussian": {"sigma": 0.1}}, frame=frame, solver=solver, output={})
+        (record,) = restore(recipe, tmp_path / "a.png", tmp_path / frame, Options(degrade=True))
+        told[frame] = record.diagnosis[0]
+    assert told["aligned"].startswith("fits worse than the noise")
+    assert "noise 0.9" in told["tiles"], "which are not resized"

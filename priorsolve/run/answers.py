@@ -17,7 +17,7 @@ from priorsolve.photos.images import grey
 from priorsolve.recipe.components import RecipeError
 from priorsolve.recipe.operators import Operators
 from priorsolve.recipe.recipe import Recipe
-from priorsolve.run.diagnosis import Limits, draws_noise, known_noise, surrogate_notes
+from priorsolve.run.diagnosis import Limits, NoiseInFrames, draws_noise, known_noise, surrogate_notes
 from priorsolve.run.jobs import Job
 from priorsolve.run.measuring import measured_where
 from priorsolve.run.records import thinned
@@ -77,12 +77,17 @@ def solve_jobs(tools: Tools, jobs: Sequence[Job], on_step: OnStep | None, *, bat
     y, seeds = torch.stack([job.y for job in jobs]), [job.seed for job in jobs]
     operator = tools.solving.join([job.solving for job in jobs])
     where = measured_where(operator, y.new_empty(len(y), *tools.operators.image_shape))
+    damage = operator if tools.solving is tools.operators else tools.operators.join([job.parts for job in jobs])
+    clean, noise = [job.clean for job in jobs if job.clean is not None], tools.noise
+    degraded = len(clean) == len(jobs)
+    if noise is not None and degraded and tools.recipe.frame.kind in ("aligned", "faces"):  # got by the whole photo, before it was resized
+        noise = NoiseInFrames(damage, torch.stack(clean), y, where)
 
     def finish(solution: Solution, measured: Tensor) -> Tensor:
         output = tools.recipe.output
         if not (output.consistency and isinstance(operator, LinearOperator)):
             return solution.images
-        if output.damping or tools.noise is not None:
+        if output.damping or noise is not None:
             return put_back(solution.images, measured, operator, damping=output.damping)
         return put_back_within(solution.images, measured, operator)
 
@@ -92,7 +97,7 @@ def solve_jobs(tools: Tools, jobs: Sequence[Job], on_step: OnStep | None, *, bat
             y,
             operator,
             tools.recipe.samples,
-            noise=tools.noise,
+            noise=noise,
             where=where,
             seeds=seeds,
             finish=finish,
@@ -106,14 +111,11 @@ def solve_jobs(tools: Tools, jobs: Sequence[Job], on_step: OnStep | None, *, bat
             "begin at sampled or likely codes, add noise, or leave samples out"
         ) from None
     images = finish(solution, y)
-    damage, notes = operator, [""] * len(jobs)
-    if tools.solving is not tools.operators:
-        damage = tools.operators.join([job.parts for job in jobs])
-        notes = surrogate_notes(images, damage, operator)
+    notes = [""] * len(jobs) if damage is operator else surrogate_notes(images, damage, operator)
     calibration = _calibration(samples, jobs)
     # what a clean photo is made into has the recipe's noise alone
-    bare = tools.noise is None and not draws_noise(damage) and all(job.clean is not None for job in jobs)
-    noise = known_noise(tools.recipe, Chain([]) if bare else tools.noise, y, where)
+    bare = noise is None and not draws_noise(damage) and degraded
+    levels = known_noise(tools.recipe, Chain([]) if bare else noise, y, where)
     numbers = (where.expand_as(y) > 0).flatten(1).sum(1).tolist()
     limits = [None] * len(jobs) if tools.limits is None else tools.limits.of(operator, seeds, batch)
     answers = [
@@ -125,7 +127,7 @@ def solve_jobs(tools: Tools, jobs: Sequence[Job], on_step: OnStep | None, *, bat
             history=thinned(solution.history[:, index].tolist()),
             steps=int(solution.steps[index]),
             stopped=solution.stopped[index].value,
-            diagnosis=sentences(solution, index, tools.typicality, noise=noise[index], limit=limits[index], numbers=numbers[index]),
+            diagnosis=sentences(solution, index, tools.typicality, noise=levels[index], limit=limits[index], numbers=numbers[index]),
             note=notes[index],
             spread=None if samples is None else samples.spread[index],
             calibration=calibration[index],

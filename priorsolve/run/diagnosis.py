@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import final
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from priorsolve.counter_rng import SAMPLES, seed_at
 from priorsolve.diagnosis import find_limits
 from priorsolve.operators.base import Operator, compose, factors, support_of
-from priorsolve.operators.noise import Chain, Gaussian, Noise, Poisson
+from priorsolve.operators.noise import Chain, Gaussian, Generators, Noise, Poisson
 from priorsolve.operators.photons import FixedPhotons
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.solvers import Solves
@@ -45,6 +46,32 @@ class Limits:
         return [self._known] * len(seeds)
 
 
+@final
+class NoiseInFrames(Noise):
+    """The noise of whole photos as their frames have it: made smaller, a frame keeps a part of it, 0.022 at 128² of 0.1 at 512².
+
+    Drawn once more it is Gaussian, as strong in each frame as it is there, but independent from pixel to pixel.
+
+    Args:
+        operator: what measures a frame.
+        clean: (B, C, H, W) the frames of the photos without noise.
+        y: (B, ...) what was measured of them.
+        where: 1 where something was measured, 0 elsewhere; broadcast to `y`.
+    """
+
+    def __init__(self, operator: Operator, clean: Images, y: Measurements, where: Tensor) -> None:
+        self._levels = _rms(operator.A(clean) - y, where)
+
+    def __call__(self, y: Measurements, *, rng: Generators, where: Tensor | None = None) -> Measurements:
+        return y + self._levels.view(-1, *[1] * (y.ndim - 1)) * (super().__call__(y, rng=rng, where=where) - y)
+
+    def _noisy(self, y: Tensor, rng: Generator) -> Tensor:
+        return Gaussian(1.0)._noisy(y, rng)
+
+    def rms(self, y: Measurements, where: Tensor | None = None) -> PerImage:
+        return self._levels
+
+
 def draws_noise(operator: Operator) -> bool:
     """Whether noise is a part of what it does."""
     return any(isinstance(part, FixedPhotons) for part in factors(operator))
@@ -57,15 +84,14 @@ def surrogate_notes(x: Images, true: Operator, surrogate: Operator) -> list[str]
     """
     plain, stand_in = (compose([part for part in factors(each) if not isinstance(part, FixedPhotons)]) for each in (true, surrogate))
     where = support_of(plain, x.shape[1:], x)
-    squares = ((plain.A(x) - stand_in.A(x)).square() * where).flatten(1).sum(1)
-    off = (squares / where.expand(len(x), *where.shape[1:]).flatten(1).sum(1).clamp_min(1e-30)).sqrt().tolist()
+    off = _rms(plain.A(x) - stand_in.A(x), where).tolist()
     end = "on the restored picture, the noise that it draws left out" if draws_noise(surrogate) else "on the restored picture"
     return [f"the surrogate is off by {size:.2g} (root mean square) from the operator, {end}" for size in off]
 
 
 def known_noise(recipe: Recipe, noise: Noise | None, y: Measurements, where: Tensor) -> list[float | None]:
-    """Each measurement's noise level: that of a solver, the last first, or what is to be expected of `noise` in it; None where neither
-    tells.
+    """Each measurement's noise level: what was measured of it in frames, that of a solver, the last first, or what is to be expected of
+    `noise` in it; None where none tells.
 
     Args:
         noise: what was added to the measurements, as the recipe says it; None where nobody knows.
@@ -73,7 +99,7 @@ def known_noise(recipe: Recipe, noise: Noise | None, y: Measurements, where: Ten
         where: 1 where something was measured, 0 elsewhere; broadcast to `y`.
     """
     for _, given, _ in reversed(list(recipe.components("solver"))):
-        if given.get("noise") is not None:
+        if given.get("noise") is not None and not isinstance(noise, NoiseInFrames):
             return [float(given["noise"])] * len(y)
     y = torch.where(where > 0, y, 0)
     told = None if noise is None else noise.rms(y, where)
@@ -94,3 +120,9 @@ def _as_clipped(noise: Noise, told: PerImage, y: Measurements, where: Tensor) ->
     left = noise.rms(y, inside)
     clipped = ((y >= 0) & (y <= 1)).flatten(1).all(1) & (kept > 0)
     return told if left is None else torch.where(clipped, left * kept.sqrt(), told)
+
+
+def _rms(off: Measurements, where: Tensor) -> PerImage:
+    """Each image's root mean square over what was measured: 1 in `where`, which is broadcast, and 0 elsewhere."""
+    squares = (off.square() * where).flatten(1).sum(1)
+    return (squares / where.expand(len(off), *where.shape[1:]).flatten(1).sum(1).clamp_min(1e-30)).sqrt()
