@@ -48,6 +48,9 @@ class Langevin(CodeSolver):
     diverges. From a solution of its own kind a chain goes on with new noise: `solution.codes` has the number of its moves,
     `langevin:moves`.
 
+    The prior's own codes are standard normal in z, but only roughly in p_n and p_n+, where what is sampled is therefore not quite its
+    pictures' posterior.
+
     Args:
         prior: the generator.
         noise: σ, the known standard deviation of the measurement's noise, in the measurement's units.
