@@ -118,3 +118,53 @@ def test_a_mask_after_two_that_shrink_hides_blocks_of_both() -> None:
     expected[:, 16:24, 24:40] = 0
     assert found is not None
     assert torch.equal(found, expected)
+
+
+def test_of_several_masks_what_any_of_them_hides_is_not_known() -> None:
+    first, second = torch.ones(8, 12), torch.ones(4, 6)
+    first[1, 2:6], second[0, 2], second[3, 0] = 0.5, 0.5, 0
+    expected = torch.ones(1, 8, 12)
+    expected[:, 1, 2:6], expected[:, 0, 4:6], expected[:, 1, 4:6], expected[:, 6:, :2] = 0.5, 0.5, 0.25, 0
+    found = Damage([Mask(first), Downsample(2), Mask(second)], (3, 64, 64)).known((8, 12))
+    assert found is not None
+    assert torch.equal(found, expected)
+
+
+def test_something_is_measured_of_a_small_pixel_unless_its_filter_looks_into_a_hole_alone() -> None:
+    first, second = torch.ones(8, 16), torch.ones(4, 8)
+    first[:, :9], second[1, 7], second[2, 7] = 0, 0, 0.5
+    expected = torch.ones(1, 4, 8)
+    expected[:, :, :3], expected[:, 1, 7] = 0, 0
+    assert torch.equal(Damage([Mask(first), Downsample(2), Mask(second)], (3, 64, 64)).where((8, 16)), expected)
+
+
+def test_a_frame_has_its_own_part_of_each_mask() -> None:
+    generator = torch.Generator().manual_seed(0)
+    first, second = (torch.rand(side, 2 * side, generator=generator).round() for side in (16, 8))
+    left, right = Damage([Mask(first), Downsample(2), Mask(second)], (3, 16, 16)).framed(
+        [Frame.of_box(0, 0, 16, 16), Frame.of_box(12, 0, 28, 16)], (16, 32)
+    )
+    for (before, _, after), start in ((left, 0), (right, 12)):
+        assert isinstance(before, Mask)
+        assert isinstance(after, Mask)
+        assert torch.equal(before.known[0, 0], first[:, start : start + 16])
+        assert torch.equal(after.known[0, 0], second[:, start // 2 : start // 2 + 8])
+
+
+def test_what_a_hole_shows_is_seen_nowhere_beside_it() -> None:
+    """White in a photo larger than the answer; what the prior drew there, of another grey, is moved to what is around."""
+    known = torch.ones(4 * SIDE, 4 * SIDE)
+    known[50:70, 41:90] = 0
+    photo, answer = torch.where(known > 0, PHOTO, 1.0).expand(3, -1, -1), torch.full((3, SIDE, SIDE), PHOTO)
+    made = compose(scene(Mask(known), Whole(), keeps=True, times=4), Shot(photo, None, ()), [answer], [answer - PHOTO + DRAWN])
+    torch.testing.assert_close(made, torch.full_like(made, PHOTO), atol=1e-3, rtol=0)
+
+
+def test_a_thin_hole_is_filled_at_the_photos_own_resolution() -> None:
+    """A wave that the answer is too small to show goes on through it."""
+    known = torch.ones(4 * SIDE, 4 * SIDE)
+    known[60:62] = 0
+    wave = (0.5 + 0.3 * torch.sin(torch.arange(4 * SIDE) * (torch.pi / 4))).expand(3, 4 * SIDE, -1)
+    answer = torch.full((3, SIDE, SIDE), 0.5)
+    made = compose(scene(Mask(known), Whole(), keeps=True, times=4), Shot(wave * known, None, ()), [answer], [answer])
+    assert (made - wave)[:, 60:62].abs().mean() < 0.05

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from priorsolve.cli import main
-from priorsolve.framing import Face
+from priorsolve.framing import Face, Frame
 from priorsolve.framing.frame import centres
 from priorsolve.operators.downsample import Downsample
 from priorsolve.operators.gray import Gray
@@ -338,10 +338,10 @@ def test_faces_are_looked_for_where_holes_are_filled(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(scenes, "find_faces", looking)
     photo = Image.new("RGB", (64, 64), "gray")
-    photo.paste((255, 0, 0), (20, 10, 40, 14))
+    photo.paste((255, 0, 0), (20, 9, 40, 14))
     photo.save(tmp_path / "a.png")
     known = torch.ones(64, 64)
-    known[10:14, 20:40] = 0
+    known[9, 20:40], known[10:14, 20:40] = 0.5, 0  # a soft edge, too
     source = Source(tmp_path / "a.png", 3, Damage([Mask(known)], (3, 64, 64)), None, 0, False)
     framed(source, Framings(faces=Faces(missing="copy")), keeps=True)
     torch.testing.assert_close(seen[0], torch.full((3, 64, 64), 128 / 255))
@@ -353,3 +353,17 @@ def test_what_pillow_made_smaller_comes_back_large_too(tmp_path: Path) -> None:
     smaller = {"operator": {"pillow_resize": {"factor": 4}}, "surrogate": {"downsample": {"factor": 4}}, "output": {}}
     (record,) = restore(run.quick(frame="tiles", **smaller), tmp_path / "a.png", tmp_path / "out")
     assert record.output_size == (64, 96)
+
+
+@pytest.mark.parametrize(("beside", "how"), [("keep", "stay"), ("fill", "are filled smoothly")])
+def test_holes_beside_faces_are_told_by_their_share_of_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, beside: Any, how: str
+) -> None:
+    monkeypatch.setattr(scenes, "find_faces", lambda photo: [Face(Frame.of_box(0, 0, 40, 40), 1.0)])
+    run.picture(0, 40, 80).save(tmp_path / "a.png")
+    known = torch.ones(40, 80)
+    known[2:5, 30:40] = 0  # in the frame's corner, where its window is nearly 0
+    for hidden, said in ((1.0, []), (0.5, [f"beside the faces holes {how} (25% of what is missing)"])):
+        known[10:12, 60:70] = hidden
+        source = Source(tmp_path / "a.png", 3, Damage([Mask(known)], (3, 64, 64)), None, 0, False)
+        assert list(framed(source, Framings(faces=Faces(beside=beside)), keeps=True).notes) == said

@@ -15,6 +15,7 @@ import run_support as run
 import torch
 from PIL import Image
 
+from priorsolve.framing import Face, Frame
 from priorsolve.run import scenes, workbench
 from priorsolve.run.answers import Answer
 from priorsolve.run.jobs import Job
@@ -165,3 +166,18 @@ def test_a_photo_that_is_made_smaller_first_is_told_at_its_own_size(tmp_path: Pa
     record = kept(tmp_path, Options(degrade=True), size=(130, 130), operator={"downsample": {"factor": 4}}, frame=frame)
     assert record.input_size == (130, 130)
     assert record.output_size == ((64, 64) if frame == "center" else (128, 128))
+
+
+def test_transparent_holes_become_opaque_where_they_are_filled_and_stay_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scenes, "find_faces", lambda photo: [Face(Frame.of_box(0, 0, 32, 32), 1.0)])
+    answering(monkeypatch, lambda index, job: answer(torch.full((3, 64, 64), 0.5)))
+    photo = run.picture(0).convert("RGBA")
+    for left in (10, 50):  # in the frame, and beside it
+        photo.paste((0, 0, 0, 0), (left, left, left + 4, left + 4))
+    photo.save(tmp_path / "a.png")
+    for beside, lowest in (("keep", 0), ("fill", 255)):
+        recipe = run.quick(operator={"mask": {"alpha": True}}, frame={"faces": {"beside": beside}})
+        (record,) = restore(recipe, tmp_path / "a.png", tmp_path / beside)
+        with Image.open(tmp_path / beside / str(record.image)) as made:
+            alpha = np.asarray(made.convert("RGBA"))[..., 3]
+        assert [alpha[10:14, 10:14].min(), alpha[50:54, 50:54].min(), alpha[50:54, 50:54].max()] == [255, lowest, lowest]

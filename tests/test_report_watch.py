@@ -201,3 +201,25 @@ def test_a_file_of_a_plans_name_that_is_none_stays(tmp_path: Path) -> None:
     write_plan(tmp_path, Plan(1), (0, 2))
     forget_plans(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
+
+
+def test_a_record_that_is_written_anew_is_read_anew(tmp_path: Path) -> None:
+    planned(tmp_path, Plan(todo=1), 1000)
+    written(tmp_path, "a.png", 500)
+    path, onlooker = record_path(tmp_path, "a.png"), Onlooker(tmp_path)
+    done = path.read_bytes()
+    with claimed(tmp_path, None):
+        assert onlooker.look().done == 0, "it is an earlier run's"
+        written(tmp_path, "a.png", 1000, status="failed", reason="because")  # as soon as it began, by a disk's clock
+        seen = onlooker.look()
+        assert (seen.done, seen.failed) == (0, 1)
+    path.write_bytes(done)  # the same file, of another time
+    os.utime(path, (1001, 1001))
+    seen = onlooker.look()
+    assert (seen.done, seen.failed) == (1, 0)
+
+
+def test_the_last_photos_are_told_one_by_one(tmp_path: Path) -> None:
+    for number in range(12):
+        written(tmp_path, f"{number}.png", 1000 + number)
+    assert [record.name for record in Onlooker(tmp_path).look().latest] == [f"{number}.png" for number in range(11, 1, -1)]

@@ -271,6 +271,9 @@ def test_a_report_of_nothing_says_so_and_one_of_failures_has_no_sheet(tmp_path: 
     write_record(tmp_path / "blur", Record("a.png", "failed", "f", reason="because"))
     with pytest.raises(ValueError, match=r"nothing was restored yet; give a run in it, such as .*blur$"):  # a benchmark's folder
         write_report(tmp_path)
+    write_record(tmp_path, done(tmp_path, "a.png", 0))
+    write_report(tmp_path)
+    assert (tmp_path / "sheet.png").exists()
     write_record(tmp_path, Record("a.png", "failed", "f", reason="because"))
     write_report(tmp_path)
     assert not (tmp_path / "sheet.png").exists()

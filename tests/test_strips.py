@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -57,3 +58,17 @@ def test_what_is_beyond_white_is_white_in_a_wide_profile_too(tmp_path: Path) -> 
     for same_size in (True, False):
         own, expected = (in_own_colours(x, tags, tmp_path / "a.png", same_size=same_size) for x in (made, made.clamp(0, 1)))
         torch.testing.assert_close(own, expected)
+
+
+def test_a_photos_own_pixels_are_its_files_where_they_are_all_but_transparent(tmp_path: Path) -> None:
+    """There white hides what a float32 rounds, and to take it away again would make thousands of times more of it."""
+    values = np.random.default_rng(0).integers(0, 65536, (8, 8, 4), dtype=np.uint16)
+    values[:4, :, 3] = 8
+    path, alpha = tmp_path / "a.png", torch.from_numpy(values[..., 3] / np.float32(65535))[None]
+    path.write_bytes(imagecodecs.png_encode(values))
+    photo = read_photo(path)[0]
+    for off in (2e-7, -2e-7):
+        own = in_own_colours(photo + off, read_tags(path), path, same_size=True, alpha=alpha)
+        assert (np.rint(own.permute(1, 2, 0).numpy() * 65535) == values).all()
+    other = in_own_colours(photo - 1e-4, read_tags(path), path, same_size=True, alpha=alpha)
+    assert (other[:3] < own[:3])[:, alpha[0] > 0.1].float().mean() > 0.9
