@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,7 @@ from priorsolve.operators.gray import Gray
 from priorsolve.operators.mask import Mask
 from priorsolve.photos.images import read_photo
 from priorsolve.photos.names import find_photos
+from priorsolve.recipe.build import check_frames
 from priorsolve.recipe.components import RecipeError
 from priorsolve.recipe.framings import Faces, Framings
 from priorsolve.recipe.recipe import Recipe
@@ -367,3 +369,17 @@ def test_holes_beside_faces_are_told_by_their_share_of_what_is_missing(
         known[10:12, 60:70] = hidden
         source = Source(tmp_path / "a.png", 3, Damage([Mask(known)], (3, 64, 64)), None, 0, False)
         assert list(framed(source, Framings(faces=Faces(beside=beside)), keeps=True).notes) == said
+
+
+def test_frames_are_for_pictures_of_the_priors_shape_and_tiles_overlap_by_less_than_half() -> None:
+    for whole, measured, fits in (
+        ((3, 64, 128), (1, 32, 64), True),
+        ((3, 64, 128), (3, 64, 32), False),
+        ((3, 64, 64), (3, 64, 32), False),
+        ((3, 64, 64), (2, 64, 64), False),
+    ):
+        with nullcontext() if fits else pytest.raises(RecipeError, match=r"^frame: tiles is for operators that measure pictures"):
+            check_frames("tiles", whole, measured)
+    for overlap, fits in ((0.0, True), (0.49, True), (0.5, False), (-0.01, False)):
+        with nullcontext() if fits else pytest.raises(RecipeError, match="overlap"):
+            run.quick(frame={"tiles": {"overlap": overlap}})

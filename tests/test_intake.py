@@ -193,3 +193,9 @@ def test_a_photo_of_a_masks_name_beside_it_is_no_mask(tmp_path: Path) -> None:
     photos = laid(tmp_path, "sub/a.png", "sub/a.bmp", "sub/previews/a.jpg")
     mark_previews(photos / "sub")
     assert [photo.name for photo in take_in([photos], [], []).photos] == ["sub/a.bmp"]
+
+
+def test_a_folder_of_previews_that_is_ones_own_makes_no_masks(tmp_path: Path) -> None:
+    photos = laid(tmp_path, "a.png", "previews/a.jpg")
+    (photos / "previews/about.txt").write_text("Small ones, to look at.")
+    assert [photo.name for photo in take_in([photos], [], []).photos] == ["a.png", "previews/a.jpg"]

@@ -173,10 +173,10 @@ class Gained(Prior):
 
 
 def test_priors_of_the_same_numbers_that_draw_otherwise_have_pictures_of_their_own(own_cache: Path) -> None:
-    first, again, other = (bank.bank_of(Gained(gain), 20).pictures for gain in (0.1, 0.101, 0.2))
-    assert torch.equal(again, first), "what is only rounding is drawn no second time"
-    torch.testing.assert_close(other.float() - 0.5, 2 * (first.float() - 0.5), atol=1e-3, rtol=0)
-    assert torch.equal(bank.bank_of(Gained(0.2), 20).pictures, other), "the file is the last one's"
+    first, again, other = (bank.bank_of(Gained(gain), 20).pictures for gain in (0.1, 0.105, 0.13))
+    assert torch.equal(again, first), "what bfloat16 might round is drawn no second time"
+    torch.testing.assert_close(other.float() - 0.5, 1.3 * (first.float() - 0.5), atol=1e-3, rtol=0)
+    assert torch.equal(bank.bank_of(Gained(0.13), 20).pictures, other), "the file is the last one's"
 
 
 def test_pictures_are_drawn_once_and_read_from_the_cache(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

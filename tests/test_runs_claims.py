@@ -167,3 +167,29 @@ def test_a_claim_is_renewed_again_and_again(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(claims, "write_claim", write)
     with claimed(tmp_path, None):
         assert several.wait(30)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux tells")
+def test_a_later_process_of_a_dead_runs_number_is_no_run(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as later:
+        for begun, alive in ((claims._born(os.getpid()), False), (claims._born(later.pid), True)):
+            claim_of(tmp_path, replace(own_claim(None), pid=later.pid, born=begun or ""))
+            assert bool(claims.at_work(tmp_path)) == alive
+        later.communicate(b"\n")
+
+
+def test_a_claim_that_ended_and_could_not_be_removed_holds_nothing(tmp_path: Path) -> None:
+    with claimed(tmp_path, None):
+        (path,) = others(tmp_path)
+        left = path.read_bytes()
+        assert len(claims.at_work(tmp_path)) == 1
+    path.write_bytes(left)
+    assert claims.at_work(tmp_path) == []
+
+
+def test_a_claim_on_another_machine_is_as_old_as_the_folders_clock_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file server's may be far from ours."""
+    claim_of(tmp_path, replace(own_claim(None), machine="far 1"), age=-3600)
+    assert claims.at_work(tmp_path) == []
+    monkeypatch.setattr(claims, "_now", lambda folder: time.time() + 3600)
+    assert len(claims.at_work(tmp_path)) == 1
