@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 import torch
 from prior_support import made
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from solvers_support import difference, measured, random_mask
 
 from priorsolve.operators.base import Identity
+from priorsolve.priors.errors import CheckpointError
 from priorsolve.solvers import Staged, picture
 from priorsolve.solvers.delta import load_delta, save_delta
 from priorsolve.solvers.instance_norm import batch_norms
@@ -138,3 +142,16 @@ def test_what_makes_no_sense_is_refused_in_a_line() -> None:
     ]:
         with pytest.raises(ValueError, match=words):
             Tuned(made("biggan"), **settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (2,), (2, 4, 1)])
+def test_a_scale_and_shift_of_no_such_shape_are_refused_in_a_line(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    prior = made("dcgan")
+    solution = Tuned(prior, steps=0, candidates=1, instance_norm=True)(measured(prior, 1), Identity())
+    save_delta(prior, solution, 0, tmp_path / "one")
+    name = next(name for name in solution.codes if name.endswith(".instance"))
+    with safe_open(tmp_path / "one", "pt") as file:
+        metadata = file.metadata()
+    save_file({**load_file(tmp_path / "one"), name: torch.ones(shape)}, tmp_path / "two", metadata)
+    with pytest.raises(CheckpointError, match=rf"two: {re.escape(name[8:])} has shape {re.escape(str(shape))}, .*save the tuned weights again$"):
+        load_delta(prior, tmp_path / "two")

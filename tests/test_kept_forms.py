@@ -266,6 +266,15 @@ def test_rounds_ask_for_the_spread_once(monkeypatch: pytest.MonkeyPatch) -> None
     assert float(spread_of(prior, "z")) == float(spread_of(run_form(prior), "z"))
 
 
+def test_what_a_prior_itself_is_asked_for_is_worked_out_each_time() -> None:
+    """It may change, and then nobody would see; of its form, which changes with it, once."""
+    prior = made("dcgan")
+    before = float(spread_of(prior, "features@1"))
+    norm(prior).weight.data.mul_(2)
+    assert float(spread_of(prior, "features@1")) == float(prior.spread("features@1")) != before
+    assert copy.copy(prior).__dict__.keys() == made("dcgan").__dict__.keys()
+
+
 def test_rounds_measure_the_styles_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[int, str | None]] = []
     real = Prior.sample

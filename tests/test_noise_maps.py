@@ -7,11 +7,12 @@ from dataclasses import replace
 import pytest
 import torch
 from prior_support import CHAINS, NOISY, made, sampled
+from style_support import style2_state
 from torch import Tensor
 
 from priorsolve.operators.base import Identity
 from priorsolve.priors import MobileStyleGAN, Prior, StyleGAN2
-from priorsolve.solvers import Layered, Projector, start_at
+from priorsolve.solvers import Langevin, Layered, Projector, start_at
 from priorsolve.solvers.drawing import carried, picture
 from priorsolve.solvers.projector import standardised
 
@@ -191,3 +192,16 @@ def test_priors_without_noise_inputs(name: str) -> None:
     with pytest.raises(ValueError, match="has no space 'noise'"):
         prior.sample(2, torch.Generator().manual_seed(0), "noise")
     assert torch.equal(prior.decode(z, noise="random"), prior.decode(z))
+
+
+def test_a_chain_finds_its_steps_where_the_maps_are_those_it_draws_with() -> None:
+    """Maps of zeros are no noise, and the chain is that of a prior without any."""
+    state = style2_state()
+    silent = StyleGAN2.from_state({key: value * (not key.endswith("noise_strength")) for key, value in state.items()})
+    prior = StyleGAN2.from_state(state)
+    begun = start_at(prior, sampled(prior, 1))
+    still = replace(begun, codes={**begun.codes, "noise": torch.zeros(1, prior.noise_size)})
+    y = silent.decode(sampled(silent, 1, seed=6))
+    chains = [Langevin(each, noise=0.3, steps=3, lr=0.1) for each in (prior, silent)]
+    found, expected = (chain(y, Identity(), start=start) for chain, start in zip(chains, (still, begun), strict=True))
+    torch.testing.assert_close(found.codes["z"], expected.codes["z"], atol=1e-4, rtol=1e-4)

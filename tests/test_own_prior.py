@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from priorsolve.operators.base import Identity
 from priorsolve.priors import Prior, save_prior
 from priorsolve.solvers import Latent, Pivotal, Staged, Tuned
+from priorsolve.solvers.weights import tunable
 from priorsolve.types import Codes, Shape
 
 SHAPE = (3, 8, 8)
@@ -153,3 +154,12 @@ def test_where_gradients_are_off_none_is_missed() -> None:
     codes = torch.zeros(1, 4, dtype=torch.float64, requires_grad=True)
     with torch.no_grad():
         assert torch.equal(prior.decode(codes), prior.bias.view(1, *SHAPE))
+
+
+def test_a_weight_that_two_blocks_share_is_of_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It moves as soon as that does, at its rate."""
+    prior = Own()
+    shared = nn.ParameterList([prior.get_parameter("weight")])
+    monkeypatch.setattr(Own, "blocks", [shared, nn.Identity(), shared])
+    codes = {"z": torch.zeros(1, 6)}
+    assert tunable(prior, codes, 1, 0.5) == tunable(prior, codes, 3, 0.5) == {"weight": 1}

@@ -182,6 +182,7 @@ BY_255 = "pictures are in [0, 1], so divide grey levels by 255: 0.098"
         ),
         ({"noise": {"gaussian": {"sigma": 1.0}}}, ""),
         ({"noise": {"gaussian": {"sigma": 25}}, "operator": {"gaussian_sensing": {"m": 20}}}, ""),  # whose numbers are as large
+        ({"noise": {"gaussian": {"sigma": 500}}, "operator": {"gaussian_sensing": {"m": 1}}}, ""),  # -155 of white, -1303 of noise
     ],
 )
 def test_noise_in_grey_levels_of_255_is_told(changes: dict[str, object], error: str) -> None:

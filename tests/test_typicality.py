@@ -41,3 +41,15 @@ def test_a_code_is_far_where_one_sample_of_a_million_is() -> None:
     prior = StyleGAN2.from_state(style2_state())
     w = Typicality(prior).distance(prior.map(prior.sample(1, torch.Generator().manual_seed(0)), source="z", target="w"), "w")
     assert w.far == pytest.approx(1.5 * w.typical, rel=1e-9)
+
+
+def test_a_number_that_no_sample_changes_counts_in_hundredths_of_the_spread_of_all() -> None:
+    """By itself it has no spread, and what is rounded otherwise would be infinitely far."""
+    state = style2_state()
+    state["mapping.fc1.weight"][0] = 0
+    prior = StyleGAN2.from_state(state)
+    cloud = prior.map(prior.sample(499, torch.Generator().manual_seed(0)), source="z", target="w")
+    code = cloud.mean(0, keepdim=True)
+    code[0, 0] += 1
+    assert float(cloud[:, 0].std()) == pytest.approx(0, abs=1e-5)
+    assert Typicality(prior).distance(code, "w").value == pytest.approx(100 / float(cloud.std()) / 5**0.5, rel=0.01)
