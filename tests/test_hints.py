@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,9 @@ from priorsolve.recipe.recipe import Recipe
         ("colorize", "solver.1.lr=.inf", "must be a finite number, got inf"),
         ("colorize", "solver.1.lr=.nan", "must be a finite number, got nan"),
         ("inpaint", "operator.mask=hole.png", "should be its settings in braces, such as operator.mask={file: hole.png}, got 'hole.png'"),
+        ("inpaint", "operator.mask=HOLE.PNG", "should be its settings in braces, such as operator.mask={file: HOLE.PNG}, got 'HOLE.PNG'"),
+        ("inpaint", "operator.mask='#f0f'", "should be its settings in braces, such as operator.mask={colour: '#f0f'}, got '#f0f'"),
+        ("inpaint", "operator.mask=true", "should be its settings in braces"),
         (
             "inpaint",
             "operator.mask={scratches: light}",
@@ -49,6 +53,12 @@ def test_an_override_is_told_as_it_was_typed(recipe: str, text: str, told: str) 
     with pytest.raises(RecipeError) as caught:
         Recipe.load(recipe, ["seed=3", text])
     assert str(caught.value) == f"--set {text}: {told}"
+
+
+def test_a_number_that_is_not_finite_is_told_in_lists_and_tuples_alike() -> None:
+    for box in ([0, 0, math.inf, 1], (0, 0, math.inf, 1)):
+        with pytest.raises(RecipeError, match=r"mask\.boxes\[1\]\[2\]: must be a finite number, got inf"):
+            Recipe.parse({"operator": {"mask": {"boxes": ([0, 0, 1, 1], box)}}, "prior": "digiface64", "solver": "latent"})
 
 
 def test_of_two_overrides_the_one_that_counts_is_told() -> None:
