@@ -132,15 +132,24 @@ def test_several_solutions_of_it() -> None:
     assert not solver.samples
 
 
+def test_a_callers_autocast_changes_no_detail() -> None:
+    y, solver = pictures(1, torch.float32), Mirrored(Latent(linear(torch.float32), steps=3), own_detail=1.0)
+    plain = solver(y, Identity()).images
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(solver(y, Identity()).images, plain)
+
+
 def test_what_it_says_of_itself_is_its_solver_s() -> None:
     """Several solutions of it are as different as those of its solver; only a sample is none any more."""
     prior = linear()
     plain = Latent(prior, begin_at="regressed", bank=16, steps=4)
     assert Mirrored(plain).varied() == Mirrored(plain.varied()) != Mirrored(plain)
+    assert Mirrored(plain).passes(9) == 2 * plain.passes(0) + 9
     for solver in (plain, Langevin(prior, noise=0.1, steps=4), Staged([plain, plain]), Latent(prior, steps=0)):
         mirrored = Mirrored(solver)
         assert (mirrored.descends, mirrored.amplifies) == (solver.descends, solver.amplifies)
         assert not mirrored.samples
+        assert mirrored.noisier(2) == Mirrored(solver.noisier(2))
 
 
 def test_what_is_no_solver_is_refused() -> None:

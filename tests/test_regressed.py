@@ -19,7 +19,7 @@ from priorsolve.operators.sensing import GaussianSensing
 from priorsolve.priors import LinearPrior, Prior, bank
 from priorsolve.priors.base import Noise
 from priorsolve.priors.kept import made_of
-from priorsolve.solvers import Latent, Staged, regression
+from priorsolve.solvers import Latent, Mirrored, Staged, regression
 from priorsolve.solvers.regression import SHRINKAGES, Ridge
 from priorsolve.types import Images, Measurements, Shape
 
@@ -284,7 +284,7 @@ def test_what_cannot_be_predicted_is_refused(digiface64: Prior) -> None:
 
 def test_drawing_ahead_tells_how_far_it_is(own_cache: Path) -> None:
     told: list[tuple[int, int]] = []
-    solver = Staged([Latent(linear(), begin_at="regressed", bank=20, steps=1), Latent(linear(), steps=1)])
+    solver = Mirrored(Staged([Latent(linear(), begin_at="regressed", bank=20, steps=1), Latent(linear(), steps=1)]))
     solver.prepare(lambda done, total: told.append((done, total)))
     assert told == [(16, 20), (20, 20)]
     solver.prepare(lambda done, total: told.append((done, total)))
