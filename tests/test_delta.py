@@ -77,6 +77,10 @@ def test_only_what_was_tuned_is_in_the_file(tmp_path: Path) -> None:
     save_delta(prior, solution, 0, tmp_path / "one.safetensors")
     numbers = sum(parameter.numel() for parameter in prior.blocks[0].parameters()) + 7
     assert 4 * numbers < (tmp_path / "one.safetensors").stat().st_size < 4 * numbers + 1500
+    carried = Tuned(prior, steps=1, candidates=1, carry_moments=True)(measured(prior, 1), Identity())
+    assert any(name.startswith("adam:") for name in carried.codes)
+    save_delta(prior, carried, 0, tmp_path / "one.safetensors")
+    assert load_file(tmp_path / "one.safetensors").keys() == {"z", *(f"weights:{name}" for name, _ in prior.named_parameters())}
 
 
 def saved(path: Path) -> tuple[Prior, dict[str, torch.Tensor], dict[str, str]]:
@@ -135,8 +139,9 @@ def test_a_file_of_another_prior_is_refused_in_a_line(tmp_path: Path) -> None:
     path.write_text("nonsense")
     with pytest.raises(CheckpointError, match="cannot be read as tuned weights"):
         load_delta(prior, path)
-    with pytest.raises(ValueError, match="there is no image 1 in a solution of 1"):
-        save_delta(prior, solution, 1, path)
+    for index in (1, -1):
+        with pytest.raises(ValueError, match=f"there is no image {index} in a solution of 1"):
+            save_delta(prior, solution, index, path)
     plain = Latent(prior, steps=0)(measured(prior, 1), Identity())
     with pytest.raises(ValueError, match="no tuned weights"):
         save_delta(prior, plain, 0, path)
