@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from priorsolve.files import write_atomically
+from priorsolve.files import WriteError, together, write_atomically
 from priorsolve.photos.identity import Identity
 from priorsolve.photos.names import Photo
 from priorsolve.run.places import FOLDERS
@@ -175,3 +175,16 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
         write_atomically(path, "not bytes")  # type: ignore[arg-type]
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_record_is_gone_before_what_it_tells_of_is_another(tmp_path: Path) -> None:
+    """Where the second of two pictures cannot be put in its place, a record of before would tell of the first one wrongly."""
+    old, first, second = (tmp_path / name for name in ("a.json", "a.png", "b.png"))
+    old.write_text("of before")
+    second.mkdir()
+    with pytest.raises(WriteError), together(instead_of=old) as write:
+        for path in (first, second, old):
+            write(path, b"new")
+        assert old.read_text() == "of before"
+    assert first.read_bytes() == b"new"
+    assert {path.name for path in tmp_path.iterdir()} == {"a.png", "b.png"}

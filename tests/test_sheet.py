@@ -39,13 +39,23 @@ def test_pictures_stand_where_they_belong(tmp_path: Path) -> None:
     assert sheet.getpixel((3, 3)) == (251, 251, 250)
 
 
-def test_small_pictures_are_enlarged_as_squares(tmp_path: Path) -> None:
-    small = picture(8, channels=1).mul(255).round() / 255
+@pytest.mark.parametrize("size", [8, 96])
+def test_small_pictures_are_enlarged_as_squares(tmp_path: Path, size: int) -> None:
+    small = picture(size, channels=1).mul(255).round() / 255
     write_sheet(tmp_path / "s.png", [Row("a", {"measurement": small})])
     sheet = Image.open(tmp_path / "s.png").convert("RGB")
-    side = BOX // 8
+    side = BOX // size
     corners = [(MARGIN + side * 3, MARGIN + HEAD + side * 5), (MARGIN + side * 4 - 1, MARGIN + HEAD + side * 6 - 1)]
     assert {sheet.getchannel(0).getpixel(corner) for corner in corners} == {round(small[0, 5, 3].item() * 255)}
+
+
+def test_numbers_are_rounded_and_a_picture_of_one_long_row_is_a_line(tmp_path: Path) -> None:
+    drawn = torch.full((1, 8, 8), 0.999)
+    write_sheet(tmp_path / "s.png", [Row("a", {"restored": drawn, "original": Image.new("RGB", (400, 1), "red")})])
+    with Image.open(tmp_path / "s.png") as sheet:
+        assert sheet.getpixel((MARGIN + BOX // 2, MARGIN + HEAD + BOX // 2)) == (255, 255, 255)
+        line = [sheet.getpixel((MARGIN + BOX + GAP + BOX // 2, MARGIN + HEAD + y)) for y in range(BOX)]
+    assert line.count((255, 0, 0)) == 1
 
 
 @pytest.mark.parametrize(
