@@ -23,7 +23,7 @@ from priorsolve.losses import DeadZone, Huber, LaplacianPyramid, Loss, Mixture, 
 from priorsolve.losses.features import VGGFeatures
 from priorsolve.losses.lpips import LPIPS
 from priorsolve.losses.weights import weights_of
-from priorsolve.operators.base import LinearOperator, Operator
+from priorsolve.operators.base import Identity, LinearOperator, Operator
 from priorsolve.operators.blur import gaussian_blur, motion_blur
 from priorsolve.operators.clip import Clip
 from priorsolve.operators.downsample import Downsample
@@ -41,6 +41,7 @@ from priorsolve.operators.sensing import FastSensing, GaussianSensing
 from priorsolve.priors import DownloadError, LinearPrior, Prior, load_prior
 from priorsolve.run import restoration
 from priorsolve.solvers import Langevin, Latent, Layered, Multicode, Pivotal, Projector, Pulse, Solver, Staged, Tuned
+from priorsolve.solvers.delta import load_delta, save_delta
 
 Make = Callable[[Prior], Solver | Staged]
 
@@ -314,3 +315,13 @@ def test_features_are_made_with_the_maps_given_there_too() -> None:
     with another_device():
         found = prior.to(DEVICE).map(codes.to(DEVICE), source="w", target="features@3", noise=maps.to(DEVICE)).cpu()
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_tuned_weights_are_read_to_where_the_prior_is(tmp_path: Path) -> None:
+    prior = made("dcgan")
+    solution = Tuned(prior, steps=1, candidates=1)(torch.full((1, *prior.image_shape), 0.5), Identity())
+    save_delta(prior, solution, 0, tmp_path / "one")
+    with another_device():
+        tuned, codes = load_delta(copy.deepcopy(prior).to(DEVICE), tmp_path / "one")
+        drawn = tuned.decode(codes["z"]).cpu()
+    torch.testing.assert_close(drawn, solution.images, atol=1e-5, rtol=0)

@@ -68,7 +68,8 @@ def test_files_that_only_look_like_a_run_s_protect_nobody_s_own(tmp_path: Path, 
 def test_only_a_killed_run_s_own_halves_are_removed(tmp_path: Path) -> None:
     photos, out = run.photos(tmp_path / "in", 1), tmp_path / "out"
     mine = [out / "notes" / ".0123456789abcdef.tmp", out / ".draft.tmp", out / "images" / "a.tmp", out / "run-a-of-b.json"]
-    halves = [out / ".0123456789abcdef.tmp", out / "images" / "sub" / ".fedcba9876543210.tmp", out / "records" / ".0123456789abcdef.tmp"]
+    places = (".0123456789abcdef.tmp", ".run-0123456789abcdef.tmp", "images/sub/.fedcba9876543210.tmp", "records/.0123456789abcdef.tmp")
+    halves = [out / place for place in places]
     for path in (*mine, *halves):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("half")

@@ -12,6 +12,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from priorsolve.cli import main
+from priorsolve.data import masks
 from priorsolve.operators.holes import Holes
 from priorsolve.operators.photo_holes import PhotoHoles
 from priorsolve.photos.pictures import PhotoError
@@ -50,6 +51,8 @@ def test_transparent_parts_are_holes(tmp_path: Path) -> None:
     for name in ("a.png", "a.webp", "a.tif"):
         photo.save(tmp_path / name, lossless=True, exact=True)  # which but WebP pass over
         assert (found(tmp_path / name, (96, 96), alpha=True) == hole).all(), name
+    Image.fromarray(hole[::-1]).save(tmp_path / "mask.png")
+    assert (found(tmp_path / "a.png", (96, 96), alpha=True, file=str(tmp_path / "mask.png")) == hole | hole[::-1]).all()
     photo.quantize(64).save(tmp_path / "palette.png")
     assert (found(tmp_path / "palette.png", (96, 96), alpha=True) == hole).all()
     smooth().save(tmp_path / "plain.jpg")
@@ -368,6 +371,18 @@ def test_a_box_beyond_the_photo_is_told_beside_marks_too(tmp_path: Path) -> None
     mask = Holes(alpha=True, boxes=[[10, 10, 40, 20]]).in_photo(tmp_path / "a.png", whole=True)
     with pytest.raises(ValueError, match=r"the box \[10, 10, 40, 20\] reaches beyond the picture, 32×32"):
         mask.A(torch.ones(1, 3, 32, 32))
+
+
+def test_holes_of_a_photo_tell_what_they_are_of(tmp_path: Path) -> None:
+    """A run fills what is transparent, and doubts what is drawn to demonstrate with."""
+    Image.new("RGBA", (32, 32), (128, 128, 128, 253)).save(tmp_path / "a.png")
+    kinds: list[dict[str, Any]] = [{"alpha": True}, {"alpha": True, "pixels": 0.5}, {"colour": "#ff0000", "pixels": 0.5}]
+    for given, clear, made_up in zip(kinds, (True, True, False), (False, True, True), strict=True):
+        mask = Holes(**given, boxes=[[0, 0, 0.5, 0.5]]).in_photo(tmp_path / "a.png", whole=True)
+        assert isinstance(mask, PhotoHoles)
+        assert (mask.clear, mask.made_up) == (clear, made_up)
+    Image.new("L", (32, 32)).save(tmp_path / "own.png")
+    assert [Holes(file=str(file)).made_up for file in (*masks(), tmp_path / "own.png")] == [*[True for _ in masks()], False]
 
 
 def test_beside_paint_no_more_is_taken_for_it_than_a_colour_that_is_somewhat_near(tmp_path: Path) -> None:

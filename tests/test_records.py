@@ -182,9 +182,14 @@ def test_a_record_is_gone_before_what_it_tells_of_is_another(tmp_path: Path) -> 
     old, first, second = (tmp_path / name for name in ("a.json", "a.png", "b.png"))
     old.write_text("of before")
     second.mkdir()
-    with pytest.raises(WriteError), together(instead_of=old) as write:
-        for path in (first, second, old):
-            write(path, b"new")
-        assert old.read_text() == "of before"
+
+    def replaced() -> None:
+        with together(instead_of=old) as write:
+            for path in (first, second, old):
+                write(path, b"new")
+            assert old.read_text() == "of before"
+
+    with pytest.raises(WriteError):
+        replaced()
     assert first.read_bytes() == b"new"
     assert {path.name for path in tmp_path.iterdir()} == {"a.png", "b.png"}
