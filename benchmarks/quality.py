@@ -24,14 +24,14 @@ TASKS = {
     "hole48": ("A hole of 48×48 in the middle of the face", f"inpaint?{HOLE}", 32),
     "upscale": ("8× larger, from 16×16", "upscale?", 32),
     "colorize": ("Colours", "colorize?", 32),
-    "inpaint": ("Scribbles", "inpaint?", 16),
-    "up16": ("16× larger, from 8×8", "upscale?operator.0.downsample.factor=16", 16),
-    "deblur": ("A Gaussian blur of σ = 2, noise of 0.02", "deblur?", 16),
-    "old-photo": ("Grey, soft and scratched", "old-photo?", 16),
-    "worn": ("Grey, 4× smaller and under strokes", f"old-photo?{WORN}&output.damping=0&{LONGER}", 16),
-    "sense2": ("Compressed sensing, 2 %: 983 random numbers of 49 152", "sense?operator.0.fast_sensing.ratio=0.02", 16),
-    "sense": ("Compressed sensing, 5 %", "sense?", 16),
-    "sense10": ("Compressed sensing, 10 %", "sense?operator.0.fast_sensing.ratio=0.1", 16),
+    "inpaint": ("Scribbles", "inpaint?", 32),
+    "up16": ("16× larger, from 8×8", "upscale?operator.0.downsample.factor=16", 32),
+    "deblur": ("A Gaussian blur of σ = 2, noise of 0.02", "deblur?", 32),
+    "old-photo": ("Grey, soft and scratched", "old-photo?", 32),
+    "worn": ("Grey, 4× smaller and under strokes", f"old-photo?{WORN}&output.damping=0&{LONGER}", 32),
+    "sense2": ("Compressed sensing, 2 %: 983 random numbers of 49 152", "sense?operator.0.fast_sensing.ratio=0.02", 32),
+    "sense": ("Compressed sensing, 5 %", "sense?", 32),
+    "sense10": ("Compressed sensing, 10 %", "sense?operator.0.fast_sensing.ratio=0.1", 32),
 }
 """Name -> what it is, the recipe with its changes, and on how many photos; the prior is ffhq128."""
 
