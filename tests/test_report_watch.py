@@ -123,6 +123,17 @@ def test_only_new_records_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert [again.look().done for _ in range(2)] == [6, 6]
 
 
+def test_a_record_that_is_written_anew_is_the_latest_once(tmp_path: Path) -> None:
+    """As an album's are, once the colours of all its photos are known."""
+    for name, when in (("a.png", 10), ("b.png", 11)):
+        written(tmp_path, name, when)
+    onlooker = Onlooker(tmp_path)
+    assert [record.name for record in onlooker.look().latest] == ["b.png", "a.png"]
+    record_path(tmp_path, "a.png").unlink()
+    written(tmp_path, "a.png", 12)
+    assert [record.name for record in onlooker.look().latest] == ["a.png", "b.png"]
+
+
 def test_a_run_is_watched_from_another_process_until_it_ends(tmp_path: Path) -> None:
     run.photos(tmp_path / "in", 3)
     recipe = run.recipe_file(tmp_path)

@@ -64,7 +64,7 @@ class Onlooker:
         rate = new / took if new and took > 0 else None
         missing = max(0, (total or 0) - status["done"] - status["failed"])
         left = missing / rate if rate and total is not None else None
-        latest = tuple(record for _, _, record in sorted(self._latest, key=lambda each: each[:2], reverse=True))
+        latest = tuple(record for _, _, record in self._latest)
         return Progress(status["done"], status["failed"], total, rate, left, latest, running, behind)
 
     def _forget(self) -> None:
@@ -98,7 +98,6 @@ class Onlooker:
         record = read_record(Path(entry.path))
         if record is not None:
             self._status[entry.path] = record.status
-            heapq.heappush(self._latest, (found.st_mtime, entry.path, record))
-            if len(self._latest) > LATEST:
-                heapq.heappop(self._latest)
+            others = [each for each in self._latest if each[1] != entry.path]  # it may have been written anew
+            self._latest = heapq.nlargest(LATEST, [*others, (found.st_mtime, entry.path, record)], key=lambda each: each[:2])
         return True

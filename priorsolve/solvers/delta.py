@@ -105,7 +105,9 @@ def _must_fit(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
     """Raise CheckpointError for a weight that is none of the prior's `own`, or of another shape."""
     for name, value in weights.items():
         wanted = tuple(own[name].shape) if name in own else "none"
-        if tuple(value.shape) != wanted or (name.endswith(f".{NAME}") and (value.ndim != 2 or len(value) != 2)):
+        if name.endswith(f".{NAME}") and (value.ndim != 2 or len(value) != 2):
+            wanted = "(2, channels)"  # `own` is of the file's shape there
+        if tuple(value.shape) != wanted:
             raise CheckpointError(f"{name} has shape {tuple(value.shape)}, expected {wanted}; save the tuned weights again")
 
 
