@@ -14,6 +14,7 @@ from priorsolve.operators.base import Operator, compose, factors, support_of
 from priorsolve.operators.noise import Chain, Gaussian, Generators, Noise, Poisson
 from priorsolve.operators.photons import FixedPhotons
 from priorsolve.recipe.recipe import Recipe
+from priorsolve.rows import spread_over
 from priorsolve.solvers import Solves
 from priorsolve.types import Images, Measurements, PerImage
 
@@ -63,7 +64,7 @@ class NoiseInFrames(Noise):
         self._levels = _rms(operator.A(clean) - y, where)
 
     def __call__(self, y: Measurements, *, rng: Generators, where: Tensor | None = None) -> Measurements:
-        return y + self._levels.view(-1, *[1] * (y.ndim - 1)) * (super().__call__(y, rng=rng, where=where) - y)
+        return y + spread_over(self._levels, y) * (super().__call__(y, rng=rng, where=where) - y)
 
     def _noisy(self, y: Tensor, rng: Generator) -> Tensor:
         return Gaussian(1.0)._noisy(y, rng)
