@@ -40,7 +40,7 @@ from priorsolve.operators.downsample import Downsample
 from priorsolve.operators.gray import Gray
 from priorsolve.operators.sensing import GaussianSensing
 from priorsolve.priors import Prior, load_prior
-from priorsolve.recipe.build import dtype_of
+from priorsolve.run.devices import dtype_of
 from priorsolve.solvers import Latent, Layered, Multicode, Pulse, Solver, Staged
 from priorsolve.solvers.tuned import Tuned
 

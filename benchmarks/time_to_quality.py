@@ -35,8 +35,9 @@ from priorsolve.operators.base import Operator
 from priorsolve.photos.images import read_image
 from priorsolve.priors import Prior, load_prior
 from priorsolve.priors.bank import bank_of
-from priorsolve.recipe.build import build_operators, build_solver, dtype_of
+from priorsolve.recipe.build import build_operators, build_solver
 from priorsolve.recipe.recipe import Recipe
+from priorsolve.run.devices import dtype_of
 from priorsolve.types import Images, Measurements, Shape
 
 EVERY, BANK = 5, 512

@@ -15,7 +15,7 @@ from states_support import mobilestylegan_state
 from priorsolve.operators import Downsample, Identity
 from priorsolve.priors import LinearPrior, Prior
 from priorsolve.priors.mobilestylegan import MobileStyleGAN
-from priorsolve.recipe.build import dtype_of
+from priorsolve.run.devices import dtype_of
 from priorsolve.run.restoration import Options, restore
 from priorsolve.solvers import Latent, picture
 

@@ -15,14 +15,10 @@ from priorsolve.metrics import METRICS
 from priorsolve.photos.names import output_names
 from priorsolve.priors import Prior, load_prior
 from priorsolve.recipe.build import (
-    DTYPES,
     build_noise,
     build_operators,
     build_solver,
     check_faces,
-    device_called,
-    dtype_of,
-    must_name_device,
     refuse_marks,
     rehearse,
 )
@@ -31,6 +27,7 @@ from priorsolve.run.advance import OnAdvance
 from priorsolve.run.album import grey_of, is_unfinished, share_colours
 from priorsolve.run.answers import Tools
 from priorsolve.run.claims import refuse_where_busy
+from priorsolve.run.devices import DTYPES, device_called, dtype_of, must_name_device
 from priorsolve.run.diagnosis import Limits
 from priorsolve.run.fingerprint import Fingerprint
 from priorsolve.run.intake import take_in
