@@ -20,7 +20,7 @@ from priorsolve.photos.names import Photo
 from priorsolve.photos.pictures import PhotoError
 from priorsolve.run import workbench
 from priorsolve.run.keeping import Keeper
-from priorsolve.run.records import Record, read_record, record_path, write_record
+from priorsolve.run.records import Record, read_record, record_of, record_path, write_record
 from priorsolve.run.restoration import Options, restore
 
 pytestmark = pytest.mark.usefixtures("digiface64")
@@ -38,7 +38,7 @@ def exchanged(photo: Path, index: int) -> None:
 
 
 def kept(out: Path, name: str) -> Record:
-    record = read_record(record_path(out, name))
+    record = record_of(out, name)
     assert record is not None
     return record
 

@@ -10,7 +10,7 @@ import run_support as run
 
 from priorsolve.report import write_report
 from priorsolve.run.places import must_be_result, photos_of, places_of
-from priorsolve.run.records import read_record, record_path, write_record
+from priorsolve.run.records import record_of, write_record
 from priorsolve.run.restoration import Options, restore
 
 pytestmark = pytest.mark.usefixtures("digiface64")
@@ -54,10 +54,10 @@ def test_only_results_are_removed_whatever_a_record_says(tmp_path: Path, place: 
     list(restore(run.quick(), photos, out))
     for mine in (tmp_path / "mine.png", out / "mine.png"):
         mine.write_text("mine")
-    record = read_record(record_path(out, "a.jpg"))
+    record = record_of(out, "a.jpg")
     assert record is not None
     write_record(out, dataclasses.replace(record, spread=place))
-    assert read_record(record_path(out, "a.jpg")) is None
+    assert record_of(out, "a.jpg") is None
     assert [made.status for made in restore(run.quick(seed=1), photos, out)] == ["done"]
     assert [mine.is_file() for mine in (tmp_path / "mine.png", out / "mine.png")] == [True, True]
 

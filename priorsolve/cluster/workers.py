@@ -15,7 +15,7 @@ from priorsolve.cluster.ray import Cluster, ClusterError, joined
 from priorsolve.cluster.worker import Worker
 from priorsolve.photos.names import Photo
 from priorsolve.run.keeping import Keeper
-from priorsolve.run.records import Record, pending, read_record, record_path
+from priorsolve.run.records import Record, pending, record_of
 from priorsolve.run.restoration import Run
 from priorsolve.run.workbench import ShouldStop
 
@@ -144,7 +144,7 @@ class Crew:
             todo, _ = pending(task.photos, self._out, self._run.fingerprint, overwrite=self._options.overwrite, retry_failed=True)
             for photo in task.photos:
                 if photo not in todo:
-                    record = read_record(record_path(self._out, photo.name))
+                    record = record_of(self._out, photo.name)
                     if record is not None:
                         yield record
                 elif task.suspect:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from priorsolve.run.records import read_record, record_path
+from priorsolve.run.records import record_of
 
 
 def told_of_strangers(out: Path, count: int) -> str:
@@ -18,7 +18,7 @@ def told_of_metrics(out: Path, names: Iterable[str], metrics: Sequence[str]) -> 
     """One line on those of the photos whose records lack some of the metrics, since a run with others made them; empty where none does."""
     lacking, missing = 0, set[str]()
     for name in names:
-        record = read_record(record_path(out, name))
+        record = record_of(out, name)
         if record is None or record.original is None or record.misfit is None:  # nothing was judged
             continue
         lacks = set(metrics) - record.metrics.keys()

@@ -21,7 +21,7 @@ from priorsolve.recipe.recipe import Recipe
 from priorsolve.recipe.templates import photo_seed, stem
 from priorsolve.run.fingerprint import posed
 from priorsolve.run.measuring import measure, measured_where, photograph
-from priorsolve.run.records import Record, read_record, record_path
+from priorsolve.run.records import Record, record_of
 from priorsolve.run.restoration import Run
 from priorsolve.types import Shape
 
@@ -65,7 +65,7 @@ class Place:
         return record is not None and record.file is not None and not record.file.is_of(photo.path)
 
     def _done(self, photo: Photo) -> Record | None:
-        record = read_record(record_path(self.folder, photo.name))
+        record = record_of(self.folder, photo.name)
         return None if record is None or record.status != "done" or record.image is None else record
 
 
@@ -155,7 +155,7 @@ def contests_of(entries: Sequence[Entry], photos: Sequence[Photo], *, with_basel
     """The recipes by the problem that they pose, in the order met. Raises what `Run.prepare` raises."""
     groups: dict[tuple[str, Shape], list[Entry]] = {}
     for entry in entries:
-        if entry.recipe.frame.kind != "center":
+        if entry.recipe.in_frames:
             raise RecipeError(f"{entry.name}: frame: a benchmark compares pictures of the prior's size; use center")
         key = (posed(entry.recipe).fingerprint(), entry.run.prepare().operators.image_shape)
         groups.setdefault(key, []).append(entry)

@@ -82,7 +82,7 @@ def build_operators(
         raise RecipeError(f"surrogate: makes measurements of shape {solving.out_shape}, and the operator {true.out_shape}")
     if recipe.output.consistency:
         solving.check_consistent()
-    if recipe.frame.kind != "center":
+    if recipe.in_frames:
         check_frames(recipe.frame.kind, image_shape, true.out_shape)
     check_noise(recipe, true)
     if clean:

@@ -44,7 +44,7 @@ class Operators:
     ) -> None:
         self._specs: list[dict[str, dict[str, object]]] = getattr(recipe, key)
         self._key, self.device, self.dtype = key, device, dtype
-        self._framed = recipe.frame.kind != "center"
+        self._framed = recipe.in_frames
         self._shapes: list[Shape] = []
         self._fixed: list[Operator | None] = []
         shape = image_shape

@@ -169,6 +169,11 @@ class Recipe(BaseModel):
         return self.task or " then ".join(name for name, _, _ in self.components("operator"))
 
     @property
+    def in_frames(self) -> bool:
+        """Whether the prior draws frames within a photo, which are laid back into it, and not its centre alone."""
+        return self.frame.kind != "center"
+
+    @property
     def exchanged(self) -> str:
         """What `elsewhere` did, in one sentence; empty where it did nothing."""
         return self.elsewhere.told if self.elsewhere and self.elsewhere.applied else ""
@@ -194,7 +199,7 @@ class Recipe(BaseModel):
         for name in ("album", "codes", "damping", "limit", "mean", "own_detail"):
             if chosen := getattr(self.output, name):
                 parts[name] = sorted(set(chosen)) if name == "mean" else chosen
-        if self.frame.kind != "center":
+        if self.in_frames:
             parts["frame"] = self.frame.model_dump()
         parts["prior"] = [self.prior, ZOO[self.prior].sha256] if self.prior in ZOO else content(self.prior)
         return fingerprint_of(parts)

@@ -116,7 +116,7 @@ class _Maker:
 
     def _measurement(self, photo: Photo, seed: int) -> Tensor:
         parts = self.operators.of(stem(photo.name), seed)
-        if self.recipe.frame.kind == "center":
+        if not self.recipe.in_frames:
             clean, _ = photograph(photo.path, self.operators.image_shape)
             return measure(clean[None], self.operators.join([parts]), self.noise, [seed])[0]
         damage = Damage(parts, self.operators.image_shape)  # at the photo's own size

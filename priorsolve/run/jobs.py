@@ -99,7 +99,7 @@ class Reader:
         return replace(work, notes=(*work.notes, *said), tags=Tags(grey=tags.grey) if self.plain else tags)
 
     def _read(self, photo: Photo, seed: int, parts: list[Operator], solving: list[Operator]) -> Work:
-        if self.recipe.frame.kind != "center":
+        if self.recipe.in_frames:
             return self._read_frames(photo, seed, parts, solving)
         operator = self.operators.join([parts])
         if self.degrade:

@@ -30,7 +30,7 @@ from priorsolve.run.fingerprint import Fingerprint
 from priorsolve.run.jobs import Job, Work
 from priorsolve.run.outfolder import refuse_unwritable
 from priorsolve.run.places import Places, photos_of, places_of
-from priorsolve.run.records import Record, read_record, record_path, rounded, write_record
+from priorsolve.run.records import Record, read_record, record_of, record_path, rounded, write_record
 from priorsolve.solvers.fit import join
 from priorsolve.solvers.stored import packed
 
@@ -149,7 +149,7 @@ class Keeper:
         )
         if stays:
             return record
-        older = read_record(record_path(self.out, photo.name))
+        older = record_of(self.out, photo.name)
         try:
             write_record(self.out, record)
             self._remove(photo, {*_named(older), *self.places(photo)})
@@ -160,14 +160,14 @@ class Keeper:
     def _remove(self, photo: Photo, places: Iterable[str]) -> None:
         """Remove results of the photo that no record tells of any more; what has become another photo's stays. Raises WriteError."""
         for place in places:
-            others = (read_record(record_path(self.out, name)) for name in photos_of(place) - {photo.name})
+            others = (record_of(self.out, name) for name in photos_of(place) - {photo.name})
             if (self.out / place).is_file() and not any(place in _named(record) for record in others):
                 with writing(self.out / place):
                     (self.out / place).unlink(missing_ok=True)
 
     def _has_made(self, photo: Photo, file: Identity | None) -> bool:
         """Whether this recipe's result of this file is there. What cannot be read, be it a mask or the photo, is taken to be unchanged."""
-        record = read_record(record_path(self.out, photo.name))
+        record = record_of(self.out, photo.name)
         if record is None or record.status != "done" or record.image is None or not (self.out / record.image).is_file():
             return False
         if record.file is not None and not (file.sha256 == record.file.sha256 if file else record.file.may_be_of(photo.path)):

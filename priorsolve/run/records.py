@@ -107,6 +107,11 @@ def read_record(path: Path) -> Record | None:
     return record if record is not None and path.as_posix().endswith(f"/{record.name}.json") else None
 
 
+def record_of(out: Path, name: str) -> Record | None:
+    """The record of the photo `name` in an output folder, as `read_record`."""
+    return read_record(record_path(out, name))
+
+
 def read_records(out: Path) -> Iterator[Record]:
     """All readable records of an output folder, sorted by the photo's name; none when there is no such folder."""
     folder = out / RECORDS

@@ -190,7 +190,7 @@ class Run:
             yield
 
     def _finish_album(self) -> None:
-        framed = self.recipe.frame.kind != "center"
+        framed = self.recipe.in_frames
         try:
             share_colours(self.out, grey_of(self.recipe), self.fingerprint.of_all, framed=framed)
         except WriteError as error:
