@@ -1,4 +1,4 @@
-"""Every kind of picture file, the framing, what is refused, and what is written."""
+"""Every kind of picture file, the crop, what is refused, and what is written."""
 
 import io
 from pathlib import Path
@@ -14,7 +14,7 @@ from PIL import Image, ImageCms, JpegImagePlugin
 
 from priorsolve.photos.images import (
     measurement_suffix,
-    read_framed,
+    read_cropped,
     read_image,
     read_measurement,
     read_photo,
@@ -40,11 +40,11 @@ def saved(path: Path, picture: Image.Image, **settings: Any) -> Path:
 def test_rgb_of_the_right_size_is_bit_exact(tmp_path: Path, suffix: str) -> None:
     values = pixels()
     path = saved(tmp_path / f"a{suffix}", Image.fromarray(values), **({"lossless": True} if suffix == ".webp" else {}))
-    image, framing = read_framed(path, (16, 16))
+    image, crop = read_cropped(path, (16, 16))
     assert image.dtype == torch.float32
     assert torch.equal((image * 255).round().byte(), torch.from_numpy(values).permute(2, 0, 1))
-    assert not framing.resized
-    assert framing.sentences() == ()
+    assert not crop.resized
+    assert crop.sentences() == ()
 
 
 def test_grey_fills_three_channels_and_colour_becomes_one(tmp_path: Path) -> None:
@@ -79,15 +79,15 @@ def png16(path: Path, values: Any) -> Path:
 
 def test_16_bit_colour_keeps_its_precision(tmp_path: Path) -> None:
     values = np.random.default_rng(0).integers(0, 65536, (16, 24, 3)).astype(np.uint16)
-    image, framing = read_framed(png16(tmp_path / "a.png", values), (16, 16))
+    image, crop = read_cropped(png16(tmp_path / "a.png", values), (16, 16))
     assert torch.equal(image, torch.from_numpy(values[:, 4:20].astype(np.float32) / 65535).permute(2, 0, 1))
-    assert framing.sentences() == ("cropped from 24×16 to 16×16 around its centre",)
+    assert crop.sentences() == ("cropped from 24×16 to 16×16 around its centre",)
     grey = read_image(tmp_path / "a.png", (16, 16), 1)
     assert torch.allclose(grey[0], (image * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(0), atol=1e-6)
     assert torch.equal(read_photo(tmp_path / "a.png", 1)[0][:, :, 4:20], grey)
     ramp = np.broadcast_to(np.linspace(20_000, 21_000, 64).astype(np.uint16)[:, None, None], (64, 64, 3))
-    smooth, framing = read_framed(png16(tmp_path / "b.png", ramp), (16, 16))
-    assert framing.resized
+    smooth, crop = read_cropped(png16(tmp_path / "b.png", ramp), (16, 16))
+    assert crop.resized
     assert len(set(smooth[0, :, 0].tolist())) == 16  # 8 bits would leave 5
 
 
@@ -159,23 +159,23 @@ def test_transparent_parts_lie_on_white(tmp_path: Path, mode: str) -> None:
     picture = Image.new("RGBA", (16, 16), (40, 40, 40, 255))
     picture.paste((0, 0, 0, 0), (0, 0, 8, 16))
     path = saved(tmp_path / "a.png", picture.convert(mode))
-    image, framing = read_framed(path, (16, 16))
+    image, crop = read_cropped(path, (16, 16))
     assert (image[:, :, :8] == 1).all()
     assert torch.allclose(image[:, :, 8:], torch.tensor(40 / 255), atol=0.01)
-    assert framing.notes == ("transparent parts were laid on white",)
+    assert crop.notes == ("transparent parts were laid on white",)
     opaque = saved(tmp_path / "b.png", Image.new("RGBA", (16, 16), (1, 2, 3, 255)))
-    assert read_framed(opaque, (16, 16))[1].notes == ()
+    assert read_cropped(opaque, (16, 16))[1].notes == ()
     assert read_transparent(opaque) is None
 
 
 def test_cmyk_with_and_without_a_profile(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.jpg", Image.new("CMYK", (16, 16), (0, 255, 255, 0)), quality=95)
-    image, framing = read_framed(path, (16, 16))
+    image, crop = read_cropped(path, (16, 16))
     assert image[0].min() > 0.95
     assert image[1:].max() < 0.05
-    assert "without a profile" in framing.notes[0]
+    assert "without a profile" in crop.notes[0]
     broken = saved(tmp_path / "b.jpg", Image.new("CMYK", (16, 16)), icc_profile=b"no profile at all")
-    assert "could not be used" in read_framed(broken, (16, 16))[1].notes[0]
+    assert "could not be used" in read_cropped(broken, (16, 16))[1].notes[0]
 
 
 def test_srgb_profile_changes_nothing_and_another_is_used(tmp_path: Path) -> None:
@@ -189,8 +189,8 @@ def test_srgb_profile_changes_nothing_and_another_is_used(tmp_path: Path) -> Non
     swapped[red : red + 4], swapped[green : green + 4] = b"gXYZ", b"rXYZ"
     renamed = bytes(swapped).replace("sRGB".encode("utf-16-be"), "odd!".encode("utf-16-be"))
     path = saved(tmp_path / "b.png", Image.new("RGB", (16, 16), (250, 10, 10)), icc_profile=renamed)
-    image, framing = read_framed(path, (16, 16))
-    assert framing.notes == ("colours were moved to sRGB by the file's own profile",)
+    image, crop = read_cropped(path, (16, 16))
+    assert crop.notes == ("colours were moved to sRGB by the file's own profile",)
     assert image[1].mean() > image[0].mean()
 
 
@@ -202,7 +202,7 @@ def test_a_profile_is_srgb_by_what_it_does_not_by_its_name(tmp_path: Path, gamma
     named = other.replace("RGB built-in".encode("utf-16-be"), "sRGB linear!".encode("utf-16-be"))
     assert "sRGB" in ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(named)))
     path = saved(tmp_path / "a.png", Image.new("RGB", (16, 16), (55, 55, 55)), icc_profile=named)
-    for image, notes in (read_photo(path), (read_framed(path, (16, 16))[0], read_framed(path, (16, 16))[1].notes)):
+    for image, notes in (read_photo(path), (read_cropped(path, (16, 16))[0], read_cropped(path, (16, 16))[1].notes)):
         expected = 255 * (1.055 * (55 / 255) ** (gamma / 2.4) - 0.055)
         torch.testing.assert_close(image * 255, torch.full_like(image, expected), atol=0.6, rtol=0)
         assert notes == ("colours were moved to sRGB by the file's own profile",)
@@ -214,11 +214,11 @@ def test_transparent_colours_of_a_profile_lie_on_white_too(tmp_path: Path) -> No
     path = saved(tmp_path / "a.png", Image.fromarray(values), icc_profile=WIDE)
     opaque = saved(tmp_path / "b.png", Image.fromarray(values[..., :3]), icc_profile=WIDE)
     for size in ((32, 32), (16, 16)):  # as it is, and resized
-        image, framing = read_framed(path, size)
+        image, crop = read_cropped(path, size)
         assert (image[:, :, : size[1] // 2 - 3] == 1).all()
         torch.testing.assert_close(image[:, :, -1], read_image(opaque, size)[:, :, -1], atol=1.5 / 255, rtol=0)
-        assert "transparent parts were laid on white" in framing.notes
-        assert "colours were moved to sRGB by the file's own profile" in framing.notes
+        assert "transparent parts were laid on white" in crop.notes
+        assert "colours were moved to sRGB by the file's own profile" in crop.notes
 
 
 def test_a_channel_that_is_no_alpha_plays_no_part(tmp_path: Path) -> None:
@@ -234,21 +234,21 @@ def test_a_channel_that_is_no_alpha_plays_no_part(tmp_path: Path) -> None:
 
 def test_crop_is_central_and_noted(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.png", Image.fromarray(pixels(16, 41)))
-    image, framing = read_framed(path, (16, 16))
-    assert framing.box == (12, 0, 28, 16)
-    assert not framing.resized
+    image, crop = read_cropped(path, (16, 16))
+    assert crop.box == (12, 0, 28, 16)
+    assert not crop.resized
     assert torch.equal((image * 255).round().byte(), torch.from_numpy(pixels(16, 41)[:, 12:28]).permute(2, 0, 1))
-    assert framing.sentences() == ("cropped from 41×16 to 16×16 around its centre",)
-    _, framing = read_framed(path, (8, 16))
-    assert framing.sentences() == ("cropped from 41×16 to 32×16 around its centre", "resized from 32×16 to 16×8")
+    assert crop.sentences() == ("cropped from 41×16 to 16×16 around its centre",)
+    _, crop = read_cropped(path, (8, 16))
+    assert crop.sentences() == ("cropped from 41×16 to 32×16 around its centre", "resized from 32×16 to 16×8")
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
 def test_shrinking_a_large_photo_keeps_the_picture(tmp_path: Path, suffix: str) -> None:
     ramp = np.linspace(0, 255, 1600).astype(np.uint8)[None].repeat(1201, 0)
-    image, framing = read_framed(saved(tmp_path / f"a{suffix}", Image.fromarray(ramp)), (16, 16), 1)
-    assert framing.original == (1201, 1600)
-    assert framing.box == (199.5, 0, 1400.5, 1201)
+    image, crop = read_cropped(saved(tmp_path / f"a{suffix}", Image.fromarray(ramp)), (16, 16), 1)
+    assert crop.original == (1201, 1600)
+    assert crop.box == (199.5, 0, 1400.5, 1201)
     centres = (199.5 + (torch.arange(16) + 0.5) * 1201 / 16) / 1600
     assert torch.allclose(image[0, 8], centres, atol=0.01)
 
@@ -271,9 +271,9 @@ def test_enlarging_and_a_constant_stay_in_range(tmp_path: Path) -> None:
 def test_the_first_picture_of_an_animation(tmp_path: Path) -> None:
     first, second = Image.new("L", (16, 16), 0), Image.new("L", (16, 16), 255)
     path = saved(tmp_path / "a.gif", first, save_all=True, append_images=[second])
-    image, framing = read_framed(path, (16, 16))
+    image, crop = read_cropped(path, (16, 16))
     assert image.max() == 0
-    assert "first was used" in framing.notes[0]
+    assert "first was used" in crop.notes[0]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from photo_support import lying
 from PIL import Image
 
 from priorsolve.photos.deep import png
-from priorsolve.photos.images import read_framed, read_photo, write_tagged
+from priorsolve.photos.images import read_cropped, read_photo, write_tagged
 from priorsolve.photos.metadata import read_tags
 from priorsolve.photos.pictures import open_picture, picture_size
 
@@ -42,8 +42,8 @@ def test_every_exif_orientation_comes_out_upright(tmp_path: Path, orientation: i
     upright, path = quarters(HEIGHT, WIDTH), tmp_path / f"a{suffix}"
     kept: dict[str, Any] = {"quality": 100, "subsampling": 0} if suffix == ".jpg" else {}
     Image.fromarray(lying(upright, orientation)).save(path, exif=told(orientation), **kept)
-    image, framing = read_framed(path, (HEIGHT, WIDTH))
-    assert framing.original == (HEIGHT, WIDTH)
+    image, crop = read_cropped(path, (HEIGHT, WIDTH))
+    assert crop.original == (HEIGHT, WIDTH)
     assert torch.allclose(image, torch.from_numpy(upright / np.float32(255)).permute(2, 0, 1), atol=0.03)
 
 
@@ -101,8 +101,8 @@ def test_a_picture_for_two_eyes_is_turned_and_the_first_is_used_without_a_word(t
     stored.save(path, "MPO", save_all=True, append_images=[Image.new("RGB", stored.size)], exif=told(6), quality=95)
     with Image.open(path) as given:
         assert given.format == "MPO"
-    image, framing = read_framed(path, (16, 8))
-    assert (framing.original, framing.notes) == ((1600, 800), ())
+    image, crop = read_cropped(path, (16, 8))
+    assert (crop.original, crop.notes) == ((1600, 800), ())
     assert torch.equal(image.round()[:, ::15, ::7], torch.from_numpy(upright[::1599, ::799] / np.float32(255)).permute(2, 0, 1))
     assert read_photo(path)[0].shape == (3, 1600, 800)
 

@@ -46,7 +46,7 @@ Box: TypeAlias = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
-class Framing:
+class Crop:
     """How a photo became an image: sizes are (height, width); `box` is (left, top, right, bottom) in the upright photo's pixels."""
 
     original: tuple[int, int]
@@ -67,7 +67,7 @@ class Framing:
 
 
 def read_image(path: str | Path, size: tuple[int, int], channels: Literal[1, 3] = 3) -> Tensor:
-    """The photo as (channels, *size), float32 in [0, 1]; `read_framed` also tells what was done to it.
+    """The photo as (channels, *size), float32 in [0, 1]; `read_cropped` also tells what was done to it.
 
     Raises PhotoError for a file that cannot be used, and ValueError where `path` is not a path or `size` is not (height, width).
     """
@@ -76,10 +76,10 @@ def read_image(path: str | Path, size: tuple[int, int], channels: Literal[1, 3] 
         raise ValueError(f"read_image: size is {shown(size)}; give (height, width), such as (128, 128)")
     if channels not in (1, 3):
         raise ValueError(f"read_image: channels is {shown(channels)}; give 1 or 3")
-    return read_framed(path, (int(size[0]), int(size[1])), channels)[0]
+    return read_cropped(path, (int(size[0]), int(size[1])), channels)[0]
 
 
-def read_framed(path: Path, size: tuple[int, int], channels: Literal[1, 3] = 3) -> tuple[Tensor, Framing]:
+def read_cropped(path: Path, size: tuple[int, int], channels: Literal[1, 3] = 3) -> tuple[Tensor, Crop]:
     """Read a photo, turn it upright, crop it around its centre to the aspect of `size` (height, width) and resample it.
 
     Shrinking uses Lanczos, enlarging bicubic; a photo that already has this size is returned bit for bit (value / 255).
@@ -90,19 +90,19 @@ def read_framed(path: Path, size: tuple[int, int], channels: Literal[1, 3] = 3) 
     if opened(path, is_deep_colour):
         photo, said = read_photo(path, channels)
         whole = photo.shape[-2], photo.shape[-1]
-        layers = [_framed(Image.fromarray(layer.numpy()), whole, size) for layer in photo]
+        layers = [_cropped(Image.fromarray(layer.numpy()), whole, size) for layer in photo]
         _, box, resized = layers[0]
-        return torch.cat([_tensor(layer, 1, []) for layer, _, _ in layers]), Framing(whole, size, box, resized, said)
+        return torch.cat([_tensor(layer, 1, []) for layer, _, _ in layers]), Crop(whole, size, box, resized, said)
     # Twice what is needed is left for Lanczos: decoding a JPEG at a fraction is a box filter.
     picture, original, notes = open_picture(path, lambda h, w: _cover(h, w, 2 * rows, 2 * columns))
-    picture, box, resized = _framed(picture, original, size)
+    picture, box, resized = _cropped(picture, original, size)
     image = _tensor(finish(picture, notes), channels, notes)
-    return image, Framing(original, size, box, resized, tuple(notes))
+    return image, Crop(original, size, box, resized, tuple(notes))
 
 
-def _framed(picture: Image.Image, original: tuple[int, int], size: tuple[int, int]) -> tuple[Image.Image, Box, bool]:
+def _cropped(picture: Image.Image, original: tuple[int, int], size: tuple[int, int]) -> tuple[Image.Image, Box, bool]:
     """The picture at `size`, the box of the original (height, width) that it shows, and whether it was resampled."""
-    (rows, columns), box = size, _crop(original, size)
+    (rows, columns), box = size, _central(original, size)
     if (box[2] - box[0], box[3] - box[1]) == (columns, rows) and (picture.height, picture.width) == original:
         return _with_info(picture, picture.crop((int(box[0]), int(box[1]), int(box[2]), int(box[3])))), box, False
     across, down = picture.width / original[1], picture.height / original[0]  # 1, unless decoded at a fraction
@@ -115,7 +115,7 @@ def _framed(picture: Image.Image, original: tuple[int, int], size: tuple[int, in
 def read_photo(path: Path, channels: Literal[1, 3] = 3) -> tuple[Tensor, tuple[str, ...]]:
     """The whole photo, upright: (channels, H, W), float32 in [0, 1], and what was lost on the way.
 
-    16 bits per channel are read as such, and colours are moved to sRGB without rounding. The rest as `read_framed`.
+    16 bits per channel are read as such, and colours are moved to sRGB without rounding. The rest as `read_cropped`.
     """
     picture, _, notes = open_picture(path)
     stored = read_stored(path, picture)
@@ -188,7 +188,7 @@ def _cover(height: int, width: int, rows: int, columns: int) -> tuple[int, int]:
     return -int(-height * scale // 1), -int(-width * scale // 1)
 
 
-def _crop(original: tuple[int, int], size: tuple[int, int]) -> Box:
+def _central(original: tuple[int, int], size: tuple[int, int]) -> Box:
     """The largest box around the middle of the original (height, width) with the aspect of `size`."""
     (height, width), (rows, columns) = original, size
     scale = min(height / rows, width / columns)

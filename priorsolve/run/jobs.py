@@ -18,7 +18,7 @@ from priorsolve.operators.mask import Mask, Masking
 from priorsolve.operators.noise import Noise
 from priorsolve.operators.photo_holes import PhotoHoles
 from priorsolve.photos.identity import Identity
-from priorsolve.photos.images import Framing, shows_greys_alone
+from priorsolve.photos.images import Crop, shows_greys_alone
 from priorsolve.photos.metadata import Tags, read_tags
 from priorsolve.photos.names import Photo
 from priorsolve.photos.pictures import PhotoError, picture_size
@@ -103,11 +103,11 @@ class Reader:
             return self._read_frames(photo, seed, parts, solving)
         operator = self.operators.join([parts])
         if self.degrade:
-            clean, framing = photograph(photo.path, self.operators.image_shape, plain=self.plain)
+            clean, crop = photograph(photo.path, self.operators.image_shape, plain=self.plain)
             clean = self._placed(clean)
             y = measure(clean[None], operator, self.noise, [seed])[0]
-            notes = (*framing.sentences(), *self._hidden([parts]))
-            return Work(photo, seed, (Job(seed, y, parts, solving, clean),), framing.original, notes, grey=_stays_grey(parts, clean))
+            notes = (*crop.sentences(), *self._hidden([parts]))
+            return Work(photo, seed, (Job(seed, y, parts, solving, clean),), crop.original, notes, grey=_stays_grey(parts, clean))
         observed, given = observe(photo.path, self.operators.out_shape)
         if given is not None and _made_up(parts):
             _refuse_shown(photo, observed, self._where(operator).cpu())
@@ -159,7 +159,7 @@ class Reader:
         """1 where the operator of one picture measures something, 0 in the holes."""
         return measured_where(operator, self._placed(torch.empty(1, *self.operators.image_shape)))[0]
 
-    def _shrunk(self, given: Framing | None) -> tuple[str, ...]:
+    def _shrunk(self, given: Crop | None) -> tuple[str, ...]:
         """That a photo was made smaller than what it is enlarged to, which is no larger than it was."""
         if given is None or not given.resized:
             return ()

@@ -13,27 +13,27 @@ from torch import Tensor
 
 from priorsolve.operators.base import Operator
 from priorsolve.operators.noise import Noise
-from priorsolve.photos.images import Framing, measurement_suffix, read_framed, read_measurement
+from priorsolve.photos.images import Crop, measurement_suffix, read_cropped, read_measurement
 from priorsolve.photos.pictures import PhotoError
 from priorsolve.types import Images, Measurements, Shape
 
 
-def observe(path: Path, shape: Shape) -> tuple[Tensor, Framing | None]:
+def observe(path: Path, shape: Shape) -> tuple[Tensor, Crop | None]:
     """The measurement (`shape`) that the file is, and how a picture was cropped and resized to that shape. Raises PhotoError."""
     if path.suffix.lower() == ".npy" or measurement_suffix(shape) == ".npy":
         return read_measurement(path, shape), None
-    return read_framed(path, (shape[1], shape[2]), _channels(shape))
+    return read_cropped(path, (shape[1], shape[2]), _channels(shape))
 
 
-def photograph(path: Path, shape: Shape, *, plain: bool = False) -> tuple[Tensor, Framing]:
+def photograph(path: Path, shape: Shape, *, plain: bool = False) -> tuple[Tensor, Crop]:
     """The clean image (`shape`) that the file is, in 8 bits where `plain`, and how it was cropped and resized to that shape.
 
     Raises PhotoError.
     """
     if path.suffix.lower() == ".npy":
         raise PhotoError(path, "an array is a measurement, not a photo to degrade; restore it without degrade (--degrade)")
-    image, framing = read_framed(path, (shape[1], shape[2]), _channels(shape))
-    return (image * 255).round() / 255 if plain else image, framing
+    image, crop = read_cropped(path, (shape[1], shape[2]), _channels(shape))
+    return (image * 255).round() / 255 if plain else image, crop
 
 
 def measure(images: Images, operator: Operator, noise: Noise | None, seeds: list[int]) -> Measurements:
