@@ -1,4 +1,4 @@
-"""Files that are either whole or not there."""
+"""Files: written whole or not at all, and what may be asked of them."""
 
 from __future__ import annotations
 

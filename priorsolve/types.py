@@ -32,7 +32,7 @@ PerImage: TypeAlias = Tensor
 Floats: TypeAlias = npt.NDArray[np.float32]
 """A picture as files hold it, (H, W, C) or (H, W), values in [0, 1]."""
 
-Progress: TypeAlias = Callable[[int, int], None]
+OnProgress: TypeAlias = Callable[[int, int], None]
 """Called as `progress(done, total)`."""
 
 

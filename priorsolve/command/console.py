@@ -16,7 +16,7 @@ from rich.progress import Progress as Bar
 
 from priorsolve.command.output import emit
 from priorsolve.files import legible
-from priorsolve.types import Progress
+from priorsolve.types import OnProgress
 
 if TYPE_CHECKING:
     from priorsolve.run.advance import Advance
@@ -75,19 +75,19 @@ def counted(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {what}" for what, count in counts.items() if count or what == first)
 
 
-def downloading(name: str, quiet: bool) -> AbstractContextManager[Progress]:
+def downloading(name: str, quiet: bool) -> AbstractContextManager[OnProgress]:
     """A bar for the bytes of a download."""
     return _appearing(Bar(TextColumn(f"fetching {name}"), BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=err, disable=quiet))
 
 
-def learning(prior: str, quiet: bool) -> AbstractContextManager[Progress]:
+def learning(prior: str, quiet: bool) -> AbstractContextManager[OnProgress]:
     """A bar for what is made of a prior once on a machine."""
     doing = TextColumn(f"drawing pictures of {prior} to learn from, once")
     return _appearing(Bar(doing, BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), console=err, disable=quiet))
 
 
 @contextmanager
-def _appearing(bar: Bar) -> Iterator[Progress]:
+def _appearing(bar: Bar) -> Iterator[OnProgress]:
     """The bar, when there is something to show."""
     task = bar.add_task("", total=None)
 

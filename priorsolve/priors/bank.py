@@ -17,7 +17,7 @@ from priorsolve.apart import exactly_ungraded
 from priorsolve.priors.base import Prior
 from priorsolve.priors.cache import cache_folder, keep
 from priorsolve.priors.kept import kept_of, run_form
-from priorsolve.types import Codes, Images, Progress, Shape
+from priorsolve.types import Codes, Images, OnProgress, Shape
 
 SIDE = 64
 """Pictures are kept with their longer side at most this: what a photo's overall look tells is in there."""
@@ -46,7 +46,7 @@ class Bank:
         return len(self.codes)
 
 
-def bank_of(prior: Prior, count: int, on_progress: Progress | None = None) -> Bank:
+def bank_of(prior: Prior, count: int, on_progress: OnProgress | None = None) -> Bank:
     """`count` samples of the prior, always the same; drawn once, then from memory, or from `banks/` beside the weights in the cache.
 
     A bank belongs to the weights, whatever file they came from. `on_progress` hears how many of all are drawn. Warns where the cache
@@ -55,14 +55,14 @@ def bank_of(prior: Prior, count: int, on_progress: Progress | None = None) -> Ba
     return kept_of(prior, (Bank, count), lambda: _bank(prior, count, on_progress))
 
 
-def _bank(prior: Prior, count: int, on_progress: Progress | None) -> Bank:
+def _bank(prior: Prior, count: int, on_progress: OnProgress | None) -> Bank:
     with exactly_ungraded(next(prior.parameters()).device.type):
         codes = prior.sample(count, torch.Generator().manual_seed(_SEED))
         pictures = _stored(prior, codes, on_progress).to(codes.device)
     return Bank(codes, pictures, tuple(prior.image_shape))
 
 
-def _stored(prior: Prior, codes: Codes, on_progress: Progress | None) -> Tensor:
+def _stored(prior: Prior, codes: Codes, on_progress: OnProgress | None) -> Tensor:
     path = cache_folder() / "banks" / f"{_digest(prior)}-{len(codes)}.safetensors"
     folded = run_form(prior)
     pictures = _read(path)

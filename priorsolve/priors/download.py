@@ -12,7 +12,7 @@ from priorsolve.files import digest_of
 from priorsolve.priors.cache import CacheError, DownloadError, WrongFileError, cache_disk, cache_folder, working_folder
 from priorsolve.priors.pip import run_pip
 from priorsolve.priors.zoo import Entry, Inner, find
-from priorsolve.types import Progress
+from priorsolve.types import OnProgress
 
 
 def cached_path(name: str) -> Path:
@@ -25,7 +25,7 @@ def cached_path(name: str) -> Path:
     return folder if entry.more else folder / Path(entry.inner).name
 
 
-def fetch(name: str, *, on_progress: Progress | None = None) -> Path:
+def fetch(name: str, *, on_progress: OnProgress | None = None) -> Path:
     """The weights of the zoo's `name`, a file or a folder: from the cache without any network, else downloaded, checked and cached.
 
     The whole sha256 is checked on every use: it takes a few hundredths of a second and catches a damaged disk as well. Only a wheel
@@ -71,7 +71,7 @@ def _is_right(path: Path, inner: Inner) -> bool:
         return False
 
 
-def _download(entry: Entry, folder: Path, place: Path, targets: Mapping[Inner, Path], on_progress: Progress | None) -> Path:
+def _download(entry: Entry, folder: Path, place: Path, targets: Mapping[Inner, Path], on_progress: OnProgress | None) -> Path:
     wheels = folder / "wheels"
     wheels.mkdir()
     if entry.more:
@@ -102,7 +102,7 @@ def _wrongs(targets: Mapping[Inner, Path]) -> Iterator[str]:
                 yield f"; {target} is not the file that was examined ({which})"
 
 
-def _report(folder: Path, entry: Entry, on_progress: Progress | None) -> None:
+def _report(folder: Path, entry: Entry, on_progress: OnProgress | None) -> None:
     if on_progress is None:
         return
     done = 0

@@ -36,7 +36,7 @@ from priorsolve.priors.plugins import made, plugins
 from priorsolve.priors.saved import remember, restored
 from priorsolve.priors.zoo import ZOO
 from priorsolve.showing import checked_path, shown
-from priorsolve.types import Progress
+from priorsolve.types import OnProgress
 
 Nonfinite = Literal["refuse", "zero"]
 
@@ -51,7 +51,7 @@ class Format:
 
 
 @apart()
-def load_prior(source: str | Path, *, on_progress: Progress | None = None, nonfinite: Nonfinite = "refuse") -> Prior:
+def load_prior(source: str | Path, *, on_progress: OnProgress | None = None, nonfinite: Nonfinite = "refuse") -> Prior:
     """The frozen prior called `source`, the zoo's or a plugin's, or in the checkpoint at that path; a name goes before a file of that name.
 
     A Path is a file's, and a name only where no such file is.

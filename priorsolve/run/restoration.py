@@ -39,7 +39,7 @@ from priorsolve.run.plan import Plan, write_plan
 from priorsolve.run.records import Record, pending, strangers
 from priorsolve.run.workbench import ShouldStop, Workbench
 from priorsolve.showing import checked_path
-from priorsolve.types import Progress
+from priorsolve.types import OnProgress
 from priorsolve.typicality import Typicality
 
 DRAWN_AT_ONCE = 16 * 128**2
@@ -92,7 +92,7 @@ def restore(
     options: Options | None = None,
     *,
     on_step: OnAdvance | None = None,
-    on_download: Progress | None = None,
+    on_download: OnProgress | None = None,
 ) -> Generator[Record, None, None]:
     """Restore files or folders into `out`, yielding each photo's record as it is done. Photos done before are skipped.
 
@@ -153,12 +153,12 @@ class Run:
             refuse_where_busy(out, options.shard)
         self._equipment: Equipment | None = None
 
-    def prepare(self, on_download: Progress | None = None, on_learning: Progress | None = None) -> Tools:
+    def prepare(self, on_download: OnProgress | None = None, on_learning: OnProgress | None = None) -> Tools:
         """Load the prior, fetching it if need be, and build what the recipe names, so that its errors come before any work."""
         return self._equipped(on_download, on_learning).tools
 
     def records(
-        self, on_step: OnAdvance | None = None, on_download: Progress | None = None, stop: ShouldStop = lambda: False
+        self, on_step: OnAdvance | None = None, on_download: OnProgress | None = None, stop: ShouldStop = lambda: False
     ) -> Generator[Record, None, None]:
         """Do what is left, until `stop` says so, and finish the album. Raises FolderBusyError when another run began on it meanwhile."""
         if self.todo:
@@ -196,7 +196,7 @@ class Run:
         except WriteError as error:
             raise unwritable(self.out, error.strerror) from None
 
-    def _equipped(self, on_download: Progress | None = None, on_learning: Progress | None = None) -> Equipment:
+    def _equipped(self, on_download: OnProgress | None = None, on_learning: OnProgress | None = None) -> Equipment:
         if self._equipment is None:
             self._equipment = equip(self.recipe, self.out, self.options, on_download, on_learning, plain=self._plain)
         return self._equipment
@@ -227,8 +227,8 @@ def equip(
     recipe: Recipe,
     out: Path,
     options: Options,
-    on_download: Progress | None = None,
-    on_learning: Progress | None = None,
+    on_download: OnProgress | None = None,
+    on_learning: OnProgress | None = None,
     *,
     plain: bool = False,
 ) -> Equipment:

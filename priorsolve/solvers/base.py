@@ -31,7 +31,7 @@ from priorsolve.solvers.solution import OnStep, Solution
 from priorsolve.solvers.stopping import Rules
 from priorsolve.solvers.target import Measured
 from priorsolve.solvers.task import Task
-from priorsolve.types import AnyOperator, Measurements, Progress
+from priorsolve.types import AnyOperator, Measurements, OnProgress
 
 Keep = Literal["best", "last"]
 
@@ -56,7 +56,7 @@ class Solves(Protocol):
     def descends(self) -> bool: ...
     @property
     def amplifies(self) -> bool: ...
-    def prepare(self, on_progress: Progress | None = None) -> None: ...
+    def prepare(self, on_progress: OnProgress | None = None) -> None: ...
     def varied(self) -> Solves: ...
     def noisier(self, times: float) -> Solves: ...
     def noiseless(self) -> Solves: ...
@@ -147,7 +147,7 @@ class Solver(ABC):
         """How many pictures of the prior it predicts from."""
         return 0
 
-    def prepare(self, on_progress: Progress | None = None) -> None:
+    def prepare(self, on_progress: OnProgress | None = None) -> None:
         """Have those pictures drawn, which is done once for a prior, so that the first call need not."""
         if self.learns_from:
             bank_of(self.prior, self.learns_from, on_progress)

@@ -28,7 +28,7 @@ from priorsolve.solvers.one_layer import Norm, estimated, inverted, value_range
 from priorsolve.solvers.solution import OnStep, Solution, Step, tell
 from priorsolve.solvers.stopping import Stop
 from priorsolve.solvers.target import Measured
-from priorsolve.types import AnyOperator, Measurements, Progress
+from priorsolve.types import AnyOperator, Measurements, OnProgress
 
 EXACT = 1e-5
 """Root mean squared residual, in picture units, up to which only rounding is left."""
@@ -92,7 +92,7 @@ class Layerwise:
         """What misfits are told in; nothing is made small by it."""
         return l2
 
-    def prepare(self, on_progress: Progress | None = None) -> None:
+    def prepare(self, on_progress: OnProgress | None = None) -> None:
         """As a solver's own: nothing is drawn ahead."""
 
     def passes(self, steps: int, *, started: bool = False) -> int:

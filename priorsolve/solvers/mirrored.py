@@ -19,7 +19,7 @@ from priorsolve.solvers.base import Solves, must_be_solver
 from priorsolve.solvers.checks import must_be_callback, must_be_operator, unwrapped
 from priorsolve.solvers.solution import OnStep, Solution, retold, shifted
 from priorsolve.solvers.target import with_images
-from priorsolve.types import AnyOperator, HasA, Images, Measurements, Progress
+from priorsolve.types import AnyOperator, HasA, Images, Measurements, OnProgress
 
 
 @final
@@ -83,7 +83,7 @@ class Mirrored:
     def amplifies(self) -> bool:
         return self.solver.amplifies
 
-    def prepare(self, on_progress: Progress | None = None) -> None:
+    def prepare(self, on_progress: OnProgress | None = None) -> None:
         self.solver.prepare(on_progress)
 
     def passes(self, steps: int, *, started: bool = False) -> int:

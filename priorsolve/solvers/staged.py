@@ -15,7 +15,7 @@ from priorsolve.solvers.base import Solves, must_be_solver
 from priorsolve.solvers.checks import must_be_callback
 from priorsolve.solvers.solution import OnStep, Solution, shifted
 from priorsolve.solvers.target import with_images
-from priorsolve.types import AnyOperator, Measurements, Progress
+from priorsolve.types import AnyOperator, Measurements, OnProgress
 
 
 @final
@@ -83,7 +83,7 @@ class Staged:
         """Whether any stage does."""
         return any(stage.amplifies for stage in self.stages)
 
-    def prepare(self, on_progress: Progress | None = None) -> None:
+    def prepare(self, on_progress: OnProgress | None = None) -> None:
         """As a solver's own."""
         for stage in self.stages:
             stage.prepare(on_progress)
