@@ -7,16 +7,15 @@ import io
 import json
 import os
 import sys
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from priorsolve.command.arguments import AsJson, Batch, Device, Dtype, Out, Photos, Quiet, RecipeName, Seed, Sets, Version, What, path_of
-from priorsolve.command.engine import cluster_of, records_of, shard_of
+from priorsolve.command.engine import cluster_of, shard_of
 from priorsolve.command.interrupted import stopped
-from priorsolve.command.output import emit, losing_lines, warning_plainly
+from priorsolve.command.output import emit, losing_lines, refused, warning_plainly
 
 app = typer.Typer(
     add_completion=False,
@@ -61,12 +60,9 @@ def restore(
 
     With no photos given, the sample photos are degraded and restored. Finished photos are skipped: run it again to go on.
     """
-    from priorsolve.command import console
-    from priorsolve.command.other_runs import told_of_metrics, told_of_strangers
-    from priorsolve.command.stopping import Stopping
+    from priorsolve.command.restoring import run_restore
     from priorsolve.data import samples
     from priorsolve.memory import keep_freed_memory
-    from priorsolve.report import outdated, write_report
     from priorsolve.run.restoration import Options, Run
 
     keep_freed_memory()
@@ -81,40 +77,10 @@ def restore(
         retry_failed=retry_failed,
         overwrite=overwrite,
     )
-    silent = quiet or as_json
-    say = console.say_unless(silent)
     cluster = cluster_of(engine, workers=workers, address=ray_address, gpus_per_worker=gpus_per_worker, threads=threads)
-    loaded = _recipe(recipe, set_, seed)
-    run = Run(loaded, photos or samples(), out, options)
-    for line in [*run.remarks, *([told_of_strangers(out, run.strangers)] if run.strangers else [])]:
-        say(line)
-    start = time.perf_counter()
-    with contextlib.ExitStack() as held:
-        records = records_of(run, cluster, held, silent)
-        if run.todo and not photos:
-            say("No photos given: the sample photos are degraded, then restored.")
-        display = held.enter_context(console.RunDisplay(len(run.todo), quiet, as_json))
-        stop = held.enter_context(Stopping(say))
-        for record in records(display.step, stop):
-            display.record(record)
-    if not silent:
-        counts = {
-            "restored": display.counts["done"],
-            "failed": display.counts["failed"],
-            "done before": run.before["done"],
-            "failed before (--retry-failed tries again)": run.before["failed"],
-        }
-        console.say(f"{console.counted(counts)} in {time.perf_counter() - start:.0f} s; see {out}")
-        for line in [*display.summary(), told_of_metrics(out, run.names if run.before["done"] and options.degrade else (), loaded.metrics)]:
-            if line:
-                console.say(line)
-    if outdated(out):
-        try:
-            write_report(out)
-        except OSError as error:
-            again = f"make room and run `priorsolve report {out}`"
-            raise OSError(f"every photo's result is kept; the report could not be written: {_refused(error)}; {again}") from None
-    raise typer.Exit(stop.exit_code or (1 if display.counts["failed"] or run.before["failed"] else 0))
+    run = Run(_recipe(recipe, set_, seed), photos or samples(), out, options)
+    opening = "" if photos else "No photos given: the sample photos are degraded, then restored."
+    raise typer.Exit(run_restore(run, cluster, opening, quiet=quiet, as_json=as_json))
 
 
 @app.command()
@@ -356,15 +322,10 @@ def _expected(error: Exception) -> bool:
     return isinstance(error, FetchError | ClusterError)
 
 
-def _refused(error: OSError) -> object:
-    """Which file, and why; as it is where there is no file to it."""
-    return f"{error.filename}: {error.strerror}" if error.filename and error.strerror else error
-
-
 def _fail(message: object) -> None:
     from priorsolve.command import console
 
-    message = _refused(message) if isinstance(message, OSError) else message
+    message = refused(message) if isinstance(message, OSError) else message
     usage = getattr(message, "format_message", None)
     if usage is None or usage():  # without any words it showed the help itself
         command = getattr(getattr(message, "ctx", None), "command_path", "priorsolve")

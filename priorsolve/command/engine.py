@@ -32,20 +32,22 @@ def cluster_of(engine: str, **given: Any) -> Cluster | None:
     return Cluster(**given)
 
 
-def records_of(run: Run, cluster: Cluster | None, held: contextlib.ExitStack, quiet: bool) -> Records:
-    """A function of `(on_step, stop)` that yields the records; prior and workers are loaded first."""
+@contextlib.contextmanager
+def loaded(run: Run, cluster: Cluster | None, quiet: bool) -> Iterator[Records]:
+    """Prior and workers, and within it a function of `(on_step, stop)` that yields the records."""
     from priorsolve.command import console
 
     if cluster is not None and run.todo:
         from priorsolve.cluster import crew
 
-        made = held.enter_context(crew(run, cluster))
-        made.prepare()
-        return lambda _, stop: made.records(stop)
+        with crew(run, cluster) as made:
+            made.prepare()
+            yield lambda _, stop: made.records(stop)
+        return
     if run.todo:
         with console.downloading(run.recipe.prior, quiet) as on_download, console.learning(run.recipe.prior, quiet) as on_learning:
             run.prepare(on_download, on_learning)
-    return lambda on_step, stop: run.records(on_step, stop=stop)
+    yield lambda on_step, stop: run.records(on_step, stop=stop)
 
 
 def shard_of(text: str | None) -> tuple[int, int] | None:

@@ -31,6 +31,11 @@ def emit(text: str) -> None:
         typer.echo(text)
 
 
+def refused(error: OSError) -> object:
+    """Which file, and why; as it is where there is no file to it."""
+    return f"{error.filename}: {error.strerror}" if error.filename and error.strerror else error
+
+
 @contextlib.contextmanager
 def losing_lines() -> Iterator[None]:
     """Within it a line that standard error does not take is lost, and costs no photo. Raises BrokenPipeError where its reader has gone."""
