@@ -14,6 +14,7 @@ import run_support as run
 
 import priorsolve.report
 from priorsolve.cli import main
+from priorsolve.command import restoring
 from priorsolve.command.console import LONG, RunDisplay
 from priorsolve.metrics import METRICS
 from priorsolve.run.records import Record
@@ -61,7 +62,8 @@ def test_a_report_that_cannot_be_written_loses_no_photo(
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(folder / "sheet.png"))
 
     with monkeypatch.context() as patch:
-        patch.setattr(priorsolve.report, "write_report", full)
+        for module in (priorsolve.report, restoring):
+            patch.setattr(module, "write_report", full)
         assert main(["restore", str(recipe), str(tmp_path / "in"), "--out", str(out)]) == 2
         said = capsys.readouterr().err
         assert "2 restored" in said
