@@ -21,7 +21,8 @@ from priorsolve.baselines import Baseline, Problem
 from priorsolve.comparison import benchmark, contest
 from priorsolve.comparison.benchmark import Benchmark
 from priorsolve.comparison.contest import Entry, Place, contests_of
-from priorsolve.comparison.summary import Line, Mean, Score, cells, write_tables
+from priorsolve.comparison.summary import Line, Mean, Score
+from priorsolve.comparison.tables import cells, write_tables
 from priorsolve.comparison.variants import Variant
 from priorsolve.metrics import METRICS
 from priorsolve.operators.mask import Mask

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from priorsolve.comparison.summary import CAPTION, Mean, Score, infinite, pooled, summarised, unpaired, write_tables
+from priorsolve.comparison.summary import Mean, Score, infinite, pooled, summarised, unpaired
+from priorsolve.comparison.tables import CAPTION, write_tables
 from priorsolve.sampling import Samples
 
 

@@ -13,7 +13,9 @@ from priorsolve.command import console
 from priorsolve.command.output import to_output
 from priorsolve.command.stopping import Stopping
 from priorsolve.comparison.benchmark import Benchmark, Todo
-from priorsolve.comparison.summary import Score, cells, write_tables
+from priorsolve.comparison.differences import differences
+from priorsolve.comparison.summary import Score, summarised
+from priorsolve.comparison.tables import cells, paired_cells, write_tables
 from priorsolve.run.outfolder import working_in
 
 
@@ -59,19 +61,24 @@ def _judge(bench: Benchmark, stop: Stopping, quiet: bool) -> list[Score]:
 
 
 def _show(bench: Benchmark, scores: Sequence[Score], quiet: bool) -> int:
-    """Write tables and sheets, and print the table. Returns 1 where results are missing."""
-    lines = write_tables(bench.out, scores, bench.methods)
+    """Write tables and sheets, and print the tables. Returns 1 where results are missing."""
+    write_tables(bench.out, scores, bench.methods)
     bench.write_sheets()
-    if not lines:
+    if not scores:
         console.say(f"no photo was restored, so there is no table; the records in {bench.out} say why")
         return 1
     missing = bench.expected() - len(scores)
     if not quiet:
-        head, rows = cells(lines)
-        table = Table(*head)
-        for row in rows:
-            table.add_row(*row)
-        with to_output():
-            Console(width=None if sys.stdout.isatty() else 200).print(table)
+        _print(*cells(summarised(scores)))
+        if found := differences(scores):
+            _print(*paired_cells(found), title="photo by photo, less the recipe in the column minus")
         console.say(f"{f'{missing} results are missing: they failed, or cannot be read; ' if missing else ''}see {bench.out}")
     return 1 if missing else 0
+
+
+def _print(head: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
+    table = Table(*head, title=title, title_justify="left")
+    for row in rows:
+        table.add_row(*row)
+    with to_output():
+        Console(width=None if sys.stdout.isatty() else 200).print(table)

@@ -188,7 +188,7 @@ class Benchmark:
                     return
                 for place, values in self._judgements(contest, photo, leave_out, say):
                     row = methods.index((place.recipe, place.method))
-                    found.append(Score(place.recipe, place.method, photo.name, values, row))
+                    found.append(Score(place.recipe, place.method, photo.name, values, row, (contest.name, contest.first.method)))
                     yield found[-1]
         for line in unpaired(found, methods):
             say(line)

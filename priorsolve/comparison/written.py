@@ -10,7 +10,8 @@ from priorsolve.files import writing
 from priorsolve.photos.names import Photo
 from priorsolve.run.outfolder import is_run, refuse_overwriting
 
-TABLES = ("table.csv", "table.parquet", "table.md", "per_photo.parquet")
+DIFFERENCES = ("differences.csv",)
+TABLES = ("table.csv", "table.parquet", "table.md", "per_photo.parquet", *DIFFERENCES)
 
 
 def sheet_of(name: str) -> str:
