@@ -25,17 +25,21 @@ from priorsolve.recipe.recipe import Recipe
 from priorsolve.run.restoration import Options, restore
 
 TASKS = {"inpaint": ["operator.mask={boxes: [[0.3125, 0.3125, 0.6875, 0.6875]]}"], "upscale": [], "colorize": []}
-WAYS = {"float32": ("float32", []), "bfloat16": ("bfloat16", []), "rate + 0.01%": ("float32", ["solver.0.lr=0.10001"])}
+CONTROL = "rate + 0.01%"
+WAYS = {"float32": "float32", "bfloat16": "bfloat16", CONTROL: "float32"}
 METRICS = ("psnr", "lpips")
 
 
 def answer(task: str, way: str, photo: Path) -> tuple[float, ...]:
     """PSNR, LPIPS and processor seconds of one photo."""
-    dtype, changes = WAYS[way]
-    recipe = Recipe.load(task, [*TASKS[task], *changes, f"metrics=[{','.join(METRICS)}]"])
+    changes = [*TASKS[task], f"metrics=[{','.join(METRICS)}]"]
+    if way == CONTROL:
+        (((_, settings),),) = (stage.items() for stage in Recipe.load(task, []).solver[:1])
+        changes.append(f"solver.0.lr={settings['lr'] * 1.0001}")
+    recipe = Recipe.load(task, changes)
     start = time.process_time()
     with tempfile.TemporaryDirectory() as out:
-        (record,) = restore(recipe, photo, out, Options(degrade=True, dtype=dtype))
+        (record,) = restore(recipe, photo, out, Options(degrade=True, dtype=WAYS[way]))
     return (*(record.metrics[name] for name in METRICS), time.process_time() - start)
 
 

@@ -72,7 +72,8 @@ def _show(bench: Benchmark, scores: Sequence[Score], quiet: bool) -> int:
         _print(*cells(summarised(scores)))
         if found := differences(scores):
             _print(*paired_cells(found), title="photo by photo, less the recipe in the column minus")
-        console.say(f"{f'{missing} results are missing: they failed, or cannot be read; ' if missing else ''}see {bench.out}")
+        several = f"{missing} results are missing: they" if missing > 1 else "1 result is missing: it"
+        console.say(f"{f'{several} failed, or cannot be read; ' if missing else ''}see {bench.out}")
     return 1 if missing else 0
 
 

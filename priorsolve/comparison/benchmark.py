@@ -44,6 +44,8 @@ from priorsolve.types import Shape
 SHOWN = 8
 """Photos on a sheet."""
 USUAL = ("psnr", "ssim", "lpips")
+ORIGINAL, MEASUREMENT = "original", "measurement"
+"""What is on a sheet beside the methods."""
 Todo: TypeAlias = tuple[Contest, Baseline, Photo]
 """A photo that a baseline has still to do, and the problem that it poses there."""
 
@@ -84,8 +86,9 @@ class Benchmark:
             if name not in METRICS:
                 raise ValueError(f"no metric is called {name!r}; {did_you_mean(name, METRICS)}")
         for variant in variants:
-            if variant.name in BASELINES:
-                raise ValueError(f"{variant.name} is the name of a baseline; name the recipe, such as my-{variant.name}=RECIPE")
+            if variant.name in (ORIGINAL, MEASUREMENT, *BASELINES):
+                whose = "a baseline" if variant.name in BASELINES else "a column of the sheet"
+                raise ValueError(f"{variant.name} is the name of {whose}; name the recipe, such as my-{variant.name}=RECIPE")
         intake = take_in(photos, [out], [variant.recipe for variant in variants])
         refuse_foreign(intake.photos, out, [variant.name for variant in variants])
         self.photos, self.remarks = intake.photos[: options.limit], intake.sentences()
@@ -254,9 +257,9 @@ class Benchmark:
             clean, problem = contest.pose(photo)
         except (PhotoError, RecipeError):  # told of with the scores
             return None
-        pictures, words = {"original": clean}, {}
+        pictures, words = {ORIGINAL: clean}, {}
         if measurement_suffix(tuple(problem.y.shape)) == ".png":
-            pictures["measurement"] = problem.y
+            pictures[MEASUREMENT] = problem.y
         for place in contest.places:
             if (record := place.record_of(photo)) is not None:
                 try:

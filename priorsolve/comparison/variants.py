@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
+from priorsolve.comparison.written import TABLES, sheet_of
 from priorsolve.files import is_file
 from priorsolve.recipe.components import RecipeError
 from priorsolve.recipe.recipe import Recipe
@@ -65,6 +67,6 @@ def _folder_name(name: str, text: str) -> str:
     instead = f"mine={text.partition('=')[2] or text}"
     if not re.fullmatch(r"[\w+-][\w .+-]*", name):
         raise RecipeError(f"{text}: {name!r} cannot name a folder; use letters, digits and - _ . + only, such as {instead}")
-    if re.fullmatch(r"table\.(csv|parquet|md)|per_photo\.parquet|sheet-.*\.png", name, re.IGNORECASE):
+    if name.lower() in TABLES or fnmatchcase(name.lower(), sheet_of("*")):
         raise RecipeError(f"{text}: {name} is a file that the benchmark itself writes; name the recipe otherwise, such as {instead}")
     return name
