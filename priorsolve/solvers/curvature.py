@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,9 +12,24 @@ from priorsolve.counter_rng import normal
 
 _NOTHING_NEW = 1e-4
 """A product of which no more than this share is outside the directions so far is rounding."""
+_LAST = 3
+"""The steps that stand for those which were not taken."""
 
 
-def curvatures(function: Callable[[Tensor], Tensor], codes: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+class Curvatures(NamedTuple):
+    """Of JᵀJ for each row, in k directions of a code's n numbers."""
+
+    values: Tensor
+    """(B, k) eigenvalues, rising."""
+    directions: Tensor
+    """(B, n, k) theirs: orthonormal columns."""
+    off: Tensor
+    """(B, k) by how much each is none yet: the length of JᵀJ·direction − eigenvalue·direction."""
+    across: Tensor
+    """(B,) about how large eigenvalues may be across all of these directions; 0 if k is n."""
+
+
+def curvatures(function: Callable[[Tensor], Tensor], codes: Tensor, count: int) -> Curvatures:
     """Eigenvalues of JᵀJ for each row, J being the derivative of `function` there, and their directions: Lanczos' iteration.
 
     With as many steps as a code has numbers these are all; with fewer the largest come out closely, the rest roughly, from below.
@@ -23,9 +39,8 @@ def curvatures(function: Callable[[Tensor], Tensor], codes: Tensor, count: int) 
         codes: (B, ...), n numbers each.
         count: steps, each a gradient and a gradient of one.
 
-    Returns:
-        (B, k) the eigenvalues, rising; (B, n, k) their directions, orthonormal columns; (B, k) by how much each is none yet, the length of
-        JᵀJ·direction − eigenvalue·direction. k is the smaller of `count` and n.
+    k is the smaller of `count` and n. The eigenvalues found do not bound those across, which may lie anywhere between them. But in the
+    steps' own directions JᵀJ is tridiagonal; what is left of it is taken to go on like the last steps, and Gershgorin's circles bound it.
 
     Raises:
         RuntimeError: a gradient has none itself.
@@ -47,10 +62,14 @@ def curvatures(function: Callable[[Tensor], Tensor], codes: Tensor, count: int) 
         products[:, :, i] = vector
     small = by_row(directions.mT, products)
     small = (small + small.mT) / 2
+    beside = torch.cat([small.diagonal(1, 1, 2).abs(), _outside(vector, directions).norm(dim=1, keepdim=True)], 1)
+    rows = small.diagonal(0, 1, 2) + beside + torch.cat([beside.new_zeros(len(beside), 1), beside[:, :-1]], 1)
+    across = rows[:, -_LAST:].amax(1) if k < n else codes.new_zeros(len(codes))
     # eigh refuses all rows for one that is not finite; that row's search ends, since `products` tell of it in what is returned
     values, mixtures = torch.linalg.eigh(small.where(small.isfinite(), 0))
     where = by_row(directions, mixtures)
-    return values.clamp_min(0), where, (by_row(products, mixtures) - where * values[:, None]).norm(dim=1)
+    off = (by_row(products, mixtures) - where * values[:, None]).norm(dim=1)
+    return Curvatures(values.clamp_min(0), where, off, across)
 
 
 def by_row(matrices: Tensor, others: Tensor) -> Tensor:

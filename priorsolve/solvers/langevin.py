@@ -56,7 +56,7 @@ class Langevin(CodeSolver):
         noise: σ, the known standard deviation of the measurement's noise, in the measurement's units.
         space: one of standard normal codes: z, p_n or p_n+; the prior's first if left out.
         steps: moves.
-        lr: η; below 2 is stable near the start. A variance comes out 1 / (1 − η/2) times too large in the steepest directions.
+        lr: η; below about 2 is stable near the start. A variance comes out 1 / (1 − η/2) times too large in the steepest directions.
         directions: how many steps of Lanczos' iteration find the curvature: as many directions have steps of their own. Each costs two
             to three passes, once.
         flattest: the share of the largest curvature that is added. With less of it flat directions move further; where the prior
@@ -131,15 +131,15 @@ class Langevin(CodeSolver):
     def _steps(self, function: Callable[[Tensor], Tensor], codes: Codes) -> Variables:
         """P^½ by its eigenvectors, and its eigenvalues along them and across."""
         try:
-            found, where, off = curvatures(function, codes, self.directions)
+            found, where, off, rest = curvatures(function, codes, self.directions)
         except RuntimeError as error:
             if is_out_of_memory(error):
                 raise
             raise ValueError(_ONCE.format(str(error).partition("\n")[0])) from error
-        found, off = found / self.noise**2, off / self.noise**2
+        found, off, rest = (each / self.noise**2 for each in (found, off, rest[:, None]))
         added = 1 + self.flattest * found[:, -1:]
-        # what is not known closely is taken for steeper; what was not looked at may be as steep as the flattest that was
-        across = added if where.shape[1] == where.shape[2] else torch.maximum(added, 1 + found[:, :1]) + off.amax(1, keepdim=True)
+        across = torch.maximum(added, 1 + rest)
+        # what is not known closely is taken for steeper
         return {_WHERE: where, _ALONG: (found + added + off).rsqrt(), _ACROSS: across.rsqrt()}
 
 
