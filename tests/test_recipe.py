@@ -291,7 +291,10 @@ def test_the_schema_takes_what_recipes_take() -> None:
     for good in (
         GOOD,
         {**GOOD, "metrics": "psnr"},
+        {**GOOD, "metrics": None},
         {**GOOD, "noise": None},
+        {**GOOD, "noise": [], "surrogate": None, "output": {"mean": None}},
+        {**GOOD, "frame": {"faces": None}},
         {**GOOD, "operator": {"gray": None}},
         {**GOOD, "operator": ["gray", {"mask": {"file": "masks/{stem}.png", "strokes": "thin", "seed": "{seed}"}}]},
         parse(Recipe.load("old-photo").dump()),
@@ -302,9 +305,15 @@ def test_the_schema_takes_what_recipes_take() -> None:
         {**GOOD, "sovler": "latent"},
         {**GOOD, "operator": "grey"},
         {**GOOD, "operator": []},
+        {**GOOD, "operator": None},
+        {**GOOD, "operator": {}},
+        {**GOOD, "operator": {"gray": {}, "identity": {}}},
         {**GOOD, "operator": "gaussian_blur"},
         {**GOOD, "solver": {"latent": {"stps": 3}}},
         {**GOOD, "solver": {"latent": {"steps": "three"}}},
+        {**GOOD, "solver": []},
+        {**GOOD, "frame": {}},
+        {**GOOD, "frame": {"faces": {}, "tiles": {}}},
         {"operator": "gray", "solver": "latent"},
     ):
         with pytest.raises(RecipeError):
@@ -319,6 +328,10 @@ def test_the_schema_says_what_every_key_means() -> None:
     bare = [f"{name}.{key}" for name in models for key, rule in models[name]["properties"].items() if not rule.get("description")]
     assert bare == []
     assert schema["$defs"]["Output"]["properties"]["sheet"]["description"] == "Write the contact sheet."
+    assert schema["properties"]["solver"]["description"] == "One after another, each from the solution of the last."
+    assert [schema["properties"][key]["default"] for key in ("frame", "metrics")] == ["center", ["psnr", "ssim"]]
+    arguments = {name: rule for each in schema["$defs"]["operator"]["anyOf"] for name, rule in each.get("properties", {}).items()}
+    assert arguments["disk_blur"]["properties"]["padding"]["default"] == "reflect"
 
 
 def test_a_file_that_is_really_called_so_is_taken(tmp_path: Path) -> None:
