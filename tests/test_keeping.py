@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from priorsolve.framing import Face, Frame
+from priorsolve.recipe.components import RecipeError
 from priorsolve.run import scenes, workbench
 from priorsolve.run.answers import Answer
 from priorsolve.run.jobs import Job
@@ -103,6 +104,34 @@ def test_a_photo_whose_tiles_all_fail_is_told_once(tmp_path: Path, monkeypatch: 
     answering(monkeypatch, run.broken)
     record = kept(tmp_path, Options(batch_size=batch), status="failed", operator="gray", frame=TILES)
     assert record.reason == "no finite picture was found"
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (MemoryError("not even one image fits"), "not even one image fits"),
+        (RecipeError("operator: no"), "operator: no"),
+        (OSError("odd"), "OSError: odd"),
+        (KeyError("b"), "KeyError: 'b'"),
+    ],
+)
+def test_an_error_that_nobody_foresaw_keeps_its_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, told: str) -> None:
+    def failing(index: int, job: Job) -> Answer:
+        raise error
+
+    answering(monkeypatch, failing)
+    record = kept(tmp_path, status="failed", size=(64, 64), operator="gray", task="give colours")
+    assert (record.reason, record.task) == (told, "give colours")
+
+
+@pytest.mark.parametrize("tiles", [32, 33])
+def test_of_many_tiles_only_the_first_are_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiles: int) -> None:
+    answering(monkeypatch, lambda index, job: answer(job.y.expand(3, 64, 64), diagnosis=(f"of {index + 1}",)))
+    record = kept(tmp_path, size=(64, 64 * tiles), operator="gray", frame=TILES, output={})
+    assert record.diagnosis == tuple(f"tile {number} of {tiles}: of {number}" for number in range(1, 33))
+    misfits = [note for note in record.notes if "misfit" in note]
+    assert misfits == ([f"tile {number} of 32: misfit 0.1" for number in range(1, 33)] if tiles == 32 else [])
+    assert (record.output_size, record.task) == ((64, 64 * tiles), "gray")
 
 
 def test_a_tile_that_is_left_out_leaves_the_others_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,49 @@
+"""What becomes of a solver's pictures before they are kept: what was measured is put back in the recipe's way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import run_support as run
+import torch
+from torch import Tensor
+
+from priorsolve.consistency import put_back, put_back_within
+from priorsolve.operators.downsample import Downsample
+from priorsolve.run.answers import solve_jobs
+from priorsolve.run.jobs import Job
+from priorsolve.run.restoration import Options, equip
+
+pytestmark = pytest.mark.usefixtures("digiface64")
+
+NOISE = {"gaussian": {"sigma": 0.02}}
+
+
+def unchanged(drawn: Tensor, y: Tensor, operator: Downsample) -> Tensor:
+    return drawn
+
+
+@pytest.mark.parametrize(
+    ("output", "noise", "expected"),
+    [
+        ({"consistency": True}, [], put_back_within),
+        ({"consistency": True}, NOISE, put_back),  # y may be of no picture in [0, 1]
+        ({"consistency": True, "damping": 0.05}, [], partial(put_back, damping=0.05)),
+        ({"consistency": True, "damping": 0.05}, NOISE, partial(put_back, damping=0.05)),
+        ({"damping": 0.05}, [], unchanged),
+    ],
+)
+def test_what_was_measured_is_put_back_as_the_recipe_says(
+    tmp_path: Path, output: Any, noise: Any, expected: Callable[[Tensor, Tensor, Downsample], Tensor]
+) -> None:
+    tools = equip(run.quick(operator={"downsample": {"factor": 4}}, output=output, noise=noise), tmp_path, Options()).tools
+    y = 0.1 * torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(0))  # dark, so that much of what is put back is below 0
+    parts = tools.operators.of("a", 0)
+    ((answer,), _) = solve_jobs(tools, [Job(0, y, parts, parts, None)], None, batch=1)
+    made = {each: each(answer.drawn[None], y[None], Downsample(4))[0] for each in (put_back_within, put_back, expected)}
+    assert (made[put_back_within] - made[put_back]).abs().max() > 0.01
+    torch.testing.assert_close(answer.image, made[expected])
