@@ -12,9 +12,11 @@ import torch
 from priorsolve.cli import main
 from priorsolve.command.catalogue import catalogue
 from priorsolve.command.checks import check_prior, check_recipe
+from priorsolve.operators.gray import Gray
 from priorsolve.photos.images import read_photo
 from priorsolve.priors import LinearPrior, fetch, load_prior
 from priorsolve.recipe.components import RecipeError, arguments
+from priorsolve.recipe.registry import component, names
 from priorsolve.run.masks import write_masks
 from priorsolve.run.restoration import restore
 from priorsolve.solvers import load_solution
@@ -46,6 +48,22 @@ def test_one_that_does_not_load_hides_no_other(tmp_path: Path, monkeypatch: pyte
     found = catalogue("operators")
     assert "does not load (nowhere_to_be_found:X)" in found["ghost"]
     assert found["gray"].startswith("(weights")
+
+
+def test_one_whose_module_raises_whatever_it_may_hides_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed(tmp_path, "angry_plugin", "[priorsolve.noises]\nangry = angry_plugin:X\n", "raise RuntimeError('no driver')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    told = r"the noise 'angry' comes from a plugin that does not load \(angry_plugin:X\): no driver"
+    with pytest.raises(RecipeError, match=rf"^recipe: noise\[0\]: {told}$"):
+        run.quick(noise="angry")
+    assert "gaussian" in catalogue("noises")
+
+
+def test_one_of_a_built_in_name_does_not_take_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed(tmp_path, "gray_plugin", "[priorsolve.operators]\ngray = gray_plugin:own\n", "def own(width: int = 3): ...\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert names("operators").count("gray") == 1
+    assert component("operators", "gray") is Gray
 
 
 def test_one_whose_arguments_no_recipe_can_write_hides_no_other(

@@ -18,7 +18,7 @@ from priorsolve.recipe.build import build_operators
 from priorsolve.recipe.components import RecipeError
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.recipe.schema import recipe_schema
-from priorsolve.recipe.sources import builtin_recipes
+from priorsolve.recipe.sources import builtin_recipes, find_recipe
 from priorsolve.recipe.templates import photo_seed
 from priorsolve.recipe.yamlfile import parse
 from priorsolve.run.restoration import Options, equip, restore
@@ -223,6 +223,8 @@ def test_what_is_no_file(tmp_path: Path) -> None:
         "pulse": "did you mean 'presets/pulse'",
         "presets/PULSE": "did you mean 'presets/pulse'",
         "dejpeg": "did you mean 'presets/robust-dejpeg-l' or 'presets/robust-dejpeg-m' or 'presets/robust-dejpeg-s'",
+        "robust": "did you mean 'presets/robust-[^']*' or 'presets/robust-[^']*' or 'presets/robust-[^']*'. give",
+        "in": "in: no such recipe; give a built-in name",  # two letters are in many names
         "": "the recipe is ''; give a built-in name",
         "q" * 300: "q: no such recipe",
         "qqq": "qqq: no such recipe; give a built-in name .`priorsolve list recipes` shows them all. or the path of a .yaml file$",
@@ -233,6 +235,15 @@ def test_what_is_no_file(tmp_path: Path) -> None:
     for source, error in wrong.items():
         with pytest.raises(RecipeError, match=error):
             Recipe.load(source)
+
+
+def test_a_file_goes_before_a_recipe_of_its_name_and_a_folder_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as the folder that `--out inpaint` made."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "inpaint").mkdir()
+    assert find_recipe("inpaint") == builtin_recipes()["inpaint"]
+    (tmp_path / "colorize").write_text(run.QUICK)
+    assert find_recipe("colorize") == Path("colorize")
 
 
 def test_numbers_as_people_write_them(tmp_path: Path) -> None:

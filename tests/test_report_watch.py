@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from rich.console import Console
 
 from priorsolve.cli import main
 from priorsolve.report import progress as looking
-from priorsolve.report.progress import Onlooker
+from priorsolve.report.progress import Onlooker, Progress
 from priorsolve.report.watch import table, watch
 from priorsolve.run.claims import claimed
 from priorsolve.run.outfolder import working_in
@@ -63,6 +64,19 @@ def test_counts_rate_and_time_left(tmp_path: Path) -> None:
             written(tmp_path, f"sub/{number}.png", 1010)
         assert onlooker.look().done == 8
     assert "the run is over" in text(table(onlooker.look()))
+
+
+def test_a_fast_run_and_one_that_was_stopped_are_told() -> None:
+    fast = Progress(6, 0, 9, rate=2.5, left=75.0, latest=(), running=True, behind=False)
+    assert text(table(fast)).split("\n")[0].rstrip() == "6 done  0 failed  of 9  2.5 photos/s  1 min 15 s left"
+    for stopped, said in (
+        (replace(fast, running=False), "no run is at work here"),
+        (replace(fast, running=False, total=None), "no run is at work here"),  # an older run's, of which nobody knows
+        (replace(fast, running=False, done=8, failed=1), "the run is over"),
+    ):
+        told = text(table(stopped))
+        assert said in told
+        assert "left" not in told
 
 
 def test_shards_are_seen_together_and_a_new_run_begins_anew(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from report_support import done, draw, folder
 
 from priorsolve import report
 from priorsolve.photos.images import write_image, write_measurement
-from priorsolve.report import outdated, write_report
+from priorsolve.report import outdated, pages, write_report
 from priorsolve.report.pages import page
 from priorsolve.report.pictures import embedded, size_for
 from priorsolve.report.words import duration
@@ -138,6 +138,46 @@ def test_the_page_tells_of_the_whole_run(tmp_path: Path) -> None:
     assert "<dt>solving</dt><dd>2 h 5 min</dd>" in page
     assert "<dd>2 h 5 min for all photos, 200 s for the median one</dd>" in page
     assert "<dt>psnr</dt><dd>median 21.0 dB · lowest 20.0 dB · highest 22.0 dB</dd>" in page
+
+
+def test_what_failed_takes_no_part_in_the_median_time_and_all_versions_are_told(tmp_path: Path) -> None:
+    for number, version in enumerate(("0.1.0", "0.2.0", "0.1.0")):
+        record = done(tmp_path, f"{number}.png", number, seconds=100.0 * (number + 1), versions={"priorsolve": version, "torch": "2"})
+        write_record(tmp_path, record)
+    for name in ("x.png", "y.png", "z.png"):
+        write_record(tmp_path, Record(name, "failed", "f", reason="because"))
+    write_report(tmp_path)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<dd>10 min 0 s for all photos, 200 s for the median one</dd>" in page
+    assert "<dt>versions</dt><dd>priorsolve 0.1.0 · torch 2; priorsolve 0.2.0 · torch 2</dd>" in page
+
+
+def test_of_very_many_photos_the_later_ones_are_listed_with_their_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "PICTURED", 1)
+    write_report(folder(tmp_path, 2))  # and one that failed, which comes first
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    told = [json.loads(page.split(f'id="photo-{index}">')[1].split("</script>")[0]) for index in range(3)]
+    assert [list(each["pictures"]) for each in told] == [[], [], []]
+    assert told[1]["files"] == {
+        "measurement": "measurements/sub/00.png",
+        "restored": "images/sub/00.png",
+        "original": "originals/sub/00.png",
+    }
+    monkeypatch.setattr(pages, "PICTURED", 2)
+    write_report(tmp_path)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    told = [json.loads(page.split(f'id="photo-{index}">')[1].split("</script>")[0]) for index in range(3)]
+    assert [list(each["pictures"]) for each in told] == [[], ["measurement", "restored", "original"], []]
+
+
+def test_a_photo_whose_pictures_are_gone_takes_no_room_on_the_sheet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows: list[Row] = []
+    monkeypatch.setattr(report, "write_sheet", lambda path, given, **told: rows.extend(given))
+    folder(tmp_path, 2)
+    for place in ("images", "measurements", "originals"):
+        (tmp_path / place / "sub/00.png").unlink()
+    write_report(tmp_path)
+    assert [row.name for row in rows] == ["sub/01.png"]
 
 
 @pytest.mark.parametrize(
