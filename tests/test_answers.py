@@ -47,3 +47,16 @@ def test_what_was_measured_is_put_back_as_the_recipe_says(
     made = {each: each(answer.drawn[None], y[None], Downsample(4))[0] for each in (put_back_within, put_back, expected)}
     assert (made[put_back_within] - made[put_back]).abs().max() > 0.01
     torch.testing.assert_close(answer.image, made[expected])
+
+
+@pytest.mark.parametrize(("frame", "level"), [("center", 0.1), ("aligned", 0.02), ("faces", 0.02), ("tiles", 0.1)])
+def test_noise_is_measured_where_frames_are_resized(tmp_path: Path, frame: str, level: float) -> None:
+    """Of a photo's own noise they keep a part, which is told; in tiles, and in a photo that was made smaller before, it is the recipe's."""
+    recipe = run.quick(operator="identity", noise={"gaussian": {"sigma": 0.1}}, frame=frame, output={})
+    tools = equip(recipe, tmp_path, Options(degrade=True)).tools
+    rng, parts = torch.Generator().manual_seed(0), tools.operators.of("a", 0)
+    clean = 0.3 + 0.4 * torch.rand(3, 64, 64, generator=rng)
+    y = clean + 0.02 * torch.randn(clean.shape, generator=rng)
+    ((answer,), _) = solve_jobs(tools, [Job(0, y, parts, parts, clean)], None, batch=1)
+    times = float(answer.diagnosis[0].split(", ")[1].split(" times")[0])
+    assert answer.residual / times == pytest.approx(level, rel=0.1), answer.diagnosis[0]

@@ -180,6 +180,15 @@ def test_a_block_of_which_one_pixel_is_known_is_measured() -> None:
     assert (PillowResize(4, "box") @ Mask(known)).support(torch.ones(1, 3, 32, 64))[0, 0, 0, :6].tolist() == [0, 0, 0, 0, 1, 1]
 
 
+@pytest.mark.usefixtures("digiface64")
+def test_what_limits_the_fit_is_searched_with_the_surrogate(tmp_path: Path) -> None:
+    """Through the operator itself no solver sees."""
+    recipe = run.quick(operator=REAL, surrogate={"jpeg": {"quality": 10}}, output={"limit": True})
+    (record,) = restore(recipe, run.photos(tmp_path / "in", 1), tmp_path / "out")
+    assert record.status == "done", record.reason
+    assert "on a picture that the prior can draw this solver reaches 0." in record.diagnosis[1]
+
+
 def test_a_check_looks_at_the_surrogate_and_tells_of_both() -> None:
     """Of Pillow's resizing no law of gradients holds, and what solves is the stand-in."""
     facts, passed = check_recipe(run.quick(operator={"pillow_resize": {"factor": 4}}, surrogate={"downsample": {"factor": 4}}))

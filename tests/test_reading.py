@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import run_support as run
 import torch
 from PIL import Image
@@ -53,6 +54,22 @@ def test_tiles_are_solved_with_the_surrogate(tmp_path: Path) -> None:
     assert len(work.jobs) > 1
     for job in work.jobs:
         assert [type(part) for part in (*job.parts, *job.solving)] == [PillowJPEG, JPEG]
+
+
+@pytest.mark.parametrize("frame", ["center", "tiles"])
+def test_a_clean_photo_is_as_coloured_as_it_is_below_its_holes(tmp_path: Path, frame: str) -> None:
+    """Of one that is restored as it is nothing is known there."""
+    photo = Image.new("RGB", (SIDE, SIDE), (90, 90, 90))
+    photo.paste((200, 40, 90), (4, 4, 8, 8))
+    for box, clean, given in (([2, 2, 10, 10], False, True), ([0, 0, 4, 4], False, False)):
+        for degrade, grey in ((True, clean), (False, given)):
+            work = read(photo, tmp_path, degrade=degrade, operator={"mask": {"boxes": [box]}}, frame=frame)
+            assert work.grey == grey, (box, degrade)
+
+
+def test_a_mask_that_hides_all_is_noted_beside_another(tmp_path: Path) -> None:
+    hidden = [{"mask": {"boxes": [[0, 0, 4, 4]]}}, {"mask": {"boxes": [[0, 0, SIDE, SIDE]]}}]
+    assert HIDES_ALL in read(Image.new("RGB", (SIDE, SIDE)), tmp_path, operator=hidden).notes
 
 
 def test_a_mask_of_all_that_a_small_photo_shows_is_noted(tmp_path: Path) -> None:
