@@ -60,3 +60,13 @@ def test_noise_is_measured_where_frames_are_resized(tmp_path: Path, frame: str, 
     ((answer,), _) = solve_jobs(tools, [Job(0, y, parts, parts, clean)], None, batch=1)
     times = float(answer.diagnosis[0].split(", ")[1].split(" times")[0])
     assert answer.residual / times == pytest.approx(level, rel=0.1), answer.diagnosis[0]
+
+
+@pytest.mark.parametrize(
+    ("operator", "clean", "known"), [("identity", True, True), ("identity", False, False), ({"photons": {"peak": 50}}, True, False)]
+)
+def test_a_clean_photo_has_no_noise_but_what_the_operator_draws(tmp_path: Path, operator: Any, clean: bool, known: bool) -> None:
+    tools = equip(run.quick(operator=operator, output={}), tmp_path, Options(degrade=clean)).tools
+    parts, y = tools.operators.of("a", 0), torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0))
+    ((answer,), _) = solve_jobs(tools, [Job(0, y, parts, parts, y if clean else None)], None, batch=1)
+    assert ("no noise level is known" not in answer.diagnosis[0]) == known

@@ -17,6 +17,7 @@ from priorsolve.operators.pillow import PillowJPEG
 from priorsolve.photos.images import read_photo
 from priorsolve.photos.names import Photo
 from priorsolve.recipe.build import build_operators
+from priorsolve.run import scenes
 from priorsolve.run.jobs import HIDES_ALL, Reader, Work
 from priorsolve.run.measuring import photograph
 
@@ -65,6 +66,13 @@ def test_a_clean_photo_is_as_coloured_as_it_is_below_its_holes(tmp_path: Path, f
         for degrade, grey in ((True, clean), (False, given)):
             work = read(photo, tmp_path, degrade=degrade, operator={"mask": {"boxes": [box]}}, frame=frame)
             assert work.grey == grey, (box, degrade)
+
+
+def test_a_photo_that_is_only_copied_loses_nothing_to_holes_to_demonstrate_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scenes, "find_faces", lambda photo: [])
+    work = read(run.picture(0), tmp_path, operator={"mask": {"strokes": "medium"}}, frame={"faces": {"missing": "copy"}})
+    assert work.scene is not None
+    assert (work.scene.is_copy, work.jobs) == (True, ())
 
 
 def test_a_mask_that_hides_all_is_noted_beside_another(tmp_path: Path) -> None:

@@ -168,6 +168,7 @@ def test_of_very_many_photos_the_later_ones_are_listed_with_their_files(tmp_path
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     told = [json.loads(page.split(f'id="photo-{index}">')[1].split("</script>")[0]) for index in range(3)]
     assert [list(each["pictures"]) for each in told] == [[], ["measurement", "restored", "original"], []]
+    assert told[1]["files"] == {}
 
 
 def test_a_photo_whose_pictures_are_gone_takes_no_room_on_the_sheet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
