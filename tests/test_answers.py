@@ -70,3 +70,26 @@ def test_a_clean_photo_has_no_noise_but_what_the_operator_draws(tmp_path: Path, 
     parts, y = tools.operators.of("a", 0), torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0))
     ((answer,), _) = solve_jobs(tools, [Job(0, y, parts, parts, y if clean else None)], None, batch=1)
     assert ("no noise level is known" not in answer.diagnosis[0]) == known
+
+
+def test_a_stand_in_is_compared_with_the_operator_where_that_measures(tmp_path: Path) -> None:
+    recipe = run.quick(operator={"mask": {"boxes": [[0, 0, 64, 32]]}}, surrogate="identity", output={})
+    tools = equip(recipe, tmp_path, Options()).tools
+    y = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0))
+    job = Job(0, y, tools.operators.of("a", 0), tools.solving.of("a", 0), None)
+    ((answer,), _) = solve_jobs(tools, [job], None, batch=1)
+    assert answer.note.startswith("the surrogate is off by 0 ")
+
+
+def test_what_is_hidden_is_no_number_that_the_noise_scatters_in(tmp_path: Path) -> None:
+    """Of the few that are left a residual may be a fifth above the noise by chance."""
+    y, told = 0.3 + 0.4 * torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0)), []
+    sigma = 1.0
+    for _ in range(2):
+        recipe = run.quick(operator={"mask": {"boxes": [[4, 0, 64, 64], [0, 4, 4, 64]]}}, noise={"gaussian": {"sigma": sigma}}, output={})
+        tools = equip(recipe, tmp_path, Options()).tools
+        parts = tools.operators.of("a", 0)
+        ((answer,), _) = solve_jobs(tools, [Job(0, y, parts, parts, None)], None, batch=1)
+        told.append(answer.diagnosis[0])
+        sigma = answer.residual / 1.15
+    assert told[1].startswith("fits to the noise"), told

@@ -144,6 +144,8 @@ def test_a_tile_that_is_left_out_leaves_the_others_their_names(tmp_path: Path, m
     hole[20:30, 100:110] = True
     assert same[~hole].all()
     assert not same[hole].any()
+    measured, photo = run.pixels(tmp_path / "out/measurements/a.png"), run.pixels(tmp_path / "in/a.png")
+    assert (measured == np.where(hole[..., None], 0, photo)).all(), "what a hole shows was not measured"
 
 
 def test_a_tile_in_which_nothing_is_missing_is_drawn_where_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from report_support import done, folder
 from priorsolve.cli import main
 from priorsolve.command.other_runs import told_of_metrics
 from priorsolve.report import write_report
-from priorsolve.report.about import about, mixed, stats
+from priorsolve.report.about import about, heading, licence, mixed, stats
 from priorsolve.report.groups import by_recipe
+from priorsolve.report.words import value
 from priorsolve.run.records import Record, read_records, strangers, write_record
 from priorsolve.run.restoration import Options, Run
 
@@ -70,6 +72,28 @@ def test_older_records_are_told_apart_by_their_fingerprints(tmp_path: Path) -> N
     assert strangers(tmp_path, {"2.png"}, lambda photo: {"3.png": "c"}.get(photo.name, "a"), "a") == 0
     assert strangers(tmp_path / "nowhere", (), lambda photo: "a", "a") == 0
     assert strangers(tmp_path, (), lambda photo: "z", "z") == 4
+
+
+def test_a_page_is_headed_by_the_task_or_by_what_was_done_to_photos() -> None:
+    assert heading("task: fill\noperator: gray") == "fill"
+    assert heading("operator: [gray, {mask: {}}]") == "gray then mask"
+    assert heading("operator: [") == heading("") == heading("- 1") == "a restoration run"
+    assert licence("prior: digiface64") == licence("prior: {digiface64: {}}") == "prior digiface64, licence: MIT"
+    assert licence("operator: gray") == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "said"),
+    [
+        ("psnr", 27.34, "27.3 dB"),
+        ("psnr", math.inf, "∞"),
+        ("mine", -math.inf, "−∞"),
+        ("mine", math.nan, "not a number"),
+        ("ssim", 0.5, "0.500"),
+    ],
+)
+def test_a_metric_in_words(name: str, number: float, said: str) -> None:
+    assert value(name, number) == said
 
 
 def test_the_report_of_two_recipes_has_the_medians_of_each(tmp_path: Path) -> None:
