@@ -16,6 +16,7 @@ from priorsolve.operators.jpeg import JPEG
 from priorsolve.operators.pillow import PillowJPEG
 from priorsolve.photos.images import read_photo
 from priorsolve.photos.names import Photo
+from priorsolve.photos.pictures import PhotoError
 from priorsolve.recipe.build import build_operators
 from priorsolve.run import scenes
 from priorsolve.run.jobs import HIDES_ALL, Reader, Work
@@ -24,12 +25,13 @@ from priorsolve.run.measuring import photograph
 SIDE = 16
 
 
-def read(picture: Image.Image, folder: Path, *, degrade: bool = False, **changes: Any) -> Work:
-    """What is to be solved of one photo with a prior of SIDE×SIDE."""
-    picture.save(folder / "a.png")
+def read(picture: Image.Image | None, folder: Path, *, degrade: bool = False, name: str = "a.png", **changes: Any) -> Work:
+    """What is to be solved of one photo, of this picture if it is not there yet, with a prior of SIDE×SIDE."""
+    if picture is not None:
+        picture.save(folder / name)
     recipe, cpu = run.quick(output={}, **changes), torch.device("cpu")
     operators, solving = build_operators(recipe, (3, SIDE, SIDE), cpu, torch.float32, clean=degrade)
-    return Reader(recipe, operators, solving, None, degrade).read(Photo(folder / "a.png", "a.png"))
+    return Reader(recipe, operators, solving, None, degrade).read(Photo(folder / name, name))
 
 
 def test_a_photo_of_8_bits_is_the_same_in_8_bits(tmp_path: Path) -> None:
@@ -73,6 +75,16 @@ def test_a_photo_that_is_only_copied_loses_nothing_to_holes_to_demonstrate_with(
     work = read(run.picture(0), tmp_path, operator={"mask": {"strokes": "medium"}}, frame={"faces": {"missing": "copy"}})
     assert work.scene is not None
     assert (work.scene.is_copy, work.jobs) == (True, ())
+
+
+def test_an_array_is_a_measurement_whatever_lies_in_its_holes(tmp_path: Path) -> None:
+    """A photo whose made-up holes are not black is refused: it shows what they would hide."""
+    np.save(tmp_path / "y.npy", np.full((3, SIDE, SIDE), 0.5, np.float32))
+    work = read(None, tmp_path, name="y.npy", operator={"mask": {"pixels": 0.5}})
+    (job,) = work.jobs
+    assert set(job.y.unique().tolist()) == {0, 0.5}
+    with pytest.raises(PhotoError, match="would hide what this photo shows"):
+        read(Image.new("RGB", (SIDE, SIDE), "gray"), tmp_path, operator={"mask": {"pixels": 0.5}})
 
 
 def test_a_mask_that_hides_all_is_noted_beside_another(tmp_path: Path) -> None:

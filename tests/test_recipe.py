@@ -223,7 +223,7 @@ def test_what_is_no_file(tmp_path: Path) -> None:
         "pulse": "did you mean 'presets/pulse'",
         "presets/PULSE": "did you mean 'presets/pulse'",
         "dejpeg": "did you mean 'presets/robust-dejpeg-l' or 'presets/robust-dejpeg-m' or 'presets/robust-dejpeg-s'",
-        "robust": "did you mean 'presets/robust-[^']*' or 'presets/robust-[^']*' or 'presets/robust-[^']*'. give",
+        "dgp": "did you mean 'presets/dgp-colorize' or 'presets/dgp-inpaint' or 'presets/dgp-reconstruct'. give",
         "in": "in: no such recipe; give a built-in name",  # two letters are in many names
         "": "the recipe is ''; give a built-in name",
         "q" * 300: "q: no such recipe",

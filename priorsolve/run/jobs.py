@@ -161,7 +161,7 @@ class Reader:
 
     def _shrunk(self, given: Crop | None) -> tuple[str, ...]:
         """That a photo was made smaller than what it is enlarged to, which is no larger than it was."""
-        if given is None or not given.resized:
+        if given is None:
             return ()
         size, (left, top, right, bottom) = self.operators.image_shape[1:], given.box
         if given.size[0] >= size[0] or bottom - top < size[0] or right - left < size[1]:
