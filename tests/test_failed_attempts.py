@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from priorsolve.photos.pictures import PhotoError
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.run import workbench
 from priorsolve.run.jobs import Reader
+from priorsolve.run.records import write_record
 from priorsolve.run.restoration import Options, Run, restore
 
 OWN_MASKS = run.QUICK.replace("boxes: [[0.25, 0.25, 0.75, 0.75]]", "file: 'masks/{stem}.png'")
@@ -100,6 +102,33 @@ def test_a_mask_that_cannot_be_read_for_a_moment_costs_no_result(tmp_path: Path,
     assert main(command(tmp_path, "--seed", "5")) == 1  # the recipe has changed: what the other made is none of this one's
     assert not list((tmp_path / "out/images").iterdir())
     assert {record["status"] for record in run.records(tmp_path / "out").values()} == {"failed"}
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_a_failure_that_cannot_be_written_ends_the_run_too(tmp_path: Path) -> None:
+    """Of a photo whose name is too long for a record it is told, and it is no other photo's."""
+    photos = run.photos(tmp_path / "in", 1)
+    (photos / "00.png").write_text("no picture")
+    with refusing(errno.EIO, "/records/"), pytest.raises(ValueError, match=r"out cannot be written: Input/output error; choose"):
+        list(restore(run.quick(), photos, tmp_path / "out"))
+    with refusing(errno.ENAMETOOLONG, "/records/00.png"):
+        (record,) = restore(run.quick(), photos, tmp_path / "out")
+    assert record.status == "failed"
+
+
+@pytest.mark.usefixtures("digiface64")
+@pytest.mark.parametrize(("recipe", "stays"), [("", True), ("another's", False)])
+def test_an_older_record_may_be_of_this_recipe(tmp_path: Path, recipe: str, stays: bool) -> None:
+    """It names none, and without the mask nobody can tell."""
+    photos, out = run.photos(tmp_path / "in", 1), tmp_path / "out"
+    run.photos(tmp_path / "masks", 1)
+    own = Recipe.load(run.recipe_file(tmp_path, OWN_MASKS))
+    (record,) = restore(own, photos, out)
+    write_record(out, replace(record, recipe=recipe))
+    (tmp_path / "masks/00.png").unlink()
+    (again,) = restore(own, photos, out)
+    assert (again.status, (out / "images/00.png").exists()) == ("failed", stays)
+    assert again.recipe == record.recipe != again.fingerprint, "of all photos of the recipe, whatever their masks"
 
 
 @pytest.mark.usefixtures("digiface64")
