@@ -353,7 +353,7 @@ def test_a_file_that_is_really_called_so_is_taken(tmp_path: Path) -> None:
 
 def test_a_photos_seed_is_of_its_plain_name_and_stays_what_it_was() -> None:
     expected = int(hashlib.sha256(b"3/sub/a").hexdigest()[:12], 16)
-    assert photo_seed(3, "sub/a.jpg") == photo_seed(3, "sub/a.jpg.png") == expected
+    assert photo_seed(3, "sub/a.jpg") == photo_seed(3, "sub/a.JPG") == photo_seed(3, "sub/a.jpg.png") == expected
     assert photo_seed(0, "\udce8.png") != photo_seed(0, "\udce9.png")  # names that are no UTF-8
 
 

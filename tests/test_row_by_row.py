@@ -15,6 +15,7 @@ from priorsolve.operators import JPEG, Downsample, Identity
 from priorsolve.priors import LinearPrior
 from priorsolve.priors.base import Noise, Prior, singly
 from priorsolve.priors.decoders import Decoder
+from priorsolve.run import restoration
 from priorsolve.solvers import Langevin, Latent, Layered, Multicode, Staged, Tuned
 from priorsolve.solvers.base import Solves
 from priorsolve.solvers.optimisers import LBFGS
@@ -150,6 +151,16 @@ def test_only_what_leads_to_lbfgs_is_drawn_singly(monkeypatch: pytest.MonkeyPatc
     with singly():
         assert prior.row_by_row
     assert not prior.row_by_row
+
+
+def test_of_pictures_that_are_drawn_singly_as_many_are_searched_as_memory_has_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More of them at once take more memory and no less time."""
+    prior = made("stylegan2-skip")
+    pixels = prior.image_shape[1] * prior.image_shape[2]
+    for room, photos in ((5 * pixels, 5), (5 * pixels - 1, 4), (pixels - 1, 1)):
+        monkeypatch.setattr(restoration, "DRAWN_AT_ONCE", room)
+        assert restoration.at_once(prior) == photos
+    assert restoration.at_once(made("dcgan")) > 10_000
 
 
 @pytest.mark.parametrize("name", ["dcgan", "pggan", "biggan"])

@@ -190,13 +190,14 @@ def test_a_duration_in_words(seconds: float, said: str) -> None:
 
 
 def test_the_page_has_a_photos_map_and_both_of_its_sizes(tmp_path: Path) -> None:
-    record = done(tmp_path, "a.png", 0, input_size=(20, 30), output_size=(80, 120), spread="spread/a.png")
+    record = done(tmp_path, "a.png", 0, input_size=(20, 30), output_size=(80, 120), spread="spread/a.png", seed=2**64 - 1)
     draw(tmp_path / "spread/a.png", 5)
     write_record(tmp_path, record)
     write_report(tmp_path)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     told = json.loads(page.split('id="photo-0">')[1].split("</script>")[0])
     assert (told["facts"]["photo"], told["facts"]["result"]) == ("30×20", "120×80")
+    assert told["facts"]["seed"] == str(2**64 - 1)  # a browser's numbers have 53 bits
     assert list(told["pictures"]) == ["measurement", "restored", "original", "spread"]
 
 
@@ -234,6 +235,10 @@ def test_large_pictures_are_made_small_and_small_ones_keep_their_pixels(tmp_path
     assert (large["width"], large["height"]) == (128, 85)
     with Image.open(io.BytesIO(base64.b64decode(str(small["src"]).partition(",")[2]))) as kept, Image.open(tmp_path / "small.png") as given:
         assert kept.convert("RGB").tobytes() == given.convert("RGB").tobytes()
+    write_image(tmp_path / "tiny.png", picture(2))
+    tiny = embedded(tmp_path, "tiny.png", size_for(1))
+    assert tiny is not None
+    assert (tiny["width"], tiny["height"]) == (2, 2)
     assert [size_for(count).side for count in (60, 61, 501, 2001)] == [768, 256, 192, 128]
 
 
