@@ -78,3 +78,9 @@ def test_a_variant_is_named_where_it_is_wrong() -> None:
         read_variants(["a=inpaint?solver.*.stepz=1"], [])
     with pytest.raises(RecipeError, match=r"^--set solver\.\*\.stepz=1: unknown key"):
         read_variants(["inpaint"], ["solver.*.stepz=1"])
+
+
+def test_what_mends_another_mistake_of_the_file_is_not_blamed_for_the_next_one() -> None:
+    wrong = {"operator": 3, "prior": "digiface64", "solver": "latent", "seed": -1}
+    with pytest.raises(RecipeError, match=r"^recipe: seed: should be greater than or equal to 0, got -1$"):
+        Recipe.parse(wrong, ["operator=gray"])

@@ -199,6 +199,20 @@ def test_a_photo_that_is_made_smaller_first_is_told_at_its_own_size(tmp_path: Pa
     assert record.output_size == ((64, 64) if frame == "center" else (128, 128))
 
 
+def test_a_photo_that_is_made_larger_is_as_transparent_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answering(monkeypatch, lambda index, job: answer(torch.full((3, 64, 64), 0.5)))
+    photo, alpha = run.picture(0, 16, 32).convert("RGBA"), np.full((16, 32), 255, np.uint8)
+    alpha[:, 16:] = 0
+    photo.putalpha(Image.fromarray(alpha))
+    photo.save(tmp_path / "a.png")
+    (record,) = restore(run.quick(operator={"downsample": {"factor": 4}}, frame=TILES), tmp_path / "a.png", tmp_path / "out")
+    assert record.output_size == (64, 128), record.reason
+    with Image.open(tmp_path / "out" / str(record.image)) as made:
+        seen = np.asarray(made)[..., 3]
+    assert seen.shape == (64, 128)
+    assert (seen[:, :48].min(), seen[:, 80:].max()) == (255, 0)
+
+
 def test_transparent_holes_become_opaque_where_they_are_filled_and_stay_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scenes, "find_faces", lambda photo: [Face(Frame.of_box(0, 0, 32, 32), 1.0)])
     answering(monkeypatch, lambda index, job: answer(torch.full((3, 64, 64), 0.5)))
