@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,14 +42,14 @@ def test_colours_grow_weaker_no_more_than_so_far() -> None:
     torch.testing.assert_close(rgb_to_lab(made[None])[0, 1:] - mean, 0.8 * (LAB[1:] - mean), atol=0.3, rtol=0)
 
 
-def compared(out: Path, name: str, level: int, **changes: object) -> Record:
+def compared(out: Path, name: str, level: int, **changes: Any) -> Record:
     """The record of a picture whose original is of another colour, and which has other figures than are told."""
     values = np.full((16, 16, 3), (level, 120, 80), np.uint8)
     for place, shown in (("images", values), ("originals", values + 20)):
         (out / place).mkdir(exist_ok=True)
         Image.fromarray(shown).save(out / place / name)
-    places = {"image": f"images/{name}", "original": f"originals/{name}", "image_sha256": digest_of(out / "images" / name)}
-    record = Record(name, "done", "f", misfit=0.1, recipe="r", metrics={"psnr": 1.0, "coverage": 0.9}, **places)  # type: ignore[arg-type]
+    places: dict[str, Any] = {"image": f"images/{name}", "original": f"originals/{name}", "image_sha256": digest_of(out / "images" / name)}
+    record = Record(name, "done", "f", misfit=0.1, recipe="r", metrics={"psnr": 1.0, "coverage": 0.9}, **places)
     record = replace(record, **changes)
     write_record(out, record)
     return record

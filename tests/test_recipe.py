@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import re
 from pathlib import Path
+from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
@@ -297,6 +298,7 @@ def test_a_prior_beside_the_recipe_or_in_the_working_folder(tmp_path: Path, monk
 def test_the_schema_takes_what_recipes_take() -> None:
     validator = jsonschema.Draft202012Validator(recipe_schema())
     validator.check_schema(validator.schema)
+    good: dict[str, Any]
     for name, path in builtin_recipes().items():
         assert list(validator.iter_errors(parse(path.read_text(encoding="utf-8")))) == [], name
     for good in (
