@@ -114,3 +114,13 @@ def test_one_file_that_is_gone_makes_a_recipe_unreadable(tmp_path: Path) -> None
     assert recipe.is_readable()
     (tmp_path / "b.png").unlink()
     assert not recipe.is_readable()
+
+
+def test_in_which_order_means_are_named_does_not_matter() -> None:
+    one, other = (run.quick(samples=2, output={"mean": mean}) for mean in (["samples", "mirror"], ["mirror", "samples", "mirror"]))
+    assert one.fingerprint() == other.fingerprint() != run.quick(samples=2, output={"mean": "samples"}).fingerprint()
+
+
+def test_how_much_detail_is_a_mirrored_answers_own_changes_it() -> None:
+    prints = {run.quick(output={"mean": "mirror", "own_detail": detail}).fingerprint() for detail in (0.0, 1.0, 2.0)}
+    assert len(prints) == 3

@@ -297,3 +297,10 @@ def test_the_smaller_side_ends_halving() -> None:
     loss, where = MultiResolution(l2, levels=7, coarsest=True, smallest=16), torch.ones(1, 1, 64, 32)
     e = torch.rand(1, 1, 64, 32, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(loss(e, torch.zeros_like(e), where)[0], torch.nn.functional.avg_pool2d(e, 2).square().mean())
+
+
+def test_a_part_of_weight_0_may_stand_beside_others_and_not_alone() -> None:
+    assert check_loss([{"l1": {"weight": 0}}, "l2"], "loss") == [{"l1": {"weight": 0.0}}, "l2"]
+    for nothing in ({"l1": {"weight": 0}}, [{"l1": {"weight": 0}}, {"l2": {"weight": 0}}]):
+        with pytest.raises(RecipeError, match=r"^loss: every weight is 0, so nothing would be fitted; raise one of them$"):
+            check_loss(nothing, "loss")
