@@ -10,7 +10,7 @@ import torch
 from solvers_support import Heavy, difference, linear, pictures, random_mask
 from torch import Tensor
 
-from priorsolve.operators.base import Operator
+from priorsolve.operators.base import Identity, Operator
 from priorsolve.operators.mask import Mask
 from priorsolve.solvers import Langevin, Latent, Solver, Staged, Step
 from priorsolve.solvers.fit import is_out_of_memory, join, solve_fitting
@@ -121,6 +121,14 @@ def test_progress_is_told_part_after_part() -> None:
     seen: list[Step] = []
     solve_fitting(latent(), operator.A(pictures(3, torch.float32)), operator, on_step=seen.append, batch_size=2)
     assert [(step.index, len(step.misfit)) for step in seen] == [(0, 2), (10, 2), (12, 2), (0, 1), (10, 1), (12, 1)]
+
+
+def test_each_part_begins_at_its_own_start() -> None:
+    y = pictures(3, torch.float32)
+    start = latent()(y, Identity(), seeds=[3, 4, 5])
+    for limit in (9, 2, 1):
+        solution, _ = solve_fitting(latent(0), y, Heavy(torch.ones(3, 1, 8, 8), limit), start=start)
+        assert torch.equal(solution.codes["z"], start.codes["z"])
 
 
 def test_empty_batches_and_joining() -> None:
