@@ -126,6 +126,19 @@ def test_gradients_come_through_and_what_is_measured_in_inference_mode_is_of_use
     assert bool((slope.flatten(1).norm(dim=1) > 0).all())
 
 
+def test_a_prior_that_is_saved_within_autocast_has_an_exact_one() -> None:
+    """It is measured then, if nobody asked for it before: a file's would be another than that of the prior in memory."""
+    states = []
+    for rough in (False, True):
+        prior = made("stylegan2-skip")
+        with torch.no_grad():
+            prior.get_parameter("mapping.fc0.weight").mul_(2)
+        with torch.autocast("cpu", torch.bfloat16, enabled=rough):
+            states.append(prior.saved_state())
+    assert all(torch.equal(states[1][name], tensor) for name, tensor in states[0].items())
+    assert any(name.startswith("whitening.") for name in states[0])
+
+
 @pytest.mark.parametrize("by_row", [True, False])
 def test_a_code_is_the_same_style_whatever_becomes_of_the_weights(by_row: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where it is first asked for while the mapping is exchanged, with rows by themselves or, as on a GPU, all at once."""
