@@ -15,6 +15,7 @@ from PIL import Image
 from scipy import ndimage
 from solvers_support import SHAPE, difference, least_squares, linear, pictures, random_mask
 
+from priorsolve.losses import l1
 from priorsolve.operators import Gray, Identity, Mask, Mirror, check_laws
 from priorsolve.operators.noise import Gaussian
 from priorsolve.recipe.components import RecipeError
@@ -142,14 +143,18 @@ def test_a_callers_autocast_changes_no_detail() -> None:
 def test_what_it_says_of_itself_is_its_solver_s() -> None:
     """Several solutions of it are as different as those of its solver; only a sample is none any more."""
     prior = linear()
-    plain = Latent(prior, begin_at="regressed", bank=16, steps=4)
+    plain = Latent(prior, begin_at="regressed", bank=16, steps=4, loss=l1, seed=3)
     assert Mirrored(plain).varied() == Mirrored(plain.varied()) != Mirrored(plain)
     assert Mirrored(plain).passes(9) == 2 * plain.passes(0) + 9
     for solver in (plain, Langevin(prior, noise=0.1, steps=4), Staged([plain, plain]), Latent(prior, steps=0)):
         mirrored = Mirrored(solver)
         assert (mirrored.descends, mirrored.amplifies) == (solver.descends, solver.amplifies)
+        assert (mirrored.seed, mirrored.loss) == (solver.seed, solver.loss)
         assert not mirrored.samples
         assert mirrored.noisier(2) == Mirrored(solver.noisier(2))
+    y = pictures(2)
+    found = Mirrored(plain)(y, Identity())
+    torch.testing.assert_close(found.misfit, (found.images - y).abs().flatten(1).mean(1))
 
 
 def test_what_is_no_solver_is_refused() -> None:
