@@ -173,6 +173,15 @@ def test_stages_go_on_where_the_last_one_ended() -> None:
         Staged([])
 
 
+def test_what_stages_say_of_themselves() -> None:
+    """One that goes by gradients is enough; the seed is the first one's, and misfits are told in the last one's loss."""
+    first, last = Latent(linear(), steps=0, seed=3), Latent(linear(), steps=5, seed=4, loss=l1)
+    both, y = Staged([first, last], mean=True), pictures(2)
+    assert (both.seed, both.loss, both.descends, Staged([first]).descends) == (3, l1, True, False)
+    found = both(y, Identity())
+    torch.testing.assert_close(found.misfit, (found.images - y).abs().flatten(1).mean(1))
+
+
 # -- operators of others ---------------------------------------------------------------------------------------------------------------
 
 
