@@ -257,6 +257,11 @@ def test_a_key_too_deep_to_hash_does_not_crash(tmp_path: Path) -> None:
         read_state(path)
 
 
+def test_what_is_put_beside_a_deep_part_makes_its_list_no_less_deep() -> None:
+    with pytest.raises(CheckpointError, match="nests deeper"):
+        globals_of(io.BytesIO(b"\x80\x02" + b"]" * 600 + b"aNa" * 599 + b"."))
+
+
 @pytest.mark.parametrize(
     "pickled", [b"cbuiltins\nbytearray\n\x8a\x06\x00\x00\x00\x00\x00\x10\x85R.", b"ctorch\nTensor\nJ\xff\xff\xff\x7f\x85\x81."]
 )
