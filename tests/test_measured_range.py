@@ -8,6 +8,8 @@ from solvers_support import linear, pictures, smooth
 from torch import Tensor
 
 from priorsolve.operators.base import Identity
+from priorsolve.operators.mask import Mask
+from priorsolve.priors import LinearPrior
 from priorsolve.solvers import Latent
 
 
@@ -42,3 +44,11 @@ def test_pictures_around_0_need_not_be_dark_in_most_places() -> None:
     y[:, :, :2] -= 1.2  # a quarter of all, and neighbours
     with pytest.raises(ValueError, match=r"down to -1.1, .* give \(y \+ 1\) / 2$"):
         Latent(linear(), steps=1)(y, Identity())
+
+
+def test_where_little_was_measured_a_little_that_is_dark_is_most_of_it() -> None:
+    known = torch.zeros(32, 32)
+    known[:8, :6] = 1
+    mask, black = Mask(known), torch.full((1, 3, 32, 32), -0.9)
+    with pytest.raises(ValueError, match=r"down to -0.9, .* give \(y \+ 1\) / 2$"):
+        Latent(LinearPrior.random(4, (3, 32, 32)), steps=1)(mask.A(black), mask)
