@@ -86,6 +86,13 @@ def test_each_image_by_itself_and_what_was_measured_only(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", EVERY)
+def test_a_mask_may_be_of_bool(name: str) -> None:
+    estimate, measured, where = triple()
+    known = where > 0
+    torch.testing.assert_close(EVERY[name](estimate, measured, known), EVERY[name](estimate, measured, known.to(measured)))
+
+
+@pytest.mark.parametrize("name", EVERY)
 def test_a_mask_of_one_channel_counts_for_all(name: str) -> None:
     estimate, measured, where = triple()
     known = where[:, :1]
