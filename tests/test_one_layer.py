@@ -12,7 +12,7 @@ from scipy import sparse
 from torch import nn
 
 from priorsolve.solvers import one_layer
-from priorsolve.solvers.one_layer import estimated, inverted, undone
+from priorsolve.solvers.one_layer import estimated, inverted, undone, value_range
 
 
 @pytest.mark.parametrize("activation", [None, nn.Sigmoid()])
@@ -73,6 +73,23 @@ def test_an_estimate_keeps_within_the_bounds() -> None:
     for bounds, expected in (((0.0, math.inf), 0.0), ((-0.5, 0.5), -0.5), ((-math.inf, math.inf), -1.0)):
         found = estimated(sparse.csr_array(np.ones((2, 1))), np.zeros(2), h, ones, None, bounds)
         np.testing.assert_allclose(found, [expected], atol=1e-12)
+
+
+def test_an_estimate_takes_the_zeros_of_a_relu_for_no_equations() -> None:
+    rng = np.random.default_rng(0)
+    matrix, bias, u = rng.normal(size=(40, 5)), rng.normal(size=40), rng.normal(size=5)
+    h = torch.from_numpy(np.maximum(matrix @ u + bias, 0))
+    assert 5 < int((h == 0).sum()) < 35
+    found = estimated(sparse.csr_array(matrix), bias, h, np.ones(40), nn.ReLU(), (-math.inf, math.inf))
+    np.testing.assert_allclose(found, u, atol=1e-9)
+
+
+@pytest.mark.parametrize("activation", [nn.Softplus(), nn.Sigmoid(), nn.Tanh(), nn.LeakyReLU(0.2), nn.ReLU()])
+def test_an_activations_range_is_what_leaves_it(activation: nn.Module) -> None:
+    """And what enters the layer after it: a bound that is lacking there would let noise in, one too many would keep answers out."""
+    made = activation(torch.tensor([-1e4, 1e4], dtype=torch.float64)).tolist()
+    assert value_range(activation) == tuple(end if abs(end) < 100 else math.copysign(math.inf, end) for end in made)
+    assert value_range(None) == (-math.inf, math.inf)
 
 
 @pytest.mark.parametrize("activation", [nn.Softplus(), nn.Sigmoid(), nn.Tanh(), nn.LeakyReLU(0.2), nn.ReLU()])
