@@ -174,7 +174,7 @@ def test_kinds_of_files(tmp_path: Path) -> None:
         "deep.png": hole.astype(np.uint16) * 65535,
         "colours.png": hole[..., None].repeat(3, 2).astype(np.uint8) * 255,
         "clear.png": clear,
-        "ones.png": hole.astype(np.uint8),
+        **{f"ones.{kind}": hole.astype(np.uint8) for kind in ("png", "tif", "bmp", "pgm", "gif")},
         "deep_ones.png": hole.astype(np.uint16),
         "floats.tif": hole.astype(np.float32),
     }
