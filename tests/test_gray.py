@@ -104,6 +104,12 @@ def test_what_no_grey_change_explains_of_one_picture_is_explained_beside_any_oth
     torch.testing.assert_close(operator.lift(y), torch.cat([operator.lift(y[:1]), operator.lift(y[1:])]), atol=1e-4, rtol=1e-4)
 
 
+def test_weights_below_0_see_a_change_that_is_grey_too() -> None:
+    gray, y = Gray([-0.3, -0.6, -0.1]), torch.rand(1, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(gray.lift(y), -y.expand(-1, 3, -1, -1))
+    assert gray.grey
+
+
 @pytest.mark.parametrize("weights", ["rec601", [0.5, 0.1, 0.2]])
 def test_what_leaves_the_range_moves_towards_its_grey_just_so_far_that_it_does_not(weights: Any) -> None:
     gray = Gray(weights)
