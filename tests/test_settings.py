@@ -36,6 +36,7 @@ def test_solvers_with_penalties_are_values(solver: Callable[..., Any]) -> None:
     assert first.penalties == {"gaussian": 0.5}, "the caller's own may change"
     for other in (pickle.loads(pickle.dumps(first.penalties)), copy.deepcopy(first.penalties), replace(first, steps=3).penalties):
         assert other == first.penalties
+        assert hash(other) == hash(first.penalties)
     with pytest.raises(TypeError, match="assign"):
         first.penalties["gaussian"] = 1.0
     with pytest.raises(AttributeError, match=r"is a solver's setting and stays as it is; make another by dataclasses.replace"):
