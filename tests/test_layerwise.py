@@ -165,6 +165,7 @@ def test_bounded_noise_leaves_a_bounded_residual(noise: float) -> None:
     assert float((solution.images - y).abs().max()) <= 2 * noise
     assert error(prior, z, solution.codes["z"]) < 10 * noise
     assert solution.stopped == (Stop.noise, Stop.noise)
+    assert Layerwise(prior, noise=noise).noisier(2) == Layerwise(prior, noise=2 * noise)
 
 
 def test_noise_through_three_layers_and_a_search_after_it() -> None:
