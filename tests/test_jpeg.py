@@ -11,7 +11,10 @@ from PIL import Image
 from skimage.data import astronaut
 from torch import Tensor
 
+from priorsolve.operators.downsample import Downsample
+from priorsolve.operators.gray import Gray
 from priorsolve.operators.jpeg import JPEG
+from priorsolve.operators.quantize import Quantize
 
 PORTRAIT = astronaut()[:131, 150:321]  # type: ignore[no-untyped-call]  # no multiple of 16
 
@@ -75,3 +78,9 @@ def test_quality_is_checked(quality: int) -> None:
 def test_channels_are_checked() -> None:
     with pytest.raises(ValueError, match=r"JPEG\(quality=50\): expected images of shape \(B, 3, H, W\) or \(B, 1, H, W\), got"):
         JPEG().out_shape((4, 16, 16))
+
+
+def test_whatever_has_it_for_a_part_jumps() -> None:
+    """So that priors are drawn row by row through it, wherever it stands."""
+    assert all(operator.jumps for operator in (JPEG(10), JPEG(10) @ Gray(), Gray() @ JPEG(10), Quantize(8) @ Gray()))
+    assert not (Downsample(2) @ Gray()).jumps
