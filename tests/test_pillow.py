@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -172,6 +172,14 @@ def test_every_stand_in_makes_measurements_of_the_same_shape() -> None:
             assert other.follows((3, 32, 32))
         assert not operator.follows((3, 32, 32))
         assert other.out_shape((3, 32, 32)) == operator.out_shape((3, 32, 32))
+
+
+@pytest.mark.parametrize("name", get_args(Filter))
+def test_a_resizes_stand_in_is_off_by_rounding_alone(name: Filter) -> None:
+    operator, (_, x) = PillowResize(4, name), pictures()
+    ((kind, given),) = yaml.safe_load(operator.stand_in).items()
+    other = build("operators", kind, check("operators", kind, given, ""), "")
+    assert (other.A(x).clamp(0, 1) - operator.A(x)).abs().max() <= 1.01 / 255
 
 
 def test_a_block_of_which_one_pixel_is_known_is_measured() -> None:
