@@ -95,6 +95,15 @@ def test_torchvisions_own_address_is_asked(away: Path, monkeypatch: pytest.Monke
     assert (Path(torch.hub.get_dir()) / "checkpoints" / name).read_bytes() == served.read_bytes()
 
 
+def test_another_file_than_torchvisions_comes_into_no_cache(away: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch itself takes whatever lies in its own by that name."""
+    torch.save(small(), away / "served.pth")
+    torchvision_at((away / "served.pth").as_uri(), monkeypatch)
+    with pytest.raises(DownloadError, match=r"served\.pth gave another file\)"):
+        weights_of("alex")
+    assert not list((Path(torch.hub.get_dir()) / "checkpoints").iterdir())
+
+
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
