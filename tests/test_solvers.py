@@ -178,6 +178,8 @@ def test_what_stages_say_of_themselves() -> None:
     first, last = Latent(linear(), steps=0, seed=3), Latent(linear(), steps=5, seed=4, loss=l1)
     both, y = Staged([first, last], mean=True), pictures(2)
     assert (both.seed, both.loss, both.descends, Staged([first]).descends) == (3, l1, True, False)
+    told = Staged([first, replace(last, begin_at="centre")])
+    assert told.varied() == told, "a later stage begins where the one before ended, whatever it is told"
     found = both(y, Identity())
     torch.testing.assert_close(found.misfit, (found.images - y).abs().flatten(1).mean(1))
 
