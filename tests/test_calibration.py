@@ -120,6 +120,13 @@ def test_what_is_known_tells_nothing_of_the_spread() -> None:
     assert known["spread_to_error"].isnan().all()
 
 
+def test_what_one_picture_has_right_by_chance_is_guessed_all_the_same() -> None:
+    clean = torch.zeros(1, 1, 1, 2)
+    images = torch.tensor([[0.0, 0.0], [0.3, 0.0], [-0.3, 0.0]]).view(1, 3, 1, 1, 2)  # of two values the second is known
+    told = Samples(images, around_first=True).calibration(clean)
+    assert (told["coverage"].item(), told["guessed_error"].item()) == (1, 0)
+
+
 def test_samples_are_compared_with_one_clean_picture_for_each_photo() -> None:
     samples = Samples(torch.rand(3, 4, 3, 8, 8, generator=torch.Generator().manual_seed(0)))
     clean: Any
