@@ -262,6 +262,14 @@ def test_progress_is_told_of_all_solutions() -> None:
     assert {step.steps for step in seen} == {60}
 
 
+def test_without_seeds_every_solution_is_drawn_by_the_solver_s() -> None:
+    y, solver = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(5), dtype=torch.float64), Latent(toy(), steps=1, seed=3)
+    own, given = (solve_several(solver, y, Identity(), 2, noise=Gaussian(0.1), seeds=seeds).samples for seeds in (None, [3, 3]))
+    assert own is not None
+    assert given is not None
+    assert torch.equal(own.images, given.images)
+
+
 def test_solutions_that_are_all_one_are_refused() -> None:
     prior = toy()
     y = prior.decode(torch.zeros(1, 6, dtype=torch.float64))
