@@ -72,6 +72,12 @@ def test_rows_are_orthogonal_and_dagger_exact(transform: Any, shape: list[int]) 
     torch.testing.assert_close(operator.A_dagger(y).flatten(1), y @ torch.linalg.pinv(A).T)
 
 
+def test_as_many_numbers_as_a_picture_has_tell_all_of_it() -> None:
+    x = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    for operator in (FastSensing(m=48, shape=[3, 4, 4]), FastSensing(ratio=1.0, shape=[3, 4, 4])):
+        torch.testing.assert_close(operator.A_dagger(operator.A(x)), x)
+
+
 def test_gaussian_dagger_is_the_pseudo_inverse() -> None:
     for m in (10, 100):
         operator = GaussianSensing(m=m, shape=[3, 4, 4])
