@@ -164,6 +164,8 @@ def test_only_the_leading_blocks_move_and_later_stages_hold_what_they_do_not_unf
     assert set(begun.codes) == {"z"} | own
     later = Tuned(prior, space="features@1", steps=3, blocks=2)(y, Identity(), start=begun)
     assert set(later.codes) > {"features@1"} | own
+    whole = Tuned(prior, steps=0, blocks=len(prior.blocks), candidates=2)(y, Identity())
+    assert set(whole.codes) == set(Tuned(prior, steps=0, candidates=2)(y, Identity()).codes)
     for name in own:
         assert torch.equal(later.codes[name], begun.codes[name])
     assert bool((later.misfit < begun.misfit).all())
