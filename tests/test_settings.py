@@ -19,6 +19,7 @@ import priorsolve as ps
 from priorsolve.losses import Huber, MultiResolution, l2
 from priorsolve.operators.base import Identity
 from priorsolve.priors import Prior
+from priorsolve.priors.spaces import features_of
 from priorsolve.solvers import Langevin, Latent, Layered, Multicode, Pivotal, Projector, Pulse, Staged, Tuned
 from priorsolve.solvers.checks import Block
 
@@ -305,6 +306,7 @@ def test_every_setting_has_its_limits(solver: str, setting: str) -> None:
 def test_no_search_is_so_long_that_it_takes_days(setting: str) -> None:
     with pytest.raises(ValueError, match=f"^{setting} is 10000001; it must be at most 10000000, which would take days$"):
         Latent(linear(), **{setting: 10_000_001})  # type: ignore[arg-type]
+    assert getattr(Latent(linear(), **{setting: 10_000_000}), setting) == 10_000_000  # type: ignore[arg-type]
 
 
 def test_a_side_is_that_of_the_last_block_that_such_features_enter() -> None:
@@ -316,3 +318,11 @@ def test_a_side_is_that_of_the_last_block_that_such_features_enter() -> None:
     assert prior.spaces["features@3"] == prior.spaces["features@4"]
     assert [name for name in solutions[1].codes if name.startswith("features@")] == ["features@4"]
     torch.testing.assert_close(solutions[1].codes, solutions[0].codes)
+
+
+@pytest.mark.parametrize(("name", "middle"), [("dcgan", 2), ("pggan", 4), ("biggan", 2)])
+def test_codes_are_mixed_in_the_middle_of_the_network(name: str, middle: int) -> None:
+    prior = made(name)
+    deep = features_of(prior.spaces)
+    mixed = Multicode(prior, codes=2, steps=0)(torch.zeros(1, *prior.image_shape), Identity())
+    assert features_of(mixed.codes) == [f"features@{middle}"] == [deep[len(deep) // 2]]
