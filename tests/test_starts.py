@@ -83,12 +83,14 @@ def test_no_more_pictures_are_compared_at_once_for_many_images_than_for_one(coun
         torch.testing.assert_close(solver(y[i : i + 1], Identity(), seeds=[i]).codes["z"][0], whole.codes["z"][i], rtol=0, atol=0)
 
 
-def test_one_code_for_all_layers_begins_at_the_mean_of_the_starts() -> None:
+def test_one_code_for_all_layers_begins_at_the_mean_of_the_starts_or_the_first_that_is_drawn() -> None:
     prior = made("stylegan2-skip")
     styles = prior.sample(prior.spaces["w+"][0], torch.Generator().manual_seed(1), "w")[None]  # another one for each layer
     begun = Pulse(prior, steps=0, same_code=True)(prior.decode(styles, "w+"), Identity(), start=start_at(prior, styles, "w+"))
     proxy = Proxy.of(prior)
     torch.testing.assert_close(begun.codes["w+"][:, 0], proxy.coloured(sized(proxy.whitened(styles).mean(1))))
+    drawn, apart = (Pulse(prior, steps=0, same_code=same)(prior.decode(styles, "w+"), Identity()).codes["w+"] for same in (True, False))
+    torch.testing.assert_close(drawn[:, 0], apart[:, 0])
 
 
 ALONE: dict[str, Callable[[Prior], Solver]] = {
