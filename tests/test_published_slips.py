@@ -171,6 +171,9 @@ def test_ilo_drops_the_picture_drawn_so_far() -> None:
     moved = rounds(y, Identity(), start=first)
     assert not moved.codes["features@3"][:, -3:].any()
     assert moved.codes["features@3"].any()
+    middle = Layered(prior, block=3, steps=0, drop_picture=True)(y, Identity()).codes["features@3"]
+    assert middle.any()
+    assert not middle[:, -3:].any()
 
 
 def test_ilo_moves_no_picture_drawn_so_far() -> None:
