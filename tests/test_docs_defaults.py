@@ -6,6 +6,7 @@ import inspect
 import re
 from dataclasses import MISSING, fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -22,7 +23,7 @@ SOLVERS = {name: getattr(ps.solvers, name.capitalize()) for name in sorted(BUILT
 
 def rows(page: str, header: str) -> list[tuple[str, str]]:
     """Each name in the first column of the page's tables of that header, and what the second column says of it."""
-    found = []
+    found: list[tuple[str, str]] = []
     for table in re.findall(rf"^\| {header} \| default \| meaning \|\n\|---\|---\|---\|\n((?:\|.*\n)+)", page, flags=re.MULTILINE):
         for names, said in re.findall(r"^\| ([^|]*?) \| ([^|]*?) ?\|", table, flags=re.MULTILINE):
             each, values = re.findall(r"`(\w+)`", names), said.split(", ")
@@ -64,8 +65,9 @@ def test_the_page_of_losses_tells_their_defaults(name: str) -> None:
     (said,) = re.findall(
         rf"^\| `{name}` \|(?:\\\||[^|])*\| (?:`([^|]*?)` )?\|", (DOCS / "losses.md").read_text("utf-8"), flags=re.MULTILINE
     )
-    given = yaml.safe_load("{" + said + "}")
-    settings = [check("losses", name, each, "") for each in (given, {})]
+    given: dict[str, Any] = yaml.safe_load("{" + said + "}")
+    nothing: dict[str, Any] = {}
+    settings = [check("losses", name, each, "") for each in (given, nothing)]
     assert [each.pop("weight") for each in settings] == [1, 1]
     told, plain = (build("losses", name, each, "") for each in settings)
     assert told == plain

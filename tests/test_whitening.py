@@ -131,6 +131,7 @@ def test_a_prior_that_is_saved_within_autocast_has_an_exact_one() -> None:
     states = []
     for rough in (False, True):
         prior = made("stylegan2-skip")
+        assert isinstance(prior, StyleGAN2)
         with torch.no_grad():
             prior.get_parameter("mapping.fc0.weight").mul_(2)
         with torch.autocast("cpu", torch.bfloat16, enabled=rough):
