@@ -160,6 +160,12 @@ def test_kernels_are_odd_normalised_and_centred(size: float, angle: float) -> No
         torch.testing.assert_close(kernel, kernel.flip(0, 1), rtol=0, atol=1e-12)
 
 
+def test_the_widest_kernel_is_made() -> None:
+    assert kernels.gaussian_kernel(128).shape == (1025, 1025)
+    with pytest.raises(ValueError, match="must be at most 128 pixels"):
+        kernels.gaussian_kernel(128.1)
+
+
 def test_disk_area() -> None:
     """The inner pixels weigh one pixel in π r²; the spread is that of a disk, r²/4 (plus 1/12 for the pixel)."""
     kernel, r = kernels.disk_kernel(3.3), 3.3

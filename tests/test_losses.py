@@ -157,6 +157,11 @@ def test_a_laplacian_pyramid_tells_edges_from_levels() -> None:
     assert LaplacianPyramid(1)(board, zero, ones).item() == pytest.approx(1.0, abs=0.02)
 
 
+def test_a_laplacian_pyramid_ends_at_one_pixel() -> None:
+    estimate, measured = torch.full((1, 3, 8, 9), 0.5), torch.zeros(1, 3, 8, 9)
+    torch.testing.assert_close(LaplacianPyramid(3)(estimate, measured, torch.ones_like(measured)), torch.tensor([0.5]))
+
+
 def test_a_laplacian_pyramid_is_its_formula() -> None:
     picture = torch.rand(1, 1, 16, 16, generator=torch.Generator().manual_seed(0))
     line = torch.exp(-torch.arange(-2.0, 3.0).square() / 8)

@@ -19,6 +19,7 @@ from priorsolve.operators.downsample import Downsample
 from priorsolve.operators.drawing import BRUSHES, Half, Thickness, draw_picture, draw_strokes
 from priorsolve.operators.gray import Gray
 from priorsolve.operators.holes import Holes
+from priorsolve.operators.lines import Lines
 from priorsolve.operators.mask import Mask, join_masks
 
 
@@ -317,6 +318,12 @@ def test_a_mask_made_in_inference_mode_serves_a_solve(kind: torch.dtype, each: i
     for mask in masks:
         x = torch.rand(2, 3, 8, 8, requires_grad=True)
         assert torch.autograd.grad(mask.A(x).sum(), x)[0].sum() > 0
+
+
+def test_a_thousand_strokes_are_the_most() -> None:
+    assert not Lines(1000).A(torch.ones(1, 1, 4, 4)).any()
+    with pytest.raises(ValueError, match="from 1 to 1000, got 1001"):
+        Lines(1001)
 
 
 def test_which_pixels_a_seed_takes() -> None:

@@ -66,6 +66,7 @@ def test_fine_detail_may_be_left_as_the_photo_s_own_answer_has_it() -> None:
     for wrong in (-1.0, 129.0, float("nan"), "1"):
         with pytest.raises(ValueError, match=r"^own_detail is .*; give the σ of a blur in pixels, from 0 to 128$"):
             Mirrored(exact(0), own_detail=wrong)  # type: ignore[arg-type]
+    assert Mirrored(exact(0), own_detail=128.0).own_detail == 128
     told = "output.own_detail: 2 is for the mean with a mirror image; set output.mean to mirror, or own_detail to 0$"
     with pytest.raises(RecipeError, match=f"^recipe: {told}"):
         run.quick(output={"own_detail": 2.0})

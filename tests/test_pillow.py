@@ -165,7 +165,7 @@ def test_the_best_candidate_needs_no_gradient(tmp_path: Path) -> None:
 
 
 def test_every_stand_in_makes_measurements_of_the_same_shape() -> None:
-    for operator in (PillowResize(4), PillowResize(2, "lanczos"), PillowJPEG(10)):
+    for operator in (PillowResize(4), PillowResize(2, "lanczos"), PillowJPEG(10), PillowJPEG(1), PillowJPEG(100)):
         ((name, given),) = yaml.safe_load(operator.stand_in).items()
         other = build("operators", name, check("operators", name, given, ""), "")
         with torch.no_grad():  # of whoever asks
