@@ -104,6 +104,7 @@ def test_the_table_is_what_the_images_say(tmp_path: Path, capfd: pytest.CaptureF
     markdown = (out / "table.md").read_text()
     tv = table["hole", "tv"]
     assert f"| hole | tv | 3 | {tv['psnr']:.2f} ± {tv['psnr_ci95']:.2f} | " in markdown
+    assert f" {tv['psnr']:.2f} ± {tv['psnr_ci95']:.2f} " in said.out, "in one line, though no terminal says how long it may be"
     assert "data range 1" in markdown
     with Image.open(out / "sheet-hole.png") as hole, Image.open(out / "sheet-small.png") as small:
         assert hole.width - small.width == BOX + GAP  # original, measurement, two recipes and four baselines, beside one recipe fewer

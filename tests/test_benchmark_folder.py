@@ -51,6 +51,20 @@ def test_a_photo_is_not_overwritten_by_a_sheet(tmp_path: Path, capfd: pytest.Cap
 
 
 @pytest.mark.usefixtures("digiface64")
+def test_which_files_are_no_photos_is_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    photos = tmp_path / "in"
+    run.photos(photos / "masks", 1)
+    (photos / "00.png").write_text("no picture")
+    recipe = run.recipe_file(tmp_path, run.QUICK.replace("boxes: [[0.25, 0.25, 0.75, 0.75]]", f"file: '{photos}/masks/{{stem}}.png'"))
+    *loud, quiet = command(recipe, photos, tmp_path / "out")
+    told = "files among the photos that are left out, since they are the recipe's masks: 1\n"
+    assert main(loud) == 1
+    assert capfd.readouterr().err.startswith(told)
+    assert main([*loud, quiet]) == 1
+    assert told not in capfd.readouterr().err
+
+
+@pytest.mark.usefixtures("digiface64")
 def test_a_recipe_that_failed_on_every_photo_is_told_of(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     recipe, photos, out = run.recipe_file(tmp_path), run.photos(tmp_path / "in", 2), tmp_path / "out"
     no_mask = f"b={recipe}?operator={{mask: {{file: 'none/{{stem}}.png'}}}}"

@@ -26,6 +26,7 @@ from priorsolve.comparison.tables import cells, write_tables
 from priorsolve.comparison.variants import Variant
 from priorsolve.metrics import METRICS
 from priorsolve.operators.mask import Mask
+from priorsolve.photos.images import read_image
 from priorsolve.photos.names import Photo
 from priorsolve.recipe.components import RecipeError
 from priorsolve.recipe.recipe import Recipe
@@ -109,6 +110,53 @@ def test_results_lose_nothing_in_a_jpeg_and_a_baseline_s_failure_is_its_own(tmp_
     assert (failed.status, failed.reason) == ("failed", "copy: no way")
     (score,) = made.scores()
     assert score.values["passes"] == 3 * made.entries[0].run.prepare().solver.passes(record.steps)
+
+
+@pytest.mark.usefixtures("digiface64")
+@pytest.mark.parametrize("error", [ValueError, ArithmeticError, RuntimeError, MemoryError])
+def test_what_a_baseline_failed_of_is_tried_again_and_costs_no_other_photo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    errors: list[Exception] = [error("no way")]
+
+    def grey(problem: Problem) -> Tensor:
+        while errors:
+            raise errors.pop()
+        return torch.full(problem.image_shape, 0.5)
+
+    monkeypatch.setattr(contest, "BASELINES", {"copy": Baseline("copy", bool, grey)})
+    made = bench(tmp_path, run.quick(), run.photos(tmp_path / "in", 2))
+    assert [record.status for record in made.baseline_records(made.baseline_work())] == ["failed", "done"]
+    assert [(record.name, record.status) for record in made.baseline_records(made.baseline_work())] == [("00.png", "done")]
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_baselines_are_given_the_very_noise_of_the_recipe(tmp_path: Path) -> None:
+    made = bench(tmp_path, run.quick(noise={"gaussian": {"sigma": 0.1}}, seed=7))
+    (record,) = made.entries[0].run.records()
+    written = read_image(tmp_path / "out" / "mine" / str(record.measurement), (64, 64))
+    torch.testing.assert_close(made.contests[0].pose(made.photos[0])[1].y.clamp(0, 1), written, rtol=0, atol=0.5001 / 255)
+
+
+@pytest.mark.usefixtures("digiface64")
+@pytest.mark.parametrize(("operator", "seen"), [("gray", ["measurement"]), ({"fast_sensing": {"ratio": 0.1}}, [])])
+def test_a_sheet_shows_what_can_be_seen_and_how_near_each_picture_is(tmp_path: Path, operator: Any, seen: list[str]) -> None:
+    made = Benchmark(
+        [Variant("mine", run.quick(operator=operator, output={}))],
+        [run.photos(tmp_path / "in", 1)],
+        tmp_path / "out",
+        Options(),
+        baselines=False,
+    )
+    assert made.metrics == ("psnr", "ssim", "lpips"), "which the command's help names"
+    made.metrics = ("psnr",)
+    assert [record.status for record in made.entries[0].run.records()] == ["done"]
+    (score,) = made.scores()
+    row = made._row(made.contests[0], made.photos[0])
+    assert row is not None
+    assert list(row.pictures) == ["original", *seen, "mine"]
+    assert row.under == {"mine": f"{score.values['psnr']:.1f} dB"}
+    assert made.write_sheets() == [tmp_path / "out" / "sheet-mine.png"]
 
 
 @pytest.mark.usefixtures("digiface64")
