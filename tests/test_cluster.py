@@ -212,6 +212,8 @@ def test_options_and_a_missing_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         (Cluster(), {"CPU": 16.0, "GPU": 2.0}, "auto", (2, 8, 1.0)),
         (Cluster(gpus_per_worker=0.5), {"CPU": 16.0, "GPU": 2.0}, "cuda", (4, 4, 0.5)),
         (Cluster(), {"CPU": 16.0, "GPU": 2.0}, "cpu", (16, 1, 0.0)),
+        (Cluster(gpus_per_worker=1), {"CPU": 4.0}, "auto", (1, 4, 1.0)),  # which finds no place, and says so
+        (Cluster(workers=3), {"CPU": 2.0}, "auto", (3, 1, 0.0)),
     ],
 )
 def test_how_cores_and_gpus_are_shared_out(cluster: Cluster, has: dict[str, float], device: str, shape: tuple[int, int, float]) -> None:
