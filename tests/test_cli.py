@@ -17,9 +17,11 @@ import pytest
 import run_support as run
 import torch
 
+import priorsolve.cli
 from priorsolve.cli import main
 from priorsolve.command.catalogue import catalogue
 from priorsolve.command.console import RunDisplay
+from priorsolve.command.output import warning_plainly
 from priorsolve.priors import cached_path, load_prior
 from priorsolve.run.records import Record
 
@@ -140,6 +142,24 @@ def test_what_is_warned_of_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixt
     assert said[0].endswith("until then every run draws 2 pictures of its own")
 
 
+def test_what_others_warn_of_is_told_as_they_tell_it_and_so_is_what_we_do_afterwards() -> None:
+    told: list[str] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.showwarning = lambda message, category, *place: told.append(f"{category.__name__}: {message}")  # type: ignore[assignment]
+        with warning_plainly():
+            warnings.warn("of another library", DeprecationWarning, stacklevel=1)
+        warnings.warn_explicit("of ours", UserWarning, priorsolve.cli.__file__, 1)
+    assert told == ["DeprecationWarning: of another library", "UserWarning: of ours"]
+
+
+def test_a_closed_log_costs_nothing(tmp_path: Path) -> None:
+    """As `2>&-` closes it: there is no stream to write to."""
+    code = "import sys; from priorsolve.cli import main; assert sys.stderr is None; sys.exit(main(['list', 'recipes']))"
+    said = subprocess.run(["sh", "-c", '"$@" 2>&-', "sh", sys.executable, "-c", code], stdout=subprocess.PIPE, check=True, cwd=HERE)
+    assert b"inpaint" in said.stdout
+
+
 @pytest.mark.usefixtures("digiface64")
 def test_json_has_no_infinity(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     run.photos(tmp_path / "in", 1)
@@ -251,8 +271,9 @@ def test_a_log_that_takes_nothing_costs_no_photo(tmp_path: Path, monkeypatch: py
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
 def test_where_nobody_can_be_told_why_the_exit_code_tells_the_same() -> None:
     mistaken = [sys.executable, "-m", "priorsolve", "restore", "nowhere"]
+    buffered = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}  # what is kept back is written at the end
     with Path("/dev/full").open("wb") as full:
-        assert subprocess.run(mistaken, cwd=HERE, stderr=full, check=False).returncode == 2
+        assert subprocess.run(mistaken, cwd=HERE, stderr=full, env=buffered, check=False).returncode == 2
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "wb") as gone:
