@@ -31,7 +31,7 @@ def flat(y: Tensor, known: Tensor) -> Tensor:
     picture, denoise = start, cast("Callable[..., NDArray[np.float64]]", denoise_tv_chambolle)
     for weight in WEIGHTS:
         picture = np.where(held, start, denoise(picture, weight, max_num_iter=20, channel_axis=0))
-    return torch.where(known, y, torch.from_numpy(picture).to(y))
+    return torch.from_numpy(picture).to(y)
 
 
 TV = Baseline("tv", only(Masking), partial(undo, fill=flat))
