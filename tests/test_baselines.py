@@ -254,6 +254,14 @@ def test_classical_undoes_the_last_damage_first() -> None:
     torch.testing.assert_close(restored("classical", problem), restored("bicubic", Problem(filled, Downsample(2), (3, 64, 64))))
 
 
+def test_classical_sharpens_as_much_as_the_noise_allows() -> None:
+    blur = gaussian_blur(1.5)
+    problem = posed(compose([Gray(), blur, Downsample(2)]), photo(64), noise=0.1)
+    enlarged = restored("bicubic", Problem(problem.y, Downsample(2), (1, 64, 64)))
+    sharp = restored("wiener", Problem(enlarged, blur, (1, 64, 64), 0.1))
+    torch.testing.assert_close(restored("classical", problem), sharp.expand(3, 64, 64))
+
+
 @pytest.mark.parametrize("name", ["lasso_dct", "lasso_wavelet"])
 def test_lasso_is_scikit_learns(name: str) -> None:
     """On a matrix small enough to be written out, the same problem has the same solution."""
@@ -276,6 +284,18 @@ def test_lasso_is_scikit_learns(name: str) -> None:
     c = dctn(x.numpy(), axes=(1, 2), norm="ortho") if name == "lasso_dct" else basis.forward(x).numpy()
     cost, least = (0.5 * np.square(matrix @ each.ravel() - y).sum() + alpha * np.abs(each).sum() for each in (c, theirs))
     assert least <= cost < 1.001 * least
+
+
+def test_a_weak_lasso_is_found_too() -> None:
+    """With α strong first, and restarts in their places; at once, the same steps end at twice the cost."""
+    operator, alpha = GaussianSensing(m=90, shape=[1, 12, 12]), 1e-4
+    problem = posed(operator, photo(12)[:1])
+    matrix = np.stack([dctn(row.reshape(12, 12), norm="ortho").ravel() for row in operator.matrix.double().numpy()])
+    y = 2 * problem.y.double().numpy() - operator.matrix.double().numpy().sum(1)
+    theirs = Lasso(alpha / len(y), fit_intercept=False, tol=1e-8, max_iter=100000).fit(matrix, y).coef_
+    ours = dctn(2 * lasso(problem, lambda shape: COSINES, alpha)[0].double().numpy() - 1, norm="ortho").ravel()
+    cost, least = (0.5 * np.square(matrix @ each - y).sum() + alpha * np.abs(each).sum() for each in (ours, theirs))
+    assert cost < 1.02 * least
 
 
 @pytest.mark.parametrize("shape", [(3, 32, 32), (1, 12, 20), (3, 9, 16), (3, 16, 9)])

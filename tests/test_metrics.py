@@ -3,12 +3,14 @@
 import math
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from priorsolve.losses.lpips import LPIPS
 from priorsolve.metrics import METRICS, Metric, lpips, psnr, ssim
 from priorsolve.priors import DownloadError
 
@@ -87,6 +89,21 @@ def test_what_a_metric_refuses(metric: Metric) -> None:
         metric(images, reference[:, :1])
     with pytest.raises(ValueError, match="B, C, H, W"):
         metric(images[0], reference[0])
+    levels: Any = [(255 * images).round().to(torch.uint8), (255 * reference).round().to(torch.uint8)]
+    for given in (levels, [images, levels[1]], [levels[0], reference]):
+        with pytest.raises(ValueError, match=rf"^{metric.name} takes images as float tensors .* not torch\.uint8$"):
+            metric(*given)
+    with pytest.raises(ValueError, match=rf"^{metric.name} takes images as float tensors .* not an? "):
+        metric(images, reference.numpy())  # type: ignore[arg-type]
+
+
+def test_what_a_metric_needs_is_fetched_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before a run of hours, not after it."""
+    fetched: list[str] = []
+    monkeypatch.setattr(LPIPS, "fetch", lambda loss: fetched.append(loss.net))
+    for metric in METRICS.values():
+        metric.fetch()
+    assert fetched == ["alex"]
 
 
 def test_ssim_names_its_window() -> None:
