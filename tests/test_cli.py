@@ -146,7 +146,7 @@ def test_what_others_warn_of_is_told_as_they_tell_it_and_so_is_what_we_do_afterw
     told: list[str] = []
     with warnings.catch_warnings():
         warnings.simplefilter("always")
-        warnings.showwarning = lambda message, category, *place: told.append(f"{category.__name__}: {message}")  # type: ignore[assignment]
+        warnings.showwarning = lambda message, category, *place: told.append(f"{category.__name__}: {message}")
         with warning_plainly():
             warnings.warn("of another library", DeprecationWarning, stacklevel=1)
         warnings.warn_explicit("of ours", UserWarning, priorsolve.cli.__file__, 1)

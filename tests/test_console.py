@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import pickle
 import subprocess
@@ -15,8 +16,10 @@ import run_support as run
 import priorsolve.report
 from priorsolve.cli import main
 from priorsolve.command import restoring
-from priorsolve.command.console import LONG, RunDisplay
+from priorsolve.command.console import LONG, RunDisplay, show_outcomes
+from priorsolve.command.output import refused
 from priorsolve.metrics import METRICS
+from priorsolve.run.masks import Masked
 from priorsolve.run.records import Record
 
 
@@ -87,3 +90,30 @@ def test_lines_for_a_machine_leave_nothing_for_people(capsys: pytest.CaptureFixt
     told = capsys.readouterr()
     assert told.out.count("not an image") == 1
     assert told.err == ""
+
+
+@pytest.mark.parametrize("how", ["", "quiet", "json"])
+def test_what_became_of_each_mask_is_told_as_it_is_asked_for(how: str, capsys: pytest.CaptureFixture[str]) -> None:
+    made = [
+        Masked("a.png", Path("m/a.png"), 0.0384),
+        Masked("b.png", Path("m/b.png"), 0.5, "was there"),
+        Masked("c.png", None, reason="why"),
+    ]
+    assert show_outcomes("masking", made, Path("m"), how == "quiet", how == "json") == 1
+    told = capsys.readouterr()
+    if how == "json":
+        assert told.err == ""
+        paths = {"a.png": "m/a.png", "b.png": "m/b.png", "c.png": None}
+        assert [json.loads(line) for line in told.out.splitlines()] == [
+            {"name": each.name, "path": paths[each.name], "share": each.share, "reason": each.reason} for each in made
+        ]
+        return
+    lines = ["a.png: 3.8% is a hole", "b.png: 50% is a hole (was there)", "failed: c.png: why"]
+    lines.append("1 written, 1 kept, 1 failed (--overwrite makes them anew); see m")
+    assert told.out == ""
+    assert [line for line in told.err.splitlines() if not line.startswith("masking")] == (lines[2:3] if how == "quiet" else lines)
+
+
+def test_a_failure_without_a_file_names_none() -> None:
+    assert str(refused(OSError(errno.ENOSPC, "No space left on device", "a.png"))) == "a.png: No space left on device"
+    assert str(refused(OSError(errno.ENOMEM, "Cannot allocate memory"))) == "[Errno 12] Cannot allocate memory"

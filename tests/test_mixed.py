@@ -13,7 +13,7 @@ from PIL import Image
 from report_support import done, folder
 
 from priorsolve.cli import main
-from priorsolve.command.other_runs import told_of_metrics
+from priorsolve.command.other_runs import told_of_metrics, told_of_strangers
 from priorsolve.report import write_report
 from priorsolve.report.about import about, heading, licence, mixed, stats
 from priorsolve.report.groups import by_recipe
@@ -42,6 +42,11 @@ def test_another_recipe_in_the_folder_is_told(tmp_path: Path, capfd: pytest.Capt
     run.picture(6).save(tmp_path / "in" / "other.png")
     assert main([*command, str(tmp_path / "in"), "--limit", "0"]) == 0  # three that this run, without --degrade, would do again
     assert f"holds the records of 3 photos {OTHER}" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(("count", "what"), [(1, "the record of 1 photo"), (2, "the records of 2 photos")])
+def test_how_many_records_are_another_recipe_s_is_told(count: int, what: str) -> None:
+    assert told_of_strangers(Path("out"), count) + "\n" == f"out holds {what} {OTHER}"
 
 
 @pytest.mark.usefixtures("digiface64")
