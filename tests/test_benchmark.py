@@ -305,6 +305,9 @@ def test_variants(tmp_path: Path) -> None:
     odd.write_text(run.QUICK)
     with pytest.raises(RecipeError, match="cannot name a folder"):  # it is the file, not a variant of `a`
         read_variants([str(odd)])
+    assert [each.name for each in read_variants(["presets/brgm"])] == ["presets-brgm"]
+    with pytest.raises(RecipeError, match="no such recipe"):
+        read_variants(["../missing.yaml"])
 
 
 @pytest.mark.parametrize("count", [2, 5, 32])

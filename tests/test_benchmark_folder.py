@@ -36,6 +36,16 @@ def test_somebody_s_own_file_is_not_overwritten(tmp_path: Path, capfd: pytest.Ca
 
 
 @pytest.mark.usefixtures("digiface64")
+def test_a_link_of_somebody_s_own_is_not_replaced_wherever_it_leads(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    recipe, photos, out = run.recipe_file(tmp_path), run.photos(tmp_path / "in", 1), tmp_path / "out"
+    out.mkdir()
+    (out / "table.csv").symlink_to(tmp_path / "on another disk")
+    assert main(command(recipe, photos, out)) == 2
+    assert "table.csv is there, and no run made it" in capfd.readouterr().err
+    assert [path.name for path in out.iterdir()] == ["table.csv"]
+
+
+@pytest.mark.usefixtures("digiface64")
 def test_a_photo_is_not_overwritten_by_a_sheet(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     recipe, photos = run.recipe_file(tmp_path), run.photos(tmp_path / "in", 1)
     run.picture(1).save(photos / "sheet-a.png")

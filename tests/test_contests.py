@@ -183,9 +183,10 @@ def test_a_misfit_is_of_what_was_measured() -> None:
     assert values["misfit"] == pytest.approx(1)
 
 
-def test_a_misfit_is_told_to_four_digits() -> None:
-    _, (row,) = cells([Line("r", "latent", 2, {"misfit": Mean(0.01234, 0.00111), "psnr": Mean(20.126, None)})])
-    assert row == ["r", "latent", "2", "0.0123 ± 0.0011", "20.13"]
+def test_a_misfit_is_told_to_four_digits_and_passes_are_whole() -> None:
+    means = {"misfit": Mean(0.01234, 0.00111), "psnr": Mean(20.126, None), "ssim": Mean(0.12345, None), "passes": Mean(120.0, 0.0)}
+    _, (row,) = cells([Line("r", "latent", 2, means)])
+    assert row == ["r", "latent", "2", "0.0123 ± 0.0011", "20.13", "0.123", "120 ± 0"]
 
 
 def test_a_photo_s_name_need_not_be_unicode(tmp_path: Path) -> None:

@@ -65,6 +65,8 @@ def test_a_photo_in_which_nothing_was_guessed_is_left_out() -> None:
     assert list(line.means) == ["coverage", "spread_to_error"]
     assert line.means["coverage"].mean == pytest.approx(0.6)
     assert line.means["spread_to_error"].mean == pytest.approx(1)
+    exact = scores("latent", {"coverage": [1.0], "spread_to_error": [math.inf], "guessed_error": [0.0]})
+    assert infinite(exact) == [], "no mean is: where nothing errs there is no ratio to pool"
     (none,) = summarised(scores("copy", {key: [math.nan] for key in told}))
     assert all(math.isnan(each.mean) for each in none.means.values())
 
