@@ -130,7 +130,7 @@ def test_workers_in_another_folder_find_what_is_given_from_this_one(tmp_path: Pa
 
 def test_where_no_worker_finds_a_place_a_line_says_what_each_wants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ray = StandIn()
-    monkeypatch.setattr(ray, "wait", lambda asked, **settings: ([], asked))
+    monkeypatch.setattr(ray, "wait", lambda asked, timeout, **settings: ([], asked) if timeout > 1 else (asked[:1], asked[1:]))
     crew = Crew(
         ray, Run(run.quick(), [run.photos(tmp_path / "in", 1)], tmp_path / "out", Options()), Cluster(threads=4, gpus_per_worker=0.5)
     )
@@ -141,7 +141,7 @@ def test_where_no_worker_finds_a_place_a_line_says_what_each_wants(tmp_path: Pat
 @pytest.mark.usefixtures("digiface64")
 @pytest.mark.parametrize(("options", "again"), [(Options(overwrite=True), ["00.png", "01.png"]), (Options(retry_failed=True), ["01.png"])])
 def test_a_record_of_an_earlier_run_is_none_of_a_worker_that_died(tmp_path: Path, options: Options, again: list[str]) -> None:
-    """It was told as what this run had done, of photos that it had been asked to do again."""
+    """Else it would be told as what this run has done, of photos that it was asked to do again."""
     photos, out, ray = run.photos(tmp_path / "in", 2), tmp_path / "out", StandIn(fatal=(1,))
     (photos / "01.png").write_text("no picture")
     assert len(list(restore(run.quick(), photos, out))) == 2
