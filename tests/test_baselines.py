@@ -21,6 +21,7 @@ from priorsolve.data import samples
 from priorsolve.operators import (
     JPEG,
     Blur,
+    Clip,
     Downsample,
     FastSensing,
     FixedPhotons,
@@ -71,7 +72,7 @@ APPLIES: list[tuple[Operator, set[str]]] = [
     (Identity(), {"copy", "pinv"}),
     (Gray(), {"copy", "pinv"}),
     (HOLE, {"copy", "biharmonic", "tv", "pinv"}),
-    (compose([HOLE, Quantize(8)]), {"copy", "biharmonic", "tv"}),
+    (compose([HOLE, Clip(), Quantize(8)]), {"copy", "biharmonic", "tv"}),
     (compose([Gray(), HOLE]), {"copy", "biharmonic", "tv", "pinv"}),
     (Downsample(4), {"copy", "bicubic", "lanczos", "pinv"}),
     (gaussian_blur(1.0), {"copy", "wiener", "richardson_lucy", "pinv"}),

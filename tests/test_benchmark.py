@@ -244,7 +244,8 @@ def test_a_sheet_tells_how_many_finished_photos_it_does_not_show(tmp_path: Path,
     told: list[tuple[list[int], int]] = []
     monkeypatch.setattr(benchmark, "SHOWN", 2)
     monkeypatch.setattr(benchmark, "write_sheet", lambda path, rows, more: told.append((rows, more)))
-    contest = SimpleNamespace(name="a", places=[SimpleNamespace(record_of=lambda photo: photo != 3)])
+    places = [SimpleNamespace(record_of=lambda photo: photo != 3), SimpleNamespace(record_of=lambda photo: None)]  # all that one failed on
+    contest = SimpleNamespace(name="a", places=places)
     bench: Any = SimpleNamespace(entries=[], out=tmp_path, photos=[1, 2, 3, 4, 5], contests=[contest], _row=lambda contest, photo: photo)
     assert Benchmark.write_sheets(bench) == [tmp_path / "sheet-a.png"]
     assert told == [([1, 2], 2)]

@@ -68,6 +68,7 @@ def test_the_same_pictures_and_records_as_local(ray: Any, tmp_path: Path, capfd:
 @pytest.mark.usefixtures("ray")
 def test_a_worker_reads_no_further_than_it_solves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     photos, read, solved, most = run.photos(tmp_path / "in", 3), 0, 0, 0
+    sizes: list[int] = []
     for index in range(3):
         run.picture(index, 160, 160).save(photos / f"{index:02}.png")
     (photos / "03.png").write_text("no picture")
@@ -85,6 +86,7 @@ def test_a_worker_reads_no_further_than_it_solves(tmp_path: Path, monkeypatch: p
     def solving(self: Workbench, turns: Sequence[Turn], on_step: OnAdvance | None = None) -> list[Ended]:
         nonlocal solved
         solved += len(turns)
+        sizes.append(len(turns))
         return real_solve(self, turns, on_step)
 
     monkeypatch.setattr(Workbench, "read", reading)
@@ -94,6 +96,7 @@ def test_a_worker_reads_no_further_than_it_solves(tmp_path: Path, monkeypatch: p
     assert len(records) == 4
     assert read == solved >= 3 * 9
     assert most < read / 3 + 4, "one photo's tiles, and what is left of the last batch"
+    assert sizes[:-1] == [4] * (len(sizes) - 1), "batches are full, whichever photos they are of"
     worker.stop()
     assert worker.do(find_photos([photos / "00.png"])) == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import sys
@@ -12,9 +13,11 @@ from typing import Any
 
 import pytest
 import run_support as run
+import torch
 
-from priorsolve.cluster import Cluster, ClusterError, Crew
+from priorsolve.cluster import Cluster, ClusterError, Crew, crew
 from priorsolve.cluster.ray import _probe, _start, joined
+from priorsolve.cluster.worker import Worker
 from priorsolve.photos.names import Photo
 from priorsolve.run.restoration import Options, Run, restore
 
@@ -50,12 +53,14 @@ class StandIn:
     def __init__(self, deaths: Sequence[int] = (), fatal: Sequence[int] = ()) -> None:
         self.deaths, self.fatal, self.hired, self.killed, self.stopped = deaths, fatal, 0, 0, 0
         self.given: tuple[Any, ...] = ()
+        self.settings: dict[str, object] = {}
         self.asked: list[list[Photo]] = []
 
     def cluster_resources(self) -> dict[str, float]:
         return {"CPU": 2.0}
 
     def remote(self, **settings: object) -> Callable[[type], Any]:
+        self.settings = settings
         return lambda kind: SimpleNamespace(remote=self._hire)
 
     def wait(self, asked: Sequence[Asked], **settings: object) -> tuple[Sequence[Asked], Sequence[Asked]]:
@@ -136,6 +141,7 @@ def test_where_no_worker_finds_a_place_a_line_says_what_each_wants(tmp_path: Pat
     )
     with pytest.raises(ClusterError, match=r"no worker found a place in 300 s: each wants 4 CPUs and 0\.5 GPUs; see --workers and --gpus"):
         crew.prepare()
+    assert (ray.settings["num_cpus"], ray.settings["num_gpus"]) == (4, 0.5)
 
 
 @pytest.mark.usefixtures("digiface64")
@@ -160,6 +166,25 @@ def test_once_it_is_stopped_a_crew_asks_for_no_further_photo(tmp_path: Path, fat
     assert list(crew.records(lambda: bool(ray.asked))) == []
     assert ray.names == [["00.png"], ["01.png"]], "one to solve, and one to read meanwhile"
     assert ray.stopped == (0 if fatal else 1)
+
+
+def test_workers_are_dismissed_whatever_ends_their_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a cluster that others joined they would stay, each with its prior."""
+    ray, photos = StandIn(), run.photos(tmp_path / "in", 8)
+    monkeypatch.setattr("priorsolve.cluster.workers.joined", lambda cluster: contextlib.nullcontext(ray))
+    with pytest.raises(ZeroDivisionError), crew(Run(run.quick(), [photos], tmp_path / "out", Options(batch_size=1)), Cluster(workers=2)):
+        raise ZeroDivisionError
+    assert ray.killed == 2
+
+
+def test_a_worker_computes_on_as_many_threads_as_it_is_given(tmp_path: Path) -> None:
+    before = torch.get_num_threads()
+    try:
+        for threads in (3, 1):
+            Worker(run.quick(), tmp_path, Options(), threads)
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("there", [True, False])

@@ -31,7 +31,7 @@ from priorsolve.photos.names import Photo
 from priorsolve.recipe.components import RecipeError
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.run.keeping import _judged
-from priorsolve.run.records import Record
+from priorsolve.run.records import Record, write_record
 from priorsolve.run.restoration import Options
 
 
@@ -70,6 +70,28 @@ def test_baselines_of_grey_pictures_are_not_those_of_pictures_in_colours() -> No
     grey, coloured = (contests_of([entry("a", run.quick(), 64, channels)], [photo], with_baselines=False)[0] for channels in (1, 3))
     assert grey.fingerprint(photo) == f"{coloured.fingerprint(photo)}x1"
     assert coloured.fingerprint(photo).endswith("-64x64")
+
+
+def test_baselines_are_done_again_where_a_photo_s_mask_was_corrected(tmp_path: Path) -> None:
+    photos = [Photo(Path("in"), "a.png"), Photo(Path("in"), "b.png")]
+    for photo in photos:
+        Image.new("L", (64, 64)).save(tmp_path / photo.name)
+    recipe = run.quick(operator={"mask": {"file": str(tmp_path / "{stem}.png")}})
+
+    def fingerprints() -> list[str]:
+        (found,) = contests_of([entry("a", recipe, 64)], photos, with_baselines=False)
+        return [found.fingerprint(photo) for photo in photos]
+
+    before = fingerprints()
+    Image.new("L", (64, 64), 255).save(tmp_path / "b.png")
+    assert [old == new for old, new in zip(before, fingerprints(), strict=True)] == [True, False]
+
+
+def test_a_record_that_is_older_than_what_is_kept_of_files_counts(tmp_path: Path) -> None:
+    photo, place = Photo(tmp_path / "gone.png", "a.png"), Place("r", "copy", tmp_path)
+    write_record(tmp_path, Record("a.png", "done", "f", image="images/a.png"))
+    assert place.record_of(photo) is not None
+    assert not place.outlives(photo)
 
 
 def test_recipes_share_a_contest_where_problem_and_size_are_the_same() -> None:
