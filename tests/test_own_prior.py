@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from priorsolve.operators.base import Identity
 from priorsolve.priors import Prior, save_prior
-from priorsolve.solvers import Latent, Pivotal, Staged, Tuned
+from priorsolve.solvers import Latent, Pivotal, Staged, Tuned, picture
 from priorsolve.solvers.weights import tunable
-from priorsolve.types import Codes, Shape
+from priorsolve.types import Codes, Images, Shape
 
 SHAPE = (3, 8, 8)
 
@@ -147,6 +147,37 @@ def test_weights_move_without_blocks() -> None:
     assert bool((tuned.misfit < begun.misfit).all())
     pivoted = Staged([Latent(prior, steps=2), Pivotal(prior, steps=5)])(y, Identity())
     assert bool((pivoted.misfit < begun.misfit).all())
+
+
+class Twofold(Own):
+    """Two layers that have two names each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.net = nn.ModuleDict({"first": nn.Linear(6, 12), "second": nn.Linear(12, 192)})
+        self.parts = nn.ModuleList(self.net.values())
+
+    @property
+    def blocks(self) -> Sequence[nn.Module]:
+        return list(self.parts)
+
+    def _decode(self, codes: Codes, space: str, label: Tensor | None, noise: str | Tensor) -> Images:
+        return torch.sigmoid(self.parts[1](self.net["first"](codes))).view(-1, *SHAPE)
+
+
+@pytest.mark.parametrize("blocks", [1, None])
+def test_a_module_may_have_two_names(blocks: int | None) -> None:
+    """torch's functional_call put back what it had exchanged by one name with what it had put there by the other."""
+    prior, y = Twofold(), measured()
+    state = {name: value.clone() for name, value in prior.state_dict().items()}
+    tuned = Tuned(prior, steps=10, candidates=2, weights_lr=1e-2, blocks=blocks)(y, Identity())
+    assert [name for name in tuned.codes if "net" in name] == [*tuned.codes][1:]
+    assert bool((tuned.misfit < Latent(prior, steps=2)(y, Identity()).misfit).all())
+    assert torch.equal(picture(prior, tuned.codes), tuned.images)
+    Staged([Latent(prior, steps=2), Pivotal(prior, steps=2)])(y, Identity())
+    assert len([*prior.parameters()]) == 5
+    assert all(torch.equal(value, state[name]) for name, value in prior.state_dict().items())
 
 
 def test_where_gradients_are_off_none_is_missed() -> None:

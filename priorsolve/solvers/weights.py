@@ -194,8 +194,24 @@ class _WithWeights(nn.Module):
         return self._made(codes, {name: weight[0].clone(memory_format=torch.contiguous_format) for name, weight in weights.items()})
 
     def _made(self, codes: Variables, weights: Mapping[str, Tensor]) -> Variables:
-        made: Variables = functional_call(self, {f"prior.{name}": weight for name, weight in weights.items()}, (codes,))
+        made: Variables = functional_call(self, self._placed(weights), (codes,), tie_weights=False)
         return made
+
+    def _placed(self, weights: Mapping[str, Tensor]) -> Variables:
+        """The weights by all places where they lie, each once: what torch's own tying reaches by two names it does not put back.
+
+        A module may have two names, and a tensor may lie in two modules.
+        """
+        kinds = (self.prior.named_parameters, self.prior.named_buffers)
+        known = {name: tensor for kind in kinds for name, tensor in kind(remove_duplicate=False)}
+        own = {id(known[name]): weight for name, weight in weights.items() if name in known}
+        placed = {f"prior.{name}": weight for name, weight in weights.items() if name not in known}
+        for path, module in self.named_modules():
+            for kind in (module.named_parameters, module.named_buffers):
+                for name, tensor in kind(path, recurse=False, remove_duplicate=False):
+                    if id(tensor) in own:
+                        placed[name] = own[id(tensor)]
+        return placed
 
     def forward(self, codes: Variables) -> Variables:
         return self.make(self.prior, codes)
