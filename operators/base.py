@@ -9,6 +9,7 @@ from typing import final, overload
 import torch
 from torch import Tensor, nn
 
+from priorsolve.following import leads_back
 from priorsolve.operators.krylov import Map, least_squares
 from priorsolve.operators.made import is_real, none, not_real
 from priorsolve.rows import spread_over
@@ -107,7 +108,7 @@ class Operator(nn.Module, ABC):
         device, dtype = place_of(self)
         with torch.inference_mode(False), torch.enable_grad():
             x = torch.full((smallest_batch(self), *in_shape), 0.5, dtype=dtype, device=device, requires_grad=True)
-            return self.A(x).requires_grad
+            return leads_back(self.A(x), x)
 
     def select(self, index: Tensor) -> Operator:
         """The operator for the images `index` (integers) of the batch; itself where its parameters serve any image.

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from priorsolve.apart import exactly_graded
+from priorsolve.following import leads_back
 from priorsolve.operators.base import OF_EACH, LinearOperator, Operator, place_of
 from priorsolve.operators.krylov import found_by_steps
 from priorsolve.showing import is_whole, shown
@@ -51,7 +52,7 @@ def autograd_adjoint(
     u, v = _inputs(operator, in_shape, batch, dtype, seed)
     u.requires_grad_(True)
     measured = operator.A(u)
-    if not measured.requires_grad:
+    if not leads_back(measured, u):
         return 1.0
     (gradient,) = torch.autograd.grad(measured, u, v)
     return relative(operator.A_adjoint(v), gradient)
@@ -80,7 +81,7 @@ def dagger_gradient(
     u, r = _inputs(operator, in_shape, batch, dtype, seed)
     y, v = operator.A(u), operator.A_adjoint(r)
     x = operator.A_dagger(y.requires_grad_())
-    if not x.requires_grad:
+    if not leads_back(x, y):
         return 1.0
     (gradient,) = torch.autograd.grad(x, y, v)
     return _worst((_dot(x, v) - _dot(y, gradient)).abs(), norm(x) * norm(v))
@@ -97,7 +98,7 @@ def shortest(operator: LinearOperator, in_shape: Shape, *, batch: int = 2, dtype
     x = operator.A_dagger(y)
     if found_by_steps(x):
         return 0.0
-    if not x.requires_grad:
+    if not leads_back(x, y):
         return 1.0
     (first,), (second,) = torch.autograd.grad(x, y, u, retain_graph=True), torch.autograd.grad(x, y, v)
     return _unequal((first, operator.A(v)), (operator.A(u), second))
@@ -131,7 +132,7 @@ def vjp(operator: Operator, in_shape: Shape, *, batch: int = 2, dtype: torch.dty
     x, v = _inputs(operator, in_shape, batch, dtype, seed)
     x.requires_grad_(True)
     measured = operator.A(x)
-    if not measured.requires_grad:
+    if not leads_back(measured, x):
         return 1.0
     (gradient,) = torch.autograd.grad(measured, x, v)
     return float(not (gradient.isfinite().all() and (norm(gradient) > 0).all()))

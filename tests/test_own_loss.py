@@ -17,6 +17,9 @@ from priorsolve.losses.base import Distance
 from priorsolve.operators.base import Identity
 from priorsolve.solvers import Latent, Pivotal
 
+GAIN = nn.Parameter(torch.ones(()))
+"""Of a loss of which something is trained, too."""
+
 
 def windowed(one: Tensor, other: Tensor, window: int) -> Tensor:
     return (one - other).flatten(1).mean(1) / window
@@ -65,6 +68,8 @@ class Settled:
         (Settled(first=lambda y, where: y.sub_(0.5)), r"^the loss changes the measurement"),
         (Settled(first=lambda y, where: where.div_(2)), r"^the loss changes the mask"),
         (lambda e, y, where: (e - y).detach().flatten(1).mean(1), r"^the loss lets no gradient through"),
+        (lambda e, y, where: GAIN * (e.detach() - y).flatten(1).mean(1), r"^the loss lets no gradient through"),
+        (Settled(lambda e, y, where: GAIN * (e.detach() - y).flatten(1).mean(1)), r"^the loss lets no gradient through"),
         (Mixture([(lambda e, y, where: (e - y).square().mean(), 1.0)]), r"^the loss gives a tensor of shape \(\)"),
     ],
 )

@@ -181,6 +181,27 @@ def test_an_operator_without_a_gradient_is_told_with_both_ways_out() -> None:
         Latent(linear(), steps=2)(pictures(1), lambda x: x.detach())
 
 
+class Cut(Writes):
+    """A gain that is trained, of pictures to which it lets no gradient."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(()))
+
+    def _A(self, x: Images) -> Measurements:
+        return self.gain * x.detach()
+
+
+def test_a_gradient_to_the_operators_own_numbers_is_none_to_the_pictures() -> None:
+    operator = Cut()
+    for tried in (operator, operator.A):
+        with pytest.raises(ValueError, match=r"^the operator lets no gradient through"):
+            Latent(linear(), steps=2)(pictures(1), tried)
+    assert not operator.follows((3, 4, 4))
+    with pytest.raises(AssertionError, match=r"^Cut\(\): vjp is off by 1.00e\+00"):
+        check_laws(operator, (3, 4, 4))
+
+
 class Once(torch.autograd.Function):
     """Twice its input, with a gradient that has none."""
 

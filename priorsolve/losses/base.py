@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from priorsolve.alike import rows_apart
+from priorsolve.following import Following
 from priorsolve.priors.layers import mixes
 from priorsolve.showing import shown
 from priorsolve.types import Measurements, PerImage
@@ -77,7 +78,13 @@ def _settled(loss: Prepares, measured: Measurements, where: Tensor) -> Distance:
 
 def _watched(distance: Distance, measured: Measurements, where: Tensor) -> Distance:
     """`distance`, which is from `measured`. It raises ValueError for what a loss must not give or do."""
-    return lambda estimate: one_each(_untouched(lambda: distance(estimate), measurement=measured, mask=where, estimate=estimate), estimate)
+    following = Following()
+
+    def watched(estimate: Measurements) -> PerImage:
+        value = _untouched(lambda: distance(estimate), measurement=measured, mask=where, estimate=estimate)
+        return one_each(value, estimate, following)
+
+    return watched
 
 
 def _untouched(made: Callable[[], _Made], **given: Tensor) -> _Made:
@@ -134,7 +141,7 @@ def _is_setting(annotation: object) -> bool:
     return any(kind.__name__ in words for kind in _SETTINGS)
 
 
-def one_each(value: PerImage, estimate: Measurements) -> PerImage:
+def one_each(value: PerImage, estimate: Measurements, following: Following) -> PerImage:
     """What a loss gave for `estimate`, in its type. Raises ValueError where that is not one number per image, or has no gradient."""
     if not isinstance(value, Tensor) or value.shape != estimate.shape[:1]:
         given = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
@@ -142,7 +149,7 @@ def one_each(value: PerImage, estimate: Measurements) -> PerImage:
             f"the loss gives {given} for {len(estimate)} images; it must give one number per image, "
             "a tensor of shape (B,), such as values.flatten(1).mean(1)"
         )
-    if estimate.requires_grad and torch.is_grad_enabled() and not value.requires_grad:
+    if estimate.requires_grad and torch.is_grad_enabled() and not following(value, estimate):
         raise ValueError("the loss lets no gradient through, so no solver can follow it; write it with differentiable torch functions")
     return value.to(estimate.dtype)
 

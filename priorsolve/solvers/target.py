@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from priorsolve.following import Following
 from priorsolve.losses import Distance, Loss, l2, prepared
 from priorsolve.operators.base import OF_EACH, Operator, smallest_batch, support_of
 from priorsolve.operators.made import is_real, not_real
@@ -27,6 +28,7 @@ class Target:
     where: Measurements
     repeats: int = 1
     _distances: dict[int, tuple[Loss, Distance]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _following: Following = field(default_factory=Following, init=False, repr=False, compare=False)
 
     def estimate(self, images: Images) -> Measurements:
         """What the operator makes of the rows' pictures, in their type.
@@ -37,7 +39,7 @@ class Target:
         if estimate.shape != self.y.shape:
             made = tuple(estimate.shape[1:])
             raise ValueError(f"the operator makes measurements of shape {made} from {tuple(images.shape[1:])} images, {got(self.y, made)}")
-        if images.requires_grad and not estimate.requires_grad:
+        if images.requires_grad and not self._following(estimate, images):
             raise ValueError(
                 "the operator lets no gradient through, so no solver can follow it; write it with differentiable torch functions, "
                 "or solve with a stand-in, such as JPEG for PillowJPEG (in a recipe: `surrogate`)"
