@@ -8,7 +8,7 @@ from typing import Any, TypeAlias, TypeVar
 from weakref import ref
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from priorsolve.priors.base import FOUND, MADE, Prior
@@ -18,11 +18,15 @@ _Found = TypeVar("_Found")
 
 _WORD, _ROW = 8, 1021
 """Bytes, and words; as a prime it is no distance by which rows, channels or pixels change places."""
+_HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+"""Where torch keeps them in a module, by numbers that never come again."""
 _lock = RLock()
 
 
 def run_form(prior: Prior, *, crowded: bool = False) -> Prior:
     """The prior as solvers run it, `folded` or `crowded`: made once for a prior and all threads, and anew once that has changed.
+
+    With hooks on its modules it is run as it is.
 
     It lives as long as the prior, and no copy or file of that has it. To be drawn with, not to be changed. Of an own prior whose `folded`
     copies numbers, what it copies must be parameters, buffers, or plain attributes of modules, for a change to be seen.
@@ -33,7 +37,8 @@ def run_form(prior: Prior, *, crowded: bool = False) -> Prior:
 
 
 def _form(prior: Prior, crowded: bool) -> Prior:
-    folded = prior.crowded() if crowded else prior.folded()
+    hooked = any(_hooks(module) for module in prior.modules())  # a folded one has other modules, on which they are not
+    folded = prior if hooked else prior.crowded() if crowded else prior.folded()
     form = folded.computing(prior.computes)  # which copies what is the prior itself
     vars(form)[FOUND] = {}
     return form
@@ -73,12 +78,17 @@ def once(prior: Prior, name: Hashable, find: Callable[[], _Found]) -> _Found:
 
 def state_of(prior: Prior) -> State:
     """Of all that the prior consists of, what is another when it draws otherwise: equal for as long as it stays as it is."""
+    kinds = bool | int | float | str | torch.dtype
     modules = [
-        (ref(module), {name: value for name, value in vars(module).items() if isinstance(value, bool | int | float | str | torch.dtype)})
+        (ref(module), {name: value for name, value in vars(module).items() if isinstance(value, kinds)}, _hooks(module))
         for module in prior.modules()
     ]
     tensors = [*prior.parameters(), *prior.buffers()]
     return modules, [*map(_place, tensors), *_sums([tensor for tensor in tensors if tensor.layout == torch.strided])]
+
+
+def _hooks(module: nn.Module) -> list[int]:
+    return [number for kind in _HOOKS for number in vars(module).get(kind, ())]
 
 
 def _place(tensor: Tensor) -> object:
