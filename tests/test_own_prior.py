@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -178,6 +180,22 @@ def test_a_module_may_have_two_names(blocks: int | None) -> None:
     Staged([Latent(prior, steps=2), Pivotal(prior, steps=2)])(y, Identity())
     assert len([*prior.parameters()]) == 5
     assert all(torch.equal(value, state[name]) for name, value in prior.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("held", "name"),
+    [(threading.Lock(), "held, a lock"), (nn.Parameter(torch.ones(3)) * 2, "held, a Tensor"), ([sys.stdout], "held, a list")],
+)
+def test_what_cannot_be_copied_is_told(held: object, name: str) -> None:
+    """Of a file or a lock it was Python's word of pickles, of a tensor with a graph three lines of torch's."""
+    prior, y = Own(), measured()
+    prior.part = nn.Identity()
+    prior.part.held = held  # type: ignore[assignment]
+    said = rf"^Own\(3×8×8\): its part.{name}, cannot be copied, and weights move in a copy; hold it .* detach\(\) them$"
+    with pytest.raises(ValueError, match=said):
+        Tuned(prior, steps=2, candidates=2)(y, Identity())
+    with pytest.raises(ValueError, match=said):
+        Staged([Latent(prior, steps=2), Pivotal(prior, steps=2)])(y, Identity())
 
 
 def test_where_gradients_are_off_none_is_missed() -> None:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, final
 import torch
 from torch import Tensor, nn
 
-from priorsolve.priors.base import Prior
+from priorsolve.priors.base import FOUND, MADE, Prior
 from priorsolve.priors.biggan_layers import ConditionalNorm
 
 NAME = "instance"
@@ -64,9 +64,37 @@ def instance_normed(prior: P, tensors: Mapping[str, Tensor]) -> P:
 
 
 def twin(prior: P, replaced: Mapping[str, nn.Module]) -> P:
-    """A copy of the prior that shares its tensors, with other modules by these names."""
+    """A copy of the prior that shares its tensors, with other modules by these names.
+
+    Raises ValueError where an own prior holds what cannot be copied.
+    """
     kept: dict[int, Any] = {id(tensor): tensor for tensor in (*prior.parameters(), *prior.buffers())}
-    return copy.deepcopy(prior, kept | {id(prior.get_submodule(name)): module for name, module in replaced.items()})
+    try:
+        return copy.deepcopy(prior, kept | {id(prior.get_submodule(name)): module for name, module in replaced.items()})
+    except (TypeError, RuntimeError) as error:
+        if not _says_uncopied(error):
+            raise
+        raise ValueError(
+            f"{prior}: {_uncopied(prior, kept)} cannot be copied, and weights move in a copy; hold it outside the prior, "
+            "or if it is of tensors detach() them"
+        ) from error
+
+
+def _says_uncopied(error: Exception) -> bool:
+    """Whether it is Python's of a lock or a file, or torch's of a tensor with a graph."""
+    return "pickle" in str(error) or "deepcopy" in str(error)
+
+
+def _uncopied(prior: Prior, kept: Mapping[int, Any]) -> str:
+    """Which attribute, in words."""
+    for path, module in prior.named_modules():
+        for name, value in vars(module).items():
+            if name not in ("_modules", MADE, FOUND):
+                try:
+                    copy.deepcopy(value, dict(kept))
+                except (TypeError, RuntimeError):
+                    return f"its {'.'.join(filter(None, (path, name)))}, a {type(value).__name__},"
+    return "something in it"
 
 
 class Beginning:
