@@ -198,6 +198,18 @@ def test_what_cannot_be_copied_is_told(held: object, name: str) -> None:
         Staged([Latent(prior, steps=2), Pivotal(prior, steps=2)])(y, Identity())
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
+def test_weights_of_torchscript_do_not_move() -> None:
+    """It was `weight` is not an nn.Parameter."""
+    prior, y = Twofold(), measured()
+    prior.parts[1] = torch.jit.trace(prior.parts[1], torch.zeros(1, 12))  # type: ignore[no-untyped-call]
+    Tuned(prior, steps=2, candidates=2, blocks=1)(y, Identity())
+    with pytest.raises(
+        ValueError, match=r"^Twofold\(3×8×8\): parts.1.weight is in a TorchScript module, whose weights cannot be moved; make"
+    ):
+        Tuned(prior, steps=2, candidates=2)(y, Identity())
+
+
 def test_where_gradients_are_off_none_is_missed() -> None:
     prior = linear()
     codes = torch.zeros(1, 4, dtype=torch.float64, requires_grad=True)

@@ -31,12 +31,12 @@ def tunable(prior: Prior, codes: Mapping[str, Tensor], blocks: int | None = None
         codes: by space; the first row is looked at, or zeros where there is none.
 
     Raises:
-        ValueError: the pictures depend on none of them.
+        ValueError: the pictures depend on none of them, or one is TorchScript's.
     """
     place = {id(parameter): i for i, block in reversed([*enumerate(prior.blocks)]) for parameter in block.parameters()}
     last = max(len(prior.blocks), 1) if blocks is None else blocks
     depths = {name: place.get(id(parameter), 0 if blocks is None else last) for name, parameter in prior.named_parameters()}
-    own = {name: prior.get_parameter(name).detach().requires_grad_() for name, depth in depths.items() if depth < last}
+    own = {name: _movable(prior, name).detach().requires_grad_() for name, depth in depths.items() if depth < last}
     with torch.enable_grad():
         drawn = _WithWeights(prior).made({name: _rowed(code)[:1].detach() for name, code in codes.items()}, own)[_IMAGES]
         gradients = torch.autograd.grad(drawn.sum(), [*own.values()], allow_unused=True) if drawn.requires_grad else [None] * len(own)
@@ -47,6 +47,15 @@ def tunable(prior: Prior, codes: Mapping[str, Tensor], blocks: int | None = None
             "unfreeze more blocks, or use a space before them"
         )
     return shares
+
+
+def _movable(prior: Prior, name: str) -> nn.Parameter:
+    if isinstance(prior.get_submodule(name.rpartition(".")[0]), torch.jit.ScriptModule):
+        raise ValueError(
+            f"{prior}: {name} is in a TorchScript module, whose weights cannot be moved; make that of its Python class, "
+            "or use a solver of codes, such as latent"
+        )
+    return prior.get_parameter(name)
 
 
 def _rowed(value: Tensor) -> Tensor:
