@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from priorsolve.following import leads_back
 from priorsolve.operators.krylov import Map, least_squares
-from priorsolve.operators.made import is_real, none, not_real
+from priorsolve.operators.made import checked_shape, is_real, none, not_real
 from priorsolve.rows import spread_over
 from priorsolve.showing import made_float, shown
 from priorsolve.types import Images, Measurements, Shape
@@ -65,7 +65,7 @@ class Operator(nn.Module, ABC):
             ValueError: `x` does not fit, or the formula writes into it or makes no real tensor.
         """
         self._check_float(x, "images")
-        shape = self.out_shape(tuple(x.shape[1:]))
+        shape = checked_shape(self.out_shape(tuple(x.shape[1:])), self, "out_shape")
         self._check_batch(x)
         if not len(x):
             return none(x, shape)
@@ -201,7 +201,7 @@ class LinearOperator(Operator, ABC):
 
     def _back(self, formula: Map, y: Measurements) -> Images:
         self._check_float(y, "measurements")
-        shape = self.in_shape(tuple(y.shape[1:]))
+        shape = checked_shape(self.in_shape(tuple(y.shape[1:])), self, "in_shape")
         self._check_batch(y)
         return formula(y) if len(y) else none(y, shape)
 
@@ -261,7 +261,7 @@ class _Composition(Operator, ABC):
 
     def out_shape(self, in_shape: Shape) -> Shape:
         for part in factors(self):
-            in_shape = part.out_shape(in_shape)
+            in_shape = checked_shape(part.out_shape(in_shape), part, "out_shape")
         return in_shape
 
     def support(self, inside: Images) -> Measurements:

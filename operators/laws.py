@@ -15,6 +15,7 @@ from priorsolve.apart import exactly_graded
 from priorsolve.following import leads_back
 from priorsolve.operators.base import OF_EACH, LinearOperator, Operator, place_of
 from priorsolve.operators.krylov import found_by_steps
+from priorsolve.operators.made import checked_shape
 from priorsolve.showing import is_whole, shown
 from priorsolve.types import Shape
 
@@ -123,7 +124,7 @@ def shapes(operator: Operator, in_shape: Shape, *, batch: int = 2, dtype: torch.
     wrong = tuple(y.shape) != (batch, *operator.out_shape(in_shape)) or y.dtype != dtype
     wrong |= operator.support(torch.ones_like(x)).shape[1:] != y.shape[1:]
     if isinstance(operator, LinearOperator):
-        wrong |= tuple(operator.in_shape(tuple(y.shape[1:]))) != tuple(in_shape)
+        wrong |= checked_shape(operator.in_shape(tuple(y.shape[1:])), operator, "in_shape") != tuple(in_shape)
     return float(wrong)
 
 
@@ -233,7 +234,8 @@ def _must_be_ours(operator: object, who: str) -> None:
 def _inputs(operator: Operator, in_shape: Shape, batch: int, dtype: torch.dtype, seed: int) -> tuple[Tensor, Tensor]:
     rng = torch.Generator().manual_seed(seed)
     x = torch.rand(batch, *in_shape, generator=rng, device="cpu", dtype=torch.float64)
-    y = torch.randn(batch, *operator.out_shape(in_shape), generator=rng, device="cpu", dtype=torch.float64)
+    shape = checked_shape(operator.out_shape(in_shape), operator, "out_shape")
+    y = torch.randn(batch, *shape, generator=rng, device="cpu", dtype=torch.float64)
     device, _ = place_of(operator)
     return x.to(device, dtype), y.to(device, dtype)
 

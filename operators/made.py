@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from torch import Tensor
 
+from priorsolve.showing import shown
 from priorsolve.types import Measurements, Shape
 
 
@@ -17,6 +20,13 @@ def not_real(made: object) -> str:
     given = "complex numbers" if isinstance(made, Tensor) else f"a {type(made).__name__}"
     way = ", such as torch.view_as_real gives" if isinstance(made, Tensor) else ""
     return f"makes {given} of images; it must make a real tensor of measurements (B, ...){way}"
+
+
+def checked_shape(shape: object, operator: object, name: str) -> Shape:
+    """What its `out_shape` or `in_shape`, the name, gave. Raises ValueError where that is no shape, as without a `return`."""
+    if not isinstance(shape, Iterable):
+        raise ValueError(f"{operator}: its {name} gives {shown(shape)}; it must return a shape without batch, such as (3, 32, 32)")
+    return tuple(shape)
 
 
 def straight_through(y: Measurements, x: Tensor) -> Measurements:

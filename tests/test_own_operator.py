@@ -146,6 +146,33 @@ def test_an_operator_that_does_not_make_what_it_says_is_told() -> None:
         Latent(linear(), steps=2)(pictures(2)[:, :1], Lying())
 
 
+@pytest.mark.parametrize("outer", [None, Identity()])
+def test_a_shape_that_is_not_returned_is_told(outer: Operator | None) -> None:
+    class Forgetful(Identity):
+        def out_shape(self, in_shape: Shape) -> Shape:
+            return None  # type: ignore[return-value]
+
+    operator = Forgetful() if outer is None else outer @ Forgetful()
+    said = r"^Forgetful\(\): its out_shape gives None; it must return a shape without batch, such as \(3, 32, 32\)$"
+    for tried in (
+        lambda: operator.A(pictures(2)),
+        lambda: Latent(linear(), steps=2)(pictures(2), operator),
+        lambda: check_laws(operator, (3, 8, 8)),
+    ):
+        with pytest.raises(ValueError, match=said):
+            tried()
+
+
+def test_nor_is_that_of_the_images() -> None:
+    class Forgetful(Identity):
+        def in_shape(self, out_shape: Shape) -> Shape:
+            return None  # type: ignore[return-value]
+
+    for tried in (lambda: Forgetful().A_adjoint(pictures(2)), lambda: check_laws(Forgetful(), (3, 8, 8))):
+        with pytest.raises(ValueError, match=r"^Forgetful\(\): its in_shape gives None; it must return a shape"):
+            tried()
+
+
 class Left(Identity):
     """Of which only the left half is measured, as a mask of bool says."""
 

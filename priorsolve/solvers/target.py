@@ -12,7 +12,7 @@ from torch import Tensor
 from priorsolve.following import Following
 from priorsolve.losses import Distance, Loss, l2, prepared
 from priorsolve.operators.base import OF_EACH, Operator, smallest_batch, support_of
-from priorsolve.operators.made import is_real, not_real
+from priorsolve.operators.made import checked_shape, is_real, not_real
 from priorsolve.solvers.checks import must_be_measurements, must_be_operator, unwrapped
 from priorsolve.solvers.measured_range import must_be_in_range
 from priorsolve.solvers.solution import Solution
@@ -84,7 +84,7 @@ class Measured:
         self.y, self.operator, self.count = y, operator, len(y)
         self.where = torch.ones_like(y)
         if isinstance(operator, Operator):
-            expected, given = tuple(operator.out_shape(image_shape)), tuple(y.shape[1:])
+            expected, given = checked_shape(operator.out_shape(image_shape), operator, "out_shape"), tuple(y.shape[1:])
             if given != expected:
                 raise ValueError(f"{operator}: makes measurements of shape {expected} from {image_shape} images, {got(y, expected)}")
             if operator.batch not in (None, len(y)):
