@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from solvers_support import Heavy, difference, linear, pictures, random_mask
-from torch import Tensor
+from torch import Tensor, nn
 
 from priorsolve.operators.base import Identity, Operator
 from priorsolve.operators.mask import Mask
@@ -99,6 +99,9 @@ def test_operators_of_others_cannot_be_parted() -> None:
         solve_fitting(latent(), y, heavy)
     with pytest.raises(ValueError, match="not one of priorsolve's operators"):
         solve_fitting(latent(), y, lambda x: x, batch_size=1)
+    several_lines = nn.Sequential(nn.Identity(), nn.Identity())
+    with pytest.raises(ValueError, match=r"^a Sequential: is not one of priorsolve's operators, so 2 .* in parts of 1$"):
+        solve_fitting(latent(), y, several_lines, batch_size=1)
     assert solve_fitting(latent(), y, lambda x: x)[1] == 2
     assert solve_fitting(latent(), y[:1], heavy)[0].images.shape == (1, 3, 8, 8)
 

@@ -107,7 +107,7 @@ def _part(operator: AnyOperator, start: int, stop: int, count: int) -> AnyOperat
         return operator
     if not isinstance(operator, Operator):
         raise ValueError(
-            f"{operator}: is not one of priorsolve's operators, so {count} measurements cannot be solved in parts of {stop - start}"
+            f"{shown(operator)}: is not one of priorsolve's operators, so {count} measurements cannot be solved in parts of {stop - start}"
         )
     if operator.batch not in (None, count):
         raise ValueError(f"{operator}: has parameters for {operator.batch} images, got {count} measurements")
@@ -118,4 +118,4 @@ def _too_large(solver: Solves, y: Measurements, operator: object) -> str:
     shapes = f"{tuple(solver.prior.image_shape)} images and measurements of shape {tuple(y.shape[1:])}"
     if len(y) == 1:
         return f"not even one image fits in memory, with {shapes}; use fewer restarts, a smaller prior or a machine with more memory"
-    return f"{len(y)} images do not fit in memory at once, with {shapes}, and {operator} cannot be parted; pass fewer at a time"
+    return f"{len(y)} images do not fit in memory at once, with {shapes}, and {shown(operator)} cannot be parted; pass fewer at a time"

@@ -13,6 +13,7 @@ from priorsolve.following import Following
 from priorsolve.losses import Distance, Loss, l2, prepared
 from priorsolve.operators.base import OF_EACH, Operator, smallest_batch, support_of
 from priorsolve.operators.made import checked_shape, is_real, not_real
+from priorsolve.showing import shown
 from priorsolve.solvers.checks import must_be_measurements, must_be_operator, unwrapped
 from priorsolve.solvers.measured_range import must_be_in_range
 from priorsolve.solvers.solution import Solution
@@ -132,7 +133,7 @@ class Measured:
             operator = self.operator if self.operator.batch is None else self.operator.select(owner)
             return Target(operator.A, y, where, repeats)
         if len(images) != self.count:
-            raise ValueError(f"{self.operator}: is not one of priorsolve's operators, so the whole batch must be measured at once")
+            raise ValueError(f"{shown(self.operator)}: is not one of priorsolve's operators, so the whole batch must be measured at once")
         A = self.operator.A if isinstance(self.operator, HasA) else self.operator
         return Target(lambda x: _in_turns(A, x, repeats), y, where, repeats)
 
