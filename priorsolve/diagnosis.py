@@ -79,7 +79,7 @@ def find_limits(solver: Solves, operator: AnyOperator, seeds: Sequence[int] = (0
         batch_size: the most to solve at once; left out, all of them.
 
     Raises:
-        ValueError: `solver` or `operator` is none, or a seed is no whole number.
+        ValueError: `solver` or `operator` is none, or a seed is no whole number, or there are not as many as `operator` needs.
     """
     must_be_solver(solver, "find_limits: solver")
     operator = unwrapped(operator)
@@ -90,6 +90,11 @@ def find_limits(solver: Solves, operator: AnyOperator, seeds: Sequence[int] = (0
     if not seeds:
         return []
     seeds = checked_seeds(seeds, len(seeds))
+    if operator.batch not in (None, len(seeds)):
+        raise ValueError(
+            f"find_limits: {operator} has parameters for {operator.batch} images, and seeds are {len(seeds)}; "
+            f"give one for each: seeds=range({operator.batch})"
+        )
     kind = next(solver.prior.parameters()).device.type
     with exactly_ungraded(kind):
         codes = [solver.prior.sample(1, generator_for(LIMITS, seed)) for seed in seeds]

@@ -15,7 +15,7 @@ from solvers_support import linear
 import priorsolve as ps
 from priorsolve.counter_rng import SAMPLES, seed_at
 from priorsolve.diagnosis import bottleneck
-from priorsolve.operators import Identity
+from priorsolve.operators import Identity, Mask
 from priorsolve.operators.base import Operator
 from priorsolve.operators.noise import Gaussian
 from priorsolve.priors import LinearPrior
@@ -102,6 +102,14 @@ def test_one_limit_for_all_photos_is_the_median_of_several_pictures() -> None:
     for batch in (None, 2):
         shared = Limits(poor, 5, shared=True)
         assert shared.of(Identity(), [1, 2], batch) == shared.of(Identity(), [3, 4]) == [pytest.approx(statistics.median(found))] * 2
+
+
+def test_an_operator_with_parameters_for_each_image_takes_as_many_seeds() -> None:
+    poor, operator = Latent(linear(), steps=0, candidates=2), Mask(torch.ones(3, 1, 8, 8))
+    for seeds in [(0,), range(4)]:
+        with pytest.raises(ValueError, match=rf"^find_limits: Mask.* for 3 images, and seeds are {len(seeds)}; .*: seeds=range\(3\)$"):
+            ps.find_limits(poor, operator, seeds)
+    assert len(ps.find_limits(poor, operator, range(3))) == 3
 
 
 def test_a_search_that_diverges_is_left_out_of_the_median(monkeypatch: pytest.MonkeyPatch) -> None:
