@@ -9,6 +9,7 @@ import torch
 from solvers_support import linear, pictures
 
 import priorsolve as ps
+from priorsolve.losses import l2
 from priorsolve.noise import Gaussian
 from priorsolve.operators import Identity
 from priorsolve.solvers import Latent, Solution, Step, solve_fitting
@@ -28,6 +29,20 @@ def test_what_is_no_solver_is_told(solver: Any) -> None:
         ps.solve_several(solver, pictures(2), Identity(), 2)
     with pytest.raises(ValueError, match=r"^solve_fitting: solver is .*; it must be a solver, such as Latent\(prior\)$"):
         solve_fitting(solver, pictures(2), Identity())
+
+
+class Nearly:
+    """All that solves but for two things."""
+
+    prior, steps, seed, loss, samples, no_start, descends = linear(), 2, 0, l2, False, "", True
+    prepare = varied = noisier = passes = __call__ = few().__call__
+
+
+def test_what_an_own_solver_lacks_is_told() -> None:
+    with pytest.raises(
+        ValueError, match=r"^solve_fitting: solver is .*; it must be a solver, such as .*, and has no amplifies, noiseless$"
+    ):
+        solve_fitting(Nearly(), pictures(2), Identity())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 4, 4), (3, 3, 8, 8), (1, 2, 3, 8, 8), (2, 8, 3)])

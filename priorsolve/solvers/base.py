@@ -75,7 +75,16 @@ class Solves(Protocol):
 def must_be_solver(value: object, name: str) -> None:
     """Raises ValueError unless it solves."""
     if isinstance(value, type) or not isinstance(value, Solves):  # a solver's class has all of these attributes, too
-        raise ValueError(f"{name} is {shown(value)}; it must be a solver, such as Latent(prior)")
+        raise ValueError(f"{name} is {shown(value)}; it must be a solver, such as Latent(prior){_missing(value)}")
+
+
+def _missing(value: object) -> str:
+    """What an own solver lacks, in words; nothing of what is none at all."""
+    if isinstance(value, type):
+        return ""
+    asked = (name for name in vars(Solves) if name == "__call__" or not name.startswith("_"))
+    missing = [name for name in asked if not hasattr(value, name)]
+    return f", and has no {', '.join(missing)}" if missing and hasattr(value, "prior") else ""
 
 
 class Solver(ABC):
