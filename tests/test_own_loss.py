@@ -80,6 +80,19 @@ def test_a_loss_gives_one_number_for_each_image(loss: Any, message: str, restart
             Latent(linear(), steps=2, restarts=restarts, loss=loss)(pictures(count), Identity())
 
 
+def test_a_distance_that_is_not_returned_is_told() -> None:
+    """It was Python's word of an object that is not callable."""
+
+    class Forgetful:
+        def against(self, measured: Tensor, where: Tensor) -> None:
+            """No distance."""
+
+    loss: Any = Forgetful()
+    for count in (1, 2):
+        with pytest.raises(ValueError, match=r"^the loss's against gives None; it must return a function of the estimate, one number per"):
+            Latent(linear(), steps=2, loss=loss)(pictures(count), Identity())
+
+
 def test_so_does_the_loss_of_the_pivots_neighbourhood() -> None:
     prior = made("mobilestylegan")
     y = torch.rand(2, *prior.image_shape, generator=torch.Generator().manual_seed(0))

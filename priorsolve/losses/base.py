@@ -73,6 +73,8 @@ def prepared(loss: Loss, measured: Measurements, where: Tensor, repeats: int = 1
 
 def _settled(loss: Prepares, measured: Measurements, where: Tensor) -> Distance:
     distance = _untouched(lambda: loss.against(measured, where), measurement=measured, mask=where)
+    if not callable(distance):
+        raise ValueError(f"the loss's against gives {shown(distance)}; it must return a function of the estimate, one number per image")
     return _watched(distance, measured, where)
 
 
