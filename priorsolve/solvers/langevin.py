@@ -115,7 +115,7 @@ class Langevin(CodeSolver):
             everyone = measured.whole()
             steps = self._steps(lambda z: everyone.estimate(picture(prior, {space: z, **maps})) * everyone.where, codes)
         # of 32 bits, since fewer do not count far
-        moves = torch.zeros(len(codes), device=codes.device) if start is None or _MOVES not in start.codes else start.codes[_MOVES].float()
+        moves = (codes.new_zeros(len(codes)) if start is None or _MOVES not in start.codes else start.codes[_MOVES]).float()
         held = {_BEGUN: codes, **maps, _COUNT: measured.where.flatten(1).sum(1), _MOVES: moves, **steps}
         return _LangevinSearch(
             variables={space: torch.zeros_like(codes), **held},
