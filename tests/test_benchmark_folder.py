@@ -75,6 +75,18 @@ def test_which_files_are_no_photos_is_told(tmp_path: Path, capfd: pytest.Capture
 
 
 @pytest.mark.usefixtures("digiface64")
+def test_a_run_s_own_folder_is_refused_and_left_as_it_is(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """As the benchmark's: its plan would be taken for an old one."""
+    recipe, photos, out = run.recipe_file(tmp_path), run.photos(tmp_path / "in", 1), tmp_path / "out"
+    assert main(["restore", recipe, str(photos), "--out", str(out), "--quiet"]) == 0
+    before = sorted(out.rglob("*"))
+    assert main(command(recipe, photos, out)) == 2
+    assert capfd.readouterr().err == f"priorsolve: {out} is a run's own folder, and no benchmark's; choose another output folder (--out)\n"
+    assert sorted(out.rglob("*")) == before
+    assert main(command(recipe, photos, out / "benchmarked")) == 0
+
+
+@pytest.mark.usefixtures("digiface64")
 def test_a_recipe_that_failed_on_every_photo_is_told_of(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     recipe, photos, out = run.recipe_file(tmp_path), run.photos(tmp_path / "in", 2), tmp_path / "out"
     no_mask = f"b={recipe}?operator={{mask: {{file: 'none/{{stem}}.png'}}}}"

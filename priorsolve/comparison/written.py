@@ -20,7 +20,10 @@ def sheet_of(name: str) -> str:
 
 
 def refuse_foreign(photos: Iterable[Photo], out: Path, names: Sequence[str]) -> None:
-    """Raise ValueError where a table or a recipe's sheet would overwrite a photo, or, with no run in `out` before, somebody's own file."""
+    """Raise ValueError where `out` is a run's own, whose plan would be taken for an old one of the benchmark's, or where a table or a
+    recipe's sheet would overwrite a photo, or, with no run in `out` before, somebody's own file."""
+    if is_run(out):
+        raise ValueError(f"{out} is a run's own folder, and no benchmark's; choose another output folder (--out)")
     targets = [*TABLES, *map(sheet_of, names)]
     refuse_overwriting(photos, out, targets)
     own = [out / target for target in targets if os.path.lexists(out / target)]
