@@ -21,7 +21,7 @@ from priorsolve.baselines import BASELINES, Baseline, Problem
 from priorsolve.comparison.contest import Contest, Entry, Place, contests_of
 from priorsolve.comparison.summary import CALIBRATION, Score, unpaired
 from priorsolve.comparison.variants import Variant
-from priorsolve.comparison.written import refuse_foreign, remove, sheet_of
+from priorsolve.comparison.written import refuse_taken, remove, sheet_of
 from priorsolve.files import WriteError, together
 from priorsolve.metrics import METRICS
 from priorsolve.photos.identity import identify
@@ -90,7 +90,7 @@ class Benchmark:
                 whose = "a baseline" if variant.name in BASELINES else "a column of the sheet"
                 raise ValueError(f"{variant.name} is the name of {whose}; name the recipe, such as my-{variant.name}=RECIPE")
         intake = take_in(photos, [out], [variant.recipe for variant in variants])
-        refuse_foreign(intake.photos, out, [variant.name for variant in variants])
+        refuse_taken(intake.photos, out, [variant.name for variant in variants])
         self.photos, self.remarks = intake.photos[: options.limit], intake.sentences()
         chosen = {photo.name for photo in self.photos}
         refuse_where_busy(out, None)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from priorsolve.files import writing
 from priorsolve.photos.names import Photo
-from priorsolve.run.outfolder import is_run, refuse_overwriting
+from priorsolve.run.outfolder import is_run, refuse_overwriting, refuse_there
 
 DIFFERENCES = ("differences.csv",)
 TABLES = ("table.csv", "table.parquet", "table.md", "per_photo.parquet", *DIFFERENCES)
@@ -19,16 +18,15 @@ def sheet_of(name: str) -> str:
     return f"sheet-{name}.png"
 
 
-def refuse_foreign(photos: Iterable[Photo], out: Path, names: Sequence[str]) -> None:
+def refuse_taken(photos: Iterable[Photo], out: Path, names: Sequence[str]) -> None:
     """Raise ValueError where `out` is a run's own, whose plan would be taken for an old one of the benchmark's, or where a table or a
     recipe's sheet would overwrite a photo, or, with no run in `out` before, somebody's own file."""
     if is_run(out):
         raise ValueError(f"{out} is a run's own folder, and no benchmark's; choose another output folder (--out)")
     targets = [*TABLES, *map(sheet_of, names)]
     refuse_overwriting(photos, out, targets)
-    own = [out / target for target in targets if os.path.lexists(out / target)]
-    if own and not any(is_run(folder) for folder in out.iterdir() if folder.is_dir()):
-        raise ValueError(f"{own[0]} is there, and no run made it, but this one would overwrite it; choose another output folder (--out)")
+    if not (out.is_dir() and any(is_run(folder) for folder in out.iterdir() if folder.is_dir())):
+        refuse_there(out, targets)
 
 
 def remove(out: Path, names: Iterable[str]) -> None:

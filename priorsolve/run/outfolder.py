@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -81,7 +82,12 @@ def refuse_foreign(out: Path, targets: Iterable[str], recipe: str) -> None:
         return
     own = out / RECIPE
     other = own.is_file() and own.read_bytes() != recipe.encode()
-    for target in [*([RECIPE] if other else []), *OTHERS, *targets]:
+    refuse_there(out, itertools.chain([RECIPE] if other else [], OTHERS, targets))
+
+
+def refuse_there(out: Path, targets: Iterable[str]) -> None:
+    """Raise ValueError where a file to be written, by its path below `out`, is there; no run was in the folder before."""
+    for target in targets:
         if os.path.lexists(f"{out}{os.sep}{target}"):
             raise ValueError(
                 f"{out / target} is there, and no run made it, but this one would overwrite it; choose another output folder (--out)"
