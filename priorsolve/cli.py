@@ -12,7 +12,22 @@ from typing import Annotated, Any
 
 import typer
 
-from priorsolve.command.arguments import AsJson, Batch, Device, Dtype, Out, Photos, Quiet, RecipeName, Seed, Sets, Version, What, path_of
+from priorsolve.command.arguments import (
+    AsJson,
+    Batch,
+    Device,
+    Dtype,
+    Out,
+    Photos,
+    Quiet,
+    RecipeName,
+    Seed,
+    Sets,
+    Version,
+    What,
+    path_of,
+    refuse_one_dash,
+)
 from priorsolve.command.engine import cluster_of, shard_of
 from priorsolve.command.interrupted import stopped
 from priorsolve.command.output import emit, losing_lines, refused, warning_plainly
@@ -290,6 +305,7 @@ def _exit_code(given: list[str]) -> int:
     """Run the command that the arguments name. Raises BrokenPipeError or SystemExit where nobody reads any more."""
     command: Any = typer.main.get_command(app)
     try:
+        refuse_one_dash(given, command)
         code = int(command.main(args=given, prog_name="priorsolve", standalone_mode=False) or 0)
         return stopped(code, given) if code in (130, 143) else code  # 130 is also how newer typers tell of Ctrl-C
     except (typer.Abort, KeyboardInterrupt):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,6 +15,15 @@ def path_of(given: str | Path) -> Path:
     if not str(given):
         raise typer.BadParameter("it is empty; write . for the working folder")
     return Path(given)
+
+
+def refuse_one_dash(given: Sequence[str], group: Any) -> None:
+    """Raise ValueError where an argument is a long option of the group's commands with one dash: `-out x` would be `-o ut`, and a photo."""
+    commands = (group, *group.commands.values())
+    known = {"--help"} | {option for command in commands for each in command.params for option in (*each.opts, *each.secondary_opts)}
+    for word in takewhile(lambda word: word != "--", given):
+        if f"-{word.partition('=')[0]}" in known:
+            raise ValueError(f"{word}: a long option has two dashes; write -{word}")
 
 
 def _version(asked: bool) -> None:
