@@ -191,6 +191,11 @@ def test_torch_files_without_a_state_dict(content: Any, words: str, tmp_path: Pa
         (b"  \n<!DOCTYPE html><html>", "HTML page"),
         (b"\x89HDF\r\n\x1a\n", "HDF5"),
         (b"x", "no checkpoint format known"),
+        (b"operator: gray\nprior: ffhq64\n", r"f: is text, not a checkpoint; expected a file of torch\.save or safetensors$"),
+        (b"class: none\nlike this\n", "is text"),
+        ("hallo, größer ".encode() * 50, "is text"),
+        (b"hello\x00\x01", "is incomplete"),
+        (b"hello\xff", "is incomplete"),
     ],
 )
 def test_other_files_are_told_apart(content: bytes, words: str, tmp_path: Path) -> None:

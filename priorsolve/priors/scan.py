@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import pickletools
 from collections import deque
 from typing import BinaryIO, NamedTuple, final
@@ -21,6 +22,7 @@ _TUPLE_LIMIT = 2000
 _STEP_LIMIT = 1_000_000
 _AGAIN_LIMIT = 10_000_000
 _BITS_LIMIT = 1024
+_LOOKED_AT = 512
 KEY_LIMIT = 5000
 """Keys that are no text, part by part. A file can choose numbers so that all hash alike, and each is compared with all before it."""
 UNLIKE_KEYS = f"has more than {KEY_LIMIT} keys that are no text; it is damaged or made to hang its reader"
@@ -37,7 +39,7 @@ def globals_of(stream: BinaryIO) -> list[str]:
     texts: deque[str] = deque(maxlen=2)
     memo: dict[int, str] = {}
     nesting = _Nesting()
-    previous = ""
+    previous, start = "", stream.tell()
     try:
         for steps, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
             name = opcode.name
@@ -67,8 +69,20 @@ def globals_of(stream: BinaryIO) -> list[str]:
     except FAILURES as error:
         if "unknown" in str(error):
             raise CheckpointError("is no checkpoint format known here; expected a file of torch.save or safetensors") from None
+        if _is_text(stream, start):
+            raise CheckpointError("is text, not a checkpoint; expected a file of torch.save or safetensors") from None
         raise CheckpointError("is incomplete (it ends in the middle); download or copy it again") from None
     return list(names)
+
+
+def _is_text(stream: BinaryIO, start: int) -> bool:
+    """Whether it can be read by people from there on: any letter is an opcode's, too."""
+    stream.seek(start)
+    try:
+        text, _ = codecs.utf_8_decode(stream.read(_LOOKED_AT), "strict", False)
+    except UnicodeDecodeError:
+        return False
+    return all(letter.isprintable() or letter in "\t\r\n\f" for letter in text)
 
 
 class _Value(NamedTuple):
