@@ -16,7 +16,7 @@ from priorsolve.cli import main
 from priorsolve.operators.downsample import Downsample
 from priorsolve.photos.images import LEFT_GREY, read_image
 from priorsolve.report.table import results
-from priorsolve.run.jobs import NO_LARGER
+from priorsolve.run.jobs import ENLARGED, NO_LARGER
 from priorsolve.run.records import Record
 from priorsolve.run.restoration import Options, restore
 
@@ -43,6 +43,15 @@ def test_a_photo_that_is_not_enlarged_is_told(tmp_path: Path, size: tuple[int, i
     run.picture(0, *size).save(tmp_path / "a.png")
     record = done(tmp_path / "a.png", tmp_path / "out", operator=SMALLER)
     assert [note for note in record.notes if note.startswith(NO_LARGER)] == ([f"{NO_LARGER} ({told})"] if told else [])
+
+
+def test_photos_that_are_smaller_than_what_is_measured_are_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "in").mkdir()
+    for height, width in ((64, 64), (64, 63), (40, 90), (90, 70)):
+        run.picture(0, height, width).save(tmp_path / "in" / f"{width}.png")
+    command = ["restore", run.recipe_file(tmp_path), str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--set", "operator=identity"]
+    assert main(command) == 0
+    assert capfd.readouterr().err.endswith(f"{ENLARGED}: 2 photos\n")
 
 
 def test_no_other_task_is_told_that_it_enlarges_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

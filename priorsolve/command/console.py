@@ -30,6 +30,7 @@ SUMMARISED = (
     "written for the prior ",
     "the mask hides ",
     "the result is no larger ",
+    "the photo is smaller ",
     "the photo's own colours ",
 )
 """How notes begin that the summary repeats, with the number of photos."""

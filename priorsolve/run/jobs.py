@@ -31,6 +31,7 @@ from priorsolve.run.scenes import Scene, framed
 from priorsolve.run.shots import Source
 
 NO_LARGER = "the result is no larger than the photo, which was made smaller first; --set frame=faces enlarges the faces in it"
+ENLARGED = "the photo is smaller than what the recipe restores from, and was enlarged first"
 HIDES_ALL = "the mask hides everything (nothing is known of what was restored)"
 HIDES_NOTHING = "the mask hides nothing (no hole lies in what was restored)"
 MADE_UP = (
@@ -113,7 +114,7 @@ class Reader:
             _refuse_shown(photo, observed, self._where(operator).cpu())
         y = self._measured(observed, operator)
         original, notes = (given.original, given.sentences()) if given else (None, ())
-        notes = (*notes, *self._shrunk(given), *self._hidden([parts]))
+        notes = (*notes, *self._resized(given), *self._hidden([parts]))
         return Work(photo, seed, (Job(seed, y, parts, solving, None),), original, notes, grey=_stays_grey(parts, y))
 
     def _measured(self, observed: Tensor, operator: Operator) -> Tensor:
@@ -159,11 +160,13 @@ class Reader:
         """1 where the operator of one picture measures something, 0 in the holes."""
         return measured_where(operator, self._placed(torch.empty(1, *self.operators.image_shape)))[0]
 
-    def _shrunk(self, given: Crop | None) -> tuple[str, ...]:
-        """That a photo was made smaller than what it is enlarged to, which is no larger than it was."""
+    def _resized(self, given: Crop | None) -> tuple[str, ...]:
+        """That a photo was made smaller than what it is enlarged to, which is no larger than it was; or that it was enlarged."""
         if given is None:
             return ()
         size, (left, top, right, bottom) = self.operators.image_shape[1:], given.box
+        if bottom - top < given.size[0] or right - left < given.size[1]:
+            return (ENLARGED,)
         if given.size[0] >= size[0] or bottom - top < size[0] or right - left < size[1]:
             return ()
         sizes = f"{right - left:g}×{bottom - top:g} became {given.size[1]}×{given.size[0]}, and the result is {size[1]}×{size[0]}"
