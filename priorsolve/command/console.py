@@ -24,16 +24,6 @@ if TYPE_CHECKING:
     from priorsolve.run.masks import Masked
     from priorsolve.run.records import Record
 
-SUMMARISED = (
-    "beside the faces ",
-    "no face was found",
-    "written for the prior ",
-    "the mask hides ",
-    "the result is no larger ",
-    "the photo is smaller ",
-    "the photo's own colours ",
-)
-"""How notes begin that the summary repeats, with the number of photos."""
 ALMOST = 0.99
 """What is shown at most while photos are at work: the last of all are still to be put together and written when they are solved."""
 LONG = 100
@@ -158,12 +148,13 @@ class RunDisplay:
 
     def record(self, record: Record) -> None:
         """A photo is done, or failed."""
+        from priorsolve.run.jobs import SUMMARISED  # there already, as the record's module is
+        from priorsolve.run.records import data_of
+
         self.counts[record.status] += 1
         done = self.counts.total()
         self._show(done, photos=f"{done}/{self._total} photos")
         if self._as_json:
-            from priorsolve.run.records import data_of  # there already: the record is one of its
-
             emit(json.dumps(data_of(record), allow_nan=False))
         elif record.status == "failed":
             first = self._first.setdefault(record.reason, record.name)

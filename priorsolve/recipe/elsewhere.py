@@ -11,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from priorsolve.recipe.components import RecipeError
 from priorsolve.recipe.overrides import override, put
 
+WRITTEN_FOR = "written for the prior"
+"""How the note begins that says so."""
+
 
 class Elsewhere(BaseModel):
     """Settings for every prior but the recipe's own, such as a loss that does not need its discriminator."""
@@ -29,7 +32,7 @@ class Elsewhere(BaseModel):
     @property
     def told(self) -> str:
         """What is done, in one sentence."""
-        return f"written for the prior {self.own} and run with another: {self.note} ({', '.join(self.settings)})"
+        return f"{WRITTEN_FOR} {self.own} and run with another: {self.note} ({', '.join(self.settings)})"
 
 
 def overridden(given: dict[Any, Any], overrides: Sequence[str]) -> dict[Any, Any]:

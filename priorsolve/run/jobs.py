@@ -18,22 +18,25 @@ from priorsolve.operators.mask import Mask, Masking
 from priorsolve.operators.noise import Noise
 from priorsolve.operators.photo_holes import PhotoHoles
 from priorsolve.photos.identity import Identity
-from priorsolve.photos.images import Crop, shows_greys_alone
+from priorsolve.photos.images import LEFT_GREY, Crop, shows_greys_alone
 from priorsolve.photos.metadata import Tags, read_tags
 from priorsolve.photos.names import Photo
 from priorsolve.photos.pictures import PhotoError, picture_size
+from priorsolve.recipe.elsewhere import WRITTEN_FOR
 from priorsolve.recipe.operators import Operators
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.recipe.templates import photo_seed, stem
 from priorsolve.run.damage import Damage
 from priorsolve.run.measuring import measure, measured_where, observe, photograph
-from priorsolve.run.scenes import Scene, framed
+from priorsolve.run.scenes import BESIDE, NO_FACE, Scene, framed
 from priorsolve.run.shots import Source
 
 NO_LARGER = "the result is no larger than the photo, which was made smaller first; --set frame=faces enlarges the faces in it"
 ENLARGED = "the photo is smaller than what the recipe restores from, and was enlarged first"
 HIDES_ALL = "the mask hides everything (nothing is known of what was restored)"
 HIDES_NOTHING = "the mask hides nothing (no hole lies in what was restored)"
+SUMMARISED = (BESIDE, NO_FACE, WRITTEN_FOR, HIDES_ALL, HIDES_NOTHING, NO_LARGER, ENLARGED, LEFT_GREY)
+"""How notes begin that a run's last lines repeat, with the number of photos."""
 MADE_UP = (
     "the recipe's mask is one to demonstrate with, and would hide what this photo shows; say where its own holes are, as "
     "operator.mask={file: hole.png} (white = hole) or {scratches: {kind: both}}, or degrade the photo first (--degrade) where it is clean"

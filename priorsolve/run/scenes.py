@@ -14,6 +14,8 @@ from priorsolve.photos.pictures import PhotoError
 from priorsolve.recipe.framings import Faces, Framings, Tiles
 from priorsolve.run.shots import Shot, Source
 
+BESIDE, NO_FACE = "beside the faces", "no face was found"
+"""How notes begin that say what became of the rest of a photo, and of a photo without faces."""
 LARGEST = 178_956_970
 """Pixels of a picture that Pillow still reads. A larger one would fill the memory, and could not be opened again."""
 
@@ -117,10 +119,10 @@ def _beside(scene: Scene) -> list[str]:
         how = "are filled smoothly" if scene.fills else "stay"
         said += [f"holes {how} ({outside:.0%} of what is missing)"] if outside >= 0.005 else []
     if scene.patches:
-        return [f"beside the faces {sentence}" for sentence in said]
+        return [f"{BESIDE} {sentence}" for sentence in said]
     if scene.is_copy:
-        return ["no face was found: the photo is a copy"]
-    return [f"no face was found: {' and '.join(said or ['the photo stays as it was degraded'])}"]
+        return [f"{NO_FACE}: the photo is a copy"]
+    return [f"{NO_FACE}: {' and '.join(said or ['the photo stays as it was degraded'])}"]
 
 
 def _check_shape(path: Path, size: tuple[int, int], tile: tuple[int, int]) -> None:
