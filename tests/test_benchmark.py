@@ -267,6 +267,7 @@ def test_a_sheet_tells_how_many_finished_photos_it_does_not_show(tmp_path: Path,
         (["mine=inpaint?solver.9.steps=5"], ["mine?solver.9.steps=5: ", "no component 9"]),
         (["inpaint", "--metric", "pnsr"], ["'pnsr'", "did you mean 'psnr'"]),
         (["inpaint", "--limit", "0"], ["limit is 0", "use 1 or more"]),
+        (["inpaint", "."], [".: a folder, not a recipe; if it holds photos, give it as --photos ."]),
         (["inpaint", "--photos", "nowhere"], ["no such file or folder: nowhere"]),
     ],
 )

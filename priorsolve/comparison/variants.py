@@ -9,9 +9,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from priorsolve.comparison.written import TABLES, sheet_of
-from priorsolve.files import is_file
+from priorsolve.files import is_file, is_folder
 from priorsolve.recipe.components import RecipeError
 from priorsolve.recipe.recipe import Recipe
+from priorsolve.recipe.sources import builtin_recipes
 
 _NEXT = re.compile(r"&+(?=\s*[\w.*:-]+\s*=|$)")
 """What parts changes: an & that a key follows, or nothing; any other is the value's."""
@@ -45,6 +46,8 @@ def read_variants(texts: Sequence[str], overrides: Sequence[str] = ()) -> list[V
 def _read(text: str, overrides: Sequence[str]) -> Variant:
     if is_file(text):
         return Variant(_folder_name(Path(text).stem, text), Recipe.load(text, overrides))
+    if is_folder(text) and text not in builtin_recipes():
+        raise RecipeError(f"{text}: a folder, not a recipe; if it holds photos, give it as --photos {text}")
     head, changed, changes = text.partition("?")
     name, named, source = head.partition("=")
     if not named:
