@@ -173,7 +173,7 @@ def test_ctrl_c_once_finishes_the_batches_at_work(ray: Any, address: str, tmp_pa
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     said = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert said == ("", "priorsolve: stopped; what is done is kept, run the same command to go on\n")
+    assert said == ("", "priorsolve: stopped; what is done is kept, run the same command for any that are left\n")
     done = run.records(tmp_path / "out")
     assert len(done) % 2 == 0
     assert {record["status"] for record in done.values()} == {"done"}

@@ -25,7 +25,7 @@ from priorsolve.run import restoration
 from priorsolve.run.restoration import Options, Run
 
 pytestmark = pytest.mark.usefixtures("digiface64")
-STOPPED = "priorsolve: stopped; what is done is kept, run the same command to go on\n"
+STOPPED = "priorsolve: stopped; what is done is kept, run the same command for any that are left\n"
 
 
 def test_once_finishes_the_batch_and_all_that_follows_is_done_by_the_next_run(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-KEPT = "what is done is kept, run the same command to go on"
+KEPT = "what is done is kept, run the same command for any that are left"
 RESUMABLE = ("restore", "degrade", "masks", "benchmark")
 """Commands that write file after file and go on from there; the others have nothing to keep before they end."""
 
