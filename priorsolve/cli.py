@@ -275,7 +275,7 @@ def report(
         from priorsolve.report.watch import watch as watch_run
 
         with contextlib.suppress(KeyboardInterrupt):
-            watch_run(folder, Console(highlight=False, emoji=False))
+            watch_run(folder, Console(highlight=False, emoji=False, quiet=quiet))
         return
     from priorsolve.report import write_report
     from priorsolve.run.places import REPORT

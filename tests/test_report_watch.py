@@ -185,6 +185,8 @@ def test_a_folder_without_a_run_is_told(tmp_path: Path, capsys: pytest.CaptureFi
     assert "a[red].png" in out
     assert out.endswith("\n")
     assert not out.endswith("\n\n")
+    assert main(["report", "--watch", str(tmp_path), "--quiet"]) == 0
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.usefixtures("digiface64")
