@@ -31,7 +31,8 @@ def read_holes(file: Path, hole: Literal["white", "black"]) -> Tensor:
             exact = opened.format in _LOSSLESS
             level = _luminance(ImageOps.exif_transpose(opened), behind="black" if hole == "white" else "white", exact=exact)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        way_out = "; give one that is there: a path in a recipe's file starts beside it" if isinstance(error, FileNotFoundError) else ""
+        places = "a path starts beside the recipe's file, with --set in the working folder"
+        way_out = f"; give one that is there: {places}" if isinstance(error, FileNotFoundError) else ""
         raise ValueError(f"Holes: cannot read the mask {file}: {getattr(error, 'strerror', None) or error}{way_out}") from error
     holes = level if hole == "white" else 1 - level
     holes = torch.where(holes < 0.05, 0, torch.where(holes > 0.95, 1, holes))

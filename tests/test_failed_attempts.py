@@ -93,7 +93,7 @@ def test_a_mask_that_cannot_be_read_for_a_moment_costs_no_result(tmp_path: Path,
     (tmp_path / "masks").rename(tmp_path / "gone")
     assert main(command(tmp_path)) == 1
     said = capfd.readouterr().err
-    assert said.count("starts beside it; what was made of it before stays\n") == said.count("\n") == 2
+    assert said.count("with --set in the working folder; what was made of it before stays\n") == said.count("\n") == 2
     assert all_files(tmp_path / "out") == before
     (tmp_path / "gone").rename(tmp_path / "masks")
     assert main(command(tmp_path)) == 0

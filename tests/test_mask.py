@@ -265,7 +265,7 @@ def test_masks_met_first_in_inference_mode_serve_training_too() -> None:
         (lambda: Holes(file="mask.png", hole="gray"), r"^Holes: hole is the colour of the holes in the file, white or black, got 'gray'$"),  # type: ignore[arg-type]
         (
             lambda: Holes(file="no/such.png"),
-            "^Holes: cannot read the mask no/such.png: .*; give one that is there: a path in a recipe's file starts beside it$",
+            "^Holes: cannot read the mask no/such.png: .*; give one that is there: a path starts .*, with --set in the working folder$",
         ),
         (lambda: Holes(file=str(Path(__file__).parent)), "^Holes: .*tests is a folder; file: '.*tests/{stem}.png' takes from it"),
         (lambda: Holes(file=__file__), "^Holes: cannot read the mask .*test_mask.py: cannot identify image file"),
