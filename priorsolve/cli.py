@@ -343,9 +343,12 @@ def _fail(message: object) -> None:
 
     message = refused(message) if isinstance(message, OSError) else message
     usage = getattr(message, "format_message", None)
-    if usage is None or usage():  # without any words it showed the help itself
+    if usage is None:
+        console.fail(message)
+    elif told := usage():  # without any words it showed the help itself
+        told = told.replace("Input should be", "it should be").partition(", unable to parse")[0].rstrip(".")  # as newer typers have it
         command = getattr(getattr(message, "ctx", None), "command_path", "priorsolve")
-        console.fail(f"{usage().rstrip('.')}; see {command} --help" if usage else message)
+        console.fail(f"{told}{'' if told.endswith('?') else ';'} see {command} --help")
 
 
 if __name__ == "__main__":

@@ -60,6 +60,7 @@ def restore(tmp_path: Path, *more: str) -> list[str]:
         (["", "wide.png"], ["the recipe is ''; give a built-in name"]),
         (["{recipe}", "--set", f"operator.mask={{file: {'m' * 300}}}"], ["mask", "File name too long"]),
         (["{recipe}", "--batch-size", "many"], ["--batch-size", "integer"]),
+        (["{recipe}", "--seed", "abc"], ["'--seed'", " a valid integer; see priorsolve restore --help"]),
         (["{recipe}", "--batch-size", "0"], ["batch size is 0", "at least 1"]),
         (["{recipe}", "--shard", "3"], ["--shard 3", "i/n"]),
         (["{recipe}", "--shard", "3/3"], ["shard 3/3", "from 0"]),
@@ -112,6 +113,19 @@ def test_the_version_and_the_short_word_for_help(capsys: pytest.CaptureFixture[s
 def test_a_prior_has_nothing_to_set(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "digiface64", "--set", "x=1"]) == 2
     assert "--set changes a recipe, and digiface64 is a prior; leave it out" in capsys.readouterr().err
+
+
+def test_a_command_that_is_none_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["mask"]) == 2
+    assert capsys.readouterr().err.endswith("Did you mean 'masks'? see priorsolve --help\n")
+
+
+@pytest.mark.usefixtures("digiface64")
+def test_where_nothing_was_to_do_nothing_is_to_see(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    run.photos(tmp_path / "in", 1)
+    assert main(restore(tmp_path, "--limit", "0")) == 0
+    assert capfd.readouterr().err == "0 restored in 0 s\n"
+    assert not (tmp_path / "out").exists()
 
 
 def test_exit_codes_and_streams(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
