@@ -51,7 +51,7 @@ def _tell(run: Run, display: console.RunDisplay, seconds: float) -> None:
         "done before": run.before["done"],
         "failed before (--retry-failed tries again)": run.before["failed"],
     }
-    console.say(f"{console.counted(counts)} in {seconds:.0f} s; see {run.out}")
+    console.say(f"{console.counted(counts)} in {seconds:.0f} s{f'; see {run.out}' if run.out.is_dir() else ''}")
     others = run.names if run.before["done"] and run.options.degrade else ()
     for line in [*display.summary(), told_of_metrics(run.out, others, run.recipe.metrics)]:
         if line:
