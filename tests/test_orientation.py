@@ -107,6 +107,22 @@ def test_a_picture_for_two_eyes_is_turned_and_the_first_is_used_without_a_word(t
     assert read_photo(path)[0].shape == (3, 1600, 800)
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(("height", "width"), [(523, 517), (391, 261)])
+def test_a_jpeg_of_odd_sides_is_shrunk_in_place_however_it_lies(tmp_path: Path, orientation: int, height: int, width: int) -> None:
+    """It is decoded at an eighth, or a half, of sides that are rounded up: their ratio is another one."""
+    blots = Image.fromarray(np.random.default_rng(0).integers(0, 256, (7, 7, 3), np.uint8)).resize(
+        (width, height), Image.Resampling.BICUBIC
+    )
+    stored = Image.fromarray(lying(np.asarray(blots), orientation))
+    stored.save(tmp_path / "a.jpg", quality=98, subsampling=0, exif=told(orientation))
+    with Image.open(tmp_path / "a.jpg") as decoded:
+        decoded.save(tmp_path / "a.png", exif=told(orientation))
+    (jpeg, crop), (png_, _) = (read_cropped(tmp_path / name, (32, 32)) for name in ("a.jpg", "a.png"))
+    assert crop.original == (height, width)
+    assert (jpeg - png_).abs().max() < 3.5 / 255
+
+
 def test_a_photo_on_its_side_is_decoded_as_small_as_an_upright_one(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[274] = 6

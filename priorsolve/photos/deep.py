@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import TiffImagePlugin
 
-from priorsolve.photos.pictures import PhotoError, opened, orientation
+from priorsolve.photos.pictures import MIRRORED_ACROSS, MIRRORED_DOWN, PhotoError, opened, orientation
 from priorsolve.photos.silence import silence
 from priorsolve.types import Floats
 
@@ -67,7 +67,7 @@ def _upright(values: Any, turn: int) -> Any:
     """EXIF's orientation undone."""
     if turn >= 5:
         values = values.swapaxes(0, 1)
-    return values[:: -1 if turn in (3, 4, 7, 8) else 1, :: -1 if turn in (2, 3, 6, 7) else 1]
+    return values[:: -1 if turn in MIRRORED_DOWN else 1, :: -1 if turn in MIRRORED_ACROSS else 1]
 
 
 def png(values: Deep, head: bytes) -> bytes:

@@ -17,7 +17,19 @@ from torch import Tensor
 from priorsolve.files import Write, write_atomically
 from priorsolve.photos.deep import deepened, png, read_deep, tiff
 from priorsolve.photos.metadata import Tags, png_head
-from priorsolve.photos.pictures import MOVED, ON_WHITE, PhotoError, finish, is_deep_colour, open_picture, opened, size_of
+from priorsolve.photos.pictures import (
+    MIRRORED_ACROSS,
+    MIRRORED_DOWN,
+    MOVED,
+    ON_WHITE,
+    PhotoError,
+    finish,
+    is_deep_colour,
+    open_picture,
+    opened,
+    orientation,
+    size_of,
+)
 from priorsolve.photos.profiles import is_own, to_srgb
 from priorsolve.showing import checked_path, shown
 from priorsolve.types import Floats, Shape
@@ -95,18 +107,25 @@ def read_cropped(path: Path, size: tuple[int, int], channels: Literal[1, 3] = 3)
         return torch.cat([_tensor(layer, 1, []) for layer, _, _ in layers]), Crop(whole, size, box, resized, said)
     # Twice what is needed is left for Lanczos: decoding a JPEG at a fraction is a box filter.
     picture, original, notes = open_picture(path, lambda h, w: _cover(h, w, 2 * rows, 2 * columns))
-    picture, box, resized = _cropped(picture, original, size)
+    picture, box, resized = _cropped(picture, original, size, opened(path, orientation))
     image = _tensor(finish(picture, notes), channels, notes)
     return image, Crop(original, size, box, resized, tuple(notes))
 
 
-def _cropped(picture: Image.Image, original: tuple[int, int], size: tuple[int, int]) -> tuple[Image.Image, Box, bool]:
-    """The picture at `size`, the box of the original (height, width) that it shows, and whether it was resampled."""
+def _cropped(picture: Image.Image, original: tuple[int, int], size: tuple[int, int], turn: int = 1) -> tuple[Image.Image, Box, bool]:
+    """The picture at `size`, the box of the original (height, width) that it shows, and whether it was resampled.
+
+    `turn` is the EXIF orientation that was undone.
+    """
     (rows, columns), box = size, _central(original, size)
     if (box[2] - box[0], box[3] - box[1]) == (columns, rows) and (picture.height, picture.width) == original:
         return _with_info(picture, picture.crop((int(box[0]), int(box[1]), int(box[2]), int(box[3])))), box, False
-    across, down = picture.width / original[1], picture.height / original[0]  # 1, unless decoded at a fraction
-    scaled = (box[0] * across, box[1] * down, min(box[2] * across, picture.width), min(box[3] * down, picture.height))
+    # A JPEG may be decoded at a fraction, its size rounded up: what is too much lies at the end of its rows, and of its columns.
+    part = next(part for part in (1, 2, 4, 8) if -(-original[1] // part) == picture.width)
+    across = picture.width - original[1] / part if turn in MIRRORED_ACROSS else 0
+    down = picture.height - original[0] / part if turn in MIRRORED_DOWN else 0
+    left, top = across + box[0] / part, down + box[1] / part
+    scaled = (left, top, min(across + box[2] / part, picture.width), min(down + box[3] / part, picture.height))
     shrinking = box[2] - box[0] > columns
     how = Image.Resampling.LANCZOS if shrinking else Image.Resampling.BICUBIC
     return _with_info(picture, picture.resize((columns, rows), how, box=scaled, reducing_gap=3.0 if shrinking else None)), box, True

@@ -38,6 +38,8 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+MIRRORED_ACROSS, MIRRORED_DOWN = (2, 3, 6, 7), (3, 4, 7, 8)
+"""The orientations in which a photo's left and right, and its top and bottom, change places once its sides did (5 to 8)."""
 ORIENTATION = 274
 BROKEN_EXIF = (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, struct.error, AttributeError)
 """What Pillow raises where a block of EXIF is broken. The picture itself may be fine."""
