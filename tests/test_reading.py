@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pytest
 import run_support as run
@@ -29,9 +30,14 @@ def read(picture: Image.Image | None, folder: Path, *, degrade: bool = False, na
     """What is to be solved of one photo, of this picture if it is not there yet, with a prior of SIDE×SIDE."""
     if picture is not None:
         picture.save(folder / name)
+    return read_file(folder / name, degrade=degrade, **changes)
+
+
+def read_file(path: Path, *, degrade: bool, **changes: Any) -> Work:
+    """The same of a photo's file."""
     recipe, cpu = run.quick(output={}, **changes), torch.device("cpu")
     operators, solving = build_operators(recipe, (3, SIDE, SIDE), cpu, torch.float32, clean=degrade)
-    return Reader(recipe, operators, solving, None, degrade).read(Photo(folder / name, name))
+    return Reader(recipe, operators, solving, None, degrade).read(Photo(path, path.name))
 
 
 def test_a_photo_of_8_bits_is_the_same_in_8_bits(tmp_path: Path) -> None:
@@ -96,3 +102,20 @@ def test_a_mask_of_all_that_a_small_photo_shows_is_noted(tmp_path: Path) -> None
     """The mask meets the picture made smaller, and is judged at that size."""
     hidden = [{"downsample": {"factor": 2}}, {"mask": {"boxes": [[0, 0, SIDE // 2, SIDE // 2]]}}]
     assert HIDES_ALL in read(Image.new("RGB", (SIDE // 2, SIDE // 2)), tmp_path, operator=hidden).notes
+
+
+@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize("frame", ["center", "aligned"])
+@pytest.mark.parametrize("weights", ["rec601", "rec709", [0, 0, 1]])
+def test_a_photo_in_colours_is_measured_by_the_weights_of_its_recipe(tmp_path: Path, weights: Any, frame: str, *, deep: bool) -> None:
+    """As where it is degraded, but for the 8 bits that Pillow rounds rec601 to."""
+    photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8))
+    if deep:
+        (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(np.asarray(photo).astype(np.uint16) * 257))
+    else:
+        photo.save(tmp_path / "a.png")
+    made = [
+        read_file(tmp_path / "a.png", degrade=degrade, operator={"gray": {"weights": weights}}, frame=frame) for degrade in (False, True)
+    ]
+    given, degraded = (work.jobs[0].y for work in made)
+    assert (given - degraded).abs().max() < (0.51 / 255 if weights == "rec601" and not deep else 1e-6)

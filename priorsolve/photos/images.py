@@ -43,7 +43,7 @@ WRITTEN: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """Suffix -> Pillow's format and settings. All but JPEG keep every 8-bit value."""
 LUMA = (0.299, 0.587, 0.114)
-"""Shares of red, green and blue in grey, as Pillow's."""
+"""Shares of red, green and blue in grey, where nothing asks for others: Pillow's."""
 LEFT_GREY = "the photo's own colours were left out: a grey picture was asked for"
 _COLOURED = 0.02
 """How far the channels of a photo in colours are apart on average; less than that is the tint of a scanner or of a file's rounding."""
@@ -91,16 +91,17 @@ def read_image(path: str | Path, size: tuple[int, int], channels: Literal[1, 3] 
     return read_cropped(path, (int(size[0]), int(size[1])), channels)[0]
 
 
-def read_cropped(path: Path, size: tuple[int, int], channels: Literal[1, 3] = 3) -> tuple[Tensor, Crop]:
+def read_cropped(path: Path, size: tuple[int, int], channels: Literal[1, 3] = 3, luma: Sequence[float] = LUMA) -> tuple[Tensor, Crop]:
     """Read a photo, turn it upright, crop it around its centre to the aspect of `size` (height, width) and resample it.
 
     Shrinking uses Lanczos, enlarging bicubic; a photo that already has this size is returned bit for bit (value / 255).
     16 bits and floats keep their precision; colours come out as sRGB, what is transparent lies on white, of an animation the
-    first picture counts. Raises PhotoError with one sentence for a file that cannot be used.
+    first picture counts. One channel has shares of red, green and blue, `luma`, of a photo in colours. Raises PhotoError with one
+    sentence for a file that cannot be used.
     """
     rows, columns = size
     if opened(path, is_deep_colour):
-        photo, said = read_photo(path, channels)
+        photo, said = read_photo(path, channels, luma)
         whole = photo.shape[-2], photo.shape[-1]
         layers = [_cropped(Image.fromarray(layer.numpy()), whole, size) for layer in photo]
         _, box, resized = layers[0]
@@ -108,7 +109,7 @@ def read_cropped(path: Path, size: tuple[int, int], channels: Literal[1, 3] = 3)
     # Twice what is needed is left for Lanczos: decoding a JPEG at a fraction is a box filter.
     picture, original, notes = open_picture(path, lambda h, w: _cover(h, w, 2 * rows, 2 * columns))
     picture, box, resized = _cropped(picture, original, size, opened(path, orientation))
-    image = _tensor(finish(picture, notes), channels, notes)
+    image = _tensor(finish(picture, notes), channels, notes, luma)
     return image, Crop(original, size, box, resized, tuple(notes))
 
 
@@ -131,7 +132,7 @@ def _cropped(picture: Image.Image, original: tuple[int, int], size: tuple[int, i
     return _with_info(picture, picture.resize((columns, rows), how, box=scaled, reducing_gap=3.0 if shrinking else None)), box, True
 
 
-def read_photo(path: Path, channels: Literal[1, 3] = 3) -> tuple[Tensor, tuple[str, ...]]:
+def read_photo(path: Path, channels: Literal[1, 3] = 3, luma: Sequence[float] = LUMA) -> tuple[Tensor, tuple[str, ...]]:
     """The whole photo, upright: (channels, H, W), float32 in [0, 1], and what was lost on the way.
 
     16 bits per channel are read as such, and colours are moved to sRGB without rounding. The rest as `read_cropped`.
@@ -139,7 +140,7 @@ def read_photo(path: Path, channels: Literal[1, 3] = 3) -> tuple[Tensor, tuple[s
     picture, _, notes = open_picture(path)
     stored = read_stored(path, picture)
     if stored is None:
-        return _tensor(finish(picture, notes), channels, notes), tuple(notes)
+        return _tensor(finish(picture, notes), channels, notes, luma), tuple(notes)
     values, profile = stored[..., :3], picture.info.get("icc_profile")
     if profile and is_own(profile):
         values = to_srgb(values, profile).clip(0, 1)
@@ -150,13 +151,13 @@ def read_photo(path: Path, channels: Literal[1, 3] = 3) -> tuple[Tensor, tuple[s
     image = torch.from_numpy(np.ascontiguousarray(values)).permute(2, 0, 1).contiguous()
     if channels == 1:
         _note_colours(values, notes)
-        image = grey(image)
+        image = grey(image, luma)
     return image, tuple(notes)
 
 
-def grey(image: Tensor) -> Tensor:
-    """(1, H, W) of (3, H, W), as Pillow makes it."""
-    return (image * image.new_tensor(LUMA)[:, None, None]).sum(0, keepdim=True)
+def grey(image: Tensor, luma: Sequence[float] = LUMA) -> Tensor:
+    """(1, H, W) of (3, H, W): shares of red, green and blue."""
+    return (image * image.new_tensor(luma)[:, None, None]).sum(0, keepdim=True)
 
 
 def shows_greys_alone(image: Tensor, known: Tensor | None = None) -> bool:
@@ -234,12 +235,14 @@ def _of_bytes(picture: Image.Image) -> Floats:
     return np.asarray(picture, dtype=np.float32) / np.float32(255)
 
 
-def _tensor(picture: Image.Image, channels: int, notes: list[str]) -> Tensor:
+def _tensor(picture: Image.Image, channels: int, notes: list[str], luma: Sequence[float] = LUMA) -> Tensor:
     if picture.mode == "F":
         values = np.asarray(picture, dtype=np.float32).clip(0.0, 1.0)
     else:
         if channels == 1 and picture.mode != "L":
             _note_colours(_of_bytes(picture), notes)
+            if tuple(luma) != LUMA:
+                return grey(torch.from_numpy(_of_bytes(picture)).permute(2, 0, 1), luma)
             picture = picture.convert("L")
         values = _of_bytes(picture)
     tensor = torch.from_numpy(values)

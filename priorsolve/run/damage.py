@@ -20,6 +20,7 @@ from priorsolve.operators.noise import Noise
 from priorsolve.operators.photo_holes import PhotoHoles
 from priorsolve.operators.pillow import SMALLER
 from priorsolve.operators.quantize import Quantize
+from priorsolve.photos.images import LUMA
 from priorsolve.recipe.components import RecipeError
 from priorsolve.run.measuring import measure
 from priorsolve.types import Shape
@@ -44,6 +45,11 @@ class Damage:
     def grey(self) -> Gray | None:
         """What took the colours, if anything did."""
         return next((part for part in self.parts if isinstance(part, Gray)), None)
+
+    @property
+    def luma(self) -> Sequence[float]:
+        """Shares of red, green and blue in what is measured of a photo in colours, where that is grey."""
+        return LUMA if self.grey is None else self.grey.w
 
     @property
     def for_any_size(self) -> bool:

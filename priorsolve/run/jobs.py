@@ -112,7 +112,7 @@ class Reader:
             y = measure(clean[None], operator, self.noise, [seed])[0]
             notes = (*crop.sentences(), *self._hidden([parts]))
             return Work(photo, seed, (Job(seed, y, parts, solving, clean),), crop.original, notes, grey=_stays_grey(parts, clean))
-        observed, given = observe(photo.path, self.operators.out_shape)
+        observed, given = observe(photo.path, self.operators.out_shape, Damage(parts, self.operators.image_shape).luma)
         if given is not None and _made_up(parts):
             _refuse_shown(photo, observed, self._where(operator).cpu())
         y = self._measured(observed, operator)

@@ -5,6 +5,7 @@ the photo is the measurement (`observe`: real use), or the photo is clean and is
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -18,11 +19,14 @@ from priorsolve.photos.pictures import PhotoError
 from priorsolve.types import Images, Measurements, Shape
 
 
-def observe(path: Path, shape: Shape) -> tuple[Tensor, Crop | None]:
-    """The measurement (`shape`) that the file is, and how a picture was cropped and resized to that shape. Raises PhotoError."""
+def observe(path: Path, shape: Shape, luma: Sequence[float]) -> tuple[Tensor, Crop | None]:
+    """The measurement (`shape`) that the file is, and how a picture was cropped and resized to that shape.
+
+    Where one channel is measured, it has shares of red, green and blue, `luma`, of a photo in colours. Raises PhotoError.
+    """
     if path.suffix.lower() == ".npy" or measurement_suffix(shape) == ".npy":
         return read_measurement(path, shape), None
-    return read_cropped(path, (shape[1], shape[2]), _channels(shape))
+    return read_cropped(path, (shape[1], shape[2]), _channels(shape), luma)
 
 
 def photograph(path: Path, shape: Shape, *, plain: bool = False) -> tuple[Tensor, Crop]:

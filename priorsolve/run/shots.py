@@ -41,7 +41,7 @@ class Source:
         if self.path.suffix.lower() == ".npy":
             raise PhotoError(self.path, "an array, not a photo; restore it with frame: center")
         if not self.degrade:
-            photo, notes = read_photo(self.path, 1 if self.channels == 1 else 3)
+            photo, notes = read_photo(self.path, 1 if self.channels == 1 else 3, self.damage.luma)
             return Shot(photo, None, tuple(note for note in notes if note != ON_WHITE))  # it is taken off again
         clean, notes = read_photo(self.path)
         factor = self.damage.factor
