@@ -14,6 +14,7 @@ import torch
 from photo_support import WIDE
 from PIL import Image
 
+from priorsolve.operators.gray import WEIGHTS
 from priorsolve.photos.images import GREY, read_photo, shows_greys_alone
 from priorsolve.photos.marks import Marks
 from priorsolve.run.records import Record
@@ -109,6 +110,25 @@ def test_a_grey_photo_that_lost_its_colours_is_given_some(tmp_path: Path) -> Non
     written(tmp_path / "in/a.png")
     for frame in ("aligned", "center"):
         assert done(tmp_path / "in", tmp_path / frame, operator="gray", frame=frame)[1].max() > 12
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+@pytest.mark.parametrize("weights", ["rec601", "rec709"])
+def test_grey_values_are_the_photos_below_soft_alpha_too(tmp_path: Path, mode: str, weights: Any) -> None:
+    """Little alpha makes more of what colours, and 8 bits on white, are off."""
+    (tmp_path / "in").mkdir()
+    photo = (run.picture(3).convert("L") if mode == "LA" else run.picture(3)).convert(mode)
+    photo.putalpha(Image.radial_gradient("L").resize((64, 64)))
+    photo.save(tmp_path / "in/a.png")
+    operator = {"gray": {"weights": weights}}
+    done(tmp_path / "in", tmp_path / "out", operator=operator, frame="aligned", output={"consistency": True, "album": True})
+    made, given = (
+        np.asarray(Image.open(path).convert("RGBA")).astype(float) for path in (tmp_path / "out/images/a.png", tmp_path / "in/a.png")
+    )
+    assert (made[..., 3] == given[..., 3]).all()
+    off = ((made - given)[..., :3] @ WEIGHTS[weights])[given[..., 3] > 0]
+    assert np.abs(off).max() < 1.01  # half a level, and once more by the album
+    assert np.ptp(made[..., :3], axis=-1).max() > 12
 
 
 def test_a_pixel_in_colours_is_seen_wherever_it_is_but_in_a_hole() -> None:

@@ -89,7 +89,7 @@ def share_colours(out: Path, grey: Gray, recipe: str, *, framed: bool = False) -
         made = recoloured(read_photo(path)[0], chroma, album, grey)
         stored = read_transparent(path)
         alpha = None if stored is None else torch.from_numpy(stored[..., -1].copy())[None]
-        write_tagged(path, in_own_colours(made, tags, path, same_size=True, alpha=alpha), tags, journalled)
+        write_tagged(path, in_own_colours(made, tags, path, same_size=True, alpha=alpha, grey=grey), tags, journalled)
     if (out / JOURNAL).exists():
         _measure_again(out)
         _write(out, albums, shared)

@@ -124,9 +124,9 @@ class Keeper:
     def _write_restored(self, work: Work, made: Pictures, path: Path, write: Write) -> None:
         """The restored picture, with what the photo's file says and in its colours; grey photos stay grey unless they lost colours."""
         parts = work.scene.source.damage.parts if work.scene is not None else work.jobs[0].parts
-        coloured = made.copied is None and any(isinstance(part, Gray) for part in parts)
-        tags = work.tags.fitting(grey=work.tags.grey and not coloured)
-        own = in_own_colours(made.restored, tags, work.photo.path, same_size=work.scene is not None, alpha=made.alpha)
+        grey = None if made.copied is not None else next((part for part in parts if isinstance(part, Gray)), None)
+        tags = work.tags.fitting(grey=work.tags.grey and grey is None)
+        own = in_own_colours(made.restored, tags, work.photo.path, same_size=work.scene is not None, alpha=made.alpha, grey=grey)
         write_tagged(path, own, tags, write)
 
     def fail(self, photo: Photo, error: Exception, file: Identity | None = None) -> Record:
