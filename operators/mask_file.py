@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, TiffImagePlugin
 from torch import Tensor
 
 from priorsolve.files import is_file, is_folder, is_there
@@ -29,12 +29,15 @@ def read_holes(file: Path, hole: Literal["white", "black"]) -> Tensor:
     try:
         with Image.open(file) as opened:
             exact = opened.format in _LOSSLESS
+            # Pillow turns a TIFF of 8 bits in which 0 is white, and no other
+            deep = opened.mode == "F" or opened.mode.startswith("I")
+            negative = deep and getattr(opened, "tag_v2", {}).get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0
             level = _luminance(ImageOps.exif_transpose(opened), behind="black" if hole == "white" else "white", exact=exact)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         places = "a path starts beside the recipe's file, with --set in the working folder"
         way_out = f"; give one that is there: {places}" if isinstance(error, FileNotFoundError) else ""
         raise ValueError(f"Holes: cannot read the mask {file}: {getattr(error, 'strerror', None) or error}{way_out}") from error
-    holes = level if hole == "white" else 1 - level
+    holes = level if (hole == "white") != negative else 1 - level
     holes = torch.where(holes < 0.05, 0, torch.where(holes > 0.95, 1, holes))
     if bool((holes == 1).all()):
         raise ValueError(f"Holes: the mask {file} is one big hole ({hole} everywhere); see that hole: names the colour of the holes")
@@ -45,11 +48,13 @@ def _luminance(image: Image.Image, behind: Literal["black", "white"], *, exact: 
     """Levels from 0 (black) to 1 (white), (h, w); what is transparent shows the colour behind."""
     if image.mode == "F":
         return torch.from_numpy(numpy.array(image, dtype=numpy.float32)).nan_to_num(0, 1, 0).clamp(0, 1)
-    most = 65535 if image.mode.startswith("I") else 255
-    if most == 255:  # 16 bits per pixel Pillow's conversion would clip
+    deep = image.mode.startswith("I")
+    if not deep:  # 16 bits per pixel Pillow's conversion would clip
         if image.has_transparency_data:
             top = image.convert("RGBA")
             image = Image.alpha_composite(Image.new("RGBA", top.size, behind), top)
         image = image.convert("L")
     values = torch.from_numpy(numpy.array(image, dtype=numpy.float32))
-    return values if exact and bool((values <= 1).all()) else values / most  # programs write masks as 0 and 1 too
+    if exact and bool((values <= 1).all()):  # programs write masks as 0 and 1 too
+        return values
+    return values / (65535 if deep and values.max() != 255 else 255)  # and those of 8 bits in 16

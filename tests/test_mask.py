@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 
@@ -177,6 +178,7 @@ def test_kinds_of_files(tmp_path: Path) -> None:
         "clear.png": clear,
         **{f"ones.{kind}": hole.astype(np.uint8) for kind in ("png", "tif", "bmp", "pgm", "gif")},
         "deep_ones.png": hole.astype(np.uint16),
+        "deep_bytes.png": hole.astype(np.uint16) * 255,
         "floats.tif": hole.astype(np.float32),
     }
     for name, values in files.items():
@@ -209,6 +211,16 @@ def test_a_file_of_16_bits_has_soft_edges_and_specks_too(tmp_path: Path) -> None
     levels = np.array([[65535, 32768, 1000, 0]], np.uint16).repeat(4, 0)
     mask = shown(Holes(file=saved(tmp_path / "deep.png", levels)), 4, 4)
     torch.testing.assert_close(mask[0], torch.tensor([0, 1 - 32768 / 65535, 1, 1]))
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_a_file_in_which_0_is_white_shows_what_is_white(tmp_path: Path, kind: type) -> None:
+    shade: np.ndarray[Any, Any] = np.full((4, 4), np.iinfo(kind).max, kind)
+    shade[1:3, 1:3] = 0
+    tifffile.imwrite(tmp_path / "mask.tif", shade, photometric="miniswhite")
+    for hole in ("white", "black"):
+        mask = shown(Holes(file=str(tmp_path / "mask.tif"), hole=hole), 4, 4)
+        assert torch.equal(mask == 0, torch.from_numpy((shade == 0) == (hole == "white"))), hole
 
 
 def test_a_file_is_turned_as_its_tag_says(tmp_path: Path) -> None:
