@@ -122,6 +122,20 @@ def test_a_result_that_would_be_too_large_is_refused(tmp_path: Path) -> None:
     assert failed.reason == "would become 22400×9600, more than 178 million pixels; use a smaller factor"
 
 
+@pytest.mark.parametrize(("name", "factor", "told"), [("a.webp", 8, "WEBP has 16383"), ("a.jpg", 32, "JPEG has 65500")])
+def test_a_result_that_is_longer_than_its_format_has_pictures_is_refused_before_it_is_solved(
+    tmp_path: Path, name: str, factor: int, told: str
+) -> None:
+    photos = given(tmp_path / "in", np.full((8, 2100, 3), 90, np.uint8), name)
+    operator, faces = {"downsample": {"factor": factor}}, {"faces": {"missing": "copy"}}
+    (failed,) = done(run.quick(operator=operator, frame=faces), photos, tmp_path / "out")
+    size = f"{2100 * factor}×{8 * factor}"
+    assert failed.reason == f"would become {size}, and a side of a {told} pixels at most; --set output.format=png writes a PNG"
+    assert failed.seconds == 0
+    (record,) = done(run.quick(operator=operator, frame=faces, output={"format": "png"}), photos, tmp_path / "png")
+    assert record.status == "done", record.reason
+
+
 def test_batches_are_of_jobs_and_a_photo_is_what_it_is_alone(tmp_path: Path) -> None:
     photos = given(given(tmp_path / "in", pair()), pair()[:, :310].copy(), "one.png")
     recipe = run.quick(operator={"mask": {"boxes": [[0.0, 0.3, 1.0, 0.4]]}}, frame="faces")

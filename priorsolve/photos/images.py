@@ -42,6 +42,8 @@ WRITTEN: dict[str, tuple[str, dict[str, Any]]] = {
     ".tiff": ("TIFF", {}),
 }
 """Suffix -> Pillow's format and settings. All but JPEG keep every 8-bit value."""
+LONGEST = {"JPEG": 65_500, "WEBP": 16_383}
+"""Pixels that a side of a picture in these formats may have."""
 LUMA = (0.299, 0.587, 0.114)
 """Shares of red, green and blue in grey, where nothing asks for others: Pillow's."""
 LEFT_GREY = "the photo's own colours were left out: a grey picture was asked for"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
 
 import torch
 from torch import Tensor
@@ -18,9 +19,9 @@ from priorsolve.operators.mask import Mask, Masking
 from priorsolve.operators.noise import Noise
 from priorsolve.operators.photo_holes import PhotoHoles
 from priorsolve.photos.identity import Identity
-from priorsolve.photos.images import LEFT_GREY, Crop, shows_greys_alone
+from priorsolve.photos.images import LEFT_GREY, LONGEST, WRITTEN, Crop, shows_greys_alone
 from priorsolve.photos.metadata import Tags, read_tags
-from priorsolve.photos.names import Photo
+from priorsolve.photos.names import Photo, output_name
 from priorsolve.photos.pictures import PhotoError, picture_size
 from priorsolve.recipe.elsewhere import WRITTEN_FOR
 from priorsolve.recipe.operators import Operators
@@ -130,6 +131,8 @@ class Reader:
         keeps = self.recipe.output.consistency
         source = Source(photo.path, self.operators.out_shape[0], damage, self.noise, seed, self.degrade)
         scene, shot, notes, labels = framed(source, self.recipe.frame, keeps=keeps)
+        if not scene.is_copy:
+            _refuse_longer(photo, output_name(photo.name, self.recipe.output.format), scene.size)
         doubted = not self.degrade and not scene.is_copy and _made_up(parts)
         if doubted and damage.for_any_size:  # before frames are resampled, which enlarges holes
             _refuse_shown(photo, shot.measured, damage.where(scene.size))
@@ -203,6 +206,14 @@ def _refuse_shown(photo: Photo, seen: Tensor, where: Tensor) -> None:
     hidden = seen[where.expand(seen.shape) == 0]
     if len(hidden) and float((hidden > DARK).float().mean()) > SHOWN:
         raise PhotoError(photo.path, MADE_UP)
+
+
+def _refuse_longer(photo: Photo, made: str, size: tuple[int, int]) -> None:
+    """Raises PhotoError where the format of the result has no pictures of this (height, width)."""
+    kind, _ = WRITTEN[PurePosixPath(made).suffix.lower()]
+    if max(size) > LONGEST.get(kind, max(size)):
+        told = f"would become {size[1]}×{size[0]}, and a side of a {kind} has {LONGEST[kind]} pixels at most"
+        raise PhotoError(photo.path, f"{told}; --set output.format=png writes a PNG")
 
 
 def _stays_grey(parts: list[Operator], shown: Tensor, known: Tensor | None = None) -> bool:
