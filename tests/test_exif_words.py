@@ -1,15 +1,19 @@
-"""Words in EXIF that are not ASCII."""
+"""Words in EXIF that are not ASCII, words of IPTC, and what else describes a photo."""
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 import torch
-from PIL import Image
+from PIL import Image, IptcImagePlugin
 
 from priorsolve.photos.images import write_tagged
-from priorsolve.photos.metadata import EXIF, GPS, INTEROP, read_tags
+from priorsolve.photos.metadata import EXIF, GPS, INTEROP, Tags, read_tags
+from priorsolve.photos.profiles import srgb
 
 WORDS = "Jürgen Müller", "© Åse\0© Zoë", "Großes Auge", "Längengrad"
 """The artist, whose photo and whose print it is, the lens, and what the place is counted from."""
@@ -53,3 +57,41 @@ def test_a_resolution_by_the_centimetre_is_told_by_the_inch(tmp_path: Path, unit
     exif[282], exif[283], exif[296] = 100.0, 100.0, unit
     Image.new("RGB", (16, 16)).save(tmp_path / "a.webp", exif=exif)
     assert read_tags(tmp_path / "a.webp").dpi == pytest.approx((dpi, dpi))
+
+
+def iptc(words: str) -> bytes:
+    """Caption, or abstract, and a keyword."""
+    fields = ((b"\x02\x78", words.encode()), (b"\x02\x19", b"wedding"))
+    return b"".join(b"\x1c" + kind + struct.pack(">H", len(text)) + text for kind, text in fields)
+
+
+@pytest.mark.parametrize("words", ["Lea in May", "Lea at noon"])  # of an odd and an even number of bytes
+def test_words_of_iptc_are_kept_in_jpeg_and_tiff(tmp_path: Path, words: str) -> None:
+    given = iptc(words)
+    write_tagged(tmp_path / "a.jpg", torch.rand(3, 16, 16), Tags(iptc=given, profile=srgb()))
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((16, 16), np.uint8), extratags=[(33723, 7, len(given), given, True)])
+    longs = np.frombuffer(given + b"\0" * (-len(given) % 4), ">u4").tolist()
+    tifffile.imwrite(tmp_path / "b.tif", np.zeros((16, 16), np.uint8), byteorder=">", extratags=[(33723, 4, len(longs), longs, True)])
+    for name in ("a.jpg", "a.tif", "b.tif"):
+        tags = read_tags(tmp_path / name)
+        assert tags.iptc is not None
+        assert tags.iptc.rstrip(b"\0") == given
+        for suffix in (".jpg", ".tif"):
+            write_tagged(tmp_path / f"out{suffix}", torch.rand(3, 16, 16), tags)
+            with Image.open(tmp_path / f"out{suffix}") as made:
+                found = IptcImagePlugin.getiptcinfo(made)
+                assert found is not None
+                assert (found[2, 120], found[2, 25]) == (words.encode(), b"wedding")
+    write_tagged(tmp_path / "c.jpg", torch.rand(3, 16, 16), Tags(iptc=bytes(70_000)))
+    assert read_tags(tmp_path / "c.jpg").iptc is None
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.tif", "a.webp", "a.png"])
+def test_a_name_and_a_rating_are_kept(tmp_path: Path, name: str) -> None:
+    exif = Image.Exif()
+    exif.update({269: "album 3", 18246: 4, 18249: 75})
+    Image.new("RGB", (16, 16)).save(tmp_path / name, exif=exif)
+    write_tagged(tmp_path / f"out_{name}", torch.rand(3, 16, 16), read_tags(tmp_path / name))
+    with Image.open(tmp_path / f"out_{name}") as made:
+        found = made.getexif()
+        assert [found.get(tag) for tag in (269, 18246, 18249)] == ["album 3", 4, 75]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import struct
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,18 @@ INTEROP = 0xA005
 """Where in the photo's own file a table of EXIF's lies that says nothing of the photo."""
 INCH, CENTIMETRE = 2, 3
 """TIFF's units of resolutions."""
-DESCRIBING = (270, 271, 272, 305, 306, 315, 316, 33432, 40091, 40092, 40093, 40094, 40095)
-"""Tags that speak of the photo: title, camera, program, date, artist, host, copyright, and Windows' title to subject. Others, such as
-those of TIFF's strips or of a thumbnail, speak of the file."""
+DESCRIBING = (269, 270, 271, 272, 305, 306, 315, 316, 18246, 18249, 33432, 40091, 40092, 40093, 40094, 40095)
+"""Tags that speak of the photo: name, title, camera, program, date, artist, host, rating, copyright, and Windows' title to subject. Others,
+such as those of TIFF's strips or of a thumbnail, speak of the file."""
+IPTC, RESOURCE = 33723, 0x0404
+"""Where a TIFF has the words of IPTC, and where Photoshop's block of a JPEG has them."""
+APP13 = 0xED
 FILES_OWN = ('{"shape"', "ImageJ=", "<?xml")
 """How descriptions begin that programs (tifffile, ImageJ, OME) write about the file's numbers, and read again: they no longer hold."""
 JPEG_LIMIT = 65_500
 """Bytes of EXIF that a JPEG holds."""
+BLOCK_LIMIT = 65_535
+"""And of any other block, with those that tell its length."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,7 @@ class Tags:
     profile: bytes | None = None
     exif: bytes | None = None
     xmp: bytes | None = None
+    iptc: bytes | None = None
     dpi: tuple[float, float] | None = None
     bits: int = 8
     grey: bool = False
@@ -60,6 +67,8 @@ class Tags:
             given["pnginfo"] = words
         elif self.xmp is not None:
             given["xmp"] = self.xmp
+        if kind == "JPEG" and self.iptc is not None:
+            given["extra"] = _block_of(self.iptc)
         return {key: value for key, value in given.items() if value is not None}
 
     def ifd(self, size: tuple[int, int]) -> dict[int, Any]:
@@ -73,6 +82,8 @@ class Tags:
             tags[TiffImagePlugin.ICCPROFILE] = self.profile
         if self.xmp is not None:
             tags[TiffImagePlugin.XMP] = self.xmp
+        if self.iptc is not None:
+            tags[IPTC] = self.iptc
         return tags
 
 
@@ -104,6 +115,7 @@ def _tags(picture: Image.Image) -> Tags:
         profile=info.get("icc_profile") or None,
         exif=exif,
         xmp=_upright(xmp if isinstance(xmp, bytes) else xmp.encode()) if xmp else None,
+        iptc=_iptc(picture),
         dpi=_dpi(info.get("dpi"), sideways) or _dpi(_told_resolution(picture), sideways),
         bits=16 if deep or mode.startswith(("I", "F")) else 8,
         grey=grey,
@@ -123,6 +135,24 @@ def _exif(picture: Image.Image) -> bytes | None:
         return bytes(kept.tobytes()) if len(kept) or kept.get_ifd(EXIF) or kept.get_ifd(GPS) else None
     except BROKEN_EXIF:
         return None
+
+
+def _iptc(picture: Image.Image) -> bytes | None:
+    """The words of the photo's IPTC: caption, keywords, credit."""
+    try:
+        if isinstance(picture, TiffImagePlugin.TiffImageFile):
+            given = picture.tag_v2._tagdata.get(IPTC)  # of bytes said to be longs Pillow tells the first alone
+        else:
+            given = picture.info.get("photoshop", {}).get(RESOURCE)
+        return bytes(given) if given else None
+    except BROKEN_EXIF:
+        return None
+
+
+def _block_of(iptc: bytes) -> bytes | None:
+    """Photoshop's block of a JPEG that has these words; none where they are too long for it."""
+    body = b"Photoshop 3.0\0" + b"8BIM" + struct.pack(">HHL", RESOURCE, 0, len(iptc)) + iptc + b"\0" * (len(iptc) % 2)
+    return struct.pack(">BBH", 0xFF, APP13, len(body) + 2) + body if len(body) + 2 <= BLOCK_LIMIT else None
 
 
 def _loaded(exif: bytes) -> Image.Exif:
