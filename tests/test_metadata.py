@@ -341,15 +341,19 @@ def test_grey_of_16_bits_with_alpha_stays_grey(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("digiface64")
-def test_transparent_holes_become_opaque_where_they_are_filled(tmp_path: Path) -> None:
+@pytest.mark.parametrize("frame", ["aligned", {"faces": {"missing": "copy", "beside": "fill"}}])
+@pytest.mark.parametrize("nearly", [False, True])
+def test_transparent_holes_become_opaque_where_they_are_filled(tmp_path: Path, frame: Any, *, nearly: bool) -> None:
     values = np.concatenate([np.asarray(run.picture(0, *SIZE)), np.full((*SIZE, 1), 255, np.uint8)], -1)
     values[36:44, 50:60] = (255, 0, 255, 0)
+    if nearly:
+        values[60:64, 20:40, 3] = 250, 251, 252, 253, 254, *[255] * 15  # no hole, and not opaque
     (tmp_path / "in").mkdir()
     Image.fromarray(values).save(tmp_path / "in/a.png")
-    filled(tmp_path / "in", tmp_path / "out", operator={"mask": {"alpha": True}})
+    filled(tmp_path / "in", tmp_path / "out", operator={"mask": {"alpha": True}}, frame=frame)
     made = np.asarray(opened(tmp_path / "out/images/a.png"))
-    assert (made[..., 3] == 255).all() if made.shape[-1] == 4 else made.shape == (*SIZE, 3)
-    assert (made[..., :3] == values[..., :3])[elsewhere()].all()
+    assert (made == values[..., : 4 if nearly else made.shape[-1]])[elsewhere()].all()
+    assert (made[36:44, 50:60, 3:] == 255).all()
     assert np.abs(made[36:44, 50:60, :3].astype(int) - (255, 0, 255)).sum(-1).min() > 60  # nothing of what lay below
 
 

@@ -67,8 +67,9 @@ def _alpha(scene: Scene) -> Tensor | None:
         return None
     damage = scene.source.damage
     alpha = enlarged(torch.from_numpy(np.ascontiguousarray(stored[..., -1]))[None], damage.factor).clamp(0, 1)
-    if not damage.transparent_is_hole:
+    known = damage.known(scene.size) if damage.transparent_is_hole else None
+    if known is None:
         return alpha
-    if scene.fills:
-        return None
-    return torch.maximum(alpha, covered(scene.patches, *scene.size))
+    shown = torch.ones(1) if scene.fills else covered(scene.patches, *scene.size)
+    alpha = torch.where(known < 1, torch.maximum(alpha, shown), alpha)  # what is all but opaque is no hole
+    return None if scene.fills and bool((alpha == 1).all()) else alpha
