@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from priorsolve.files import is_file
+from priorsolve.files import is_array, is_file
 from priorsolve.showing import checked_path, is_number, shown
 
 SAMPLES_PER_PIXEL = 64
@@ -76,7 +76,7 @@ def read_kernel(file: str) -> Tensor:
     if not is_file(path):
         raise ValueError(f"file_blur: no kernel file {file!r}; give the path of an image or of a .npy array (h, w)")
     try:
-        if path.suffix == ".npy":
+        if is_array(path):
             values = np.load(path, allow_pickle=False)
         else:
             with Image.open(path) as image:

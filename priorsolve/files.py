@@ -107,6 +107,11 @@ def is_filled(path: str | Path) -> bool:
     return stat.S_ISREG(about.st_mode) and about.st_size > 0
 
 
+def is_array(path: Path) -> bool:
+    """Whether a file's name is that of an array of numpy's."""
+    return path.suffix.lower() == ".npy"
+
+
 def is_folder(path: str | Path) -> bool:
     """Whether a folder is there; as `is_file`."""
     return os.path.isdir(path)  # noqa: PTH112

@@ -187,7 +187,9 @@ def test_motion_goes_anticlockwise() -> None:
 def test_kernel_files(tmp_path: Path) -> None:
     kernel = random(5, 4)
     np.save(tmp_path / "k.npy", kernel.numpy())
-    torch.testing.assert_close(file_blur(str(tmp_path / "k.npy")).kernel, kernel / kernel.sum())
+    (tmp_path / "upper.NPY").write_bytes((tmp_path / "k.npy").read_bytes())
+    for name in ("k.npy", "upper.NPY"):
+        torch.testing.assert_close(file_blur(str(tmp_path / name)).kernel, kernel / kernel.sum())
     grey = (255 * kernel.numpy()).astype(np.uint8)
     listed = Image.fromarray(255 - grey)  # level v under the number 255 − v
     listed.putpalette([255 - v for v in range(256) for _ in "rgb"])

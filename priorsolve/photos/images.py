@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from priorsolve.files import Write, write_atomically
+from priorsolve.files import Write, is_array, write_atomically
 from priorsolve.photos.deep import deepened, png, read_deep, tiff
 from priorsolve.photos.metadata import Tags, png_head
 from priorsolve.photos.pictures import (
@@ -310,7 +310,7 @@ def write_measurement(path: Path, y: Tensor, write: Write = write_atomically) ->
 
     A picture holds 8 bits in [0, 1]: a measurement that reaches beyond, or must be exact, belongs in a `.npy`.
     """
-    if path.suffix.lower() != ".npy":
+    if not is_array(path):
         write_tagged(path, y, write=write)
         return
     data = io.BytesIO()
@@ -323,7 +323,7 @@ def read_measurement(path: Path, shape: Shape) -> Tensor:
 
     Raises PhotoError naming the shape found and the one expected, for arrays that are no floats, and for what `read_image` refuses.
     """
-    if path.suffix.lower() == ".npy":
+    if is_array(path):
         return _read_array(path, shape)
     if measurement_suffix(shape) != ".png":
         raise PhotoError(

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from priorsolve.files import digest_of, writing
+from priorsolve.files import digest_of, is_array, writing
 from priorsolve.operators.noise import Noise
 from priorsolve.photos.identity import identify
 from priorsolve.photos.images import measurement_suffix, write_measurement
@@ -103,7 +103,7 @@ class _Maker:
             else:
                 write_measurement(path, self._measurement(photo, seed), partial(self._write, source))
                 reason = ""
-            self._remove_own(self.out / (output_name(photo.name, "png") if path.suffix == ".npy" else photo.name + ".npy"))
+            self._remove_own(self.out / (output_name(photo.name, "png") if is_array(path) else photo.name + ".npy"))
         except Exception as error:  # noqa: BLE001 (whatever it is, it must not stop the other photos)
             refuse_unwritable(self.out, error)
             return Degraded(photo.name, None, reason_of(error))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from priorsolve.counter_rng import FRAMES, seed_at
+from priorsolve.files import is_array
 from priorsolve.framing import cut
 from priorsolve.operators.base import Operator
 from priorsolve.operators.gray import Gray
@@ -93,14 +94,14 @@ class Reader:
     def read(self, photo: Photo) -> Work:
         """The photo's work. Raises PhotoError or RecipeError, such as for its mask that is missing."""
         seed = photo_seed(self.recipe.seed, photo.name)
-        is_array = photo.path.suffix.lower() == ".npy"
-        marked = None if self.degrade or is_array else photo.path
+        given_array = is_array(photo.path)
+        marked = None if self.degrade or given_array else photo.path
         parts = self.operators.of(stem(photo.name), seed, marked)
         solving = parts if self.solving is self.operators else self.solving.of(stem(photo.name), seed, marked)
         work = self._read(photo, seed, parts, solving)
         said = [note for part in parts if isinstance(part, PhotoHoles) for note in part.notes]
         said += [self.recipe.exchanged] if self.recipe.exchanged else []
-        tags = Tags() if is_array else read_tags(photo.path)
+        tags = Tags() if given_array else read_tags(photo.path)
         return replace(work, notes=(*work.notes, *said), tags=Tags(grey=tags.grey) if self.plain else tags)
 
     def _read(self, photo: Photo, seed: int, parts: list[Operator], solving: list[Operator]) -> Work:

@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from priorsolve.files import is_array
 from priorsolve.operators.base import Operator
 from priorsolve.operators.noise import Noise
 from priorsolve.photos.images import Crop, measurement_suffix, read_cropped, read_measurement
@@ -24,7 +25,7 @@ def observe(path: Path, shape: Shape, luma: Sequence[float]) -> tuple[Tensor, Cr
 
     Where one channel is measured, it has shares of red, green and blue, `luma`, of a photo in colours. Raises PhotoError.
     """
-    if path.suffix.lower() == ".npy" or measurement_suffix(shape) == ".npy":
+    if is_array(path) or measurement_suffix(shape) == ".npy":
         return read_measurement(path, shape), None
     return read_cropped(path, (shape[1], shape[2]), _channels(shape), luma)
 
@@ -34,7 +35,7 @@ def photograph(path: Path, shape: Shape, *, plain: bool = False) -> tuple[Tensor
 
     Raises PhotoError.
     """
-    if path.suffix.lower() == ".npy":
+    if is_array(path):
         raise PhotoError(path, "an array is a measurement, not a photo to degrade; restore it without degrade (--degrade)")
     image, crop = read_cropped(path, (shape[1], shape[2]), _channels(shape))
     return (image * 255).round() / 255 if plain else image, crop

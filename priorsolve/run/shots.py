@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from priorsolve.files import is_array
 from priorsolve.operators.noise import Noise
 from priorsolve.photos.images import read_photo
 from priorsolve.photos.pictures import ON_WHITE, PhotoError
@@ -38,7 +39,7 @@ class Source:
 
     def shoot(self) -> Shot:
         """Read it. Raises PhotoError, or RecipeError where a whole photo cannot be degraded."""
-        if self.path.suffix.lower() == ".npy":
+        if is_array(self.path):
             raise PhotoError(self.path, "an array, not a photo; restore it with frame: center")
         if not self.degrade:
             photo, notes = read_photo(self.path, 1 if self.channels == 1 else 3, self.damage.luma)
