@@ -10,6 +10,7 @@ import run_support as run
 
 from priorsolve.framing import Face, Frame
 from priorsolve.operators.downsample import Downsample
+from priorsolve.photos.images import LUMA
 from priorsolve.photos.pictures import PhotoError
 from priorsolve.recipe.framings import Faces, Framings, Tiles
 from priorsolve.run import scenes
@@ -56,11 +57,11 @@ def test_an_array_is_no_photo(tmp_path: Path, name: str) -> None:
         source(tmp_path / name, 4).shoot()
     with pytest.raises(PhotoError, match=r"an array is a measurement, not a photo to degrade; restore it without degrade \(--degrade\)$"):
         photograph(tmp_path / name, (3, 64, 64))
-    measured, given = observe(tmp_path / name, (3, 16, 16))
+    measured, given = observe(tmp_path / name, (3, 16, 16), LUMA)
     assert (float(measured.mean()), given) == (0.5, None)
 
 
 def test_a_picture_is_no_measurement_of_numbers(tmp_path: Path) -> None:
     run.picture(0).save(tmp_path / "a.png")
     with pytest.raises(PhotoError, match=r"give a \.npy"):
-        observe(tmp_path / "a.png", (20,))
+        observe(tmp_path / "a.png", (20,), LUMA)
