@@ -226,7 +226,7 @@ def test_a_channel_that_is_no_alpha_plays_no_part(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "scan.tif", np.full((16, 16, 4), 20_000, np.uint16), photometric="rgb", extrasamples=["unspecified"])
     image, notes = read_photo(tmp_path / "scan.tif")
     torch.testing.assert_close(image, torch.full((3, 16, 16), 20_000 / 65_535))
-    assert notes == ()
+    assert notes == ("channels that are neither colours nor alpha were left out",)
     stored = read_stored(tmp_path / "scan.tif")
     assert stored is not None
     assert stored.shape == (16, 16, 3)

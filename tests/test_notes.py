@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as parquet
@@ -14,7 +15,7 @@ from PIL import Image
 
 from priorsolve.cli import main
 from priorsolve.operators.downsample import Downsample
-from priorsolve.photos.images import LEFT_GREY, read_image
+from priorsolve.photos.images import LEFT_GREY, read_image, read_photo
 from priorsolve.report.table import results
 from priorsolve.run.jobs import ENLARGED, NO_LARGER
 from priorsolve.run.records import Record
@@ -28,6 +29,30 @@ def done(photo: Path, out: Path, options: Options | None = None, **changes: obje
     (record,) = restore(run.quick(**changes), photo, out, options)
     assert record.status == "done", record.reason
     return record
+
+
+@pytest.mark.parametrize(
+    ("channels", "bits", "settings", "told"),
+    [
+        (4, 16, {"photometric": "rgb", "extrasamples": ["unspecified"]}, ["channels that are neither colours nor alpha were left out"]),
+        (4, 8, {"photometric": "rgb", "extrasamples": ["unspecified"]}, ["channels that are neither colours nor alpha were left out"]),
+        (4, 16, {"photometric": "rgb", "extrasamples": ["unassalpha"]}, []),
+        (4, 16, {"photometric": "separated"}, ["CMYK of 16 bits per channel was read as 8"]),
+        (4, 8, {"photometric": "separated"}, []),
+    ],
+)
+def test_what_is_left_out_of_a_tiff_is_noted(tmp_path: Path, channels: int, bits: int, settings: dict[str, Any], told: list[str]) -> None:
+    values = np.full((64, 64, channels), 2**bits - 1, f"uint{bits}")
+    tifffile.imwrite(tmp_path / "a.tif", values, planarconfig="contig", **settings)
+    notes = read_photo(tmp_path / "a.tif")[1]
+    assert [note for note in notes if "left out" in note or "16 bits" in note] == told
+
+
+def test_a_transparent_level_of_16_bit_grey_is_noted(tmp_path: Path) -> None:
+    Image.fromarray(np.full((64, 64), 7, np.uint16)).save(tmp_path / "a.png", transparency=7)
+    assert read_photo(tmp_path / "a.png")[1] == ("one level of 16-bit grey is transparent in the file: it was read as opaque",)
+    Image.fromarray(np.full((64, 64), 7, np.uint16)).save(tmp_path / "a.png")
+    assert read_photo(tmp_path / "a.png")[1] == ()
 
 
 @pytest.mark.parametrize(

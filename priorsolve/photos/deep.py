@@ -13,17 +13,15 @@ import numpy as np
 import numpy.typing as npt
 from PIL import TiffImagePlugin
 
-from priorsolve.photos.pictures import MIRRORED_ACROSS, MIRRORED_DOWN, PhotoError, opened, orientation
+from priorsolve.photos.pictures import ALPHA, MIRRORED_ACROSS, MIRRORED_DOWN, MULTIPLIED, NOT_MULTIPLIED, PhotoError, opened, orientation
 from priorsolve.photos.silence import silence
 from priorsolve.types import Floats
 
 Deep = npt.NDArray[np.uint16]
 """(H, W), (H, W, 3) or, with alpha, one channel more."""
-_MULTIPLIED, _NOT_MULTIPLIED = 1, 2
-"""TIFF's words for alpha that colours were multiplied by (associated), and for alpha that they were not."""
 _BLACK_IS_0, _RGB = 1, 2
 _DEFLATE, _DIFFERENCES = 8, 2
-"""And for what the numbers are, and how they are packed."""
+"""TIFF's words for what the numbers are, and how they are packed."""
 
 
 def read_deep(path: Path) -> Floats:
@@ -59,8 +57,8 @@ def _tiff(path: Path) -> tuple[Any, bool]:
         values = page.asarray()
     values = np.moveaxis(values, 0, -1) if page.planarconfig == 2 else values
     colours = 3 if page.photometric == _RGB else 1
-    alpha = [(colours + i, kind) for i, kind in enumerate(page.extrasamples) if kind in (_MULTIPLIED, _NOT_MULTIPLIED)][:1]
-    return values[..., [*range(colours), *(place for place, _ in alpha)]], [kind for _, kind in alpha] == [_MULTIPLIED]
+    alpha = [(colours + i, kind) for i, kind in enumerate(page.extrasamples) if kind in ALPHA][:1]
+    return values[..., [*range(colours), *(place for place, _ in alpha)]], [kind for _, kind in alpha] == [MULTIPLIED]
 
 
 def _upright(values: Any, turn: int) -> Any:
@@ -112,7 +110,7 @@ def tiff(values: Deep | npt.NDArray[np.uint8], tags: dict[int, Any]) -> bytes:
         TiffImagePlugin.PHOTOMETRIC_INTERPRETATION: _RGB if count >= 3 else _BLACK_IS_0,
         TiffImagePlugin.STRIPOFFSETS: tuple(offsets),
         TiffImagePlugin.SAMPLESPERPIXEL: count,
-        **({} if count % 2 else {TiffImagePlugin.EXTRASAMPLES: _NOT_MULTIPLIED}),
+        **({} if count % 2 else {TiffImagePlugin.EXTRASAMPLES: NOT_MULTIPLIED}),
         TiffImagePlugin.ROWSPERSTRIP: rows,
         TiffImagePlugin.STRIPBYTECOUNTS: tuple(sizes),
         TiffImagePlugin.PREDICTOR: _DIFFERENCES,

@@ -23,6 +23,11 @@ SMALLEST = 8
 
 MOVED = "colours were moved to sRGB by the file's own profile"
 ON_WHITE = "transparent parts were laid on white"
+MORE_CHANNELS = "channels that are neither colours nor alpha were left out"
+CMYK_16 = "CMYK of 16 bits per channel was read as 8"
+OPAQUE_GREY = "one level of 16-bit grey is transparent in the file: it was read as opaque"
+ALPHA = MULTIPLIED, NOT_MULTIPLIED = 1, 2
+"""TIFF's words for alpha that colours were multiplied by (associated), and for alpha that they were not."""
 
 Hint: TypeAlias = Callable[[int, int], tuple[int, int]]
 """(height, width) of an upright photo -> the smallest (height, width) of it that is of use."""
@@ -187,7 +192,14 @@ def orientation(picture: Image.Image) -> int:
 
 def _losses(picture: Image.Image) -> list[str]:
     several = getattr(picture, "n_frames", 1) > 1 and picture.format != "MPO"
-    return ["several pictures in one file: the first was used"] if several else []
+    said = ["several pictures in one file: the first was used"] if several else []
+    if isinstance(picture, TiffImagePlugin.TiffImageFile):
+        beside = picture.tag_v2.get(TiffImagePlugin.EXTRASAMPLES, ())
+        said += [MORE_CHANNELS] if len(beside) > any(kind in ALPHA for kind in beside) else []
+        said += [CMYK_16] if picture.mode == "CMYK" and 16 in picture.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, ()) else []
+    elif picture.mode.startswith("I") and "transparency" in picture.info:
+        said.append(OPAQUE_GREY)
+    return said
 
 
 def is_deep_colour(picture: Image.Image) -> bool:
