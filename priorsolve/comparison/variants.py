@@ -13,6 +13,7 @@ from priorsolve.files import is_file, is_folder
 from priorsolve.recipe.components import RecipeError
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.recipe.sources import builtin_recipes
+from priorsolve.run.places import RECORDS
 
 _NEXT = re.compile(r"&+(?=\s*[\w.*:-]+\s*=|$)")
 """What parts changes: an & that a key follows, or nothing; any other is the value's."""
@@ -72,4 +73,6 @@ def _folder_name(name: str, text: str) -> str:
         raise RecipeError(f"{text}: {name!r} cannot name a folder; use letters, digits and - _ . + only, such as {instead}")
     if name.lower() in TABLES or fnmatchcase(name.lower(), sheet_of("*")):
         raise RecipeError(f"{text}: {name} is a file that the benchmark itself writes; name the recipe otherwise, such as {instead}")
+    if name.lower() == RECORDS:  # its folder would make the benchmark's look like a run's
+        raise RecipeError(f"{text}: {name} is the folder in which a run keeps its records; name the recipe otherwise, such as {instead}")
     return name
