@@ -11,9 +11,10 @@ import tifffile
 import torch
 from PIL import Image, IptcImagePlugin
 
-from priorsolve.photos.images import write_tagged
-from priorsolve.photos.metadata import EXIF, GPS, INTEROP, Tags, read_tags
-from priorsolve.photos.profiles import srgb
+from priorsolve.photos.images import read_photo, write_tagged
+from priorsolve.photos.metadata import GPS, Tags, read_tags
+from priorsolve.photos.pictures import EXIF, INTEROP, MOVED
+from priorsolve.photos.profiles import adobe_rgb, srgb
 
 WORDS = "Jürgen Müller", "© Åse\0© Zoë", "Großes Auge", "Längengrad"
 """The artist, whose photo and whose print it is, the lens, and what the place is counted from."""
@@ -29,6 +30,29 @@ def test_no_place_in_the_photo_s_own_file_is_kept(tmp_path: Path) -> None:
     for name, kept in (("given", True), ("made", False)):
         with Image.open(tmp_path / f"{name}.jpg") as picture:
             assert (INTEROP in picture.getexif().get_ifd(EXIF)) is kept
+
+
+@pytest.mark.parametrize("space", [65535, 1])
+@pytest.mark.parametrize("mark", ["R03", "R98"])
+def test_adobe_rgb_that_exif_alone_tells_of_is_read_so(tmp_path: Path, mark: str, space: int) -> None:
+    """As cameras mark it; by the formula of Adobe RGB (1998), and sRGB's. The result has a profile, since its mark is dropped."""
+    name, given = "a.jpg", Image.Exif()
+    given.get_ifd(EXIF).update({40961: space, INTEROP: {1: mark, 2: b"0100"}})
+    Image.new("RGB", (16, 16), (150, 120, 90)).save(tmp_path / name, exif=given, quality=100)
+    image, notes = read_photo(tmp_path / name)
+    tags = read_tags(tmp_path / name)
+    if (mark, space) != ("R03", 65535):
+        assert (tags.profile, notes) == (None, ())
+        torch.testing.assert_close(image[:, 0, 0], torch.tensor([150, 120, 90]) / 255, atol=1.01 / 255, rtol=0)
+        return
+    linear = torch.tensor([150, 120, 90], dtype=torch.float64).div(255) ** (563 / 256)
+    to_xyz = torch.tensor([[0.57667, 0.18556, 0.18823], [0.29734, 0.62736, 0.07529], [0.02703, 0.07069, 0.99134]], dtype=torch.float64)
+    to_rgb = torch.tensor([[3.2406, -1.5372, -0.4986], [-0.9689, 1.8758, 0.0415], [0.0557, -0.2040, 1.0570]], dtype=torch.float64)
+    expected = 1.055 * (to_rgb @ to_xyz @ linear) ** (1 / 2.4) - 0.055
+    torch.testing.assert_close(image[:, 0, 0].double(), expected, atol=2 / 255, rtol=0)
+    assert float((expected * 255)[0]) > 158
+    assert notes == (MOVED,)
+    assert tags.profile == adobe_rgb()
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.tif", "a.webp"])

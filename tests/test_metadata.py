@@ -17,9 +17,9 @@ from photo_support import WIDE
 from PIL import Image, ImageCms
 
 from priorsolve.photos.images import read_image, read_photo, read_stored, write_tagged
-from priorsolve.photos.metadata import EXIF, GPS, Tags, read_tags
+from priorsolve.photos.metadata import GPS, Tags, read_tags
 from priorsolve.photos.own_colours import in_own_colours
-from priorsolve.photos.pictures import PhotoError
+from priorsolve.photos.pictures import EXIF, PhotoError
 from priorsolve.photos.profiles import from_srgb, srgb
 from priorsolve.run.records import Record
 from priorsolve.run.restoration import restore

@@ -11,13 +11,11 @@ from typing import Any
 
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
-from priorsolve.photos.pictures import BROKEN_EXIF, is_deep_colour, is_grey, opened, orientation
+from priorsolve.photos.pictures import BROKEN_EXIF, EXIF, INTEROP, is_deep_colour, is_grey, opened, orientation
 from priorsolve.photos.profiles import space_of, srgb
 
-EXIF, GPS, MAKER_NOTE = 0x8769, 0x8825, 37500
+GPS, MAKER_NOTE = 0x8825, 37500
 WIDTH, HEIGHT = 40962, 40963
-INTEROP = 0xA005
-"""Where in the photo's own file a table of EXIF's lies that says nothing of the photo."""
 INCH, CENTIMETRE = 2, 3
 """TIFF's units of resolutions."""
 DESCRIBING = (269, 270, 271, 272, 305, 306, 315, 316, 18246, 18249, 33432, 40091, 40092, 40093, 40094, 40095)

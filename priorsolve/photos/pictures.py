@@ -12,7 +12,7 @@ from typing import TypeAlias, TypeVar
 import numpy as np
 from PIL import Image, ImageCms, TiffImagePlugin, UnidentifiedImageError, features
 
-from priorsolve.photos.profiles import is_srgb
+from priorsolve.photos.profiles import adobe_rgb, is_srgb
 from priorsolve.photos.silence import silence
 
 FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "AVIF", "HEIF")
@@ -46,6 +46,9 @@ TURNS = {
 MIRRORED_ACROSS, MIRRORED_DOWN = (2, 3, 6, 7), (3, 4, 7, 8)
 """The orientations in which a photo's left and right, and its top and bottom, change places once its sides did (5 to 8)."""
 ORIENTATION = 274
+EXIF, INTEROP = 0x8769, 0xA005
+"""EXIF's own table, and where in the photo's file the one lies that says how to read it."""
+_COLOUR_SPACE, _UNCALIBRATED = 40961, 65535
 BROKEN_EXIF = (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, struct.error, AttributeError)
 """What Pillow raises where a block of EXIF is broken. The picture itself may be fine."""
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -116,6 +119,8 @@ def _looked(path: Path, look: Callable[[Image.Image], Looked]) -> Looked:
     Image.init()
     try:
         with Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN]) as picture:
+            if _is_adobe(picture):
+                picture.info["icc_profile"] = adobe_rgb()
             return look(picture)
     except PhotoError:
         raise
@@ -127,6 +132,17 @@ def _looked(path: Path, look: Callable[[Image.Image], Looked]) -> Looked:
         raise PhotoError(path, "too large for this machine's memory; shrink it first") from error
     except Exception as error:  # broken bytes make Pillow's readers raise nearly anything
         raise PhotoError(path, f"damaged or cut short: {' '.join(str(error).split()) or type(error).__name__}") from error
+
+
+def _is_adobe(picture: Image.Image) -> bool:
+    """Whether a camera's EXIF alone tells that the colours are Adobe RGB's: DCF 2.0 has no profile for them, but this mark."""
+    if picture.format not in ("JPEG", "MPO") or picture.mode != "RGB" or picture.info.get("icc_profile"):
+        return False
+    try:
+        exif = picture.getexif()
+        return exif.get_ifd(EXIF).get(_COLOUR_SPACE) == _UNCALIBRATED and str(exif.get_ifd(INTEROP).get(1, "")).startswith("R03")
+    except BROKEN_EXIF:
+        return False
 
 
 def _unidentified(path: Path) -> str:

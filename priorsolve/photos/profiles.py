@@ -22,6 +22,13 @@ def srgb() -> bytes:
 
 
 @cache
+def adobe_rgb() -> bytes:
+    """The profile of Adobe RGB (1998): its primaries, D65, and a gamma of 563/256."""
+    primaries = [0.64, 0.33, 0.21, 0.71, 0.15, 0.06]
+    return bytes(imagecodecs.cms_profile("rgb", whitepoint=[0.3127, 0.3290], primaries=primaries, gamma=563 / 256))
+
+
+@cache
 def is_own(profile: bytes) -> bool:
     """Whether colours have to be moved for it: a profile of RGB, and another than sRGB. False for one that is damaged."""
     try:
