@@ -217,7 +217,7 @@ def test_lists_and_schema(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["list"]) == 2
     assert capfd.readouterr().err == "priorsolve: Missing argument 'WHAT'; see priorsolve list --help\n"  # which names the choices
     assert main(["lists"]) == 2
-    assert capfd.readouterr().err.endswith("; see priorsolve --help\n")
+    assert capfd.readouterr().err.endswith(" see priorsolve --help\n")
 
 
 @pytest.mark.parametrize("what", ["operators", "noises", "solvers", "losses"])
