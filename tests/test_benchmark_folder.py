@@ -87,6 +87,21 @@ def test_a_run_s_own_folder_is_refused_and_left_as_it_is(tmp_path: Path, capfd: 
 
 
 @pytest.mark.usefixtures("digiface64")
+def test_a_benchmark_s_folder_is_refused_to_a_run_and_left_as_it_is(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """No benchmark could go on there."""
+    recipe, photos, out = run.recipe_file(tmp_path), run.photos(tmp_path / "in", 1), tmp_path / "out"
+    assert main(command(recipe, photos, out)) == 0
+    before = sorted(out.rglob("*"))
+    restore = ["restore", recipe, str(photos), "--quiet", "--out"]
+    assert main([*restore, str(out)]) == 2
+    assert capfd.readouterr().err == f"priorsolve: {out} is a benchmark's own folder, and no run's; choose another output folder (--out)\n"
+    assert sorted(out.rglob("*")) == before
+    assert main([*restore, str(out / "a")]) == 0  # a recipe's folder in it is a run's
+    (out / "table.csv").rename(tmp_path / "table.csv")
+    assert main([*restore, str(out)]) == 0  # runs below a folder are no benchmark
+
+
+@pytest.mark.usefixtures("digiface64")
 def test_a_recipe_that_failed_on_every_photo_is_told_of(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     recipe, photos, out = run.recipe_file(tmp_path), run.photos(tmp_path / "in", 2), tmp_path / "out"
     no_mask = f"b={recipe}?operator={{mask: {{file: 'none/{{stem}}.png'}}}}"

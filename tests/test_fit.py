@@ -12,8 +12,10 @@ from torch import Tensor, nn
 
 from priorsolve.operators.base import Identity, Operator
 from priorsolve.operators.mask import Mask
+from priorsolve.out_of_memory import is_out_of_memory
 from priorsolve.solvers import Langevin, Latent, Solver, Staged, Step
-from priorsolve.solvers.fit import is_out_of_memory, join, solve_fitting
+from priorsolve.solvers.fit import solve_fitting
+from priorsolve.solvers.solution import joined
 from priorsolve.types import Images, Measurements
 
 FAULTS: list[Callable[[], BaseException]] = [
@@ -142,8 +144,8 @@ def test_empty_batches_and_joining() -> None:
     assert len(none) == 0
     assert len(solve_fitting(latent(), y, operator, batch_size=size)[0]) == 3, "what fitted is where the next batch starts"
     whole = latent()(y, operator)
-    assert difference(join([whole[0], whole[[1, 2]]]), whole) == 0
-    assert torch.equal(join([whole[0], whole[[1, 2]]]).codes["z"], whole.codes["z"])
+    assert difference(joined([whole[0], whole[[1, 2]]]), whole) == 0
+    assert torch.equal(joined([whole[0], whole[[1, 2]]]).codes["z"], whole.codes["z"])
 
 
 def test_memory_that_runs_out_while_curvature_is_looked_for_is_no_fault_of_the_operators() -> None:

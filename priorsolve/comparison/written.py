@@ -7,10 +7,10 @@ from pathlib import Path
 
 from priorsolve.files import writing
 from priorsolve.photos.names import Photo
-from priorsolve.run.outfolder import is_run, refuse_overwriting, refuse_there
+from priorsolve.run.outfolder import COMPARED, has_runs, is_run, refuse_overwriting, refuse_there
 
 DIFFERENCES = ("differences.csv",)
-TABLES = ("table.csv", "table.parquet", "table.md", "per_photo.parquet", *DIFFERENCES)
+TABLES = (COMPARED, "table.parquet", "table.md", "per_photo.parquet", *DIFFERENCES)
 
 
 def sheet_of(name: str) -> str:
@@ -25,7 +25,7 @@ def refuse_taken(photos: Iterable[Photo], out: Path, names: Sequence[str]) -> No
         raise ValueError(f"{out} is a run's own folder, and no benchmark's; choose another output folder (--out)")
     targets = [*TABLES, *map(sheet_of, names)]
     refuse_overwriting(photos, out, targets)
-    if not (out.is_dir() and any(is_run(folder) for folder in out.iterdir() if folder.is_dir())):
+    if not has_runs(out):
         refuse_there(out, targets)
 
 

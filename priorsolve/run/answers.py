@@ -23,7 +23,7 @@ from priorsolve.run.measuring import measured_where
 from priorsolve.run.records import thinned
 from priorsolve.sampling import AllAlikeError, Samples, solve_several
 from priorsolve.solvers import OnStep, Solution, Solves
-from priorsolve.solvers.carried_adam import forgotten
+from priorsolve.solvers.variables import forgotten
 from priorsolve.typicality import Typicality
 
 

@@ -31,7 +31,7 @@ from priorsolve.run.jobs import Job, Work
 from priorsolve.run.outfolder import refuse_unwritable
 from priorsolve.run.places import Places, photos_of, places_of
 from priorsolve.run.records import Record, read_record, record_of, record_path, rounded, write_record
-from priorsolve.solvers.fit import join
+from priorsolve.solvers.solution import joined
 from priorsolve.solvers.stored import packed
 
 FEW = 32
@@ -95,7 +95,7 @@ class Keeper:
             write_tagged(self.out / places.spread, 4 * made.spread, write=write)
             written["spread"] = places.spread
         if found := [answer.solution for answer in answers if answer.solution is not None]:
-            write(self.out / places.codes, packed(join(found)))
+            write(self.out / places.codes, packed(joined(found)))
             written["codes"] = places.codes
         return written
 

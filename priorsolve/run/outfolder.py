@@ -21,6 +21,10 @@ _OF_THE_NAME = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.EISDIR, er
 """Errors of a file system that are about one photo's name; all others are about every photo."""
 
 
+COMPARED = "table.csv"
+"""What a benchmark writes into its own folder, in which each recipe has a run's."""
+
+
 def check_writable(out: Path) -> None:
     """Raise ValueError when nothing can be written into `out`. Creates nothing."""
     if why := why_unwritable(out):
@@ -59,11 +63,18 @@ def is_run(folder: Path) -> bool:
     return bool(read_plans(folder)) or has_records(folder)
 
 
+def has_runs(folder: Path) -> bool:
+    """Whether runs' output folders lie in it."""
+    return folder.is_dir() and any(is_run(path) for path in folder.iterdir() if path.is_dir())
+
+
 def refuse_mingling(out: Path) -> None:
-    """Raise ValueError when no run was in the folder before and somebody's own files lie in one where a run writes pictures: they would be
-    taken for results."""
+    """Raise ValueError when no run was in the folder before and it is a benchmark's, or somebody's own files lie in one where a run writes
+    pictures: they would be taken for results."""
     if is_run(out):
         return
+    if (out / COMPARED).is_file() and has_runs(out):
+        raise ValueError(f"{out} is a benchmark's own folder, and no run's; choose another output folder (--out)")
     for folder in FOLDERS:
         for place, _, names in os.walk(out / folder):
             if own := next((name for name in names if not is_temporary(name)), None):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import ClassVar, TypeAlias
 
+from priorsolve.out_of_memory import is_out_of_memory
 from priorsolve.photos.identity import Identity, identify
 from priorsolve.photos.names import Photo
 from priorsolve.run.advance import Advance, Odometer, OnAdvance
@@ -17,7 +18,6 @@ from priorsolve.run.answers import Answer, Tools, solve_jobs
 from priorsolve.run.jobs import Job, Reader, Work
 from priorsolve.run.keeping import Keeper
 from priorsolve.run.records import Record
-from priorsolve.solvers.fit import is_out_of_memory
 
 ShouldStop: TypeAlias = Callable[[], bool]
 """Asked before each batch whether to end there."""

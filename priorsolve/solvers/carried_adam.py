@@ -10,7 +10,7 @@ from torch import Tensor
 
 from priorsolve.rows import spread_over
 from priorsolve.solvers.optimisers import BETA2, Optimiser
-from priorsolve.solvers.variables import REMEMBERED, Variables, is_remembered
+from priorsolve.solvers.variables import REMEMBERED, Variables
 
 _FIRST, _SECOND, _STEPS = f"{REMEMBERED}first:", f"{REMEMBERED}second:", f"{REMEMBERED}steps:"
 _EPSILON = 1e-8
@@ -53,8 +53,3 @@ class CarriedAdam(Optimiser):
             if self.beta1:
                 moved[_FIRST + name] = m
         return moved
-
-
-def forgotten(variables: Mapping[str, Tensor]) -> Variables:
-    """The variables without what Adam remembers."""
-    return {name: value for name, value in variables.items() if not is_remembered(name)}

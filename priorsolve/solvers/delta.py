@@ -18,10 +18,10 @@ from priorsolve.priors.errors import CheckpointError
 from priorsolve.priors.layout import refuse_nonfinite, refuse_other_types
 from priorsolve.priors.safetensors_file import read_safetensors, to_safetensors
 from priorsolve.showing import checked_path, is_whole, shown
-from priorsolve.solvers.carried_adam import forgotten
 from priorsolve.solvers.checks import must_be_prior, must_be_solution
 from priorsolve.solvers.instance_norm import NAME, instance_normed
 from priorsolve.solvers.solution import Solution
+from priorsolve.solvers.variables import forgotten
 from priorsolve.solvers.weights import named, parted
 
 _KIND = "priorsolve.delta"

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import torch
 
 from priorsolve.operators.base import Operator
+from priorsolve.out_of_memory import is_out_of_memory
 from priorsolve.showing import is_whole, shown
 from priorsolve.solvers.base import Solves, must_be_solver
 from priorsolve.solvers.checks import checked_seeds, checked_start, must_be_measurements, unwrapped
-from priorsolve.solvers.solution import AXIS, OnStep, Solution
+from priorsolve.solvers.solution import OnStep, Solution, joined
 from priorsolve.types import AnyOperator, Measurements
-
-OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "_alloc_failed")
-"""What torch's plain RuntimeErrors say in lower case when memory is short: CUDA and Metal, the CPU's allocator, cuBLAS and cuDNN."""
 
 
 def solve_fitting(
@@ -63,24 +61,7 @@ def solve_fitting(
             size = (stop - done + 1) // 2
         else:
             raise MemoryError(_too_large(solver, y[done:stop], operator))
-    return join(parts), size
-
-
-def join(parts: Iterable[Solution]) -> Solution:
-    """The solutions of one solver for several batches as one, in their order."""
-    parts = list(parts)
-    if len(parts) == 1:
-        return parts[0]
-    joined = {name: torch.cat([getattr(part, name) for part in parts], axis) for name, axis in AXIS.items()}
-    codes = {name: torch.cat([part.codes[name] for part in parts]) for name in parts[0].codes}
-    return Solution(**joined, codes=codes, stopped=tuple(stop for part in parts for stop in part.stopped))
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory was short, however torch said so."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in OUT_OF_MEMORY)
+    return joined(parts), size
 
 
 def _tried(

@@ -11,13 +11,13 @@ from torch import Tensor
 
 from priorsolve.counter_rng import normal_like
 from priorsolve.losses import Loss, l2
+from priorsolve.out_of_memory import is_out_of_memory
 from priorsolve.penalties import gaussian_penalty
 from priorsolve.priors.base import Prior
 from priorsolve.solvers.base import CodeSolver, Keep
 from priorsolve.solvers.checks import must_be_at_least, must_be_positive, must_be_shares, must_be_space
 from priorsolve.solvers.curvature import by_row, curvatures
 from priorsolve.solvers.drawing import carried, maps_of, must_be_without_features, picture
-from priorsolve.solvers.fit import is_out_of_memory
 from priorsolve.solvers.optimisers import Descent, Optimiser
 from priorsolve.solvers.schedule import Schedule
 from priorsolve.solvers.solution import Solution

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from priorsolve.priors.base import Prior, exactly
 from priorsolve.showing import shown
-from priorsolve.solvers.carried_adam import forgotten
 from priorsolve.solvers.checks import must_be_prior
+from priorsolve.solvers.variables import forgotten
 from priorsolve.solvers.weights import answered_picture
 from priorsolve.types import Images
 

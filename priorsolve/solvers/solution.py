@@ -99,6 +99,15 @@ class Solution:
         return f"Solution({count} × {'×'.join(map(str, shape))}; codes: {', '.join(codes)}; stopped: {stops or 'none'})"
 
 
+def joined(parts: Sequence[Solution]) -> Solution:
+    """The solutions of one solver for several batches as one, in their order."""
+    if len(parts) == 1:
+        return parts[0]
+    tensors = {name: torch.cat([getattr(part, name) for part in parts], axis) for name, axis in AXIS.items()}
+    codes = {name: torch.cat([part.codes[name] for part in parts]) for name in parts[0].codes}
+    return Solution(**tensors, codes=codes, stopped=tuple(stop for part in parts for stop in part.stopped))
+
+
 OnStep: TypeAlias = Callable[[Step], None]
 
 

@@ -13,7 +13,7 @@ from priorsolve.penalties import Penalty, check_penalties, weighted
 from priorsolve.priors.base import Prior
 from priorsolve.priors.kept import run_form
 from priorsolve.solvers.base import CodeSolver, Keep
-from priorsolve.solvers.carried_adam import CarriedAdam, forgotten
+from priorsolve.solvers.carried_adam import CarriedAdam
 from priorsolve.solvers.checks import (
     must_be_at_least,
     must_be_class,
@@ -31,7 +31,7 @@ from priorsolve.solvers.starts import best_sampled, of_class
 from priorsolve.solvers.stopping import Rules
 from priorsolve.solvers.target import Measured
 from priorsolve.solvers.task import At, Task
-from priorsolve.solvers.variables import WEIGHTS, Variables, copied
+from priorsolve.solvers.variables import WEIGHTS, Variables, copied, forgotten
 from priorsolve.solvers.weights import (
     answered_picture,
     beginning_norms,

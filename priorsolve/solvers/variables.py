@@ -27,6 +27,11 @@ def is_remembered(name: str) -> bool:
     return name.startswith(REMEMBERED)
 
 
+def forgotten(variables: Mapping[str, Tensor]) -> Variables:
+    """The variables without what Adam remembers."""
+    return {name: value for name, value in variables.items() if not is_remembered(name)}
+
+
 def copied(codes: Mapping[str, Tensor], like: Tensor) -> Variables:
     """The codes as a search's own, of `like`'s type and on its device: the caller's may be inference tensors, which autograd refuses."""
     return {name: code.to(like, copy=True) for name, code in codes.items()}
