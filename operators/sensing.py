@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from priorsolve.alike import in_pairs
+from priorsolve.alike import in_fours, in_pairs
 from priorsolve.counter_rng import normal
 from priorsolve.onednn import product
 from priorsolve.operators.base import LinearOperator, shape_text
@@ -158,12 +158,13 @@ def _product(rows: Tensor, matrix: Tensor, back: bool = False) -> Tensor:
 class _Product(Function):
     """Rows (B, n) times a matrix (m, n): (B, m); or `back`, rows (B, m) to (B, n).
 
-    By oneDNN, for the order in which torch adds up depends on how many rows there are; on the way back it is the same for two and for more.
+    By oneDNN, for the order in which torch's own adds up depends on how many rows there are; on the way back, for which oneDNN would first
+    sort the matrix, it is the same for all multiples of four.
     """
 
     @staticmethod
     def forward(rows: Tensor, matrix: Tensor, back: bool) -> Tensor:
-        return in_pairs(lambda rows: rows @ matrix if back else product(rows, matrix), rows)
+        return in_fours(lambda rows: rows @ matrix if back else product(rows, matrix), rows)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

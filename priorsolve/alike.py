@@ -30,6 +30,15 @@ def in_pairs(formula: Callable[[Tensor], Tensor], rows: Tensor, least: int = 2) 
     return formula(rows)
 
 
+def in_fours(formula: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+    """`formula(rows)`, on the CPU of a multiple of four rows, with zeros if need be, so that a row's numbers are the same in any batch.
+
+    MKL's products take four rows at a time where there is no AVX-512, and add up those that are left in another order.
+    """
+    missing = -len(rows) % 4 if rows.device.type == "cpu" else 0
+    return formula(_filled_up(rows, missing))[: len(rows)] if missing else formula(rows)
+
+
 def plane_by_plane(formula: Callable[[Tensor], Tensor], pictures: Tensor) -> Tensor:
     """`formula` of all planes (B·C, H, W) of `pictures` (B, C, H, W), `in_pairs`: so a grey one is rounded alike in any batch too."""
     planes = in_pairs(formula, pictures.flatten(0, 1))
@@ -44,7 +53,12 @@ def evened(rows: Tensor) -> Tensor:
     smaller than their number. It costs no time where a thread would have waited for the others.
     """
     missing = even(len(rows), threads_of(rows)) - len(rows)
-    return F.pad(rows, (0, 0) * (rows.ndim - 1) + (0, missing)) if missing else rows
+    return _filled_up(rows, missing) if missing else rows
+
+
+def _filled_up(rows: Tensor, missing: int) -> Tensor:
+    """The rows (B, ...), and so many of zeros after them."""
+    return F.pad(rows, (0, 0) * (rows.ndim - 1) + (0, missing))
 
 
 def even(count: int, threads: int) -> int:

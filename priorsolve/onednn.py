@@ -16,9 +16,21 @@ def has_onednn() -> bool:
     return available
 
 
+def multiplies_bfloat16() -> bool:
+    """Whether it is there and computes in bfloat16, for which the processor must have more than AVX2."""
+    return has_onednn() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def multiplies(matrix: Tensor) -> bool:
+    """Whether it multiplies by such a matrix on this machine."""
+    if matrix.device.type != "cpu":
+        return False
+    return multiplies_bfloat16() if matrix.dtype == torch.bfloat16 else matrix.dtype == torch.float32 and has_onednn()
+
+
 def product(rows: Tensor, matrix: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Rows (M, K) times a matrix (N, K), plus a bias (N,), by oneDNN where it is: (M, N). Without gradients."""
-    if not matrix.is_mkldnn and not (has_onednn() and matrix.device.type == "cpu" and matrix.dtype in (torch.float32, torch.bfloat16)):
+    """Rows (M, K) times a matrix (N, K), plus a bias (N,), by oneDNN where it can: (M, N). Without gradients."""
+    if not (matrix.is_mkldnn or multiplies(matrix)):
         return F.linear(rows, matrix, bias)
     made: Tensor = torch.ops.mkldnn._linear_pointwise(rows, matrix, bias, "none", [], "")
     return made

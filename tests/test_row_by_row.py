@@ -10,7 +10,7 @@ import torch
 from prior_support import made, sampled
 from states_support import matrices, mlp_state
 
-from priorsolve.alike import even, even_parts, evened, threads_of
+from priorsolve.alike import even, even_parts, evened, in_fours, threads_of
 from priorsolve.operators import JPEG, Downsample, Identity
 from priorsolve.priors import LinearPrior
 from priorsolve.priors.base import Noise, Prior, singly
@@ -18,6 +18,7 @@ from priorsolve.priors.decoders import Decoder
 from priorsolve.run import restoration
 from priorsolve.solvers import Langevin, Latent, Layered, Multicode, Staged, Tuned
 from priorsolve.solvers.base import Solves
+from priorsolve.solvers.curvature import by_row
 from priorsolve.solvers.optimisers import LBFGS
 
 STYLED = ["stylegan2-skip", "stylegan3", "mobilestylegan"]
@@ -188,6 +189,30 @@ def test_numbers_of_rows_that_threads_share_evenly() -> None:
     assert [even_parts(n, 4) for n in (3, 4, 7, 9)] == [[2, 1], [4], [4, 2, 1], [8, 1]]
     assert even_parts(5, 1) == [5]
     assert threads_of(torch.zeros(7, device="meta")) == 1
+
+
+def test_products_take_four_rows_at_a_time() -> None:
+    """What is left of a batch MKL adds up in another order, on processors without AVX-512."""
+    taken: list[int] = []
+
+    def noted(rows: torch.Tensor) -> torch.Tensor:
+        taken.append(len(rows))
+        return 2 * rows
+
+    for count in (0, 1, 3, 4, 5):
+        rows = torch.rand(count, 2, 3)
+        assert torch.equal(in_fours(noted, rows), 2 * rows)
+    assert in_fours(noted, torch.zeros(3, 2, device="meta")).shape == (3, 2)
+    assert taken == [0, 4, 4, 4, 8, 3]
+
+
+@pytest.mark.parametrize("shape", [(7, 7), (100, 3)])
+def test_products_row_by_row_do_not_ask_where_a_row_lies(shape: tuple[int, int]) -> None:
+    """MKL asks, on processors without AVX-512."""
+    rng = torch.Generator().manual_seed(0)
+    matrices, others = torch.randn(9, *shape, generator=rng), torch.randn(9, shape[1], generator=rng)
+    alone = [by_row(matrices[i : i + 1].clone(), others[i : i + 1].clone()) for i in range(9)]
+    assert torch.equal(by_row(matrices, others), torch.cat(alone))
 
 
 def test_lbfgs_sums_a_long_row_alone_as_among_others() -> None:

@@ -15,7 +15,7 @@ from torch.autograd import Function
 from torch.nn import functional as F
 
 from priorsolve.apart import apart
-from priorsolve.onednn import ALONE, has_onednn, product
+from priorsolve.onednn import ALONE, has_onednn, multiplies, product
 
 _ROWS = 320
 """Rows that a packed matrix is sorted for; others are as quick. For a single row oneDNN would sort otherwise, and round otherwise."""
@@ -106,7 +106,7 @@ class Product:
 
     The matrix is sorted once, there and back, as oneDNN's kernels read it, which are twice as quick as others (see `pointwise`). A row's
     numbers are the same, to the last bit, whatever rows stand beside it. Matrix, bias and rows are all of one type, float32 or bfloat16.
-    Where torch has no oneDNN the product is torch's own.
+    Where oneDNN multiplies by no such matrix the product is torch's own.
     """
 
     def __init__(self, matrix: Tensor, bias: Tensor | None = None) -> None:
@@ -136,7 +136,7 @@ class _Product(Function):
 
 
 def _sorted(matrix: Tensor) -> Tensor:
-    if not has_onednn():
+    if not multiplies(matrix):
         return matrix
     made: Tensor = torch.ops.mkldnn._reorder_linear_weight(matrix.contiguous(), _ROWS)
     return made

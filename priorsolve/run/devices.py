@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from priorsolve.onednn import has_onednn, multiplies_bfloat16
 from priorsolve.priors import Prior
 
 DTYPES = {"auto": torch.float32, "float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
@@ -41,10 +42,17 @@ def dtype_of(name: str, prior: Prior) -> str:
 
     That is bfloat16 where the processor is quicker in it and it was measured to pay with such a prior, else float32: by what the machine
     can and the prior is, so that it is the same every time.
+
+    Raises ValueError for bfloat16 where the processor has no arithmetic for it.
     """
+    device = next(prior.parameters()).device
+    if name == "bfloat16" and device.type == "cpu" and has_onednn() and not multiplies_bfloat16():
+        raise ValueError(
+            "dtype 'bfloat16': this processor has no arithmetic for it, so a search would take a hundred times as long; use --dtype float32"
+        )
     if name != "auto":
         return name
-    return "bfloat16" if prior.halves and has_quick_bfloat16(next(prior.parameters()).device) else "float32"
+    return "bfloat16" if prior.halves and has_quick_bfloat16(device) else "float32"
 
 
 def has_quick_bfloat16(device: torch.device) -> bool:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from priorsolve.alike import rows_apart
 from priorsolve.counter_rng import normal
 
 _NOTHING_NEW = 1e-4
@@ -73,8 +74,8 @@ def curvatures(function: Callable[[Tensor], Tensor], codes: Tensor, count: int) 
 
 
 def by_row(matrices: Tensor, others: Tensor) -> Tensor:
-    """(B, n, k) times (B, k, m) or (B, k), row by row: for a batch of one torch takes another routine, which rounds otherwise."""
-    made = [matrix @ other for matrix, other in zip(matrices, others, strict=True)]
+    """(B, n, k) times (B, k, m) or (B, k), each row by itself: a batch of one, and one that lies elsewhere, are rounded otherwise."""
+    made = [matrix[0] @ other[0] for matrix, other in zip(rows_apart(matrices), rows_apart(others), strict=True)]
     return torch.stack(made) if made else others.new_zeros(0, *matrices.shape[1:2], *others.shape[2:])
 
 
