@@ -23,8 +23,9 @@ from torch import Tensor
 from torch.nn.functional import grid_sample
 
 from priorsolve.framing import Frame
-from priorsolve.photos.images import read_photo, write_image
+from priorsolve.photos.images import read_photo
 from priorsolve.photos.metadata import read_tags
+from priorsolve.photos.writing import write_image
 from priorsolve.run.records import Record, read_records
 from priorsolve.run.shots import enlarged
 

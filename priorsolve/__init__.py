@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from priorsolve import losses, metrics, noise, operators, priors, solvers
     from priorsolve.consistency import put_back
     from priorsolve.diagnosis import diagnose, find_limits
-    from priorsolve.photos.images import read_image, write_image
+    from priorsolve.photos.images import read_image
+    from priorsolve.photos.writing import write_image
     from priorsolve.priors import load_prior
     from priorsolve.recipe import Recipe
     from priorsolve.run.restoration import Options, restore

@@ -10,7 +10,8 @@ import pytest
 import run_support as run
 from PIL import Image, features
 
-from priorsolve.photos.images import read_image, read_measurement, read_photo
+from priorsolve.photos.images import read_image, read_photo
+from priorsolve.photos.measurements import read_measurement
 from priorsolve.photos.pictures import PhotoError
 
 PACKED = {"compression": "tiff_lzw"}

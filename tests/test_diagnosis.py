@@ -25,7 +25,7 @@ from priorsolve.operators.gray import Gray
 from priorsolve.operators.holes import Holes
 from priorsolve.operators.noise import Gaussian
 from priorsolve.operators.photons import FixedPhotons
-from priorsolve.photos.images import write_image
+from priorsolve.photos.writing import write_image
 from priorsolve.priors import Prior
 from priorsolve.priors.feedforward import FeedForward
 from priorsolve.priors.stylegan2 import StyleGAN2

@@ -11,10 +11,11 @@ import tifffile
 import torch
 from PIL import Image, IptcImagePlugin
 
-from priorsolve.photos.images import read_photo, write_tagged
+from priorsolve.photos.images import read_photo
 from priorsolve.photos.metadata import GPS, Tags, read_tags
 from priorsolve.photos.pictures import EXIF, INTEROP, MOVED
 from priorsolve.photos.profiles import adobe_rgb, srgb
+from priorsolve.photos.writing import write_tagged
 
 WORDS = "Jürgen Müller", "© Åse\0© Zoë", "Großes Auge", "Längengrad"
 """The artist, whose photo and whose print it is, the lens, and what the place is counted from."""

@@ -15,7 +15,8 @@ from photo_support import WIDE
 from PIL import Image
 
 from priorsolve.operators.gray import WEIGHTS
-from priorsolve.photos.images import GREY, read_photo, shows_greys_alone
+from priorsolve.photos.greys import GREY, shows_greys_alone
+from priorsolve.photos.images import read_photo
 from priorsolve.photos.marks import Marks
 from priorsolve.run.records import Record
 from priorsolve.run.restoration import Options, restore

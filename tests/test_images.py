@@ -12,18 +12,10 @@ import torch
 from photo_support import WIDE
 from PIL import Image, ImageCms, JpegImagePlugin
 
-from priorsolve.photos.images import (
-    measurement_suffix,
-    read_cropped,
-    read_image,
-    read_measurement,
-    read_photo,
-    read_stored,
-    read_transparent,
-    write_image,
-    write_measurement,
-)
+from priorsolve.photos.images import read_cropped, read_image, read_photo, read_stored, read_transparent
+from priorsolve.photos.measurements import measurement_suffix, read_measurement, write_measurement
 from priorsolve.photos.pictures import PhotoError
+from priorsolve.photos.writing import write_image
 
 
 def pixels(height: int = 16, width: int = 16, channels: int = 3, seed: int = 0) -> Any:

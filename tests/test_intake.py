@@ -12,7 +12,7 @@ from torch import Tensor
 from priorsolve.cli import main
 from priorsolve.comparison.benchmark import Benchmark
 from priorsolve.comparison.variants import Variant
-from priorsolve.photos.images import write_image
+from priorsolve.photos.writing import write_image
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.report import write_report
 from priorsolve.run.degrade import degrade

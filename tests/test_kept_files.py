@@ -11,8 +11,9 @@ import tifffile
 import torch
 from PIL import Image
 
-from priorsolve.photos.images import read_photo, write_image
+from priorsolve.photos.images import read_photo
 from priorsolve.photos.names import Photo
+from priorsolve.photos.writing import write_image
 from priorsolve.report.pictures import shown
 from priorsolve.run.masks import write_masks
 from priorsolve.run.outfolder import refuse_overwriting

@@ -20,7 +20,7 @@ from priorsolve.operators.base import Identity, LinearOperator, Operator
 from priorsolve.operators.blur import gaussian_blur
 from priorsolve.operators.gray import Gray
 from priorsolve.operators.mask import Mask
-from priorsolve.photos.images import write_image
+from priorsolve.photos.writing import write_image
 from priorsolve.priors import DCGAN, Prior
 from priorsolve.priors.decoders import Decoder, Hidden, Output
 from priorsolve.priors.feedforward import FeedForward

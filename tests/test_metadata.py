@@ -16,11 +16,12 @@ import torch
 from photo_support import WIDE
 from PIL import Image, ImageCms
 
-from priorsolve.photos.images import read_image, read_photo, read_stored, write_tagged
+from priorsolve.photos.images import read_image, read_photo, read_stored
 from priorsolve.photos.metadata import GPS, Tags, read_tags
 from priorsolve.photos.own_colours import in_own_colours
 from priorsolve.photos.pictures import EXIF, PhotoError
 from priorsolve.photos.profiles import from_srgb, srgb
+from priorsolve.photos.writing import write_tagged
 from priorsolve.run.records import Record
 from priorsolve.run.restoration import restore
 
@@ -258,9 +259,8 @@ def test_a_profile_of_another_kind_makes_way_for_srgb() -> None:
 
 @pytest.mark.usefixtures("digiface64")
 def test_formats_that_are_not_written_become_png_and_say_so(tmp_path: Path) -> None:
-    (tmp_path / "in").mkdir()
-    Image.fromarray(pixels()).save(tmp_path / "in/a.bmp", dpi=(150, 150))
-    record = filled(tmp_path / "in", tmp_path / "out")
+    Image.fromarray(pixels()).save(tmp_path / "a.bmp", dpi=(150, 150))
+    record = filled(tmp_path / "a.bmp", tmp_path / "out")
     assert record.image == "images/a.bmp.png"
     assert "the result is a PNG: BMP is not written" in record.notes
     made = tmp_path / "out/images/a.bmp.png"

@@ -15,7 +15,8 @@ from PIL import Image
 
 from priorsolve.cli import main
 from priorsolve.operators.downsample import Downsample
-from priorsolve.photos.images import LEFT_GREY, read_image, read_photo
+from priorsolve.photos.greys import LEFT_GREY
+from priorsolve.photos.images import read_image, read_photo
 from priorsolve.report.table import results
 from priorsolve.run.jobs import ENLARGED, NO_LARGER
 from priorsolve.run.records import Record

@@ -15,9 +15,10 @@ from photo_support import lying
 from PIL import Image
 
 from priorsolve.photos.deep import png
-from priorsolve.photos.images import read_cropped, read_photo, write_tagged
+from priorsolve.photos.images import read_cropped, read_photo
 from priorsolve.photos.metadata import read_tags
 from priorsolve.photos.pictures import open_picture, picture_size
+from priorsolve.photos.writing import write_tagged
 
 HEIGHT, WIDTH = 20, 12
 

@@ -14,7 +14,8 @@ from solvers_support import linear
 
 from priorsolve.operators.holes import Holes
 from priorsolve.photos.identity import identify
-from priorsolve.photos.images import read_measurement, read_photo
+from priorsolve.photos.images import read_photo
+from priorsolve.photos.measurements import read_measurement
 from priorsolve.photos.pictures import PhotoError
 from priorsolve.priors import CheckpointError
 from priorsolve.recipe.recipe import Recipe

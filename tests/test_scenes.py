@@ -10,7 +10,7 @@ import run_support as run
 
 from priorsolve.framing import Face, Frame
 from priorsolve.operators.downsample import Downsample
-from priorsolve.photos.images import LUMA
+from priorsolve.photos.greys import LUMA
 from priorsolve.photos.pictures import PhotoError
 from priorsolve.recipe.framings import Faces, Framings, Tiles
 from priorsolve.run import scenes

@@ -15,7 +15,8 @@ from PIL import Image
 from report_support import done, draw, folder
 
 from priorsolve import report
-from priorsolve.photos.images import write_image, write_measurement
+from priorsolve.photos.measurements import write_measurement
+from priorsolve.photos.writing import write_image
 from priorsolve.report import outdated, pages, write_report
 from priorsolve.report.pages import page
 from priorsolve.report.pictures import embedded, size_for

@@ -13,9 +13,10 @@ from photo_support import WIDE
 from PIL import Image
 
 from priorsolve.photos import own_colours
-from priorsolve.photos.images import read_photo, write_tagged
+from priorsolve.photos.images import read_photo
 from priorsolve.photos.metadata import Tags, read_tags
 from priorsolve.photos.own_colours import in_own_colours
+from priorsolve.photos.writing import write_tagged
 
 
 @pytest.mark.parametrize("bits", [8, 16])

@@ -25,9 +25,10 @@ from priorsolve.comparison.written import refuse_taken, remove, sheet_of
 from priorsolve.files import WriteError, together
 from priorsolve.metrics import METRICS
 from priorsolve.photos.identity import identify
-from priorsolve.photos.images import measurement_suffix, read_measurement, write_tagged
+from priorsolve.photos.measurements import measurement_suffix, read_measurement
 from priorsolve.photos.names import Photo
 from priorsolve.photos.pictures import PhotoError, reason_of
+from priorsolve.photos.writing import write_tagged
 from priorsolve.recipe.components import RecipeError
 from priorsolve.recipe.registry import did_you_mean
 from priorsolve.run.claims import refuse_where_busy

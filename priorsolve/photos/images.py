@@ -1,59 +1,34 @@
-"""Photos and measurements, to and from files."""
+"""Photos, from files to numbers."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from priorsolve.files import Write, is_array, write_atomically
-from priorsolve.photos.deep import deepened, png, read_deep, tiff
-from priorsolve.photos.metadata import Tags, png_head
+from priorsolve.photos.deep import read_deep
+from priorsolve.photos.greys import LUMA, grey, note_colours
 from priorsolve.photos.pictures import (
     MIRRORED_ACROSS,
     MIRRORED_DOWN,
     MOVED,
     ON_WHITE,
-    PhotoError,
     finish,
     is_deep_colour,
     open_picture,
     opened,
     orientation,
-    size_of,
 )
 from priorsolve.photos.profiles import is_own, to_srgb
 from priorsolve.showing import checked_path, shown
-from priorsolve.types import Floats, Shape
-
-WRITTEN: dict[str, tuple[str, dict[str, Any]]] = {
-    ".png": ("PNG", {}),
-    **dict.fromkeys((".jpg", ".jpeg", ".jfif", ".jpe"), ("JPEG", {"quality": 95, "subsampling": 0})),
-    ".webp": ("WEBP", {"lossless": True, "exact": True}),
-    ".tif": ("TIFF", {}),
-    ".tiff": ("TIFF", {}),
-}
-"""Suffix -> Pillow's format and settings. All but JPEG keep every 8-bit value."""
-LONGEST = {"JPEG": 65_500, "WEBP": 16_383}
-"""Pixels that a side of a picture in these formats may have."""
-LUMA = (0.299, 0.587, 0.114)
-"""Shares of red, green and blue in grey, where nothing asks for others: Pillow's."""
-LEFT_GREY = "the photo's own colours were left out: a grey picture was asked for"
-_COLOURED = 0.02
-"""How far the channels of a photo in colours are apart on average; less than that is the tint of a scanner or of a file's rounding."""
-GREY = 3.5 / 255
-"""How far apart the channels of a pixel without colour may lie: a step of a JPEG's chroma moves them up to 3 levels apart, WebP one. A tint
-that can be seen is more."""
-_ROWS = 256
-"""Rows that are looked at at once."""
+from priorsolve.types import Floats
 
 Box: TypeAlias = tuple[float, float, float, float]
 """(left, top, right, bottom)."""
@@ -107,11 +82,11 @@ def read_cropped(path: Path, size: tuple[int, int], channels: Literal[1, 3] = 3,
         whole = photo.shape[-2], photo.shape[-1]
         layers = [_cropped(Image.fromarray(layer.numpy()), whole, size) for layer in photo]
         _, box, resized = layers[0]
-        return torch.cat([_tensor(layer, 1, []) for layer, _, _ in layers]), Crop(whole, size, box, resized, said)
+        return torch.cat([as_tensor(layer, 1, []) for layer, _, _ in layers]), Crop(whole, size, box, resized, said)
     # Twice what is needed is left for Lanczos: decoding a JPEG at a fraction is a box filter.
     picture, original, notes = open_picture(path, lambda h, w: _cover(h, w, 2 * rows, 2 * columns))
     picture, box, resized = _cropped(picture, original, size, opened(path, orientation))
-    image = _tensor(finish(picture, notes), channels, notes, luma)
+    image = as_tensor(finish(picture, notes), channels, notes, luma)
     return image, Crop(original, size, box, resized, tuple(notes))
 
 
@@ -142,7 +117,7 @@ def read_photo(path: Path, channels: Literal[1, 3] = 3, luma: Sequence[float] = 
     picture, _, notes = open_picture(path)
     stored = read_stored(path, picture)
     if stored is None:
-        return _tensor(finish(picture, notes), channels, notes, luma), tuple(notes)
+        return as_tensor(finish(picture, notes), channels, notes, luma), tuple(notes)
     values, profile = stored[..., :3], picture.info.get("icc_profile")
     if profile and is_own(profile):
         values = to_srgb(values, profile).clip(0, 1)
@@ -152,28 +127,9 @@ def read_photo(path: Path, channels: Literal[1, 3] = 3, luma: Sequence[float] = 
         notes.append(ON_WHITE)
     image = torch.from_numpy(np.ascontiguousarray(values)).permute(2, 0, 1).contiguous()
     if channels == 1:
-        _note_colours(values, notes)
+        note_colours(values, notes)
         image = grey(image, luma)
     return image, tuple(notes)
-
-
-def grey(image: Tensor, luma: Sequence[float] = LUMA) -> Tensor:
-    """(1, H, W) of (3, H, W): shares of red, green and blue."""
-    return (image * image.new_tensor(luma)[:, None, None]).sum(0, keepdim=True)
-
-
-def shows_greys_alone(image: Tensor, known: Tensor | None = None) -> bool:
-    """Whether no pixel of (3, H, W) has a colour, and some are grey, where `known`, (1, H, W), is above 0: black alone may be hidden."""
-    greys = False
-    for top in range(0, image.shape[1], _ROWS):
-        strip = image[:, top : top + _ROWS]
-        if known is not None:
-            strip = strip * (known[:, top : top + _ROWS] > 0)
-        highest = strip.amax(0)
-        if bool((highest - strip.amin(0) > GREY).any()):
-            return False
-        greys = greys or bool(highest.any())
-    return greys
 
 
 def read_stored(path: Path, picture: Image.Image | None = None) -> Floats | None:
@@ -226,23 +182,18 @@ def _with_info(source: Image.Image, made: Image.Image) -> Image.Image:
     return made
 
 
-def _note_colours(values: Floats, notes: list[str]) -> None:
-    """Note that the colours of (H, W, 3) in [0, 1] are not used, where there are any."""
-    if float((values.max(-1) - values.min(-1)).mean()) > _COLOURED:
-        notes.append(LEFT_GREY)
-
-
 def _of_bytes(picture: Image.Image) -> Floats:
     """The values of a picture of 8 bits, in [0, 1]."""
     return np.asarray(picture, dtype=np.float32) / np.float32(255)
 
 
-def _tensor(picture: Image.Image, channels: int, notes: list[str], luma: Sequence[float] = LUMA) -> Tensor:
+def as_tensor(picture: Image.Image, channels: int, notes: list[str], luma: Sequence[float] = LUMA) -> Tensor:
+    """(channels, H, W) in [0, 1] of a picture that is finished; notes what is left out."""
     if picture.mode == "F":
         values = np.asarray(picture, dtype=np.float32).clip(0.0, 1.0)
     else:
         if channels == 1 and picture.mode != "L":
-            _note_colours(_of_bytes(picture), notes)
+            note_colours(_of_bytes(picture), notes)
             if tuple(luma) != LUMA:
                 return grey(torch.from_numpy(_of_bytes(picture)).permute(2, 0, 1), luma)
             picture = picture.convert("L")
@@ -250,104 +201,3 @@ def _tensor(picture: Image.Image, channels: int, notes: list[str], luma: Sequenc
     tensor = torch.from_numpy(values)
     tensor = tensor[None] if tensor.ndim == 2 else tensor.permute(2, 0, 1).contiguous()
     return tensor if tensor.shape[0] == channels else tensor.repeat(channels, 1, 1)
-
-
-def write_image(path: str | Path, image: Tensor) -> None:
-    """Write (1 or 3, H, W), clamped to [0, 1] and rounded, atomically, in the format of the suffix (none: PNG); with alpha, 2 or 4.
-
-    8 bits per channel. Parent folders are made. Raises ValueError for another shape, values from 0 to 255, NaN, alpha in a JPEG, or a
-    suffix that is not written.
-    """
-    path = checked_path(path, "write_image: path")
-    if not isinstance(image, Tensor):
-        raise ValueError(f"write_image: the image is {shown(image)}; give a float tensor (1 or 3, H, W)")
-    if not image.is_floating_point():
-        raise ValueError(f"write_image: the image is of {image.dtype}; give floats in [0, 1], 8-bit values divided by 255")
-    if image.numel() and (middle := float(image.median())) > 4:  # a generator may overshoot, but not so
-        raise ValueError(f"write_image: the image has values of about {middle:.3g}; pictures are in [0, 1], so divide 8-bit values by 255")
-    write_tagged(path, image)
-
-
-def write_tagged(path: Path, image: Tensor, tags: Tags | None = None, write: Write = write_atomically) -> None:
-    """As `write_image`, with `tags` in the file: the image is in the colours of their profile.
-
-    16 bits per channel where the tags say so and the format has them (PNG, TIFF).
-    """
-    if image.ndim != 3 or not 1 <= image.shape[0] <= 4:
-        raise ValueError(f"an image has shape (1 or 3, H, W), with alpha (2 or 4, H, W), not {tuple(image.shape)}")
-    if image.isnan().any():
-        raise ValueError(f"{path.name}: the image holds NaN, so it is not written")
-    suffix = path.suffix.lower() or ".png"
-    if suffix not in WRITTEN:
-        raise ValueError(f"{path.name}: {suffix} is not written; use one of {', '.join(WRITTEN)}")
-    if WRITTEN[suffix][0] == "JPEG" and len(image) in (2, 4):
-        raise ValueError(f"{path.name}: a JPEG holds no alpha; write a PNG, WebP or TIFF, or leave the last channel out")
-    values = image.detach().float().clamp(0, 1).cpu()
-    values = values[0] if len(values) == 1 else values.permute(1, 2, 0).contiguous()
-    kind, settings = WRITTEN[suffix]
-    write(path, _encoded(values.numpy(), kind, settings, tags or Tags()))
-
-
-def _encoded(values: Floats, kind: str, settings: dict[str, Any], tags: Tags) -> bytes:
-    size = values.shape[0], values.shape[1]
-    if tags.bits == 16 and kind == "PNG":
-        return png(deepened(values), png_head(tags, size))
-    rounded = np.rint(values * 255).astype(np.uint8)
-    if kind == "TIFF":
-        return tiff(deepened(values) if tags.bits == 16 else rounded, tags.ifd(size))
-    data = io.BytesIO()
-    Image.fromarray(rounded).save(data, kind, **settings, **tags.settings(kind, size))
-    return data.getvalue()
-
-
-def measurement_suffix(shape: Shape) -> Literal[".png", ".npy"]:
-    """How a measurement of this shape (no batch axis) is kept: as a picture where it is one, else as an array."""
-    return ".png" if len(shape) == 3 and shape[0] in (1, 3) else ".npy"
-
-
-def write_measurement(path: Path, y: Tensor, write: Write = write_atomically) -> None:
-    """Write one measurement (no batch axis), atomically: `.npy` as float32, any other suffix as `write_image` does.
-
-    A picture holds 8 bits in [0, 1]: a measurement that reaches beyond, or must be exact, belongs in a `.npy`.
-    """
-    if not is_array(path):
-        write_tagged(path, y, write=write)
-        return
-    data = io.BytesIO()
-    np.save(data, y.detach().float().cpu().numpy(), allow_pickle=False)
-    write(path, data.getvalue())
-
-
-def read_measurement(path: Path, shape: Shape) -> Tensor:
-    """Read one measurement of exactly `shape` (no batch axis), float32; a picture is never cropped or resized here.
-
-    Raises PhotoError naming the shape found and the one expected, for arrays that are no floats, and for what `read_image` refuses.
-    """
-    if is_array(path):
-        return _read_array(path, shape)
-    if measurement_suffix(shape) != ".png":
-        raise PhotoError(
-            path,
-            f"a picture, but the operator measures shape {tuple(shape)}: give a .npy of that shape, "
-            "as `priorsolve degrade RECIPE --exact` writes it",
-        )
-    picture, original, notes = open_picture(path, smallest=1)
-    if original != tuple(shape[1:]):
-        raise PhotoError(path, f"{original[1]}×{original[0]} pixels, but the operator measures {shape[2]}×{shape[1]}")
-    return _tensor(finish(picture, notes), shape[0], notes)
-
-
-def _read_array(path: Path, shape: Shape) -> Tensor:
-    size_of(path)  # which refuses a pipe
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)  # mapped: the shape is known before anything is read
-    except Exception as error:  # a broken head is taken for Python, which raises nearly anything
-        raise PhotoError(path, "not a .npy array of numbers, or cut short") from error
-    if array.dtype.kind != "f":
-        raise PhotoError(path, f"an array of {array.dtype}; a measurement is an array of floats")
-    if array.shape != tuple(shape):
-        raise PhotoError(path, f"shape {array.shape}, but the operator measures {tuple(shape)}")
-    values = np.array(array, dtype=np.float32)
-    if not np.isfinite(values).all():
-        raise PhotoError(path, "holds NaN or infinite values")
-    return torch.from_numpy(values)

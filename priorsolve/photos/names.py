@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from priorsolve.files import is_temporary
-from priorsolve.photos.images import WRITTEN
 from priorsolve.photos.real_places import RealPlaces
+from priorsolve.photos.writing import WRITTEN
 
 KNOWN = frozenset(
     {*WRITTEN, ".bmp", ".gif", ".jfif", ".jpe", ".apng", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".avif", ".heic", ".heif", ".npy"}

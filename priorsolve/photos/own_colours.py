@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from priorsolve.photos.images import grey as grey_of
+from priorsolve.photos.greys import grey as grey_of
 from priorsolve.photos.images import read_photo, read_stored, read_transparent
 from priorsolve.photos.metadata import Tags
 from priorsolve.photos.profiles import from_srgb, is_own

@@ -14,10 +14,11 @@ from torch import Tensor
 from priorsolve.files import digest_of, write_atomically
 from priorsolve.metrics import METRICS
 from priorsolve.operators.gray import Gray
-from priorsolve.photos.images import read_photo, read_transparent, write_tagged
+from priorsolve.photos.images import read_photo, read_transparent
 from priorsolve.photos.lab import from_lab, to_lab
 from priorsolve.photos.metadata import read_tags
 from priorsolve.photos.own_colours import ROWS, in_own_colours
+from priorsolve.photos.writing import write_tagged
 from priorsolve.priors.cache import FetchError
 from priorsolve.recipe.components import RecipeError, build
 from priorsolve.recipe.recipe import Recipe

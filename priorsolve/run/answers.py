@@ -13,7 +13,7 @@ from priorsolve.consistency import put_back, put_back_within
 from priorsolve.diagnosis import sentences
 from priorsolve.operators.base import LinearOperator
 from priorsolve.operators.noise import Chain, Noise
-from priorsolve.photos.images import grey
+from priorsolve.photos.greys import grey
 from priorsolve.recipe.components import RecipeError
 from priorsolve.recipe.operators import Operators
 from priorsolve.recipe.recipe import Recipe

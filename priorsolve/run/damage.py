@@ -20,7 +20,7 @@ from priorsolve.operators.noise import Noise
 from priorsolve.operators.photo_holes import PhotoHoles
 from priorsolve.operators.pillow import SMALLER
 from priorsolve.operators.quantize import Quantize
-from priorsolve.photos.images import LUMA
+from priorsolve.photos.greys import LUMA
 from priorsolve.recipe.components import RecipeError
 from priorsolve.run.measuring import measure
 from priorsolve.types import Shape

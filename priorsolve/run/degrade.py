@@ -14,7 +14,7 @@ from torch import Tensor
 from priorsolve.files import digest_of, is_array, writing
 from priorsolve.operators.noise import Noise
 from priorsolve.photos.identity import identify
-from priorsolve.photos.images import measurement_suffix, write_measurement
+from priorsolve.photos.measurements import measurement_suffix, write_measurement
 from priorsolve.photos.names import Photo, output_name, output_names
 from priorsolve.photos.pictures import reason_of
 from priorsolve.recipe.build import build_noise, build_operators, image_shape_of, refuse_marks

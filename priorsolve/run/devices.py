@@ -48,7 +48,7 @@ def dtype_of(name: str, prior: Prior) -> str:
     device = next(prior.parameters()).device
     if name == "bfloat16" and device.type == "cpu" and has_onednn() and not multiplies_bfloat16():
         raise ValueError(
-            "dtype 'bfloat16': this processor has no arithmetic for it, so a search would take a hundred times as long; use --dtype float32"
+            "dtype 'bfloat16': this processor has no arithmetic for it, so a search would take many times as long; use --dtype float32"
         )
     if name != "auto":
         return name

@@ -19,11 +19,13 @@ from priorsolve.operators.lines import Lines
 from priorsolve.operators.mask import Mask, Masking
 from priorsolve.operators.noise import Noise
 from priorsolve.operators.photo_holes import PhotoHoles
+from priorsolve.photos.greys import LEFT_GREY, shows_greys_alone
 from priorsolve.photos.identity import Identity
-from priorsolve.photos.images import LEFT_GREY, LONGEST, WRITTEN, Crop, shows_greys_alone
+from priorsolve.photos.images import Crop
 from priorsolve.photos.metadata import Tags, read_tags
 from priorsolve.photos.names import Photo, output_name
 from priorsolve.photos.pictures import PhotoError, picture_size
+from priorsolve.photos.writing import LONGEST, WRITTEN
 from priorsolve.recipe.elsewhere import WRITTEN_FOR
 from priorsolve.recipe.operators import Operators
 from priorsolve.recipe.recipe import Recipe

@@ -18,10 +18,11 @@ from priorsolve.files import Write, together, writing
 from priorsolve.metrics import METRICS
 from priorsolve.operators.gray import Gray
 from priorsolve.photos.identity import Identity
-from priorsolve.photos.images import WRITTEN, measurement_suffix, write_measurement, write_tagged
+from priorsolve.photos.measurements import measurement_suffix, write_measurement
 from priorsolve.photos.names import KNOWN, Photo
 from priorsolve.photos.own_colours import in_own_colours
 from priorsolve.photos.pictures import PhotoError, reason_of
+from priorsolve.photos.writing import WRITTEN, write_tagged
 from priorsolve.recipe.components import RecipeError
 from priorsolve.recipe.recipe import Recipe
 from priorsolve.run.answers import Answer

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from priorsolve.operators.holes import Holes
 from priorsolve.operators.mask import Masking
-from priorsolve.photos.images import read_photo, write_image
+from priorsolve.photos.images import read_photo
 from priorsolve.photos.names import Photo
 from priorsolve.photos.pictures import PhotoError, reason_of
+from priorsolve.photos.writing import write_image
 from priorsolve.recipe.components import RecipeError, build
 from priorsolve.recipe.operators import is_mask
 from priorsolve.recipe.recipe import Recipe

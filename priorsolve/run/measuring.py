@@ -15,7 +15,8 @@ from torch import Tensor
 from priorsolve.files import is_array
 from priorsolve.operators.base import Operator
 from priorsolve.operators.noise import Noise
-from priorsolve.photos.images import Crop, measurement_suffix, read_cropped, read_measurement
+from priorsolve.photos.images import Crop, read_cropped
+from priorsolve.photos.measurements import measurement_suffix, read_measurement
 from priorsolve.photos.pictures import PhotoError
 from priorsolve.types import Images, Measurements, Shape
 

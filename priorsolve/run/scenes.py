@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from priorsolve.framing import Frame, Patch, Rounded, Whole, covered, filled, find_faces, tile_frames
 from priorsolve.framing.frame import same_shape
-from priorsolve.photos.images import LEFT_GREY
+from priorsolve.photos.greys import LEFT_GREY
 from priorsolve.photos.pictures import PhotoError
 from priorsolve.recipe.framings import Faces, Framings, Tiles
 from priorsolve.run.shots import Shot, Source
