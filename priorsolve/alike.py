@@ -49,8 +49,8 @@ def evened(rows: Tensor) -> Tensor:
     """The rows (B, ...), on the CPU with so many of zeros after them that every thread has as many.
 
     Threads share a batch out, and how oneDNN's convolutions add a row up depends on their shares. So a row is rounded as it is alone and
-    in any other batch: on processors with AMX to the last bit, with 2, 4 and 8 threads; where these are no power of two, not in batches
-    smaller than their number. It costs no time where a thread would have waited for the others.
+    in any other batch: on processors with AMX, and with AVX2 alone, to the last bit, with 2, 4 and 8 threads; where these are no power of
+    two, not in batches smaller than their number. It costs no time where a thread would have waited for the others.
     """
     missing = even(len(rows), threads_of(rows)) - len(rows)
     return _filled_up(rows, missing) if missing else rows
