@@ -8,6 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+_LONG = 32768
+"""Numbers of which torch's threads take a share each."""
+
 
 def rows_apart(rows: Tensor) -> list[Tensor]:
     """The rows (B, ...), each (1, ...) in memory of its own: where and how one lay changes what is rounded.
@@ -28,6 +31,12 @@ def in_pairs(formula: Callable[[Tensor], Tensor], rows: Tensor, least: int = 2) 
     if 0 < len(rows) < least and rows.device.type == "cpu":
         return formula(torch.cat([rows] * -(-least // len(rows))))[: len(rows)]
     return formula(rows)
+
+
+def of_long_rows(formula: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+    """`formula(rows)`, which adds up each row's numbers: a lone one that is long torch's threads share, and so round otherwise than beside
+    others."""
+    return in_pairs(formula, rows) if rows[:1].numel() >= _LONG else formula(rows)
 
 
 def in_fours(formula: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from priorsolve.alike import of_long_rows
 from priorsolve.counter_rng import uniform_hash
 from priorsolve.types import Codes
 
@@ -23,7 +24,7 @@ def to_sphere(codes: Codes, parts: Sequence[int] = ()) -> Codes:
         *each, rest = torch.split(codes, [*parts, codes.shape[1] - sum(parts)], 1)
         return torch.cat([*map(to_sphere, each), rest], 1)
     flat = codes if codes.ndim == 3 else codes.flatten(1)
-    length = flat.square().sum(-1, keepdim=True).sqrt().clamp_min(1e-12)
+    length = of_long_rows(lambda rows: rows.square().sum(-1, keepdim=True), flat).sqrt().clamp_min(1e-12)
     return (flat * (math.sqrt(flat.shape[-1]) / length)).view_as(codes)
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from priorsolve.alike import of_long_rows
 from priorsolve.priors.base import Prior
 from priorsolve.priors.kept import once
 from priorsolve.showing import must_be_number
@@ -23,15 +24,14 @@ _NUMBERS = 8_000_000
 
 def gaussian_penalty(codes: Codes) -> PerImage:
     """`‖z‖²`, the negative log-density of a standard normal code up to a constant (CSGM, Bora et al. 2017, eq. 3)."""
-    size: PerImage = codes.flatten(1).square().sum(1)
-    return size
+    return of_long_rows(lambda rows: rows.square().sum(1), codes.flatten(1))
 
 
 def total_variation(images: Images) -> PerImage:
     """`mean |x_{i,j+1} − x_{i,j}| + mean |x_{i+1,j} − x_{i,j}|` of pictures (B, C, H, W): small where they are flat (Rudin, Osher & Fatemi
     1992, the anisotropic form)."""
     steps = [each for each in (images.diff(dim=-1), images.diff(dim=-2)) if each.numel()]  # of a single row or column there is none
-    return sum((each.abs().flatten(1).mean(1) for each in steps), start=images.new_zeros(len(images)))
+    return sum((of_long_rows(lambda rows: rows.abs().mean(1), each.flatten(1)) for each in steps), start=images.new_zeros(len(images)))
 
 
 def layer_spread(codes: Codes) -> PerImage:
@@ -77,7 +77,8 @@ def noise_autocorrelation(maps: Tensor, shapes: Sequence[tuple[int, int]]) -> Pe
         level = maps[:, place : place + height * width].view(-1, 1, height, width)
         place += height * width
         while True:
-            total = total + sum((level * level.roll(1, dims=axis)).mean((1, 2, 3)).square() for axis in (2, 3))
+            products = [(level * level.roll(1, dims=axis)).flatten(1) for axis in (2, 3)]
+            total = total + sum(of_long_rows(lambda rows: rows.mean(1), each).square() for each in products)
             if min(level.shape[-2:]) <= 8:
                 break
             level = F.avg_pool2d(level, 2)

@@ -11,7 +11,10 @@ from prior_support import made, sampled
 from states_support import matrices, mlp_state
 
 from priorsolve.alike import even, even_parts, evened, in_fours, threads_of
+from priorsolve.latents import to_sphere
+from priorsolve.losses import l1, l2
 from priorsolve.operators import JPEG, Downsample, Identity
+from priorsolve.penalties import gaussian_penalty, noise_autocorrelation, total_variation
 from priorsolve.priors import LinearPrior
 from priorsolve.priors.base import Noise, Prior, singly
 from priorsolve.priors.decoders import Decoder
@@ -189,6 +192,28 @@ def test_numbers_of_rows_that_threads_share_evenly() -> None:
     assert [even_parts(n, 4) for n in (3, 4, 7, 9)] == [[2, 1], [4], [4, 2, 1], [8, 1]]
     assert even_parts(5, 1) == [5]
     assert threads_of(torch.zeros(7, device="meta")) == 1
+
+
+SUMS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "l2": lambda x: l2(x, torch.zeros_like(x), torch.ones_like(x)),
+    "l1": lambda x: l1(x, torch.zeros_like(x), torch.ones_like(x)),
+    "variation": total_variation,
+    "gaussian": gaussian_penalty,
+    "sphere": to_sphere,
+    "autocorrelation": lambda x: noise_autocorrelation(x.flatten(1), [(224, 224)]),
+}
+
+
+@pytest.mark.parametrize("name", SUMS)
+def test_what_adds_up_a_long_row_does_so_alone_as_among_others(name: str) -> None:
+    """torch's threads share the sum of a lone one."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        rows = torch.randn(6, 1, 224, 224, generator=torch.Generator().manual_seed(0))
+        assert torch.equal(SUMS[name](rows), torch.cat([SUMS[name](row[None]) for row in rows]))
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_products_take_four_rows_at_a_time() -> None:

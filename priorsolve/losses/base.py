@@ -11,7 +11,7 @@ from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from priorsolve.alike import rows_apart
+from priorsolve.alike import of_long_rows, rows_apart
 from priorsolve.following import Following
 from priorsolve.priors.layers import mixes
 from priorsolve.showing import shown
@@ -164,7 +164,8 @@ def mean_where(values: Tensor, where: Tensor) -> PerImage:
 
 def _sum(values: Tensor) -> PerImage:
     """In float32 at least: float16 ends at 65504, fewer than the entries of a picture."""
-    return values.flatten(1).sum(1, dtype=torch.promote_types(values.dtype, torch.float32))
+    dtype = torch.promote_types(values.dtype, torch.float32)
+    return of_long_rows(lambda rows: rows.sum(1, dtype=dtype), values.flatten(1))
 
 
 def must_be_pictures(measured: Measurements, name: str) -> None:

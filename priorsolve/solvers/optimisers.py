@@ -9,7 +9,7 @@ from typing import ClassVar, Literal, final
 import torch
 from torch import Tensor
 
-from priorsolve.alike import in_pairs
+from priorsolve.alike import of_long_rows
 from priorsolve.priors.spaces import is_features
 from priorsolve.solvers.variables import Variables
 
@@ -198,8 +198,8 @@ def _vectors(name: str, codes: Tensor) -> Tensor:
 
 
 def _total(rows: Tensor) -> Tensor:
-    """(rows, 1). A long row alone would be shared among threads, and be rounded otherwise than beside others."""
-    return in_pairs(lambda rows: rows.sum(1, keepdim=True), rows)
+    """(rows, 1)."""
+    return of_long_rows(lambda rows: rows.sum(1, keepdim=True), rows)
 
 
 def memory_of(state: Variables, name: str, gradient: Tensor) -> Tensor:
