@@ -65,7 +65,7 @@ _HOMES = {
     "restore": "priorsolve.run.restoration:restore",
     "solve_several": "priorsolve.sampling:solve_several",
     "solvers": "priorsolve.solvers",
-    "write_image": "priorsolve.photos.images:write_image",
+    "write_image": "priorsolve.photos.writing:write_image",
 }
 
 
