@@ -12,6 +12,7 @@ import time
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import run_support as run
@@ -193,3 +194,17 @@ def test_a_claim_on_another_machine_is_as_old_as_the_folders_clock_says(tmp_path
     assert claims.at_work(tmp_path) == []
     monkeypatch.setattr(claims, "_now", lambda folder: time.time() + 3600)
     assert len(claims.at_work(tmp_path)) == 1
+
+
+def test_on_windows_no_process_is_asked_whether_it_lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`os.kill(pid, 0)` is Ctrl-C there: a run stopped itself, and all else in its console, when it began."""
+
+    def kill(pid: int, number: int) -> None:
+        raise AssertionError(f"sent {number} to {pid}")
+
+    monkeypatch.setattr(claims, "os", SimpleNamespace(name="nt", getpid=os.getpid, kill=kill))
+    claim = own_claim(None)
+    assert claim.born == ""
+    for age, alive in ((0.0, True), (claims.STALE_SECONDS + 60, False)):
+        claim_of(tmp_path, claim, age)
+        assert bool(claims.at_work(tmp_path)) == alive

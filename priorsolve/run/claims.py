@@ -161,6 +161,8 @@ def _machine() -> str:
 
 def _born(pid: int) -> str | None:
     """When the process began, an empty text where the system does not say, None when there is none."""
+    if os.name != "posix":
+        return ""  # the signal 0, which asks elsewhere, is Ctrl-C on Windows, for all that share the console
     with contextlib.suppress(PermissionError):  # another user's, so it is there
         try:
             os.kill(pid, 0)
