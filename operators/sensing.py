@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from priorsolve.alike import in_fours, in_pairs
+from priorsolve.alike import in_fours, in_pairs, rows_apart
 from priorsolve.counter_rng import normal
-from priorsolve.onednn import product
+from priorsolve.onednn import product, rounds_alike
 from priorsolve.operators.base import LinearOperator, shape_text
 from priorsolve.operators.transforms import TRANSFORMS
 from priorsolve.showing import checked_seed, is_number, is_whole, must_be_number, shown
@@ -159,12 +159,17 @@ class _Product(Function):
     """Rows (B, n) times a matrix (m, n): (B, m); or `back`, rows (B, m) to (B, n).
 
     By oneDNN, for the order in which torch's own adds up depends on how many rows there are; on the way back, for which oneDNN would first
-    sort the matrix, it is the same for all multiples of four.
+    sort the matrix, it is the same for all multiples of four. Where neither is sure, each row is a product of its own.
     """
 
     @staticmethod
     def forward(rows: Tensor, matrix: Tensor, back: bool) -> Tensor:
-        return in_fours(lambda rows: rows @ matrix if back else product(rows, matrix), rows)
+        def formula(rows: Tensor) -> Tensor:
+            return rows @ matrix if back else product(rows, matrix)
+
+        if len(rows) and rows.device.type == "cpu" and not rounds_alike():
+            return torch.cat([formula(row) for row in rows_apart(rows)])
+        return in_fours(formula, rows)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -14,6 +16,16 @@ def has_onednn() -> bool:
     """Whether this torch was built with it."""
     available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     return available
+
+
+def rounds_alike() -> bool:
+    """Whether rows that the CPU computes together are rounded as each is alone, with the care that `alike.py` takes.
+
+    That was found of oneDNN on x86 alone. Where torch has none, as on Macs, or it is switched off, other libraries multiply, each in its
+    own order; on ARM oneDNN itself leads to one.
+    """
+    on: bool = torch.backends.mkldnn.enabled
+    return has_onednn() and on and platform.machine() in ("x86_64", "AMD64")
 
 
 def multiplies_bfloat16() -> bool:

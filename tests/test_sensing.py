@@ -18,6 +18,7 @@ from scipy.linalg import hadamard as scipy_hadamard
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
+from priorsolve.operators import sensing
 from priorsolve.operators.sensing import FastSensing, GaussianSensing, Sensing
 from priorsolve.operators.transforms import TRANSFORMS, Transform, dct, hadamard, real_fft
 
@@ -175,3 +176,23 @@ def test_a_megapixel_is_quick(transform: Any) -> None:
 def test_every_number_counts_as_measured(transform: Literal["hadamard", "dct", "fft"]) -> None:
     operator = FastSensing(ratio=0.5, transform=transform, shape=[3, 16, 16])
     assert bool((operator.support(torch.ones(2, 3, 16, 16)) == 1).all())
+
+
+def test_without_onednn_each_row_is_a_product_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In which order another library adds several up is not known."""
+    taken: list[int] = []
+
+    def noted(rows: Tensor, matrix: Tensor) -> Tensor:
+        taken.append(len(rows))
+        return rows @ matrix.T
+
+    operator, x = GaussianSensing(m=7, shape=[3, 4, 4]), torch.rand(3, 3, 4, 4, requires_grad=True)
+    usual = operator.A(x)
+    (slope,) = torch.autograd.grad(usual.square().sum(), x)
+    monkeypatch.setattr(sensing, "rounds_alike", lambda: False)
+    monkeypatch.setattr(sensing, "product", noted)
+    torch.testing.assert_close(operator.A(x), usual)
+    assert taken == [1, 1, 1]
+    assert operator.A(x[:0]).shape == (0, 7)
+    alone = [torch.autograd.grad(operator.A(row[None]).square().sum(), row)[0] for row in x.detach().requires_grad_().unbind()]
+    torch.testing.assert_close(torch.stack(alone), slope)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from priorsolve.alike import rows_apart
 from priorsolve.counter_rng import normal
+from priorsolve.onednn import rounds_alike
 from priorsolve.priors.labels import must_be_label
 from priorsolve.priors.layers import first_parameter
 from priorsolve.priors.spaces import is_features
@@ -314,7 +315,7 @@ class Prior(nn.Module, ABC):
     @property
     def row_by_row(self) -> bool:
         """Whether pictures of a batch are drawn one after another, so that each is to the last bit what it is alone."""
-        return (self.rounds_together or _SINGLY.get()) and next(self.parameters()).device.type == "cpu"
+        return next(self.parameters()).device.type == "cpu" and (self.rounds_together or _SINGLY.get() or not rounds_alike())
 
     def _goes_by_row(self, codes: Codes, label: Tensor | None) -> bool:
         """Whether these codes, at least one, are to be taken one after another; a label of another length is told by the family."""
