@@ -24,8 +24,7 @@ def rounds_alike() -> bool:
     That was found of oneDNN on x86 alone. Where torch has none, as on Macs, or it is switched off, other libraries multiply, each in its
     own order; on ARM oneDNN itself leads to one.
     """
-    on: bool = torch.backends.mkldnn.enabled
-    return has_onednn() and on and platform.machine() in ("x86_64", "AMD64")
+    return has_onednn() and bool(torch.backends.mkldnn.enabled) and platform.machine() in ("x86_64", "AMD64")
 
 
 def multiplies_bfloat16() -> bool:

@@ -43,15 +43,16 @@ def test_a_batch_is_its_singles(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", STYLED)
-def test_features_go_on_with_their_own_rows_styles(name: str) -> None:
+@pytest.mark.parametrize("space", ["z", "w+", "p_n"])
+def test_features_go_on_with_their_own_rows_styles(name: str, space: str) -> None:
     prior = made(name)
-    wplus = prior.sample(3, torch.Generator().manual_seed(1), "w+")
-    features = prior.map(wplus, source="w+", target="features@2")
+    codes = prior.sample(3, torch.Generator().manual_seed(1), space)
+    features = prior.map(codes, source=space, target="features@2")
     maps: Noise = prior.sample(3, torch.Generator().manual_seed(2), "noise") if prior.noise_size else "const"
-    whole = prior.resumed(wplus, "w+").decode(features, "features@2", noise=maps)
+    whole = prior.resumed(codes, space).decode(features, "features@2", noise=maps)
     for i in range(3):
         own: Noise = maps[i : i + 1] if isinstance(maps, torch.Tensor) else maps
-        assert torch.equal(prior.resumed(wplus[i : i + 1], "w+").decode(features[i : i + 1], "features@2", noise=own)[0], whole[i])
+        assert torch.equal(prior.resumed(codes[i : i + 1], space).decode(features[i : i + 1], "features@2", noise=own)[0], whole[i])
 
 
 @pytest.mark.parametrize("name", ["mobilestylegan", *CONVOLVING])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from priorsolve.priors.base import Noise, Prior
+from priorsolve.priors.base import Noise, Prior, singly
 from priorsolve.priors.spaces import carries_no_style
 from priorsolve.priors.whitening import Whitening
 from priorsolve.types import Codes
@@ -94,7 +94,8 @@ class Styled(Prior):
             raise ValueError(f"{self}: {space.split('@')[0]} carry no styles to go on with; give codes of z, w, w+ or s")
         if not space.startswith(("w", "s")):
             target = "w" if codes.ndim == 2 else "w+"
-            codes, space = self.map(codes, source=space, target=target), target
+            with singly():  # the mapping network rounds several rows otherwise than one
+                codes, space = self.map(codes, source=space, target=target), target
         return self._with_later(codes if len(codes) else codes.new_zeros(1, *codes.shape[1:]), space)  # of none, one for all
 
     def _with_later(self, later: Tensor, space: str) -> Self:
