@@ -106,6 +106,22 @@ def test_langevin_gives_a_photo_the_same_sample_in_any_batch(name: str, started:
         assert torch.equal(solver(y[part], operator, seeds=[1 + i for i in part]).images, together[part])
 
 
+@pytest.mark.parametrize("name", STYLED)
+@pytest.mark.parametrize("kind", ["features", "layered", "multicode"])
+def test_behind_codes_in_z_a_photo_has_the_same_answer_in_any_batch(name: str, kind: str) -> None:
+    """The mapping network rounds by how many rows there are."""
+    prior, operator = made(name), Downsample(2)
+    solver: Solves = {
+        "features": Staged([Latent(prior, steps=6, restarts=1, candidates=4), Latent(prior, space="features@2", steps=8)]),
+        "layered": Staged([Latent(prior, steps=6, restarts=1, candidates=4), Layered(prior, 2, steps=8)]),
+        "multicode": Multicode(prior, codes=3, steps=8, candidates=4),
+    }[kind]
+    y = operator.A(torch.rand(3, *prior.image_shape, generator=torch.Generator().manual_seed(3)))
+    together = solver(y, operator).images
+    for i in range(3):
+        assert torch.equal(solver(y[i : i + 1], operator).images[0], together[i])
+
+
 def test_of_style_priors_a_photo_has_the_same_answer_through_jpeg_too() -> None:
     """What rounds a mapped code otherwise soon is another picture, since the gradient of JPEG's rounding jumps."""
     prior, operator = made("stylegan2-skip"), JPEG(30) @ Identity()

@@ -12,7 +12,7 @@ from torch import Tensor
 from priorsolve.latents import sized, to_l1_ball
 from priorsolve.losses import Loss, l2
 from priorsolve.penalties import geocross
-from priorsolve.priors.base import Prior
+from priorsolve.priors.base import Prior, singly
 from priorsolve.priors.kept import spread_of
 from priorsolve.solvers.base import Keep, Solver
 from priorsolve.solvers.checks import Block, features_at, must_be_at_least, must_be_positive, must_be_shares
@@ -206,4 +206,5 @@ def _wplus(prior: Prior, codes: Variables) -> Tensor:
     style = style_of(prior, codes)
     if style is None:
         return prior.centre("w+").expand(len(next(iter(codes.values()))), -1, -1)
-    return codes[style] if style == "w+" else prior.map(codes[style], source=style, target="w+")
+    with singly():  # the mapping network rounds several rows otherwise than one
+        return codes[style] if style == "w+" else prior.map(codes[style], source=style, target="w+")

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from priorsolve.losses import Loss, l2
 from priorsolve.penalties import Penalty, check_penalties, weighted
-from priorsolve.priors.base import Noise, Prior
+from priorsolve.priors.base import Noise, Prior, singly
 from priorsolve.priors.kept import run_form, spread_of
 from priorsolve.priors.spaces import depth, features_of, is_features
 from priorsolve.solvers.base import CodeSolver, Keep
@@ -210,7 +210,8 @@ class _Mixture(Task):
         styles: dict[str, Tensor] = {}
         if needs_style(self.prior):
             space = "w+" if self.space == "w+" else "w"
-            flat = flat if self.space == space else self.prior.map(flat, source=self.space, target=space)
+            with singly():  # the mapping network rounds by how many rows there are
+                flat = flat if self.space == space else self.prior.map(flat, source=self.space, target=space)
             each = flat.view(rows, n, *flat.shape[1:])
             styles = {space: (each * variables["share"].view(rows, n, *[1] * (each.ndim - 2))).sum(1)}
         maps = maps_of(variables)
