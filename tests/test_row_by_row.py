@@ -111,11 +111,12 @@ def test_langevin_gives_a_photo_the_same_sample_in_any_batch(name: str, started:
 def test_behind_codes_in_z_a_photo_has_the_same_answer_in_any_batch(name: str, kind: str) -> None:
     """The mapping network rounds by how many rows there are."""
     prior, operator = made(name), Downsample(2)
-    solver: Solves = {
+    solvers: dict[str, Solves] = {
         "features": Staged([Latent(prior, steps=6, restarts=1, candidates=4), Latent(prior, space="features@2", steps=8)]),
         "layered": Staged([Latent(prior, steps=6, restarts=1, candidates=4), Layered(prior, 2, steps=8)]),
         "multicode": Multicode(prior, codes=3, steps=8, candidates=4),
-    }[kind]
+    }
+    solver = solvers[kind]
     y = operator.A(torch.rand(3, *prior.image_shape, generator=torch.Generator().manual_seed(3)))
     together = solver(y, operator).images
     for i in range(3):
