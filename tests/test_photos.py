@@ -1,6 +1,7 @@
 """Which files are found, and that no two photos share an output."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,17 @@ def test_measurements_of_photos_beside_measurements() -> None:
 def test_a_shared_output_is_refused() -> None:
     with pytest.raises(ValueError, match=r"photo\.png and photo would both be written to photo\.png"):
         output_names([Photo(Path(), "photo"), Photo(Path(), "photo.png")])
+
+
+@pytest.mark.parametrize(("system", "one"), [("linux", False), ("darwin", True), ("win32", True)])
+def test_names_that_a_disk_takes_for_one_are_refused(monkeypatch: pytest.MonkeyPatch, system: str, one: bool) -> None:
+    monkeypatch.setattr(sys, "platform", system)
+    photos = [Photo(Path("x/A.png"), "A.png"), Photo(Path("y/a.png"), "a.png")]
+    if not one:
+        assert output_names(photos) == {"A.png": "A.png", "a.png": "a.png"}
+        return
+    with pytest.raises(ValueError, match=r"^a\.png and A\.png would both be written to a\.png; rename one of them$"):
+        output_names(photos)
 
 
 def test_one_folder_given_by_two_ways_is_one(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ KNOWN = frozenset(
     {*WRITTEN, ".bmp", ".gif", ".jfif", ".jpe", ".apng", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".avif", ".heic", ".heif", ".npy"}
 )
 """Suffixes that make a file in a folder a photo or a measurement (`.npy`). HEIC is listed so that it fails with a word, not silently."""
+_ONE_CASE = ("darwin", "win32")
+"""Systems whose disks take `A.png` and `a.png` for one file."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,8 @@ def output_names(photos: Iterable[Photo], output: Literal["same", "png"] = "same
     taken: dict[str, str] = {}
     for photo in photos:
         made = output_name(photo.name, output)
-        if taken.setdefault(made, photo.name) != photo.name:
-            raise ValueError(f"{photo.name} and {taken[made]} would both be written to {made}; rename one of them")
+        file = made.casefold() if sys.platform in _ONE_CASE else made
+        if taken.setdefault(file, photo.name) != photo.name:
+            raise ValueError(f"{photo.name} and {taken[file]} would both be written to {made}; rename one of them")
         names[photo.name] = made
     return names
