@@ -75,8 +75,9 @@ def curvatures(function: Callable[[Tensor], Tensor], codes: Tensor, count: int) 
 
 def by_row(matrices: Tensor, others: Tensor) -> Tensor:
     """(B, n, k) times (B, k, m) or (B, k), each row by itself: a batch of one, and one that lies elsewhere, are rounded otherwise."""
-    made = [matrix[0] @ other[0] for matrix, other in zip(rows_apart(matrices), rows_apart(others), strict=True)]
-    return torch.stack(made) if made else others.new_zeros(0, *matrices.shape[1:2], *others.shape[2:])
+    if not len(others):
+        return others.new_zeros(0, *matrices.shape[1:2], *others.shape[2:])
+    return torch.stack([matrix[0] @ other[0] for matrix, other in zip(rows_apart(matrices), rows_apart(others), strict=True)])
 
 
 def _gram(function: Callable[[Tensor], Tensor], codes: Tensor) -> Callable[[Tensor], Tensor]:
