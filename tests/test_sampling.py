@@ -157,7 +157,8 @@ def test_a_chain_in_stages_is_the_chain_at_once(tmp_path: Path) -> None:
     assert "codes: z (6,);" in repr(later)
 
 
-def test_langevin_reaches_what_the_measurement_hardly_tells_of() -> None:
+@pytest.mark.parametrize(("directions", "reached"), [(64, 6), (3, 3), (1, 1)])
+def test_langevin_reaches_what_the_measurement_hardly_tells_of(directions: int, reached: int) -> None:
     """Curvatures from 1 to 40 000: one step for all directions, which the steepest allows, spreads the flat ones by a hundredth."""
     rng, sigma, count = torch.Generator().manual_seed(0), 0.05, 400
     scales = torch.tensor([10.0, 3.0, 1.0, 0.3, 0.1, 0.01], dtype=torch.float64)
@@ -166,16 +167,11 @@ def test_langevin_reaches_what_the_measurement_hardly_tells_of() -> None:
     y = prior.decode(torch.randn(1, 6, generator=rng, dtype=torch.float64))
     start = Latent(prior, steps=60, restarts=1, optimiser="lbfgs", lr=1.0, decay="none", warmup=0)(y, Identity())[[0] * count]
     deviation = (1 / (1 + scales.square() / sigma**2)).sqrt()
-
-    def spread(**settings: float) -> torch.Tensor:
-        solver = Langevin(prior, noise=sigma, steps=300, lr=0.1, flattest=1e-4, **settings)  # type: ignore[arg-type]
-        codes = solver(y.expand(count, -1, -1, -1), Identity(), seeds=list(range(count)), start=start).codes["z"]
-        return codes.std(0) / deviation
-
-    assert (spread() - 1).abs().max() < 0.12
-    by_one_step = spread(directions=1)
-    assert by_one_step[-1] < 0.1
-    assert (spread(directions=3)[:3] - 1).abs().max() < 0.12
+    solver = Langevin(prior, noise=sigma, steps=150, lr=0.1, flattest=1e-4, directions=directions)
+    codes = solver(y.expand(count, -1, -1, -1), Identity(), seeds=list(range(count)), start=start).codes["z"]
+    spread = codes.std(0) / deviation
+    assert (spread[:reached] - 1).abs().max() < 0.15
+    assert reached == 6 or spread[-1] < 0.2
 
 
 @pytest.mark.parametrize("mean", [False, True])

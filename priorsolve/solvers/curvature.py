@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from priorsolve.alike import rows_apart
+from priorsolve.alike import aligned
 from priorsolve.counter_rng import normal
 
 _NOTHING_NEW = 1e-4
@@ -75,9 +75,8 @@ def curvatures(function: Callable[[Tensor], Tensor], codes: Tensor, count: int) 
 
 def by_row(matrices: Tensor, others: Tensor) -> Tensor:
     """(B, n, k) times (B, k, m) or (B, k), each row by itself: a batch of one, and one that lies elsewhere, are rounded otherwise."""
-    if not len(others):
-        return others.new_zeros(0, *matrices.shape[1:2], *others.shape[2:])
-    return torch.stack([matrix[0] @ other[0] for matrix, other in zip(rows_apart(matrices), rows_apart(others), strict=True)])
+    made = [matrix @ other for matrix, other in zip(aligned(matrices), aligned(others), strict=True)]
+    return torch.stack(made) if made else others.new_zeros(0, *matrices.shape[1:2], *others.shape[2:])
 
 
 def _gram(function: Callable[[Tensor], Tensor], codes: Tensor) -> Callable[[Tensor], Tensor]:
