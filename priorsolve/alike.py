@@ -23,7 +23,7 @@ def rows_apart(rows: Tensor) -> list[Tensor]:
 def aligned(rows: Tensor) -> Tensor:
     """The rows (B, ...), copied so that each begins at a multiple of 64 bytes as one alone does: MKL asks, if it multiplies by a vector."""
     flat = rows.flatten(1)
-    return F.pad(flat, (0, -flat.shape[1] % 16))[:, : flat.shape[1]].unflatten(1, rows.shape[1:])
+    return F.pad(flat, (0, -flat.shape[1] % 16))[:, : flat.shape[1]].view(rows.shape)
 
 
 def in_pairs(formula: Callable[[Tensor], Tensor], rows: Tensor, least: int = 2) -> Tensor:
